@@ -1,0 +1,206 @@
+"""A pack: images decoded once and stored as flat arrays that can be memory-mapped.
+
+manifest.json    what is in it, from what, under which settings; written last
+images.bin       uint8 [N, S, S, 3]
+labels.bin       int64 [N], -1 = unlabelled
+keys.bin         int64 [N], a name for the pixels of each image (see `prepare.pixel_key`)
+splits.bin       uint8 [N], 0 train, 1 val, 2 test
+images.csv       id, split, class, file, width, height, notes
+quarantine.csv   file, reason: what could not be used
+"""
+
+import csv
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.config import fingerprint
+from tutelage.data.names import uncell
+from tutelage.data.prepare import pixel_key
+from tutelage.data.settings import Data
+from tutelage.data.sources import SPLITS, Split
+from tutelage.errors import InputError
+
+FORMAT = 1
+ARRAYS = {
+    "images.bin": np.uint8,
+    "labels.bin": np.int64,
+    "keys.bin": np.int64,
+    "splits.bin": np.uint8,
+}
+_LARGEST_MANIFEST = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pack:
+    """An opened pack. Row i of every array is image i, its id; arrays are read-only maps of the
+    files.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    images: NDArray[np.uint8]
+    """[N, S, S, 3], RGB."""
+    labels: NDArray[np.int64]
+    """[N], index into `classes`; -1 = unlabelled."""
+    keys: NDArray[np.int64]
+    """[N], equal for equal pixels."""
+    splits: NDArray[np.uint8]
+    """[N], index into ("train", "val", "test")."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; a label is an index into them."""
+        return tuple(self.manifest["classes"])
+
+    @property
+    def image_size(self) -> int:
+        """Side of the stored squares in pixels."""
+        return int(self.manifest["image_size"])
+
+    @property
+    def fingerprint(self) -> str:
+        """A name for pixels, labels, splits and classes together."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel over the training images, of pixels / 255."""
+        return tuple(self.manifest["mean"])
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel over the training images, of pixels / 255."""
+        return tuple(self.manifest["std"])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, split: Split) -> NDArray[np.int64]:
+        """The ids of a split, ascending."""
+        return np.flatnonzero(self.splits == SPLITS.index(split)).astype(np.int64)
+
+    def files(self) -> list[str]:
+        """The file each image came from, by id; bytes that are no text are shown escaped."""
+        return [uncell(row["file"]) for row in self._table("images.csv")]
+
+    def quarantine(self) -> list[tuple[str, str]]:
+        """(file, reason) of what could not be used."""
+        rows = self._table("quarantine.csv")
+        return [(uncell(row["file"]), uncell(row["reason"])) for row in rows]
+
+    def damaged(self) -> list[int]:
+        """Ids whose stored pixels are no longer those that were written; reads the whole pack."""
+        return [row for row in range(len(self)) if pixel_key(self.images[row]) != self.keys[row]]
+
+    def _table(self, name: str) -> list[dict[str, str]]:
+        with (self.folder / name).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+
+def pack_fingerprint(
+    settings: Data,
+    classes: tuple[str, ...],
+    keys: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    splits: NDArray[np.uint8],
+) -> str:
+    """The name of a pack: what shapes its pixels, its classes, and its arrays."""
+    return _fingerprint(settings.image_size, settings.background, classes, keys, labels, splits)
+
+
+def _fingerprint(
+    size: int, background: str, classes: tuple[str, ...], *arrays: NDArray[np.generic]
+) -> str:
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+    return fingerprint({"format": FORMAT, "size": size, "background": background}, classes, digest)
+
+
+def open_pack(folder: str | Path) -> Pack:
+    """Open a finished pack; lengths are checked before anything is mapped.
+
+    Raises:
+        InputError: no pack, unfinished, of another format, cut short, or changed since it was
+        written.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    try:
+        count, size = int(manifest["count"]), int(manifest["image_size"])
+        classes = tuple(map(str, manifest["classes"]))
+        background = str(manifest["settings"]["background"])
+        name = str(manifest["fingerprint"])
+        _check_numbers(manifest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder / "manifest.json", f"{type(error).__name__}: {error}") from error
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(ARRAYS, (count,))
+    shapes["images.bin"] = (count, size, size, 3)
+    arrays: dict[str, Any] = {}
+    for file, kind in ARRAYS.items():
+        length = math.prod(shapes[file]) * np.dtype(kind).itemsize
+        path = folder / file
+        found = path.stat().st_size if path.is_file() else None
+        if count < 1 or found != length:
+            raise _damaged(
+                path, "no file" if found is None else f"{found} bytes", f"{length} bytes"
+            )
+        arrays[file] = np.memmap(path, kind, "r", shape=shapes[file])
+    labels, keys, splits = (
+        np.asarray(arrays[file]) for file in ("labels.bin", "keys.bin", "splits.bin")
+    )
+    if name != _fingerprint(size, background, classes, keys, labels, splits):
+        raise _damaged(folder, "labels, keys or splits that were changed", f"fingerprint {name}")
+    if labels.min() < -1 or labels.max() >= len(classes) or splits.max() >= len(SPLITS):
+        raise _damaged(folder, "a label or split out of range")
+    return Pack(folder, manifest, arrays["images.bin"], labels, keys, splits)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise InputError(
+            "not a pack",
+            where=folder,
+            found="no manifest.json" if folder.is_dir() else "no folder",
+            fix=f"tutelage pack DATA --out {folder}",
+        )
+    if path.stat().st_size > _LARGEST_MANIFEST:
+        raise _damaged(path, f"{path.stat().st_size} bytes")
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise InputError(
+            "a pack of another format",
+            where=path,
+            found=f"format {found}",
+            expected=f"format {FORMAT}",
+            fix="pack the data again",
+        )
+    return manifest
+
+
+def _check_numbers(manifest: dict[str, Any]) -> None:
+    for key in ("mean", "std"):
+        if len(manifest[key]) != 3 or not all(math.isfinite(value) for value in manifest[key]):
+            raise ValueError(f"{key} is not three numbers")
+    if not 1 <= int(manifest["image_size"]) <= 1 << 16:
+        raise ValueError("image_size is out of range")
+
+
+def _damaged(where: Path, found: object, expected: object = None) -> InputError:
+    return InputError(
+        "a pack that is damaged",
+        where=where,
+        found=found,
+        expected=expected,
+        fix="delete its folder and pack the data again",
+    )

@@ -1,0 +1,94 @@
+"""What a file is by its first and last bytes, so that only known images are decoded."""
+
+from pathlib import PurePosixPath
+
+_OURS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "BMP": (b"BM",),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+}
+_OTHERS = (
+    (b"%PDF", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"PK\x03\x04", "zip"),
+    (b"\x1f\x8b", "gzip"),
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\1\0", "icon"),
+    (b"SIMPLE  =", "FITS"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"version https://git-lfs", "Git LFS pointer, not the file itself"),
+)
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+
+
+def family(raw: bytes) -> str | None:
+    """The image format that the first bytes announce, or None if it is none that is read."""
+    if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for name, starts in _OURS.items() if raw.startswith(starts)), None)
+
+
+def stranger(raw: bytes) -> str:
+    """What bytes are that are no image of a known format, as a reason."""
+    if not raw:
+        return "empty file"
+    if not raw.strip(b"\0"):
+        return "only zero bytes"
+    if raw[4:8] == b"ftyp":
+        brand = raw[8:12]
+        name = {b"avif": "AVIF", b"avis": "AVIF"}.get(
+            brand, "HEIC" if brand[:2] in (b"he", b"mi") else "video"
+        )
+        return f"format not supported: {name}"
+    for start, name in _OTHERS:
+        if raw.startswith(start):
+            return (
+                f"not an image: {name}"
+                if name not in _PICTURES
+                else f"format not supported: {name}"
+            )
+    head = raw[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in head:
+        return "format not supported: SVG"
+    if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "not an image: HTML"
+    if all(byte >= 32 or byte in b"\t\r\n" for byte in raw[:512]):
+        return "not an image: text"
+    return "not an image"
+
+
+_PICTURES = frozenset({"Photoshop", "icon", "FITS", "JPEG 2000", "JPEG XL"})
+
+
+def misnamed(name: str, raw: bytes) -> str | None:
+    """A note when the ending of a name and the content disagree, such as `PNG named .jpg`."""
+    kind, suffix = family(raw), PurePosixPath(name).suffix.lower()
+    if kind is None or not suffix or suffix in _SUFFIXES[kind]:
+        return None
+    return f"{kind} named {suffix}" if suffix.isascii() else f"{kind} under another ending"
+
+
+def ending(raw: bytes) -> str | None:
+    """A note about the last bytes: something after the image, or a PNG without its end."""
+    kind = family(raw)
+    if kind == "JPEG":
+        return None if raw.rstrip(b"\0").endswith(b"\xff\xd9") else "trailing bytes"
+    if kind == "PNG":
+        end = raw.rfind(b"IEND")
+        return "no end mark" if end < 0 else "trailing bytes" if len(raw) > end + 8 else None
+    if kind == "WEBP":
+        declared = int.from_bytes(raw[4:8], "little") + 8
+        return "trailing bytes" if len(raw) > declared + declared % 2 else None
+    return None

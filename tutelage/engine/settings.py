@@ -1,0 +1,58 @@
+"""Settings of training: how long, with what optimiser, at which precision."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tutelage.config import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a network is trained."""
+
+    epochs: int = setting(10, at_least=0)
+    """Passes over the training split."""
+
+    batch_size: int = setting(32, at_least=1)
+    """Images a step."""
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """The optimiser; sgd uses Nesterov momentum where `momentum` is above 0."""
+
+    lr: float = setting(1e-3, above=0)
+    """Learning rate at its highest."""
+
+    weight_decay: float = setting(0.0, at_least=0)
+    """L2 penalty (adam, sgd) or decoupled decay (adamw) of weights; biases and norms are left out."""
+
+    momentum: float = setting(0.9, at_least=0, below=1)
+    """Momentum of sgd."""
+
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    """How the learning rate falls: not, along a half cosine to zero, or by ten at 60 and 80 % of the steps."""
+
+    warmup_epochs: float = setting(0.0, at_least=0)
+    """Epochs over which the learning rate rises linearly from zero."""
+
+    label_smoothing: float = setting(0.0, at_least=0, below=1)
+    """Share of the label spread evenly over all classes."""
+
+    accumulate: int = setting(1, at_least=1)
+    """Batches whose gradients are averaged into one optimiser step."""
+
+    clip: float | None = setting(None, above=0)
+    """Largest norm of the gradient; unset: not clipped."""
+
+    ema: float | None = setting(None, above=0, below=1)
+    """Decay of a moving average of the weights, which is then what is measured and saved; unset: none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where and how exactly to compute."""
+
+    device: str = "auto"
+    """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 where the processor has it, else fp32. Losses are always computed in fp32."""

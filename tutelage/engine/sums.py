@@ -1,0 +1,65 @@
+"""Running sums of an epoch: kept on the device, read now and then, divided once at the end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutelage.errors import DivergedError
+from tutelage.nouns import Batch, Outcome
+
+
+class Sums:
+    """Images, labelled images, right answers, and each term times its images, in float64.
+
+    `add` never waits for the device; `read` does.
+    """
+
+    def __init__(self, terms: Sequence[str], device: torch.device) -> None:
+        self.terms = list(terms)
+        self._sums = torch.zeros(4 + len(self.terms), dtype=torch.float64, device=device)
+
+    def add(self, batch: Batch, outcome: Outcome, total: Tensor) -> None:
+        """Add a batch."""
+        with torch.no_grad():
+            size = len(batch.labels)
+            labelled = batch.labels >= 0
+            right = ((outcome.logits.argmax(1) == batch.labels) & labelled).sum()
+            raw = [outcome.terms[name] * size for name in self.terms]
+            parts = [torch.full_like(total, size), labelled.sum(), right, total * size, *raw]
+            self._sums += torch.stack([part.detach().to(torch.float64) for part in parts])
+
+    def read(self) -> dict[str, Any]:
+        """Means so far: loss, terms, accuracy over labelled images (None without any).
+
+        Raises:
+            DivergedError: the loss is not finite.
+        """
+        images, labelled, right, total, *raw = self._sums.tolist()
+        if not all(map(_finite, (total, *raw))):
+            bad = [name for name, value in zip(self.terms, raw, strict=True) if not _finite(value)]
+            raise DivergedError(
+                "training stopped itself: the loss is no longer finite",
+                found=", ".join(bad) or "the weighted sum",
+                fix="a lower --lr, or --clip 1",
+            )
+        count = max(images, 1)
+        return {
+            "images": int(images),
+            "loss": total / count,
+            "terms": {name: value / count for name, value in zip(self.terms, raw, strict=True)},
+            "accuracy": right / labelled if labelled else None,
+        }
+
+    def state(self) -> list[float]:
+        """The sums as plain numbers, exactly."""
+        return self._sums.tolist()
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Put saved sums back."""
+        self._sums.copy_(torch.tensor(state, dtype=torch.float64))
+
+
+def _finite(value: float) -> bool:
+    return value == value and abs(value) != float("inf")

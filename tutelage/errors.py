@@ -1,0 +1,82 @@
+"""Everything a user can be told is wrong, as one tree.
+
+    TutelageError
+    ├── UsageError      exit 2   a flag, setting, recipe or network name
+    ├── InputError      exit 3   data, weights, a run folder or another input is refused
+    ├── DivergedError   exit 4   training stopped itself: the loss is no longer finite
+    ├── MachineError    exit 5   disk, memory, permission, or the installation
+    └── Interrupted     exit 130 or 143, resumable
+
+Catch `TutelageError` for all of them. Anything else that escapes is our own fault (exit 1).
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TutelageError(Exception):
+    """A message for a person: what is wrong, where, what was found, what was expected, what to type.
+
+    Only `what` is required. `str(error)` is the whole message, one line a part.
+    """
+
+    exit_code: int = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        found: object = None,
+        expected: object = None,
+        fix: str | None = None,
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.found = found
+        self.expected = expected
+        self.fix = fix
+        parts = {"where": where, "found": found, "expected": expected, "try": fix}
+        lines = [f"  {name + ':':<10}{part}" for name, part in parts.items() if part is not None]
+        super().__init__("\n".join([what, *lines]))
+
+
+class UsageError(TutelageError):
+    """A flag, setting, recipe or name that cannot be used as given."""
+
+    exit_code = 2
+
+
+class InputError(TutelageError):
+    """Data, weights, a run folder or another input that is refused."""
+
+    exit_code = 3
+
+
+class DivergedError(TutelageError):
+    """Training stopped itself because the loss is no longer finite."""
+
+    exit_code = 4
+
+
+class MachineError(TutelageError):
+    """The machine cannot do it: disk, memory, permission, or a broken installation."""
+
+    exit_code = 5
+
+
+class Interrupted(TutelageError):
+    """A person or the system asked the run to stop; the run folder can be resumed."""
+
+    exit_code = 130
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names as a hint, or the list of them when none is near.
+
+    >>> suggest("resnt18", ["resnet18", "resnet34"])
+    'did you mean resnet18?'
+    """
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else "one of " + ", ".join(known)

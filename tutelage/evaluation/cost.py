@@ -1,0 +1,78 @@
+"""What a network costs: parameters, floating-point operations for one picture, bytes on disk."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tutelage.errors import InputError
+
+
+class Cost(NamedTuple):
+    """parameters: count, each shared one once; flops: for one picture, multiply and add apart."""
+
+    parameters: int
+    flops: int
+
+
+def cost(model: nn.Module, input_size: int, channels: int = 3) -> Cost:
+    """Count the parameters of a network and the operations of one forward pass.
+
+    Operations are those of `torch.utils.flop_counter`: convolutions, matrix products and attention,
+    a multiply and an add being two. Normalisation, activation and pooling are not counted (about
+    1 % of a ResNet). One pass of a blank picture runs on the model's own device, without gradients
+    and in eval mode; mode, weights and buffers are as before afterwards. A model made under
+    `torch.device("meta")` costs neither memory nor time.
+
+    Args:
+        model: takes float pictures [1, channels, input_size, input_size].
+        input_size: height and width in pixels.
+        channels: colour channels of the picture.
+
+    >>> cost(nn.Conv2d(3, 8, kernel_size=3, padding=1, bias=False), input_size=10)
+    Cost(parameters=216, flops=43200)
+    """
+    counter = FlopCounterMode(display=False)
+    picture = pictures(model, 1, input_size, channels)
+    with evaluating(model), counter:
+        model(picture)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Cost(parameters=parameters, flops=int(counter.get_total_flops()))
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file on disk.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError("cannot read the file", where=path, found=error.strerror) from error
+
+
+def pictures(model: nn.Module, batch: int, input_size: int, channels: int = 3) -> Tensor:
+    """Blank pictures [batch, channels, size, size] in the model's precision and place."""
+    shape = (batch, channels, input_size, input_size)
+    weight = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), None)
+    if weight is None:
+        return torch.zeros(shape)
+    return torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; afterwards every submodule is in the mode it was in before."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training

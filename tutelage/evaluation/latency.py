@@ -1,0 +1,110 @@
+"""How long a network takes to answer, measured on this machine."""
+
+import platform
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tutelage.errors import UsageError
+from tutelage.evaluation.cost import evaluating, pictures
+
+WARM_UP_RUNS = 3
+FEWEST_RUNS = 10
+MOST_RUNS = 1000
+
+
+class Latency(TypedDict):
+    """Time of one forward pass of a batch: median and 95th percentile in milliseconds."""
+
+    batch: int
+    p50_ms: float
+    p95_ms: float
+    device: str
+
+
+def latency(
+    model: nn.Module,
+    input_size: int,
+    batches: Sequence[int] = (1, 32),
+    device: torch.device | str | None = None,
+    *,
+    seconds: float = 3.0,
+) -> list[Latency]:
+    """Time forward passes in eval mode without gradients, in the model's own precision.
+
+    Each batch size is warmed up, then repeated until `seconds` are over or 1000 runs are done, but
+    at least 10 times, so a slow network takes longer than `seconds`. The model is left as it was; a
+    copy of it is measured where `device` is another than its own.
+
+    Args:
+        model: takes float pictures [B, 3, input_size, input_size].
+        input_size: height and width in pixels.
+        batches: batch sizes, one result each.
+        device: where to measure; None means where the model is.
+        seconds: time for each batch size.
+
+    Raises:
+        UsageError: a batch size below 1.
+    """
+    if min(batches, default=1) < 1:
+        raise UsageError("a batch size below 1 cannot be timed", found=list(batches))
+    here = pictures(model, 1, 1).device
+    place = here if device is None else torch.device(device)
+    if place.type != here.type or place.index not in (None, here.index):
+        model = deepcopy(model).to(place)
+    with evaluating(model):
+        return [_measure(model, pictures(model, batch, input_size), seconds) for batch in batches]
+
+
+def device_name(device: torch.device) -> str:
+    """The processor as a reader knows it: the GPU's name, or the CPU's and the threads used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return str(device)
+    threads = torch.get_num_threads()
+    return f"{_cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _measure(model: nn.Module, images: Tensor, seconds: float) -> Latency:
+    start = time.perf_counter()
+    for _ in range(WARM_UP_RUNS):
+        _run_ms(model, images)
+        if time.perf_counter() - start > seconds / 3:
+            break
+    runs: list[float] = []
+    start = time.perf_counter()
+    while len(runs) < FEWEST_RUNS or (
+        len(runs) < MOST_RUNS and time.perf_counter() - start < seconds
+    ):
+        runs.append(_run_ms(model, images))
+    p50, p95 = np.percentile(runs, [50, 95])
+    return {
+        "batch": len(images),
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
+        "device": device_name(images.device),
+    }
+
+
+def _run_ms(model: nn.Module, images: Tensor) -> float:
+    start = time.perf_counter()
+    model(images)
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)
+    return 1000 * (time.perf_counter() - start)
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,143 @@
+"""Metrics of a classifier from its logits and the labels, as they stand in `scores.json`.
+
+The definitions are those of scikit-learn with every class listed; sums are divided here and nowhere
+else.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from tutelage.errors import InputError
+from tutelage.evaluation.calibration import (
+    Integers,
+    ReliabilityBin,
+    expected_calibration_error,
+    reliability,
+)
+from tutelage.evaluation.fidelity import Fidelity, fidelity
+from tutelage.evaluation.tally import Tally, add, check_labels, tally
+
+Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+ROWS = 8192  # images counted at a time by `score`, to bound its memory
+
+PerClass = TypedDict(
+    "PerClass", {"class": str, "images": int, "precision": float, "recall": float, "f1": float}
+)
+
+
+class Metrics(TypedDict):
+    """What is known of one network on one split; shares are in [0, 1], nll is in nats."""
+
+    images: int
+    accuracy: float
+    accuracy_interval: list[float]
+    top5: float | None
+    macro_f1: float
+    nll: float
+    brier: float
+    ece: float
+    per_class: list[PerClass]
+    confusion: list[list[int]]
+    reliability: list[ReliabilityBin]
+    fidelity: Fidelity | None
+
+
+def score(
+    logits: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    classes: Sequence[str],
+    *,
+    teacher_logits: npt.ArrayLike | None = None,
+) -> Metrics:
+    """Every metric of one network on one labelled split.
+
+    Args:
+        logits: [N, C] float, finite, N at least 1.
+        labels: [N] int, each in 0 .. C - 1.
+        classes: C names in the order of the columns.
+        teacher_logits: [N, C]; with them `fidelity` is filled in, else it is None.
+
+    Raises:
+        InputError: shapes that do not fit, no image, an unlabelled image (-1), a label that is not
+            a class, or a logit that is not finite.
+
+    >>> score([[2.0, 0.0], [0.0, 1.0]], [0, 0], ["cat", "dog"])["accuracy"]
+    0.5
+    """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    check_labels(logits.shape, labels)
+    sums = tally(logits[:ROWS], labels[:ROWS])
+    for start in range(ROWS, len(labels), ROWS):
+        sums = add(sums, tally(logits[start : start + ROWS], labels[start : start + ROWS]))
+    result = metrics(sums, classes)
+    if teacher_logits is not None:
+        result["fidelity"] = fidelity(logits, teacher_logits)
+    return result
+
+
+def metrics(sums: Tally, classes: Sequence[str]) -> Metrics:
+    """Divide the sums of all images, and name the classes.
+
+    nll is the mean of -log p(label), brier the mean over images of the sum over classes of
+    (p - one-hot)^2, macro_f1 the plain mean over all classes, where a class that is neither in the
+    labels nor in the predictions counts as 0 (zero_division=0). top5 is None up to 5 classes.
+
+    Raises:
+        InputError: the number of names is not the number of classes counted.
+    """
+    if len(classes) != len(sums.confusion):
+        raise InputError(
+            "the logits do not have one column a class",
+            found=f"{len(sums.confusion)} columns, {len(classes)} classes",
+        )
+    images, hits = int(sums.confusion.sum()), int(np.trace(sums.confusion))
+    per_class = _per_class(sums.confusion, classes)
+    return {
+        "images": images,
+        "accuracy": hits / images,
+        "accuracy_interval": list(wilson(hits, images)),
+        "top5": sums.top5_hits / images if len(classes) > 5 else None,
+        "macro_f1": math.fsum(row["f1"] for row in per_class) / len(classes),
+        "nll": sums.nll / images,
+        "brier": sums.brier / images,
+        "ece": expected_calibration_error(sums.bins),
+        "per_class": per_class,
+        "confusion": sums.confusion.tolist(),
+        "reliability": reliability(sums.bins),
+        "fidelity": None,
+    }
+
+
+def wilson(hits: int, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    >>> [round(end, 4) for end in wilson(8, 10)]
+    [0.4902, 0.9433]
+    """
+    share, square = hits / images, Z95**2
+    centre = (share + square / (2 * images)) / (1 + square / images)
+    spread = share * (1 - share) / images + square / (4 * images**2)
+    half = Z95 * math.sqrt(spread) / (1 + square / images)
+    # All wrong or all right touch 0 or 1 exactly; rounding would miss by a bit.
+    return (centre - half if hits else 0.0, centre + half if hits < images else 1.0)
+
+
+def _per_class(confusion: Integers, classes: Sequence[str]) -> list[PerClass]:
+    rows: list[PerClass] = []
+    for index, name in enumerate(classes):
+        hits, labelled = int(confusion[index, index]), int(confusion[index].sum())
+        predicted = int(confusion[:, index].sum())
+        rows.append(
+            {
+                "class": name,
+                "images": labelled,
+                "precision": hits / max(predicted, 1),
+                "recall": hits / max(labelled, 1),
+                "f1": 2 * hits / max(labelled + predicted, 1),
+            }
+        )
+    return rows

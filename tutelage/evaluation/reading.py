@@ -1,0 +1,52 @@
+"""Ask a network about pictures without training it: logits in the order of the given rows."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tutelage.data.loader import reading_loader
+from tutelage.data.pack import Pack
+
+BATCH = 256
+
+
+def read_logits(
+    classifier: nn.Module,
+    pack: Pack,
+    rows: np.ndarray,
+    *,
+    device: torch.device,
+    cast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    progress: Callable[[int, int], None] = lambda done, count: None,
+) -> np.ndarray:
+    """A network's logits for some rows of a pack, in eval mode; its training mode is put back.
+
+    Args:
+        classifier: stored pictures in, `Output` out.
+        pack: where the pictures are.
+        rows: int64 [N], which of them.
+        device: where the network is.
+        cast: the autocast context to run it in.
+        progress: told (pictures done, N).
+
+    Returns:
+        float32 [N, C].
+    """
+    training = classifier.training
+    classifier.eval()
+    parts = []
+    try:
+        with torch.no_grad():
+            for batch in reading_loader(pack, rows, batch_size=BATCH, device=device).epoch():
+                with cast():
+                    parts.append(classifier(batch.images).logits.float())
+                progress(min(len(parts) * BATCH, len(rows)), len(rows))
+    finally:
+        classifier.train(training)
+    if not parts:
+        return np.empty((0, len(pack.classes)), dtype=np.float32)
+    return torch.cat(parts).cpu().numpy()

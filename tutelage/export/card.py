@@ -1,0 +1,79 @@
+"""The model card: what the network in a folder is, how good, how to use it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tutelage.settings import Single
+
+_USE = """```python
+import timm
+network = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
+```
+"""
+
+_USE_OWN = """```python
+import tutelage
+model = tutelage.load("FOLDER")      # timm's layout cannot hold this network: {why}
+```
+"""
+
+
+def model_card(
+    settings: Single,
+    *,
+    classes: Sequence[str],
+    scores: Mapping[str, Any],
+    moment: str,
+    stored_size: int,
+    own_module: bool,
+) -> str:
+    """The text of `README.md` in a model folder. `moment` is "last" or "best" epoch."""
+    measured = scores[moment]
+    split = "test" if measured["test"] else "val"
+    metrics = measured[split]
+    epoch = f"epoch {measured['epoch']} ({moment}"
+    epoch += ", chosen on the validation split)" if moment == "best" else ")"
+    taught = (
+        f"taught by a teacher (alpha {settings.alpha if settings.alpha is not None else 0.7:g} on the "
+        "teacher's term)"
+        if settings.teacher
+        else "trained on the labels alone"
+    )
+    plain = settings.stem == "standard" and not own_module
+    why = "it is a module of the user's own" if own_module else "its stem was changed"
+    names = "".join(f"- {_plain(name)}\n" for name in classes)
+    return f"""---
+library_name: {"timm" if plain else "tutelage"}
+pipeline_tag: image-classification
+---
+
+# {settings.model}: {len(classes)} classes
+
+{settings.role.capitalize()}, {taught}; first weights: {scores["weights"]}; {epoch}.
+
+| measure on {metrics["images"]} {"test" if split == "test" else "validation"} images | |
+|---|---|
+| accuracy | {100 * metrics["accuracy"]:.2f} % |
+| macro-F1 | {metrics["macro_f1"]:.4f} |
+| expected calibration error | {metrics["ece"]:.4f} |
+| parameters | {scores["cost"]["parameters"]:,} |
+| operations a picture (multiply and add apart) | {scores["cost"]["flops"]:,} |
+
+## Use
+
+{_USE if plain else _USE_OWN.format(why=why)}
+A picture is turned upright, made RGB, resized so that its shorter edge has {stored_size} pixels
+(bilinear, antialiased), cropped at the centre to {stored_size} x {stored_size}, divided by 255 and
+standardised with the mean and standard deviation in `tutelage.json`.
+
+`tutelage predict FOLDER PICTURES --out predictions.csv` does all of it.
+
+## Classes, in the order of the outputs
+
+{names}"""
+
+
+def _plain(name: str) -> str:
+    """A class name that cannot break out of its line or become markup."""
+    kept = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#|&" else letter for letter in kept)

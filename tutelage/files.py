@@ -1,0 +1,84 @@
+"""Files that are either whole or absent: written beside the target, flushed to disk, renamed."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tutelage.errors import InputError, MachineError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or none.
+
+    Raises:
+        MachineError: no room, no permission.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise _machine_error(path, error) from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that a person can read; not-a-number is refused."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode("utf-8", "surrogateescape"))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; InputError naming the file where that fails."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError("cannot read the file", where=path, found=error) from error
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Fill a private folder beside the target; it takes the target's place only when all went well."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        for file in beside.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        old = path.with_name(f".{path.name}.{os.getpid()}.old")
+        if path.exists():
+            path.rename(old)
+        beside.rename(path)
+        _sync(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise _machine_error(path, error) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _machine_error(path: Path, error: OSError) -> MachineError:
+    free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
+    return MachineError(
+        f"cannot write {path.name}",
+        where=path.parent,
+        found=f"{error.strerror}; {free / 1e6:.0f} MB free",
+        fix="make room or choose another --out, then the same command with --resume",
+    )

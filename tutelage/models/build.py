@@ -1,0 +1,114 @@
+"""Settings -> network: any timm name, with its head, stem, first weights and preprocessing."""
+
+from typing import Any, NamedTuple, cast
+
+import timm
+import torch
+from torch import nn
+
+from tutelage.errors import UsageError, suggest
+from tutelage.models.preprocess import Classifier, Preprocess
+from tutelage.models.settings import Network
+from tutelage.models.stem import use_small_stem
+from tutelage.models.weights import Weights, find_weights, load_weights
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+class Built(NamedTuple):
+    """A network ready to train, and where its weights came from."""
+
+    classifier: Classifier
+    weights: Weights
+
+
+def require_known(model: str, *, flag: str = "--model") -> None:
+    """Refuse a name or tag that timm does not know, with the nearest that it does.
+
+    Raises:
+        UsageError: an unknown network, or an unknown tag of a known one.
+    """
+    name, _, tag = model.partition(".")
+    if not timm.is_model(name):
+        raise UsageError(
+            f"no such network: {model}",
+            found=f"{flag} {model}",
+            expected=suggest(name, timm.list_models()),
+            fix="tutelage models --filter resnet",
+        )
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
+    if tag and tag not in tags:
+        raise UsageError(
+            f"{name} has no weights tagged {tag}",
+            found=f"{flag} {model}",
+            expected=suggest(tag, tags),
+        )
+
+
+def build(
+    settings: Network,
+    *,
+    classes: int,
+    stored_size: int,
+    train_statistics: Statistics,
+    seed: int,
+    network: nn.Module | None = None,
+) -> Built:
+    """The network of some settings; `network` replaces the named one (weights and stem are then its own).
+
+    Args:
+        settings: which network, weights, stem, input size, normalisation.
+        classes: outputs of the last layer.
+        stored_size: pixels a side of the pictures it will be given.
+        train_statistics: mean and standard deviation of the training split, used where asked for.
+        seed: of the random weights.
+        network: a module of the caller's own, [B, 3, S, S] float -> [B, classes].
+
+    Raises:
+        UsageError: an unknown network or a stem it does not have.
+        InputError: weights out of reach or of another network.
+    """
+    torch.manual_seed(seed)
+    weights = Weights("none")
+    if network is None:
+        network, weights = _named(settings, classes)
+    mean, std = _statistics(settings, network, train_statistics)
+    preprocess = Preprocess(size=settings.input_size or stored_size, mean=mean, std=std)
+    return Built(Classifier(network, preprocess), weights)
+
+
+def _named(settings: Network, classes: int) -> tuple[nn.Module, Weights]:
+    require_known(settings.model)
+    weights = find_weights(settings)
+    options: dict[str, Any] = {"num_classes": classes}
+    if not settings.zero_init_last and _takes_zero_init(settings.model):
+        options["zero_init_last"] = False
+    pretrained = weights.kind == "tag"
+    network: nn.Module = timm.create_model(settings.model, pretrained=pretrained, **options)
+    if weights.path is not None:
+        config = cast(dict[str, object], network.pretrained_cfg)
+        load_weights(network, weights.path, classifier=str(config.get("classifier", "")))
+    if settings.stem == "small":
+        use_small_stem(network, settings.model)
+    return network, weights
+
+
+def _takes_zero_init(model: str) -> bool:
+    """Residual networks of timm's ResNet class take the option; others refuse it."""
+    entry = timm.model_entrypoint(model.partition(".")[0])
+    return bool(entry.__module__ == "timm.models.resnet")
+
+
+def _statistics(settings: Network, network: nn.Module, train: Statistics) -> Statistics:
+    if settings.normalization == "train":
+        return train
+    if settings.normalization == "half":
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    config = cast(dict[str, object] | None, getattr(network, "pretrained_cfg", None))
+    if not config or "mean" not in config:
+        raise UsageError(
+            "this network does not say how its pretrained weights were normalised",
+            found="normalization = weights",
+            fix="--normalization train",
+        )
+    return cast(Statistics, (config["mean"], config["std"]))

@@ -1,0 +1,177 @@
+"""A network on disk: weights, class names and preprocessing in one folder, in timm's hub layout.
+
+`timm.create_model("local-dir:FOLDER", pretrained=True)` loads it without us. A network that layout
+cannot rebuild (a changed stem, a module of the user's own) is saved the same way, and the folder says
+that only `tutelage.load` reads it (a named network) or that it takes the module it was made with.
+`tutelage.json` holds what timm's layout has no place for.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models import save_for_hf
+from torch import nn
+
+from tutelage.config import build as build_settings
+from tutelage.config import table
+from tutelage.errors import InputError
+from tutelage.models.build import build
+from tutelage.models.preprocess import Classifier, Preprocess
+from tutelage.models.settings import Network
+from tutelage.models.weights import load_weights, read_weights
+
+FORMAT = 1
+
+
+class Saved(NamedTuple):
+    """A network read back: ready to classify stored pictures of `stored_size` pixels a side."""
+
+    classifier: Classifier
+    classes: tuple[str, ...]
+    stored_size: int
+    background: str
+
+
+def save_model(
+    folder: Path,
+    classifier: Classifier,
+    *,
+    settings: Network,
+    classes: Sequence[str],
+    stored_size: int,
+    background: str,
+    card: str,
+) -> None:
+    """Write a model folder, read it back and compare the logits of random pictures, to the bit.
+
+    Raises:
+        RuntimeError: what was read back is not what was written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    network, preprocess = classifier.network, classifier.preprocess
+    named = hasattr(network, "pretrained_cfg")
+    plain = named and settings.stem == "standard"
+    mean, std = preprocess.mean.flatten().tolist(), preprocess.std.flatten().tolist()
+    if plain:
+        size = preprocess.size
+        save_for_hf(
+            network,
+            str(folder),
+            safe_serialization=True,
+            model_config={"label_names": list(classes)},
+            data_config={
+                "input_size": (3, size, size),
+                "mean": tuple(mean),
+                "std": tuple(std),
+                "crop_pct": 1.0,
+                "crop_mode": "center",
+                "interpolation": "bilinear",
+            },
+        )
+    else:
+        state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        save_file(state, folder / "model.safetensors")
+    facts = {
+        "format": FORMAT,
+        "network": table(settings) if named else None,
+        "loads_with": _loads_with(named=named, plain=plain),
+        "classes": list(classes),
+        "stored_size": stored_size,
+        "input_size": preprocess.size,
+        "background": background,
+        "mean": mean,
+        "std": std,
+    }
+    (folder / "tutelage.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    (folder / "README.md").write_text(card)
+    _compare(folder, classifier, stored_size, named=named)
+
+
+def _loads_with(*, named: bool, plain: bool) -> str:
+    if plain:
+        return 'timm.create_model("local-dir:FOLDER", pretrained=True) and tutelage.load("FOLDER")'
+    if named:
+        return 'tutelage.load("FOLDER"): timm\'s layout cannot hold a changed stem'
+    return 'tutelage.load("FOLDER", network=YOUR_MODULE): the network is a module of your own'
+
+
+def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
+    """Read a model folder back, in eval mode. `network` is the user's own module where it was one.
+
+    Raises:
+        InputError: not a model folder, a damaged one, or one that needs the user's own module.
+    """
+    facts = _facts(folder)
+    weights, size = folder / "model.safetensors", int(facts["stored_size"])
+    mean, std = tuple(facts["mean"]), tuple(facts["std"])
+    if facts["network"] is None:
+        if network is None:
+            raise InputError(
+                "this folder holds the weights of a module of the user's own",
+                where=folder,
+                fix='tutelage.load("FOLDER", network=YOUR_MODULE)',
+            )
+        preprocess = Preprocess(size=facts["input_size"], mean=mean, std=std)
+        classifier = Classifier(network, preprocess)
+    else:
+        settings = build_settings(
+            Network,
+            {**facts["network"], "weights": "none", "normalization": "train"},
+            where=str(folder),
+        )
+        with torch.random.fork_rng(devices=[]):  # rebuilding must not disturb a caller's numbers
+            classifier = build(
+                settings,
+                classes=len(facts["classes"]),
+                stored_size=size,
+                train_statistics=(mean, std),
+                seed=0,
+            ).classifier
+    load_weights(classifier.network, weights, classifier=None)
+    classifier.eval()
+    return Saved(classifier, tuple(facts["classes"]), size, str(facts["background"]))
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    path = folder / "tutelage.json"
+    try:
+        facts = cast(dict[str, Any], json.loads(path.read_text()))
+        if facts["format"] != FORMAT:
+            raise KeyError(f"format {facts['format']}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "not a model folder",
+            where=folder,
+            found=error,
+            expected="a folder with model.safetensors and tutelage.json, such as RUN/model",
+        ) from error
+    return facts
+
+
+def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) -> None:
+    """Every save is read back: weights to the byte, and logits where the network can be rebuilt."""
+    own = classifier.network.state_dict()
+    for name, tensor in read_weights(folder / "model.safetensors").items():
+        if not torch.equal(tensor, own[name].cpu()):
+            raise RuntimeError(f"{folder}: {name} was not saved as it is")
+    if not named:
+        return
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (2, 3, size, size), generator=generator, dtype=torch.uint8)
+    again = load_model(folder).classifier
+    training, device = classifier.training, classifier.preprocess.mean.device
+    with torch.no_grad():
+        classifier.eval().cpu()
+        same = torch.equal(again(pictures).logits, classifier(pictures).logits)
+        if same and (folder / "config.json").exists():
+            plain = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+            pixels = classifier.preprocess(pictures)
+            same = torch.equal(plain(pixels), classifier.network(pixels))
+    classifier.train(training).to(device)
+    if not same:
+        raise RuntimeError(f"{folder}: the network read back gives other logits")

@@ -1,0 +1,42 @@
+"""What a network does to a stored picture before its first layer: resize, scale, standardise."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from tutelage.nouns import Output
+
+
+class Preprocess(nn.Module):
+    """uint8 [B, 3, H, W] -> float32 [B, 3, S, S], (x / 255 - mean) / std by channel."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, *, size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.size = size
+        # Not part of the saved weights: they are written beside them, as the layout of the folder wants.
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.to(torch.float32) / 255
+        if images.shape[-2:] != (self.size, self.size):
+            pixels = interpolate(
+                pixels, size=(self.size, self.size), mode="bilinear", antialias=True
+            )
+        return (pixels - self.mean) / self.std
+
+
+class Classifier(nn.Module):
+    """A network with its own preprocessing: stored pictures in, logits out."""
+
+    def __init__(self, network: nn.Module, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.network = network
+        self.preprocess = preprocess
+
+    def forward(self, images: Tensor) -> Output:
+        """uint8 [B, 3, H, W] -> Output(logits [B, C])."""
+        return Output(logits=self.network(self.preprocess(images)), features={})

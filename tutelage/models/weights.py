@@ -1,0 +1,176 @@
+"""Where a network's first weights come from, settled before any waiting.
+
+Files are read as tensors only: safetensors first, PyTorch files with an explicit `weights_only=True`.
+A network without reach of its weights is an error that names the file to fetch, never a silent random start.
+"""
+
+import hashlib
+import pickle
+import socket
+import threading
+from pathlib import Path
+from typing import NamedTuple, cast
+from urllib.parse import urlparse
+
+import timm
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from tutelage.errors import InputError
+from tutelage.models.settings import Network
+
+_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+class Weights(NamedTuple):
+    """kind: `none` (random), `tag` (timm's pretrained) or `file`; path only for a file."""
+
+    kind: str
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        """How the report calls them."""
+        return f"file {self.path.name}" if self.path else self.kind
+
+
+def find_weights(settings: Network, *, flag: str = "--weights") -> Weights:
+    """Where the weights will come from; quick, and with no network unless a tag asks for a download.
+
+    Raises:
+        InputError: a file that is missing, or a tag whose weights are neither here nor within reach.
+    """
+    if settings.weights == "none":
+        return Weights("none")
+    if settings.weights is not None:
+        path = Path(settings.weights).expanduser()
+        if path.is_dir():
+            path = path / "model.safetensors"
+        if not path.is_file():
+            raise InputError(
+                f"no weights at {settings.weights}",
+                expected="a .safetensors or checkpoint file, a model folder, or none",
+                fix=f"{flag} none   (random weights)",
+            )
+        return Weights("file", path)
+    if "." not in settings.model:
+        return Weights("none")
+    _require_within_reach(settings.model, flag)
+    return Weights("tag")
+
+
+def _require_within_reach(model: str, flag: str) -> None:
+    """Refuse in seconds what a download would refuse after a minute."""
+    config = timm.models.get_pretrained_cfg(model)
+    hub, url = (str(config.hf_hub_id or ""), str(config.url or "")) if config else ("", "")
+    if hub and any(isinstance(try_to_load_from_cache(hub, name), str) for name in _FILES):
+        return
+    if url:
+        cached = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+        if cached.is_file():
+            return
+    host = urlparse(constants.ENDPOINT if hub else url).hostname
+    if not constants.HF_HUB_OFFLINE and host and _answers(host):
+        return
+    files = [f"{_FILES[0]} of {hub}" if hub else "", url]
+    raise InputError(
+        f"the pretrained weights of {model} are not on this machine and no network answers",
+        expected=" or ".join(filter(None, files)),
+        fix=f"fetch that file elsewhere and pass it: {flag} PATH; or start from random weights: {flag} none",
+    )
+
+
+def _answers(host: str, seconds: float = 3.0) -> bool:
+    """Whether a TCP connection to the host's port 443 opens; a slow name look-up counts as no."""
+    opened = threading.Event()
+
+    def connect() -> None:
+        try:
+            socket.create_connection((host, 443), timeout=seconds).close()
+            opened.set()
+        except OSError:
+            pass
+
+    attempt = threading.Thread(target=connect, daemon=True)
+    attempt.start()
+    attempt.join(seconds)
+    return opened.is_set()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors or PyTorch checkpoint file; nothing in it is executed.
+
+    Raises:
+        InputError: not such a file, a file that holds code, or tensors that are not finite.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            state = _tensors(loaded)
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError) as error:
+        raise InputError(
+            "cannot read the weights",
+            where=path,
+            found=str(error).splitlines()[0],
+            expected="a whole .safetensors file, or a PyTorch file of tensors only",
+            fix="save the weights with safetensors.torch.save_file(model.state_dict(), PATH)",
+        ) from error
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise InputError("weights that are not finite", where=path, found=name)
+    return state
+
+
+def _tensors(loaded: object) -> dict[str, Tensor]:
+    """The state dict inside the usual wrappings: state_dict, model, model_state_dict; prefix `module.`."""
+    for key in ("state_dict", "model", "model_state_dict", "state_dict_ema"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+            break
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise RuntimeError(f"it holds a {type(loaded).__name__}, not a table of tensors")
+    tensors = cast(dict[str, Tensor], loaded)
+    for prefix in ("module.", "_orig_mod."):
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def load_weights(network: nn.Module, path: Path, *, classifier: str | None) -> list[str]:
+    """Fill a network from a file, by name and shape.
+
+    A classifier layer (its parameter prefix) of another class count stays random; nothing else may
+    be missing, extra or of another shape. Returns the names left random.
+
+    Raises:
+        InputError: other names or shapes; the first ten of each are printed.
+    """
+    state, own = read_weights(path), network.state_dict()
+    head = {name for name in own if classifier and name.startswith(f"{classifier}.")}
+    replaced = {n for n in head if n not in state or state[n].shape != own[n].shape}
+    missing = [n for n in own if n not in state and n not in replaced]
+    extra = [n for n in state if n not in own]
+    shapes = [
+        f"{n} {list(state[n].shape)} (network: {list(own[n].shape)})"
+        for n in own
+        if n in state and n not in replaced and state[n].shape != own[n].shape
+    ]
+    if missing or extra or shapes:
+        parts = {"missing": missing, "not in the network": extra, "of another shape": shapes}
+        found = "; ".join(f"{what}: {', '.join(n[:10])}" for what, n in parts.items() if n)
+        raise InputError("these weights are of another network", where=path, found=found)
+    network.load_state_dict({**own, **{n: state[n] for n in own if n not in replaced}})
+    return sorted(replaced)
+
+
+def fingerprint_of(network: nn.Module) -> str:
+    """SHA-256 over names, shapes and bytes of a network's state, 16 hex digits."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,91 @@
+"""A plan: runs that depend on each other, each recognised by its fingerprint and skipped when finished.
+
+The whole job is one plan: pack -> teacher -> for each seed a student and a control -> report. A control
+is the same student with the same budget, seed, order and views, but without the teacher.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from tutelage.data.pack import Pack
+from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.journal import Screen
+from tutelage.errors import Interrupted
+from tutelage.files import write_json
+from tutelage.losses.settings import DEFAULT_ALPHA
+from tutelage.run import Networks, Place, run_single
+from tutelage.settings import Job, Single, Trainee
+
+
+class Step(NamedTuple):
+    """One run of a plan. needs: the step whose network teaches; compares: whose answers it is held against."""
+
+    name: str
+    settings: Single
+    teacher: str | None = None
+    compares: str | None = None
+
+
+def job_steps(job: Job) -> list[Step]:
+    """The runs of a whole job, in an order that respects who needs whom."""
+    steps = [Step("teacher", _single(job, job.teacher, role="teacher", seed=job.seed))]
+    for seed in range(job.seed, job.seed + job.seeds):
+        taught = _single(job, job.student, role="student", seed=seed)
+        alone = _single(job, job.student, role="control", seed=seed)
+        steps.append(Step(f"student-{seed}", taught, teacher="teacher", compares="teacher"))
+        steps.append(Step(f"control-{seed}", alone, compares="teacher"))
+    return steps
+
+
+def _single(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
+    shared = {
+        field.name: getattr(job, field.name)
+        for field in dataclasses.fields(Single)
+        if field.name in {"alpha", "terms", "device", "precision", "data"}
+    }
+    own = {field.name: getattr(trainee, field.name) for field in dataclasses.fields(Trainee)}
+    return Single(**own, **shared, role=role, seed=seed)  # type: ignore[arg-type]
+
+
+def run_steps(
+    steps: list[Step],
+    pack: Pack,
+    folder: Path,
+    *,
+    screen: Screen,
+    stop: StopRequest,
+    networks: Networks,
+) -> None:
+    """Do what is not done yet, step by step.
+
+    Raises:
+        Interrupted: asked to stop, between two runs or within one.
+    """
+    for step in steps:
+        if stop:
+            raise Interrupted(f"stopped before {step.name}; nothing is lost", where=folder)
+        settings = step.settings
+        if step.teacher:
+            settings = dataclasses.replace(settings, teacher=str(folder / step.teacher))
+        reference = folder / step.compares if step.compares else None
+        place = Place(step.name, folder / step.name, folder / "cache", screen, stop, reference)
+        make = networks.get("teacher" if settings.role == "teacher" else "student")
+        run_single(settings, pack, place, make=make)
+
+
+def write_plan(job: Job, steps: list[Step], folder: Path, *, recipe: str) -> None:
+    """Write what the report reads: the runs, their roles, and the two numbers of the objective."""
+    kd = job.terms.kd
+    facts = {
+        "format": 1,
+        "recipe": recipe,
+        "title": job.title,
+        "temperature": kd.temperature if kd else None,
+        "alpha": DEFAULT_ALPHA if job.alpha is None else job.alpha,
+        "runs": [
+            {"name": s.name, "role": s.settings.role, "seed": s.settings.seed, "folder": s.name}
+            for s in steps
+        ],
+    }
+    write_json(folder / "plan.json", facts)

@@ -1,0 +1,59 @@
+"""The settings of a whole job and of a single run: composed here, declared beside their owners.
+
+No torch is imported from here, so that help, a misspelt flag and a bad recipe answer at once.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tutelage.config import setting
+from tutelage.data.settings import Data
+from tutelage.data.view_settings import Views
+from tutelage.engine.settings import Machine, Training
+from tutelage.losses.settings import Objective
+from tutelage.models.settings import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainee(Network, Training, Views):
+    """A network, how it is trained, and on which views."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Objective, Machine):
+    """The whole job: teacher, students, controls, over seeds."""
+
+    title: str = "Knowledge distillation"
+    """Heading of the report."""
+
+    data: Data = field(default_factory=Data)
+
+    teacher: Trainee = field(
+        default_factory=lambda: Trainee(model="resnet34.tv_in1k", epochs=5, schedule="cosine")
+    )
+
+    student: Trainee = field(
+        default_factory=lambda: Trainee(model="resnet18", epochs=30, schedule="cosine")
+    )
+
+    seeds: int = setting(1, at_least=1, at_most=100)
+    """How many students and as many controls, each from a seed of its own. Three or more give a verdict."""
+
+    seed: int = setting(0, at_least=0, at_most=2**31)
+    """The first seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Single(Trainee, Objective, Machine):
+    """One run: a network trained alone, or taught by a teacher."""
+
+    data: Data = field(default_factory=Data)
+
+    teacher: str | None = None
+    """Who teaches: a run folder or a model folder. Unset: nobody."""
+
+    role: Literal["teacher", "student", "control"] = "student"
+    """What the report will call this run."""
+
+    seed: int = setting(0, at_least=0, at_most=2**31)
+    """Seeds the initialisation, the order of the images and the views."""

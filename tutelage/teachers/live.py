@@ -1,0 +1,20 @@
+"""A live teacher: a frozen network that is asked at every batch."""
+
+import torch
+
+from tutelage.models.preprocess import Classifier
+from tutelage.nouns import Batch, Signal
+
+
+class Live:
+    """Ask a network; it stays in eval mode and nothing flows back into it."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier.eval().requires_grad_(False)
+
+    def __call__(self, batch: Batch) -> Signal:
+        """What the teacher says about a batch: logits [B, C] in fp32."""
+        # no_grad rather than inference_mode: terms may save these tensors for their own backward pass.
+        with torch.no_grad():
+            output = self.classifier(batch.images)
+        return Signal(logits=output.logits.float(), features=output.features)

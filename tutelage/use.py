@@ -1,0 +1,220 @@
+"""What one does with a finished network: load, evaluate, predict, export."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tutelage.data.folders import scan
+from tutelage.data.pack import Pack, open_pack
+from tutelage.data.prepare import prepare_all
+from tutelage.data.settings import Data
+from tutelage.data.sources import Item, Split, open_source
+from tutelage.errors import InputError, UsageError
+from tutelage.evaluation.metrics import Metrics, score
+from tutelage.evaluation.reading import read_logits
+from tutelage.export.onnx import Exported, export_onnx
+from tutelage.export.table import write_predictions
+from tutelage.models.folder import Saved, load_model
+
+BATCH = 64
+
+
+class Predictions(NamedTuple):
+    """path of the CSV; how many pictures were classified; (file, reason) of those that could not be."""
+
+    path: Path
+    classified: int
+    unreadable: list[tuple[str, str]]
+
+
+class Model(nn.Module):
+    """A finished network ready for use: classes, and pictures of any size in, probabilities out."""
+
+    def __init__(self, saved: Saved) -> None:
+        super().__init__()
+        self.classes = saved.classes
+        self.stored_size = saved.stored_size
+        self.background = saved.background
+        self.classifier = saved.classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [B, C] of uint8 pictures [B, 3, S, S] as `prepare` makes them."""
+        logits: Tensor = self.classifier(images).logits
+        return logits
+
+    def settings(self) -> Data:
+        """How pictures are prepared for this network."""
+        background: Literal["white", "black"] = "black" if self.background == "black" else "white"
+        return Data(image_size=self.stored_size, background=background)
+
+
+def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
+    """The network in a run folder (its last epoch) or a model folder, in eval mode.
+
+    Args:
+        folder: a run folder or a model folder.
+        network: the module of your own that the folder holds the weights of, where it was one.
+
+    Raises:
+        InputError: no network there, or a damaged one.
+    """
+    folder = Path(folder)
+    inner = folder / "model"
+    return Model(load_model(inner if inner.is_dir() else folder, network=network)).eval()
+
+
+def evaluate(folder: str | Path, data: str | Path, *, split: Split = "val") -> Metrics:
+    """Measure a finished network on labelled pictures: a pack's split, or a whole folder of classes.
+
+    Raises:
+        InputError: no labelled pictures, or classes the network does not know.
+    """
+    model = load(folder)
+    if (Path(data) / "manifest.json").is_file():
+        logits, labels = _read_pack(model, open_pack(Path(data)), split)
+    else:
+        logits, labels = _read_source(model, str(data), split)
+    if not len(labels):
+        raise InputError("no labelled pictures", where=data, found=f"split {split}")
+    return score(logits, labels, model.classes)
+
+
+def predict(
+    folder: str | Path, pictures: str | Path, *, out: str | Path = "predictions.csv", top: int = 3
+) -> Predictions:
+    """Classify every picture in a folder and write a CSV; unreadable files are listed, not fatal.
+
+    Raises:
+        InputError: no network, no folder, or no readable picture in it.
+        UsageError: `top` is below 1.
+    """
+    if top < 1:
+        raise UsageError("--top wants at least 1", found=top)
+    model = load(folder)
+    items, refused = _pictures(Path(pictures))
+    answers = _ask_all(model, items)
+    unreadable = [*refused, *answers.unreadable]
+    if not answers.items:
+        raise InputError(
+            "no readable picture", where=pictures, found=f"{len(unreadable)} unreadable files"
+        )
+    names = [item.name for item in answers.items]
+    write_predictions(Path(out), names, answers.logits, model.classes, top=top)
+    return Predictions(Path(out), len(names), unreadable)
+
+
+def export(
+    folder: str | Path,
+    *,
+    format: Literal["onnx"] = "onnx",
+    out: str | Path | None = None,
+    data: str | Path = "sample",
+) -> Exported:
+    """One file to deploy, with class names and preprocessing inside, checked on real pictures.
+
+    Args:
+        folder: a run or model folder.
+        format: of the file.
+        out: the file; by default beside the model folder.
+        data: real pictures to check with; of a run, its own are used where they are at hand.
+
+    Raises:
+        InputError: the exported network answers differently.
+        MachineError: the packages of the extra `onnx` are missing.
+    """
+    folder = Path(folder)
+    model = load(folder)
+    target = Path(out) if out is not None else folder / f"model.{format}"
+    items = open_source(str(data), model.settings()).items
+    found = prepare_all(items[:: max(1, len(items) // 8)][:8], model.settings())
+    pixels = [picture.pixels for picture in found if not isinstance(picture, str)]
+    if len(pixels) < 8:
+        raise InputError("too few pictures to check the export with", where=data, expected="eight")
+    return export_onnx(model.classifier, target, pictures=_stack(pixels), classes=model.classes)
+
+
+def _stack(pixels: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
+
+
+def _ask(model: Model, pixels: Sequence[np.ndarray]) -> np.ndarray:
+    with torch.no_grad():
+        logits: np.ndarray = model(_stack(pixels)).float().numpy()
+    return logits
+
+
+class _Answers(NamedTuple):
+    """The pictures that could be read, their logits [N, C], and (file, reason) of the others."""
+
+    items: list[Item]
+    logits: np.ndarray
+    unreadable: list[tuple[str, str]]
+
+
+def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
+    """Decode pictures on all cores and ask the network in batches, with bounded memory."""
+    read: list[Item] = []
+    unreadable: list[tuple[str, str]] = []
+    waiting: list[np.ndarray] = []
+    parts = [np.empty((0, len(model.classes)), dtype=np.float32)]
+    for item, found in zip(items, prepare_all(items, model.settings()), strict=True):
+        if isinstance(found, str):
+            unreadable.append((item.name, found))
+            continue
+        read.append(item)
+        waiting.append(found.pixels)
+        if len(waiting) == BATCH:
+            parts.append(_ask(model, waiting))
+            waiting = []
+    if waiting:
+        parts.append(_ask(model, waiting))
+    return _Answers(read, np.concatenate(parts), unreadable)
+
+
+def _read_pack(model: Model, pack: Pack, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    _same_classes(model, pack.classes)
+    rows = pack.rows(split)
+    rows = rows[pack.labels[rows] >= 0]
+    logits = read_logits(model.classifier, pack, rows, device=torch.device("cpu"))
+    return logits, _indices(model, [pack.classes[label] for label in pack.labels[rows]])
+
+
+def _read_source(model: Model, data: str, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    source = open_source(data, model.settings())
+    _same_classes(model, source.classes)
+    labelled = [item for item in source.items if item.label is not None]
+    chosen = [item for item in labelled if item.split in (split, None)]
+    answers = _ask_all(model, chosen)
+    return answers.logits, _indices(model, [str(item.label) for item in answers.items])
+
+
+def _indices(model: Model, labels: Sequence[str]) -> np.ndarray:
+    """Labels by name, so that another order of the classes cannot matter."""
+    number = {name: index for index, name in enumerate(model.classes)}
+    return np.asarray([number[label] for label in labels], dtype=np.int64)
+
+
+def _same_classes(model: Model, classes: Sequence[str]) -> None:
+    unknown = sorted(set(classes) - set(model.classes))
+    if unknown:
+        raise InputError(
+            "the network does not know these classes",
+            found=", ".join(unknown[:8]),
+            expected=", ".join(model.classes[:8]),
+        )
+
+
+def _pictures(place: Path) -> tuple[list[Item], list[tuple[str, str]]]:
+    """Every picture below a folder, or the one file; and what is not even opened."""
+    if place.is_file():
+        listing = scan(place.parent)
+        files = [file for file in listing.files if file.name == place.name]
+        return [Item(file.name, None, None, file.read) for file in files], []
+    if not place.is_dir():
+        raise InputError("no such folder or picture", where=place)
+    listing = scan(place)
+    return [Item(file.name, None, None, file.read) for file in listing.files], listing.refused

@@ -1,0 +1,257 @@
+"""The function behind each verb that makes something: run, train, distill, pack, check, resume.
+
+The command line and Python call the same functions with the same settings objects.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from tutelage import folder as folders
+from tutelage.config import build, check, read_toml, table
+from tutelage.data.check import CheckReport, check_source
+from tutelage.data.pack import Pack, open_pack
+from tutelage.data.settings import Data
+from tutelage.data.sources import open_source
+from tutelage.data.writing import write_pack
+from tutelage.engine.interrupt import StopRequest, stop_requests
+from tutelage.engine.journal import Screen
+from tutelage.engine.precision import resolve
+from tutelage.engine.preflight import (
+    require_batch,
+    require_network,
+    require_room,
+    require_validation,
+)
+from tutelage.errors import Interrupted, UsageError
+from tutelage.files import write_json
+from tutelage.losses.settings import weights
+from tutelage.plan import job_steps, run_steps, write_plan
+from tutelage.reports.report import write_report
+from tutelage.run import Maker, Networks, Place, run_single
+from tutelage.settings import Job, Single
+
+_BYTES_A_NETWORK = (
+    400_000_000  # weights, best weights and a checkpoint with optimiser state, generously
+)
+
+
+def run(
+    data: str | Path,
+    settings: Job | None = None,
+    *,
+    out: str | Path,
+    recipe: str = "none",
+    resume: bool = False,
+    networks: Networks | None = None,
+    quiet: bool = False,
+) -> Path:
+    """The whole job: pack, teacher, students, controls, comparison, report.
+
+    Args:
+        data: a folder, CSV, zip, pack, `sample`, or the name of a known data set.
+        settings: of the job.
+        out: a new folder, or that of the same job.
+        recipe: the name the report gives the settings.
+        resume: continue the same job where it is unfinished.
+        networks: makers of modules of your own for `teacher` and `student`, given the class count.
+        quiet: print nothing.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        TutelageError: see `tutelage.errors`.
+    """
+    settings, out = settings or Job(), Path(out)
+    networks = networks or {}
+    check(settings)
+    weights(settings)
+    resolve(settings)
+    for role, trainee in (("teacher", settings.teacher), ("student", settings.student)):
+        if role not in networks:
+            require_network(trainee, flag=f"--{role}.")
+    steps = job_steps(settings)
+    facts = {"verb": "run", "data": _name(data), "recipe": recipe, "networks": sorted(networks)}
+    with _working(out, settings, facts, resume=resume, quiet=quiet) as (state, screen, stop):
+        if state != "finished":
+            require_room(out, _BYTES_A_NETWORK * len(steps))
+            pack = _prepare(data, settings.data, out, screen, stop)
+            for role, trainee in (("teacher", settings.teacher), ("student", settings.student)):
+                require_batch(trainee.batch_size, len(pack.rows("train")), flag=f"--{role}.")
+            write_plan(settings, steps, out, recipe=recipe)
+            run_steps(steps, pack, out, screen=screen, stop=stop, networks=networks)
+            write_report(out)
+            folders.finish(out)
+    return out / "report" / "report.html"
+
+
+def train(
+    data: str | Path,
+    settings: Single | None = None,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    network: Maker | None = None,
+    quiet: bool = False,
+) -> Path:
+    """One network: trained alone, or taught where `settings.teacher` names a run or model folder.
+
+    Arguments and errors are those of `run`; `network` makes a module of your own, given the class
+    count. Returns the run folder, which is `out`.
+    """
+    settings, out = settings or Single(), Path(out)
+    check(settings)
+    weights(settings)
+    resolve(settings)
+    if network is None:
+        require_network(settings)
+    verb = "distill" if settings.teacher else "train"
+    facts = {"verb": verb, "data": _name(data), "networks": [] if network is None else ["network"]}
+    with _working(out, settings, facts, resume=resume, quiet=quiet) as (state, screen, stop):
+        if state != "finished":
+            require_room(out, _BYTES_A_NETWORK)
+            pack = _prepare(data, settings.data, out, screen, stop)
+            require_batch(settings.batch_size, len(pack.rows("train")))
+            run_single(
+                settings, pack, Place(settings.role, out, out / "cache", screen, stop), make=network
+            )
+            folders.finish(out)
+    return out
+
+
+def distill(
+    data: str | Path,
+    settings: Single,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    network: Maker | None = None,
+    quiet: bool = False,
+) -> Path:
+    """One student from the teacher that `settings.teacher` names; otherwise as `train`."""
+    if settings.teacher is None:
+        raise UsageError(
+            "nobody to learn from",
+            expected="a run folder or a model folder",
+            fix="--teacher runs/teacher",
+        )
+    return train(data, settings, out=out, resume=resume, network=network, quiet=quiet)
+
+
+def resume(out: str | Path, *, quiet: bool = False) -> Path:
+    """Continue an interrupted `run`, `train` or `distill` from its folder alone.
+
+    Returns what the verb itself returns.
+
+    Raises:
+        UsageError: nothing to resume there, or it used modules that only Python can hand over.
+    """
+    out = Path(out)
+    facts = folders.reopen(out)
+    if facts["networks"]:
+        raise UsageError(
+            "this run uses a module of your own; only Python can hand it over again",
+            where=out,
+            fix="the same call in Python with resume=True",
+        )
+    settings = read_toml(out / "config.toml")
+    if facts["verb"] == "run":
+        job = build(Job, settings, where=str(out / "config.toml"))
+        return run(facts["data"], job, out=out, recipe=facts["recipe"], resume=True, quiet=quiet)
+    single = build(Single, settings, where=str(out / "config.toml"))
+    return train(facts["data"], single, out=out, resume=True, quiet=quiet)
+
+
+def pack(
+    data: str | Path, settings: Data | None = None, *, out: str | Path, quiet: bool = False
+) -> Pack:
+    """Decode every picture once into a folder that later commands take as their data."""
+    settings, out = settings or Data(), Path(out)
+    check(settings)
+    if out.exists() and not (out / "manifest.json").is_file() and any(out.iterdir()):
+        raise UsageError("the folder is not empty", where=out, fix=f"--out {out}-2")
+    screen = Screen(quiet=quiet)
+    with stop_requests() as stop:
+        return _pack(data, settings, out, screen, stop)
+
+
+def examine(data: str | Path, settings: Data | None = None) -> CheckReport:
+    """What is in the data and what is wrong with it; nothing is written."""
+    settings = settings or Data()
+    check(settings)
+    return check_source(open_source(str(data), settings), settings)
+
+
+def _name(data: str | Path) -> str:
+    """Data as another working directory would find them."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() else str(data)
+
+
+@contextmanager
+def _working(
+    out: Path, settings: Job | Single, facts: Mapping[str, Any], *, resume: bool, quiet: bool
+) -> Iterator[tuple[Literal["begin", "continue", "finished"], Screen, StopRequest]]:
+    """The folder claimed and locked, a screen, and ears for Ctrl-C."""
+    state = folders.claim(out, settings=table(settings), facts=facts, resume=resume)
+    screen = Screen(quiet=quiet)
+    with folders.locked(out), stop_requests() as stop:
+        try:
+            yield state, screen, stop
+        except Interrupted as error:
+            error.exit_code = stop.exit_code
+            raise
+        finally:
+            screen.clear()
+
+
+def _prepare(
+    data: str | Path, settings: Data, out: Path, screen: Screen, stop: StopRequest
+) -> Pack:
+    """The pack of a job, with the split and the bad files listed in the job's folder."""
+    pack = _pack(data, settings, out / "pack", screen, stop)
+    require_validation(pack)
+    quarantine = [{"file": name, "reason": reason} for name, reason in pack.quarantine()]
+    write_json(out / "data.json", {**pack.manifest, "quarantine": quarantine})
+    _write_split(pack, out / "split.csv")
+    sizes = ", ".join(f"{len(pack.rows(split))} {split}" for split in ("train", "val", "test"))
+    screen.line(f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable")
+    return pack
+
+
+def _pack(data: str | Path, settings: Data, out: Path, screen: Screen, stop: StopRequest) -> Pack:
+    if (Path(data) / "manifest.json").is_file():
+        return open_pack(Path(data))
+    source = open_source(str(data), settings)
+    if (out / "manifest.json").is_file():
+        pack = open_pack(out)
+        if pack.manifest["source_fingerprint"] == source.fingerprint(settings):
+            return pack
+        raise UsageError(
+            "the data have changed since they were packed", where=out, fix="another --out"
+        )
+
+    def progress(done: int, count: int) -> None:
+        if stop:
+            raise Interrupted("stopped while packing; the next run packs anew", where=out)
+        screen.status(f"packing {done}/{count}")
+
+    pack = write_pack(source, settings, out, progress=progress)
+    screen.clear()
+    return pack
+
+
+def _write_split(pack: Pack, path: Path) -> None:
+    """split.csv: which picture is in which split."""
+    with (pack.folder / "images.csv").open(newline="", encoding="utf-8") as read:
+        rows = [
+            {key: row[key] for key in ("id", "split", "class", "file")}
+            for row in csv.DictReader(read)
+        ]
+    with path.open("w", newline="", encoding="utf-8") as write:
+        writer = csv.DictWriter(write, ["id", "split", "class", "file"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
