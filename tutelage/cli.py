@@ -79,11 +79,12 @@ def _long(token: str) -> str:
 
 def _defaults(verb: str, tokens: Sequence[str]) -> Any:
     """Defaults and recipe as one table below the flags."""
-    kind = {"run": Job, "train": Single, "distill": Single}.get(verb)
+    kinds: dict[str, type[Job | Single]] = {"run": Job, "train": Single, "distill": Single}
+    kind = kinds.get(verb)
     if kind is None or "--help" in tokens or "-h" in tokens:
         return lambda *_: None
     name = _value_of("--recipe", tokens)
-    settings = build(kind, read_recipe(name).table if name else {}, where=name or "")
+    settings: Job | Single = build(kind, read_recipe(name).table if name else {}, where=name or "")
     return Dict(table(settings), use_commands_as_keys=False, source=name or "defaults")
 
 
@@ -123,10 +124,7 @@ def run(
     verbs = _verbs()
     out = out or Path("runs", recipe or _stem(data))
     report = verbs.run(data, settings, out=out, recipe=recipe or "none", resume=resume, quiet=quiet)
-    from tutelage.reports.report import summary
-
-    for line in summary(out):
-        print(line)
+    _print_comparison([out])
     print(f"report: {report}")
 
 
@@ -177,9 +175,9 @@ def check(
     data: DataArgument, /, *, settings: Annotated[Data | None, Parameter(name="data")] = None
 ) -> None:
     """What is in the data and what is wrong with it; nothing is written."""
-    from tutelage.data.check import render
+    from tutelage.data.check import check_lines
 
-    for line in render(_verbs().examine(data, settings)):
+    for line in check_lines(_verbs().examine(data, settings)):
         print(line)
 
 
@@ -211,10 +209,9 @@ def evaluate(
 @app.command
 def compare(*folders: Path) -> None:
     """A table of finished runs side by side, or of all runs of a job."""
-    from tutelage.reports.report import comparison
-
-    for line in comparison(folders):
-        print(line)
+    if not folders:
+        raise UsageError("nothing to compare", fix="tutelage compare JOB, or RUN RUN ...")
+    _print_comparison(folders)
 
 
 @app.command
@@ -278,6 +275,13 @@ def models(*, filter: str = "") -> None:
     for name in timm.list_models(f"*{filter}*"):
         tags = ", ".join(full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*"))
         print(f"{name:40}{tags}")
+
+
+def _print_comparison(folders: Sequence[Path]) -> None:
+    from tutelage.reports.report import comparison
+
+    for line in comparison(folders):
+        print(line)
 
 
 def _stem(data: str) -> str:

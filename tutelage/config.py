@@ -150,8 +150,19 @@ def table(settings: Any) -> dict[str, Any]:
         if dataclasses.is_dataclass(value):
             result[field.name] = table(value)
         elif value is not None:
-            result[field.name] = list(value) if isinstance(value, tuple) else value
+            result[field.name] = list(map(_short, value)) if isinstance(value, tuple) else value
     return result
+
+
+def shared(cls: type[Any], settings: Any) -> dict[str, Any]:
+    """The fields that a settings class has in common with a settings object, with the object's values."""
+    own = {field.name for field in dataclasses.fields(settings)}
+    return {f.name: getattr(settings, f.name) for f in dataclasses.fields(cls) if f.name in own}
+
+
+def _short(value: Any) -> Any:
+    """7800 rather than 7800.0 in a list of sizes; `build` makes it a float again."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -56,16 +56,15 @@ def finish(
     moments = {"last": (last, settings.epochs), "best": (best, best_epoch)}
     teacher = _teacher_logits(reference)
     scores: dict[str, Any] = {}
+    logits: Logits = {}
     for moment, (classifier, epoch) in moments.items():
-        logits = {
-            split: read_logits(
-                classifier, pack, pack.rows(split), device=runtime.device, cast=runtime.cast
-            )
-            for split in SPLITS
-        }
+        if moment == "last" or classifier is not last:
+            logits = _read(classifier, pack, runtime)
         measured = {split: _score(split, logits, pack, teacher) for split in logits}
         scores[moment] = {"epoch": epoch, **measured}
         _write_predictions(folder / "predictions", moment, logits, pack)
+        # What is saved and timed is laid out the ordinary way, whatever was faster in training.
+        classifier.to(memory_format=torch.contiguous_format)
     scores["best"]["chosen_on"] = "val"
     facts: dict[str, Any] = {
         "format": 1,
@@ -97,6 +96,15 @@ def finish(
         ),
     }
     write_json(folder / "timings.json", timings)
+
+
+def _read(classifier: Classifier, pack: Pack, runtime: Runtime) -> Logits:
+    return {
+        split: read_logits(
+            classifier, pack, pack.rows(split), device=runtime.device, cast=runtime.cast
+        )
+        for split in SPLITS
+    }
 
 
 def _score(split: Split, logits: Logits, pack: Pack, teacher: Logits) -> Metrics | None:

@@ -8,6 +8,7 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
+from tutelage.config import shared
 from tutelage.data.pack import Pack
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
@@ -39,13 +40,8 @@ def job_steps(job: Job) -> list[Step]:
 
 
 def _single(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
-    shared = {
-        field.name: getattr(job, field.name)
-        for field in dataclasses.fields(Single)
-        if field.name in {"alpha", "terms", "device", "precision", "data"}
-    }
-    own = {field.name: getattr(trainee, field.name) for field in dataclasses.fields(Trainee)}
-    return Single(**own, **shared, role=role, seed=seed)  # type: ignore[arg-type]
+    common = {**shared(Single, job), **shared(Trainee, trainee)}
+    return Single(**{**common, "teacher": None, "role": role, "seed": seed})
 
 
 def run_steps(

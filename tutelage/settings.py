@@ -15,12 +15,12 @@ from tutelage.models.settings import Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trainee(Network, Training, Views):
+class Trainee(Views, Training, Network):
     """A network, how it is trained, and on which views."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Objective, Machine):
+class Job(Machine, Objective):
     """The whole job: teacher, students, controls, over seeds."""
 
     title: str = "Knowledge distillation"
@@ -44,7 +44,7 @@ class Job(Objective, Machine):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Single(Trainee, Objective, Machine):
+class Single(Machine, Objective, Trainee):
     """One run: a network trained alone, or taught by a teacher."""
 
     data: Data = field(default_factory=Data)

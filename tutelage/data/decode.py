@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from tutelage.data.settings import Data
-from tutelage.data.signatures import ending, family, stranger
+from tutelage.data.signatures import cut_short, ending, family, stranger
 from tutelage.data.sources import Unreadable
 from tutelage.errors import MachineError
 
@@ -73,7 +73,7 @@ def picture(raw: bytes, settings: Data) -> tuple[Image.Image, tuple[str, ...]]:
             "not enough memory to decode a picture", fix="--data.max-pixels"
         ) from error
     except Exception as error:  # a damaged file can raise nearly anything out of a decoder
-        raise Unreadable(_reason(error, settings)) from error
+        raise Unreadable(_reason(error, raw, settings)) from error
     if note := ending(raw):
         notes.append(note)
     return rgb, tuple(notes)
@@ -107,17 +107,15 @@ _users = 0
 _filters: "warnings.catch_warnings[None]" = warnings.catch_warnings()
 
 
-def _reason(error: Exception, settings: Data) -> str:
+def _reason(error: Exception, raw: bytes, settings: Data) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return _too_large(settings)
-    if isinstance(error, UnidentifiedImageError):
-        return "damaged header"
     text = str(error).lower()
-    if "truncated" in text or "unexpected end" in text:
+    if cut_short(raw) or "truncated" in text or "unexpected end" in text:
         return "truncated"
     if "too large" in text or "too much memory" in text:
         return "side information that inflates too far"
-    return "damaged"
+    return "damaged header" if isinstance(error, UnidentifiedImageError) else "damaged"
 
 
 def _too_large(settings: Data) -> str:

@@ -1,6 +1,6 @@
 """Names from outside: which files count, which class names are equal, how a name is shown."""
 
-import os
+import re
 import unicodedata
 from pathlib import PurePosixPath
 
@@ -9,7 +9,7 @@ from tutelage.data.sources import Split
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif")
 ) | {".tif", ".tiff"}
-# Pictures of other kinds: taken up so that they are listed as set aside, not passed over in silence.
+# Pictures of other kinds: taken up so that they are listed as set aside, not passed over.
 OTHER_PICTURES = frozenset(
     (".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".tga", ".ppm", ".pgm")
 )
@@ -22,6 +22,7 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "validation": "val",
     "test": "test",
 }
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
@@ -45,12 +46,15 @@ def no_image(name: str) -> str | None:
 
 
 def shown(name: str) -> str:
-    r"""A name that any terminal, JSON or CSV file can hold: bytes that are no text are escaped.
+    r"""A name for a terminal, JSON or CSV: control characters and bytes that are no text escaped.
 
     >>> print(shown("caf\udce9"))
     caf\xe9
     """
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    if name.isascii() and name.isprintable():
+        return name
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def class_name(raw: str) -> str:

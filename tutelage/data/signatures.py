@@ -23,6 +23,7 @@ _OTHERS = (
     (b"\xff\x0a", "JPEG XL"),
     (b"version https://git-lfs", "Git LFS pointer, not the file itself"),
 )
+_SHORTEST = 12
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png", ".apng"),
@@ -46,6 +47,8 @@ def stranger(raw: bytes) -> str:
         return "empty file"
     if not raw.strip(b"\0"):
         return "only zero bytes"
+    if len(raw) < _SHORTEST:
+        return f"only {len(raw)} bytes"
     if raw[4:8] == b"ftyp":
         brand = raw[8:12]
         name = {b"avif": "AVIF", b"avis": "AVIF"}.get(
@@ -64,12 +67,22 @@ def stranger(raw: bytes) -> str:
         return "format not supported: SVG"
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "not an image: HTML"
-    if all(byte >= 32 or byte in b"\t\r\n" for byte in raw[:512]):
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
         return "not an image: text"
     return "not an image"
 
 
 _PICTURES = frozenset({"Photoshop", "icon", "FITS", "JPEG 2000", "JPEG XL"})
+
+
+def cut_short(raw: bytes) -> bool:
+    """Whether a header says that the file goes on further than it does (WebP and TIFF)."""
+    kind = family(raw)
+    if kind == "WEBP":
+        return int.from_bytes(raw[4:8], "little") + 8 > len(raw)
+    if kind == "TIFF":
+        return int.from_bytes(raw[4:8], "little" if raw[:1] == b"I" else "big") + 2 > len(raw)
+    return False
 
 
 def misnamed(name: str, raw: bytes) -> str | None:

@@ -18,7 +18,7 @@ from timm.models import save_for_hf
 from torch import nn
 
 from tutelage.config import build as build_settings
-from tutelage.config import table
+from tutelage.config import shared, table
 from tutelage.errors import InputError
 from tutelage.models.build import build
 from tutelage.models.preprocess import Classifier, Preprocess
@@ -78,7 +78,7 @@ def save_model(
         save_file(state, folder / "model.safetensors")
     facts = {
         "format": FORMAT,
-        "network": table(settings) if named else None,
+        "network": table(Network(**shared(Network, settings))) if named else None,
         "loads_with": _loads_with(named=named, plain=plain),
         "classes": list(classes),
         "stored_size": stored_size,

@@ -1,0 +1,28 @@
+# Two commands: `make demo` (the main job on the bundled sample) and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint install clean
+
+demo: $(BIN)/tutelage
+	$(BIN)/tutelage run sample --recipe demo --out runs/demo --resume
+
+test: $(BIN)/tutelage
+	$(BIN)/pytest
+
+lint: $(BIN)/tutelage
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+install: $(BIN)/tutelage
+
+$(BIN)/tutelage: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Tutelage needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv runs

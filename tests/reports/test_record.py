@@ -1,0 +1,115 @@
+"""Reading folders: what is missing is named."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tutelage.errors import InputError, UsageError
+from tutelage.reports.console import render_comparison
+from tutelage.reports.record import read_job, read_runs
+from tutelage.reports.report import comparison, summary
+
+NEEDED = [
+    "plan.json",
+    "data.json",
+    "config.toml",
+    "teacher/run.json",
+    "student-1/scores.json",
+    "student-1/journal.jsonl",
+    "student-1/timings.json",
+    "student-1/environment.json",
+    "control-0/predictions/val.safetensors",
+]
+
+
+@pytest.fixture
+def copy(job: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(job, tmp_path / "job"))
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    """An incomplete job is refused with the name of the missing file."""
+    (copy / name).unlink()
+    with pytest.raises(InputError, match=Path(name).name):
+        read_job(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000])
+def test_damaged_json_is_refused(copy: Path, content: bytes) -> None:
+    """A scores file that is no JSON object is refused, not a crash."""
+    (copy / "student-0" / "scores.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"scores\.json"):
+        read_job(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"\xff" * 8 + b"{}"])
+def test_damaged_predictions_are_refused(copy: Path, content: bytes) -> None:
+    """Predictions that are not safetensors are refused."""
+    (copy / "student-0" / "predictions" / "val.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="predictions cannot be read"):
+        read_job(copy)
+
+
+def test_a_missing_field_is_named(copy: Path) -> None:
+    """A scores file without an accuracy is refused with the path of the field."""
+    path = copy / "student-0" / "scores.json"
+    scores = json.loads(path.read_text())
+    del scores["last"]["val"]["accuracy"]
+    path.write_text(json.dumps(scores))
+    with pytest.raises(InputError, match=r"last\.val\.accuracy cannot be read"):
+        read_job(copy)
+
+
+def test_a_run_outside_the_job_is_refused(copy: Path) -> None:
+    """A plan cannot point out of its folder."""
+    plan = json.loads((copy / "plan.json").read_text())
+    plan["runs"][0]["folder"] = "../job/../.."
+    (copy / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(InputError, match="outside"):
+        read_job(copy)
+
+
+def test_a_shortened_pack_is_refused(copy: Path) -> None:
+    """Pixels of another length than the manifest says are refused."""
+    path = copy / "pack" / "images.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"images\.bin has the wrong length"):
+        read_job(copy)
+
+
+def test_runs_without_a_job(job: Path) -> None:
+    """Run folders alone can be compared; the lines end with the verdict."""
+    record = read_runs([job / name for name in ("teacher", "student-0", "control-0")])
+    lines = render_comparison(record)
+    assert record.data is None
+    assert any(line.startswith("student-0") for line in lines)
+    assert lines[-1].startswith("One seed cannot tell")
+    with pytest.raises(UsageError):
+        read_runs([])
+
+
+def test_runs_of_the_same_name_are_told_apart(job: Path, copy: Path) -> None:
+    """Two runs called student-0 are shown with the folder above them."""
+    other = copy.rename(copy.with_name("other"))
+    names = [run.name for run in read_runs([job / "student-0", other / "student-0"]).runs]
+    assert names == ["job/student-0", "other/student-0"]
+
+
+def test_a_cut_last_journal_line_is_left_out(copy: Path) -> None:
+    """A journal whose last line was being written is read up to there."""
+    path = copy / "student-0" / "journal.jsonl"
+    whole = len(read_job(copy).runs[1].journal)
+    path.write_text(path.read_text() + '{"event": "epo')
+    assert len(read_job(copy).runs[1].journal) == whole
+
+
+def test_a_job_stands_for_its_runs(job: Path, copy: Path) -> None:
+    """Comparing one job shows its summary; two jobs, all their runs."""
+    assert comparison([job]) == summary(job)
+    other = copy.rename(copy.with_name("other"))
+    lines = comparison([job, other])
+    assert sum("student-" in line for line in lines) == 6
+    assert "several students have the same seed" in lines[-1]

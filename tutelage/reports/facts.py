@@ -1,0 +1,212 @@
+"""The nouns of a report: what was read from finished run folders, as plain frozen facts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Role = Literal["teacher", "student", "control"]
+Split = Literal["val", "test"]
+ROLES: tuple[Role, ...] = get_args(Role)
+SPLIT_WORDS: dict[Split, str] = {"val": "validation", "test": "test"}
+
+
+class ClassScore(NamedTuple):
+    """One class: shares in 0..1, `images` with that label."""
+
+    images: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class Bin(NamedTuple):
+    """One confidence bin: mean confidence and accuracy of the predictions in it."""
+
+    lower: float
+    upper: float
+    images: int
+    confidence: float
+    accuracy: float
+
+
+class Fidelity(NamedTuple):
+    """Closeness to the teacher: share of equal predictions, and KL(teacher || this) in nats."""
+
+    agreement: float
+    kl: float
+
+
+class Metrics(NamedTuple):
+    """One network on one split; shares in 0..1, `confusion` [C, C] with a row for each label."""
+
+    images: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    top5: float | None
+    macro_f1: float
+    nll: float
+    brier: float
+    ece: float
+    per_class: tuple[ClassScore, ...]
+    confusion: NDArray[np.int64]
+    reliability: tuple[Bin, ...]
+    fidelity: Fidelity | None
+
+
+class Scored(NamedTuple):
+    """One epoch of a run, measured; `test` is None without labelled test images."""
+
+    epoch: int
+    val: Metrics
+    test: Metrics | None
+
+    def on(self, split: Split) -> Metrics | None:
+        """The metrics of one split."""
+        return self.val if split == "val" else self.test
+
+
+class Cost(NamedTuple):
+    """What a network costs: FLOPs of one image, multiply and add counted separately."""
+
+    parameters: int
+    flops: int
+    size_bytes: int
+    input_size: int
+    parameters_1000: int | None
+    flops_1000_224: int | None
+
+
+class Epoch(NamedTuple):
+    """One line of the journal."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    terms: Mapping[str, float]
+
+
+class Latency(NamedTuple):
+    """Milliseconds for one batch."""
+
+    batch: int
+    p50_ms: float
+    p95_ms: float
+    device: str
+
+
+class Timings(NamedTuple):
+    """Wall-clock facts; median speed, and the mean share of time spent waiting for data."""
+
+    total_seconds: float
+    images_per_second: float | None
+    data_wait: float | None
+    teacher_pass_seconds: float | None
+    latency: tuple[Latency, ...]
+
+
+class Predictions(NamedTuple):
+    """Last-epoch answers: `ids` and `labels` int64 [N] (-1 unlabelled), `logits` float32 [N, C]."""
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+    def labelled(self) -> "Predictions":
+        """Only the images with a label, in order of id."""
+        keep = np.flatnonzero(self.labels >= 0)
+        keep = keep[np.argsort(self.ids[keep], kind="stable")]
+        return Predictions(self.ids[keep], self.labels[keep], self.logits[keep])
+
+    def only(self, position: int) -> "Predictions":
+        """One image as a table of one row."""
+        row = slice(position, position + 1)
+        return Predictions(self.ids[row], self.labels[row], self.logits[row])
+
+    def predicted(self) -> NDArray[np.int64]:
+        """The predicted class of each image, int64 [N]."""
+        return np.asarray(np.argmax(self.logits, axis=1), dtype=np.int64)
+
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each prediction equals its label, bool [N]."""
+        return np.equal(self.predicted(), self.labels)
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits at temperature 1, float64 [N, C]."""
+        logits = self.logits.astype(np.float64)
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One finished run folder."""
+
+    name: str
+    role: Role
+    seed: int
+    model: str
+    published_name: str
+    weights: str
+    epochs: int
+    last: Scored
+    best: Scored
+    cost: Cost
+    journal: tuple[Epoch, ...]
+    notes: tuple[str, ...]
+    timings: Timings
+    settings: Mapping[str, str]
+    environment: Mapping[str, str]
+    predictions: Mapping[Split, Predictions]
+    scores: Mapping[str, object]
+    """scores.json as it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What the pack says about the images."""
+
+    image_size: int
+    count: int
+    source: Mapping[str, str]
+    settings: Mapping[str, str]
+    notes: Mapping[str, str]
+    quarantine: tuple[tuple[str, str], ...]
+    """File and reason."""
+    fingerprint: str
+    class_counts: NDArray[np.int64] | None
+    """[C + 1, 3] images by class (last row unlabelled) and split (train, val, test)."""
+    leaks: Mapping[str, int]
+    """Images whose pixels also stand in the training split, by split."""
+    pixels: NDArray[np.uint8] | None
+    """[N, S, S, 3], memory-mapped."""
+    files: Mapping[int, str]
+    """File name by image id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything a report is made of."""
+
+    title: str
+    recipe: str
+    temperature: float | None
+    alpha: float | None
+    classes: tuple[str, ...]
+    runs: tuple[Run, ...]
+    data: Data | None
+    settings: Mapping[str, str]
+
+    def of(self, role: Role) -> tuple[Run, ...]:
+        """The runs of one role, by seed."""
+        chosen = [run for run in self.runs if run.role == role]
+        return tuple(sorted(chosen, key=lambda run: (run.seed, run.name)))
+
+    def split(self) -> Split:
+        """The labelled test split where every run has one, else validation."""
+        return "test" if all(run.last.test is not None for run in self.runs) else "val"

@@ -1,0 +1,230 @@
+"""Finished folders -> Record: the only place of the report that knows the file names."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from tutelage.config import read_toml
+from tutelage.errors import InputError, UsageError
+from tutelage.reports.facts import (
+    ROLES,
+    Epoch,
+    Latency,
+    Predictions,
+    Record,
+    Run,
+    Split,
+    Timings,
+)
+from tutelage.reports.files import Fields, read_json, read_json_lines
+from tutelage.reports.pack import flat, read_data
+from tutelage.reports.scores import read_cost, read_scored
+from tutelage.reports.wording import plain
+
+
+def read_job(job: Path) -> Record:
+    """Everything a report needs from a job folder, as `tutelage run` leaves it.
+
+    Raises:
+        InputError: a file is missing or cannot be read; the message names it.
+    """
+    plan = read_json(job / "plan.json")
+    runs = [read_run(folder) for folder in run_folders(job)]
+    classes = tuple(plain(str(name)) for name in read_json(job / "data.json").items("classes"))
+    record = Record(
+        title=plain(plan.text("title", "")) or plain(job.name),
+        recipe=plain(plan.text("recipe", "")),
+        temperature=plan.optional_number("temperature"),
+        alpha=plan.optional_number("alpha"),
+        classes=classes,
+        runs=tuple(runs),
+        data=read_data(job),
+        settings=_settings(job / "config.toml"),
+    )
+    _check(record, job)
+    return record
+
+
+def read_runs(folders: Sequence[Path]) -> Record:
+    """A record of run folders without a job: no pack, so no pictures.
+
+    Raises:
+        InputError: a folder is not a finished run, or the runs have different classes.
+    """
+    if not folders:
+        raise UsageError("nothing to compare", expected="one run folder or more")
+    runs = tuple(read_run(folder) for folder in folders)
+    if len({run.name for run in runs}) < len(runs):
+        runs = tuple(
+            replace(run, name=plain("/".join(folder.resolve().parts[-2:])))
+            for run, folder in zip(runs, folders, strict=True)
+        )
+    record = Record(
+        title=" · ".join(dict.fromkeys(run.name for run in runs)),
+        recipe="",
+        temperature=None,
+        alpha=None,
+        classes=_class_names(folders[0]),
+        runs=runs,
+        data=None,
+        settings=runs[0].settings,
+    )
+    _check(record, folders[0])
+    return record
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The run folders that a folder stands for: those of a job, or itself."""
+    if not (folder / "plan.json").is_file():
+        return [folder]
+    runs = [folder / e.text("folder") for e in read_json(folder / "plan.json").tables("runs")]
+    if any(not run.resolve().is_relative_to(folder.resolve()) for run in runs):
+        raise InputError("a run lies outside its job", where=folder / "plan.json")
+    return runs
+
+
+def read_run(folder: Path) -> Run:
+    """One finished run folder.
+
+    Raises:
+        InputError: a file is missing or cannot be read; the message names it.
+    """
+    about, scores = read_json(folder / "run.json"), read_json(folder / "scores.json")
+    role = about.text("role")
+    if role not in ROLES:
+        raise InputError(
+            "a run has no known role", where=about.where, found=role, expected=" or ".join(ROLES)
+        )
+    events = list(read_json_lines(folder / "journal.jsonl"))
+    last = read_scored(scores.table("last"))
+    wanted: tuple[Split, ...] = ("val",) if last.test is None else ("val", "test")
+    return Run(
+        name=plain(about.text("name")),
+        role=role,
+        seed=about.integer("seed"),
+        model=plain(scores.text("model")),
+        published_name=plain(scores.text("published_name", "")),
+        weights=plain(scores.text("weights", "none")),
+        epochs=scores.integer("epochs"),
+        last=last,
+        best=read_scored(scores.table("best")),
+        cost=read_cost(scores.table("cost")),
+        journal=_journal(events),
+        notes=tuple(plain(e.text("text", "")) for e in events if e.plain.get("event") == "note"),
+        timings=_timings(folder / "timings.json"),
+        settings=_settings(folder / "config.toml"),
+        environment=flat(read_json(folder / "environment.json").plain),
+        predictions={
+            split: read_predictions(folder / "predictions" / f"{split}.safetensors")
+            for split in wanted
+        },
+        scores=scores.plain,
+    )
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Stored answers on one split.
+
+    Raises:
+        InputError: the file is missing, damaged, or its arrays do not fit each other.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"predictions/{path.name} is missing: the run is not finished", where=path.parent
+        )
+    try:
+        arrays = load_file(path)
+        ids, labels, logits = arrays["ids"], arrays["labels"], arrays["logits"]
+    except (SafetensorError, OSError, KeyError) as error:
+        raise InputError("predictions cannot be read", where=path, found=error) from error
+    if ids.ndim != 1 or labels.shape != ids.shape or logits.shape[:1] != ids.shape:
+        raise InputError(
+            "predictions do not fit each other",
+            where=path,
+            found=f"ids {ids.shape}, labels {labels.shape}, logits {logits.shape}",
+        )
+    return Predictions(
+        ids.astype(np.int64), labels.astype(np.int64), logits.astype(np.float32, copy=False)
+    )
+
+
+def _journal(events: list[Fields]) -> tuple[Epoch, ...]:
+    """The epochs in order; where a resumed run wrote an epoch twice, the later line holds."""
+    epochs = {}
+    for event in events:
+        if event.plain.get("event") != "epoch":
+            continue
+        train, val = event.table("train"), event.table("val")
+        terms = train.optional_table("terms")
+        epochs[event.integer("epoch")] = Epoch(
+            epoch=event.integer("epoch"),
+            lr=event.optional_number("lr") or 0.0,
+            train_loss=_number(train, "loss"),
+            train_accuracy=_number(train, "accuracy"),
+            val_loss=_number(val, "loss"),
+            val_accuracy=_number(val, "accuracy"),
+            terms={} if terms is None else {plain(k): _number(terms, k) for k in terms.plain},
+        )
+    return tuple(epochs[number] for number in sorted(epochs))
+
+
+def _number(fields: Fields, key: str) -> float:
+    value = fields.optional_number(key)
+    return float("nan") if value is None else value
+
+
+def _timings(path: Path) -> Timings:
+    fields = read_json(path)
+    epochs = list(fields.tables("epochs")) if fields.plain.get("epochs") else []
+    speeds = [s for e in epochs if (s := e.optional_number("images_per_second")) is not None]
+    waits = [w for e in epochs if (w := e.optional_number("data_wait")) is not None]
+    latency = fields.tables("latency") if fields.plain.get("latency") else ()
+    return Timings(
+        total_seconds=fields.number("total_seconds"),
+        images_per_second=median(speeds) if speeds else None,
+        data_wait=sum(waits) / len(waits) if waits else None,
+        teacher_pass_seconds=fields.optional_number("teacher_pass_seconds"),
+        latency=tuple(
+            Latency(
+                batch=row.integer("batch"),
+                p50_ms=row.number("p50_ms"),
+                p95_ms=row.number("p95_ms"),
+                device=plain(row.text("device", "")),
+            )
+            for row in latency
+        ),
+    )
+
+
+def _settings(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise InputError("config.toml is missing: the folder is not complete", where=path)
+    return flat(read_toml(path))
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    rows = read_json(folder / "scores.json").table("last").table("val").tables("per_class")
+    return tuple(plain(row.text("class")) for row in rows)
+
+
+def _check(record: Record, where: Path) -> None:
+    names = [run.name for run in record.runs]
+    if not names:
+        raise InputError("there is no run to report", where=where)
+    for run in record.runs:
+        if len(run.last.val.per_class) != len(record.classes):
+            raise InputError(
+                f"{run.name} has other classes than the data",
+                where=where,
+                found=len(run.last.val.per_class),
+                expected=len(record.classes),
+            )
+    if len(set(names)) != len(names):
+        raise InputError(
+            "two runs have the same name", where=where, found=", ".join(names), expected="one each"
+        )
