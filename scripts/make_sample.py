@@ -1,5 +1,4 @@
-"""Make the bundled sample: 13,000 Fashion-MNIST images as a zip of PNG files, the same bytes every
-time.
+"""Make the bundled sample: 13,000 Fashion-MNIST images as a zip, the same bytes every time.
 
     python scripts/make_sample.py [FOLDER WITH THE FOUR OFFICIAL FILES] [OUTPUT]
 

@@ -42,7 +42,7 @@ def damaged(make: Maker) -> None:
 def strangers(make: Maker) -> None:
     pack = io.BytesIO()
     with zipfile.ZipFile(pack, "w") as archive:
-        archive.writestr("a.txt", "a")
+        archive.writestr(zipfile.ZipInfo("a.txt"), "a")
     brands = {
         f"{brand}.heic": b"\0\0\0\x18ftyp" + brand.encode() for brand in ("heic", "mif1", "avif")
     }

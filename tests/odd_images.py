@@ -32,7 +32,7 @@ PARTS = ("train/a", "train/b", "val/a")
 
 
 def make_folder(folder: Path) -> list[Odd]:
-    """All files under train/a, train/b and val/a in turn, with links, pipes and files to pass over."""
+    """All files in train/a, train/b and val/a in turn, with links, pipes and files to pass over."""
     make = Maker()
     for step in (
         modes,
@@ -226,9 +226,7 @@ def name_of(odd: Odd) -> str:
 
 
 def record(folder: Path) -> dict[str, object]:
-    """What becomes of each file: the pixels worked out here where they are exact, else the
-    packer's.
-    """
+    """What becomes of each file: pixels worked out here where exact, else the packer's."""
     files = make_folder(folder)
     settings = Data(image_size=SIDE, max_unreadable=1.0)
     source = open_source(folder, settings)

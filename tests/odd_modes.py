@@ -1,5 +1,4 @@
-"""Odd images that must be kept: every mode and format, with pixels worked out from the arrays
-alone.
+"""Odd images that must be kept: every mode and format, pixels worked out from arrays.
 
 The pixels are computed here from the array an image was made of, without the code under test.
 """
@@ -172,6 +171,7 @@ def depths(make: Maker) -> None:
     seen = np.where(wide == wide[5, 5], 255, kept)
     make.keep("16-bit-clear.png", png(0, 16, rows_of(wide.astype(">u2")), (b"tRNS", clear)), seen)
     make.keep("16-bit-white-is-0.tif", tiff16(wide, photometric=0), 255 - kept)
+    make.keep("12-bit.tif", tiff16(wide >> 4, bits=12), kept)
     make.keep("16-bit-big-endian.tif", tiff16(wide, order=">"), kept)
     three = np.dstack([wide, wide.T, wide[::-1]]).astype(">u2")
     make.keep("16-bit-rgb.png", png(2, 16, rows_of(three)), (three >> 8).astype(np.uint8))
@@ -198,11 +198,15 @@ def depths(make: Maker) -> None:
             make.refuse(f"{name}-{scale}.lzw.tif", save(image, "TIFF", compression="tiff_lzw"))
 
 
-def tiff16(values: NDArray[np.uint16], *, order: str = "<", photometric: int = 1) -> bytes:
-    """An uncompressed 16-bit grey TIFF of [16, 16], written without any library."""
-    tags = ((256, 16), (257, 16), (258, 16), (259, 1), (262, photometric), (273, 8), (277, 1))
-    tags = (*tags, (278, 16), (279, 512))
+def tiff16(
+    values: NDArray[np.uint16], *, order: str = "<", photometric: int = 1, bits: int = 16
+) -> bytes:
+    """An uncompressed grey TIFF of [16, 16] with 16 or 12 bits, written without any library."""
     body = values.astype(f"{order}u2").tobytes()
+    if bits == 12:
+        body = bytes.fromhex("".join(f"{value:03x}" for value in values.ravel()))
+    tags = ((256, 16), (257, 16), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1))
+    tags = (*tags, (278, 16), (279, len(body)))
     entries = b"".join(struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(body))
     return head + body + struct.pack(f"{order}H", len(tags)) + entries + b"\0\0\0\0"

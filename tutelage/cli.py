@@ -1,7 +1,6 @@
 """The command line: verbs over the settings dataclasses.
 
 No verb imports torch before its arguments are understood, so that help and mistakes answer at once.
-Defaults, recipe and flags meet here, in that order; the last one wins.
 """
 
 import json
@@ -10,41 +9,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tomli_w
-from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
-from cyclopts.config import Dict
+from cyclopts import App, CycloptsError, Parameter
 
+from tutelage.arguments import (
+    DataArgument,
+    Out,
+    Quiet,
+    Recipe,
+    Resume,
+    Settings,
+    defaults,
+    long,
+    whole_numbers,
+)
 from tutelage.config import build, table
 from tutelage.data.settings import Data
 from tutelage.errors import UsageError
 from tutelage.recipe import read_recipe, recipe_names
 from tutelage.settings import Job, Single
-
-SHORT = {
-    "--temperature": "--terms.kd.temperature",
-    "--image-size": "--data.image-size",
-    "--splits": "--data.splits",
-    "--split": "--data.split",
-}
-"""Flags of the field's own names, and the settings they are short for."""
-
-Settings = Parameter(name="*")
-DataArgument = Annotated[
-    str,
-    Parameter(
-        help="A folder, CSV, zip or pack of images, `sample`, or a known data set (cifar10, stl10, ...)."
-    ),
-]
-Out = Annotated[
-    Path | None,
-    Parameter(help="Folder for the result: new, or of the same command. Default: runs/..."),
-]
-Recipe = Annotated[
-    str | None,
-    Parameter(help="Named settings to begin with (see `tutelage recipes`), or a TOML file."),
-]
-Resume = Annotated[bool, Parameter(help="Continue the same command where it was interrupted.")]
-Quiet = Annotated[bool, Parameter(help="Print the result only.")]
+from tutelage.toml import to_toml
 
 app = App(
     name="tutelage",
@@ -63,46 +46,13 @@ def call(arguments: Sequence[str]) -> None:
     Raises:
         TutelageError: of any kind; a mistake in the arguments is a UsageError.
     """
-    tokens = [_long(token) for token in arguments]
+    tokens = [long(token) for token in arguments]
     verb = next((token for token in tokens if not token.startswith("-")), "")
-    app.config = (_defaults(verb, tokens), _whole_numbers)
+    app.config = (defaults(verb, tokens), whole_numbers)
     try:
         app(tokens)
     except CycloptsError as error:
         raise UsageError(_plain(error), fix=" ".join(f"tutelage {verb} --help".split())) from error
-
-
-def _long(token: str) -> str:
-    name, equals, value = token.partition("=")
-    return SHORT.get(name, name) + equals + value
-
-
-def _defaults(verb: str, tokens: Sequence[str]) -> Any:
-    """Defaults and recipe as one table below the flags."""
-    kinds: dict[str, type[Job | Single]] = {"run": Job, "train": Single, "distill": Single}
-    kind = kinds.get(verb)
-    if kind is None or "--help" in tokens or "-h" in tokens:
-        return lambda *_: None
-    name = _value_of("--recipe", tokens)
-    settings: Job | Single = build(kind, read_recipe(name).table if name else {}, where=name or "")
-    return Dict(table(settings), use_commands_as_keys=False, source=name or "defaults")
-
-
-def _value_of(flag: str, tokens: Sequence[str]) -> str | None:
-    for index, token in enumerate(tokens):
-        if token == flag and index + 1 < len(tokens):
-            return tokens[index + 1]
-        if token.startswith(f"{flag}="):
-            return token.partition("=")[2]
-    return None
-
-
-def _whole_numbers(_app: App, _verb: Any, arguments: ArgumentCollection) -> None:
-    """Refuse `--seed 1.5`: a whole number is never rounded out of something else."""
-    for argument in arguments:
-        for token in argument.tokens:
-            if argument.hint in (int, int | None) and not token.value.lstrip("+-").isdigit():
-                raise UsageError(f"{argument.name} wants a whole number", found=token.value)
 
 
 def _plain(error: CycloptsError) -> str:
@@ -122,8 +72,8 @@ def run(
 ) -> None:
     """The whole job: pack, teacher, students, controls, comparison, report."""
     verbs = _verbs()
-    out = out or Path("runs", recipe or _stem(data))
-    report = verbs.run(data, settings, out=out, recipe=recipe or "none", resume=resume, quiet=quiet)
+    out = out or Path("runs", Path(recipe).stem if recipe else _stem(data))
+    report = verbs.run(data, settings, out=out, recipe=Path(recipe or "none").stem, resume=resume, quiet=quiet)
     _print_comparison([out])
     print(f"report: {report}")
 
@@ -263,7 +213,7 @@ def recipes() -> None:
 def show(recipe: str) -> None:
     """A recipe's settings with every default filled in: itself a valid recipe."""
     job = build(Job, read_recipe(recipe).table, where=recipe)
-    print(tomli_w.dumps(table(job)), end="")
+    print(to_toml(table(job)), end="")
 
 
 @app.command

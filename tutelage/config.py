@@ -8,10 +8,8 @@ import dataclasses
 import hashlib
 import json
 import math
-import tomllib
 import types
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from tutelage.errors import UsageError, suggest
@@ -117,7 +115,7 @@ def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
             found=value,
             expected="one of " + ", ".join(map(str, arguments)),
         )
-    elif origin is tuple:
+    if origin is tuple:
         variadic = arguments[-1] is Ellipsis
         if isinstance(value, list | tuple) and (variadic or len(value) == len(arguments)):
             kinds = [arguments[0]] * len(value) if variadic else arguments
@@ -163,17 +161,6 @@ def shared(cls: type[Any], settings: Any) -> dict[str, Any]:
 def _short(value: Any) -> Any:
     """7800 rather than 7800.0 in a list of sizes; `build` makes it a float again."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a table, with a usage error that names the line when it cannot be read."""
-    try:
-        text = path.read_bytes()[: 1 << 20].decode("utf-8-sig")
-        return tomllib.loads(text)
-    except OSError as error:
-        raise UsageError("cannot read the file", where=path, found=error.strerror) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError("not a TOML file", where=path, found=error) from error
 
 
 def fingerprint(*parts: Any) -> str:

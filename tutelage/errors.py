@@ -65,7 +65,7 @@ class MachineError(TutelageError):
     exit_code = 5
 
 
-class Interrupted(TutelageError):
+class Interrupted(TutelageError):  # noqa: N818 - nothing went wrong
     """A person or the system asked the run to stop; the run folder can be resumed."""
 
     exit_code = 130

@@ -134,8 +134,9 @@ def _write_predictions(folder: Path, moment: str, logits: Logits, pack: Pack) ->
         write_bytes(folder / f"{prefix}{split}.safetensors", save(tensors))
     test = pack.rows("test")
     if moment == "last" and len(test) and (pack.labels[test] < 0).any():
-        files = [pack.files()[row] for row in test]
-        write_predictions(folder / "test.csv", files, logits["test"], pack.classes)
+        files = pack.files()
+        names = [files[row] for row in test]
+        write_predictions(folder / "test.csv", names, logits["test"], pack.classes)
 
 
 def _cost(classifier: Classifier, settings: Single) -> dict[str, int | None]:

@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import tomli_w
-
-from tutelage.config import read_toml
 from tutelage.errors import MachineError, UsageError
 from tutelage.files import read_json, write_bytes, write_json
+from tutelage.toml import read_toml, to_toml
 
 FORMAT = 1
 _OWN = "job.json"
@@ -45,7 +43,7 @@ def claim(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MachineError("cannot make the folder", where=out, found=error.strerror) from error
-    write_bytes(out / "config.toml", tomli_w.dumps(dict(settings)).encode())
+    write_bytes(out / "config.toml", to_toml(dict(settings)).encode())
     write_json(out / _OWN, {"format": FORMAT, **facts, "finished": False})
     return "begin"
 

@@ -6,7 +6,7 @@ from tutelage.errors import MachineError
 
 
 def require_matching() -> None:
-    """torch and torchvision are of one release, so that torchvision finds its operators.
+    """Torch and torchvision are of one release, so that torchvision finds its operators.
 
     Raises:
         MachineError: they are not, or one is missing.

@@ -20,7 +20,7 @@ from tutelage.settings import Job, Single, Trainee
 
 
 class Step(NamedTuple):
-    """One run of a plan. needs: the step whose network teaches; compares: whose answers it is held against."""
+    """One run of a plan. teacher: the step whose network teaches; compares: whose answers it is held to."""
 
     name: str
     settings: Single

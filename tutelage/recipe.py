@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tutelage.config import build, read_toml
+from tutelage.config import build
 from tutelage.errors import UsageError, suggest
 from tutelage.settings import Job
+from tutelage.toml import read_toml
 
 FOLDER = Path(__file__).parent / "recipes"
 

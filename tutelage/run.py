@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import tomli_w
 import torch
 from torch import nn
 
@@ -36,6 +35,7 @@ from tutelage.teachers.cache import Identity, open_cache, write_cache
 from tutelage.teachers.live import Live
 from tutelage.teachers.open import open_teacher
 from tutelage.teachers.source import Teacher, nobody
+from tutelage.toml import to_toml
 
 FORMAT = 1
 
@@ -168,7 +168,7 @@ def is_finished(folder: Path, identity: str) -> bool:
 
 def _begin(place: Place, settings: Single, identity: str, runtime: Runtime) -> None:
     place.folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(place.folder / "config.toml", tomli_w.dumps(table(settings)).encode())
+    write_bytes(place.folder / "config.toml", to_toml(table(settings)).encode())
     write_json(place.folder / "environment.json", environment(runtime))
     _mark(place, settings, identity, finished=False)
 

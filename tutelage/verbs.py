@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tutelage import folder as folders
-from tutelage.config import build, check, read_toml, table
+from tutelage.config import build, check, table
 from tutelage.data.check import CheckReport, check_source
 from tutelage.data.pack import Pack, open_pack
 from tutelage.data.settings import Data
@@ -32,6 +32,7 @@ from tutelage.plan import job_steps, run_steps, write_plan
 from tutelage.reports.report import write_report
 from tutelage.run import Maker, Networks, Place, run_single
 from tutelage.settings import Job, Single
+from tutelage.toml import read_toml
 
 _BYTES_A_NETWORK = (
     400_000_000  # weights, best weights and a checkpoint with optimiser state, generously

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from planting import Plant
 
 from tutelage.data.archives import SAMPLE
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for odd_images.py
-
-Plant = Callable[..., Path]
 
 
 def _sample(start: str, count: int) -> list[bytes]:

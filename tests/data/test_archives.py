@@ -32,10 +32,8 @@ def test_the_sample_has_7800_2600_2600_images_of_10_classes() -> None:
     assert sum(count.values()) == 13_000
 
 
-def test_a_zip_is_read_like_a_folder_and_never_extracted(
-    tmp_path: Path, bags: list[bytes]
-) -> None:
-    """Members are read in memory; nothing appears on the disk; a folder around them is left away."""
+def test_a_zip_is_read_like_a_folder_and_never_extracted(tmp_path: Path, bags: list[bytes]) -> None:
+    """Members are read in memory; nothing is written; a folder around them is left away."""
     members = {f"set/{split}/{name}/1.png": bags[0] for split in ("train", "val") for name in "ab"}
     members |= {"set/notes.txt": b"", "__MACOSX/._1.png": b"", "set/.hidden.png": b""}
     path = pack(tmp_path / "set.zip", members)
@@ -55,12 +53,17 @@ def test_a_zip_may_hold_a_table(tmp_path: Path, bags: list[bytes]) -> None:
     """A CSV table at the top of a zip names the images in it."""
     members = {"labels.csv": b"path,label\nx/1.png,a\nx/2.png,b\n", "x/1.png": bags[0]}
     source = open_source(pack(tmp_path / "a.zip", members | {"x/2.png": bags[1]}), DATA)
-    assert [(item.name, item.label) for item in source.items] == [("x/1.png", "a"), ("x/2.png", "b")]
+    assert [(item.name, item.label) for item in source.items] == [
+        ("x/1.png", "a"),
+        ("x/2.png", "b"),
+    ]
     with pytest.raises(InputError, match="line 3"):
         open_source(pack(tmp_path / "b.zip", members), DATA)
 
 
-@pytest.mark.parametrize("name", ["/etc/1.png", "../1.png", "a/../../1.png", "C:/1.png", "a//1.png"])
+@pytest.mark.parametrize(
+    "name", ["/etc/1.png", "../1.png", "a/../../1.png", "C:/1.png", "a//1.png"]
+)
 def test_a_zip_with_an_unsafe_name_is_refused(tmp_path: Path, name: str) -> None:
     """Absolute names and `..` refuse the whole zip, although nothing would be written."""
     path = pack(tmp_path / "a.zip", {"a/1.png": b"", name: b""})
@@ -102,6 +105,16 @@ def test_a_damaged_member_is_unreadable(tmp_path: Path, bags: list[bytes]) -> No
     path.write_bytes(raw)
     with pytest.raises(Unreadable, match="damaged in the zip"):
         open_source(path, DATA).items[0].read()
+
+
+def test_a_damaged_table_in_a_zip_is_an_error(tmp_path: Path, bags: list[bytes]) -> None:
+    """A CSV member whose checksum is wrong stops the scan with a message."""
+    path = pack(tmp_path / "a.zip", {"a.csv": b"path,label\n1.png,a\n", "1.png": bags[0]})
+    raw = bytearray(path.read_bytes())
+    raw[40] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match="cannot read the table"):
+        open_source(path, DATA)
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut short"])

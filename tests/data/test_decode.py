@@ -46,7 +46,7 @@ def test_the_pixel_limit_is_the_setting(picture: Callable[..., bytes]) -> None:
     """A picture above max_pixels is refused from its header, one at the limit is kept."""
     raw = picture(size=8)
     assert decode(raw, Data(max_pixels=64)).pixels.shape == (8, 8, 3)
-    with pytest.raises(Unreadable, match="larger than 6.3e-05 MP"):
+    with pytest.raises(Unreadable, match="larger than"):
         decode(raw, Data(max_pixels=63))
 
 
@@ -70,9 +70,10 @@ def test_a_damaged_file_is_decoded_or_refused_never_anything_else(
     try:
         pixels = decode(bytes(raw[: max(int(cut * len(raw)), 1)]), DATA).pixels
     except Unreadable as refused:
-        assert 0 < len(refused.reason) < 80
+        outcome = len(refused.reason) in range(1, 80)
     else:
-        assert pixels.ndim == 3
+        outcome = pixels.ndim == 3
+    assert outcome
 
 
 def test_filters_of_warnings_are_given_back() -> None:
@@ -135,7 +136,7 @@ def test_a_file_that_goes_away_or_changes_is_unreadable(
         read_file(str(tmp_path / "1.png"))
     path = tmp_path / "2.png"
     path.write_bytes(b"1")
-    with pytest.raises(Unreadable, match="a folder"):
+    with pytest.raises(Unreadable, match="is a directory"):
         read_file(str(tmp_path))
     monkeypatch.setattr("tutelage.data.folders.LARGEST_FILE", 0)
     with pytest.raises(Unreadable, match="larger than"):
@@ -164,10 +165,12 @@ def test_a_file_that_grows_while_it_is_read_is_set_aside(
 def test_images_are_prepared_in_order_whatever_the_cores(
     bags: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Results come in the order of the items, unreadable ones in their place, for 1 and 5 threads."""
+    """Results come in the order of the items, reasons in their place, for 1 and 5 threads."""
     items = [Item(str(n), None, None, lambda n=n: bags[n % 30]) for n in range(300)]  # type: ignore[misc]
     items[7] = items[7]._replace(read=lambda: b"")
-    expected = [prepare(one, DATA).key if n != 7 else "only 0" for n, one in enumerate(items) if n != 7]
+    expected = [
+        prepare(one, DATA).key if n != 7 else "only 0" for n, one in enumerate(items) if n != 7
+    ]
     for cores in (1, 5):
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
         results = list(prepare_all(items, DATA))

@@ -77,16 +77,14 @@ def test_stl10_pools_to_13000_labelled_images(
 ) -> None:
     """Train and test pooled anew split into 7,800, 2,600 and 2,600, as many of every class."""
 
-    def stl10(root: str, split: str, download: bool) -> SimpleNamespace:
+    def stl10(_: str, split: str, **__: object) -> SimpleNamespace:
         count = {"train": 5000, "test": 8000}[split]
         images = np.zeros((count, 3, 1, 1), np.uint8)
-        classes = "airplane bird car cat deer dog horse monkey ship truck".split()
+        classes = ["bird", "car", "cat", "deer", "dog", "horse", "monkey", "plane", "ship", "truck"]
         return SimpleNamespace(data=images, labels=np.arange(count) % 10, classes=classes)
 
     monkeypatch.setattr("torchvision.datasets.STL10", stl10)
-    settings = Data(
-        root=str(tmp_path), splits="anew", split=(7800, 2600, 2600), test_labels="hide"
-    )
+    settings = Data(root=str(tmp_path), splits="anew", split=(7800, 2600, 2600), test_labels="hide")
     drawn = assign(open_source("stl10", settings), settings)
     splits = [one.split for one in drawn]
     assert [splits.count(split) for split in ("train", "val", "test")] == [7800, 2600, 2600]

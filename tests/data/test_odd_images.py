@@ -1,6 +1,4 @@
-"""300 odd files through the packer: each is kept with the right pixels, refused with a reason, or
-passed over.
-"""
+"""300 odd files through the packer: kept with the right pixels, refused, or passed over."""
 
 import json
 from pathlib import Path
@@ -53,7 +51,7 @@ def test_every_odd_file_has_its_recorded_outcome(
 def test_kept_pixels_are_those_the_file_was_made_of(
     made: tuple[list[odd.Odd], Source, Pack],
 ) -> None:
-    """Against the array itself: exactly where a format is lossless, else within its stated error."""
+    """Against the array: exactly where a format is lossless, else within its stated error."""
     files, _, pack = made
     rows = {name: row for row, name in enumerate(pack.files())}
     wrong = {}

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import Plant
+from planting import Plant
 
 from tutelage.data.settings import Data
 from tutelage.data.sources import Source, open_source
@@ -154,7 +154,8 @@ def test_one_class_name_in_two_unicode_forms_is_one_class(plant: Plant) -> None:
     [
         (["notes.txt"], "there are no images"),
         (["1.png", "2.png"], "in no class folders"),
-        (["train/1.png", "val/2.png"], "in no class folders"),
+        (["train/1.png", "val/2.png"], "train/ holds no images in class folders"),
+        (["train/a/1.png", "train/b/1.png", "val/1.txt"], "val/ holds no images"),
         (["a/1.png"], "two classes or more"),
         (["a/1.png", "b/notes.txt"], "holds no images"),
         (["train/a/1.png", "train/b/2.txt", "val/a/1.png"], "holds no images"),
@@ -168,9 +169,7 @@ def test_one_class_name_in_two_unicode_forms_is_one_class(plant: Plant) -> None:
         (["set/train/a/1.png", "set/val/a/1.png"], "one level further down"),
     ],
 )
-def test_a_layout_that_cannot_be_used_is_refused(
-    plant: Plant, files: list[str], says: str
-) -> None:
+def test_a_layout_that_cannot_be_used_is_refused(plant: Plant, files: list[str], says: str) -> None:
     """Each bad layout stops before anything is decoded, and the message says what is wrong."""
     assert says in refusal(plant(*files))
 

@@ -96,7 +96,7 @@ def test_a_missing_val_is_taken_from_train_and_test_stays_missing() -> None:
 
 
 def test_given_splits_stay_and_anew_pools_them() -> None:
-    """`given` keeps each image where it is; `anew` pools labelled ones and keeps the others in test."""
+    """`given` keeps each image in place; `anew` pools labelled ones, others stay in test."""
     items = source({"a": 40, "b": 40}, "train").items + source({"a": 10, "b": 10}, "val").items
     items += [Item(f"test/{n}", "test", None, lambda: b"") for n in range(5)]
     found = Source({}, ("a", "b"), items)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Plant
+from planting import Plant
 
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source

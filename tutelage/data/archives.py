@@ -25,22 +25,22 @@ RATIO_MATTERS_ABOVE = 1 << 20
 
 
 def open_sample() -> Source:
-    """The bundled sample: 13,000 small Fashion-MNIST images of 10 classes, the test part
-    unlabelled.
-    """
+    """The bundled sample: 13,000 Fashion-MNIST images of 10 classes, the test part unlabelled."""
     return arrange(scan(SAMPLE), {"kind": "sample", "name": "fashion-mnist"}, where=SAMPLE)
 
 
 def open_zip(path: Path) -> Source:
-    """A source from a zip of class folders, of train/val/test folders, or of a CSV table and its
-    images.
+    """A source from a zip of what a folder may hold, or of a CSV table and its images.
 
     Raises:
         InputError: not a zip, encrypted, with names that could do harm, or of another layout.
     """
     listing = scan(path)
     about = {"kind": "zip", "name": shown(path.name)}
-    tables = [file for file in listing.tables if is_table(file.read())]
+    try:
+        tables = [file for file in listing.tables if is_table(file.read())]
+    except Unreadable as error:
+        raise InputError("cannot read the table", where=path, found=error.reason) from error
     if len(tables) == 1:
         files = {file.name: file for file in listing.files}
         reasons = dict(listing.refused)
@@ -138,7 +138,7 @@ def _list(
     file = File(name, partial(_read, archive, member), f"{member.file_size}:{member.CRC:08x}")
     if reason := no_image(name):
         listing.ignored[reason] += 1
-        if name.lower().endswith(".csv") and len(parts) == 1:
+        if name.lower().endswith(".csv") and len(parts) == 1 and not _refusal(member):
             listing.tables.append(file)
     elif reason := _refusal(member):
         listing.refused.append((name, reason))

@@ -23,6 +23,8 @@ from tutelage.data.sources import Unreadable
 from tutelage.errors import MachineError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # MPO is opened as a JPEG
+_LARGE = 16_000_000
+_large_ones = threading.Lock()  # one at a time, so that memory does not grow with the cores
 _ORIENTATION, _PHOTOMETRIC, _BITS = 274, 262, 258
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -130,6 +132,14 @@ def _decoded(image: Image.Image, settings: Data, notes: list[str]) -> Image.Imag
         notes.append("first of several")
     tags = getattr(image, "tag_v2", {})
     turned = tags.get(_ORIENTATION) in _TURNS  # a TIFF is turned by load itself
+    large = image.width * image.height > _LARGE
+    with _large_ones if large else contextlib.nullcontext():
+        return _converted(image, settings, notes, tags, turned)
+
+
+def _converted(
+    image: Image.Image, settings: Data, notes: list[str], tags: dict[int, object], turned: bool
+) -> Image.Image:
     image.load()
     upright = _upright(image)
     if turned or upright is not image:

@@ -15,8 +15,7 @@ _Identity = tuple[int, int]
 
 
 def open_folder(folder: Path) -> Source:
-    """A source from a folder of class folders, or of train/, val/ and test/ with class folders
-    inside.
+    """A source from a folder of class folders, or of train/, val/ and test/ that hold them.
 
     Raises:
         InputError: the folder is empty, cannot be listed, or its layout is none of these.
@@ -27,9 +26,7 @@ def open_folder(folder: Path) -> Source:
 
 
 def scan(root: Path) -> Listing:
-    """Every image below a folder, by name. A link counts where it leads to a file not listed
-    otherwise.
-    """
+    """Every image below a folder, by name. A link counts if its file is not listed otherwise."""
     listing = Listing()
     seen: set[_Identity] = set()
     links: list[str] = []
@@ -122,9 +119,7 @@ def within(path: str, root: str) -> bool:
 
 
 def irregular(mode: int) -> str | None:
-    """What a file is if it is not a regular one, or None. Such files are never opened: a pipe
-    hangs.
-    """
+    """What a file is if not a regular one, or None. Such files are never opened: pipes hang."""
     kinds = (
         (stat.S_ISREG, None),
         (stat.S_ISFIFO, "a named pipe, not a file"),

@@ -111,9 +111,7 @@ def _split_folders(tops: Iterable[str], where: Path) -> dict[str, Split]:
 
 
 def _given(listing: Listing, splits: dict[str, Split], where: Path) -> list[Item]:
-    """Items of a train/val/test layout. A test folder without folders in it holds unlabelled
-    images.
-    """
+    """Items of given splits. A test folder without folders in it holds unlabelled images."""
     items = []
     for file in listing.files:
         top, *rest = file.name.split("/")
@@ -132,11 +130,9 @@ def _given(listing: Listing, splits: dict[str, Split], where: Path) -> list[Item
         if split == "test" and not inner:
             flat = (file for file in listing.files if file.name.startswith(f"{top}/"))
             items += [_item(file, "test", None) for file in flat]
-        elif not inner:
+        elif split != "test" and not any(item.split == split for item in items):
             raise InputError(
-                f"the images in {shown(top)}/ are in no class folders",
-                where=where,
-                expected=EXPECTED,
+                f"{shown(top)}/ holds no images in class folders", where=where, expected=EXPECTED
             )
         elif split == "train":
             _no_empty_class([f"{top}/{name}" for name in sorted(inner)], listing.files, where)

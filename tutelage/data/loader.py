@@ -52,7 +52,8 @@ class Loader(NamedTuple):
         count, size = len(self.rows), self.batch_size
         starts = list(range(0, count, size))
         if self.shuffled and len(starts) > 1 and count % size == 1:
-            starts.pop()  # a batch of one has no variance for BatchNorm: the last image joins the batch before
+            # BatchNorm has no variance in a batch of one: the last image joins the batch before it.
+            starts.pop()
         return list(zip(starts, [*starts[1:], count], strict=True))
 
     def _batch(self, rows: np.ndarray, view: int) -> Batch:

@@ -39,9 +39,7 @@ _LARGEST_MANIFEST = 64 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """An opened pack. Row i of every array is image i, its id; arrays are read-only maps of the
-    files.
-    """
+    """An opened pack. Row i of every array is image i, its id; pixels are mapped, not loaded."""
 
     folder: Path
     manifest: dict[str, Any]

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -22,9 +22,7 @@ _CHUNK_BYTES = 4 << 20
 
 
 class Prepared(NamedTuple):
-    """One image as it is stored: pixels uint8 [S, S, 3]; its key; its size before; what was
-    decided.
-    """
+    """One image as stored: pixels uint8 [S, S, 3], key, size before, and what was decided."""
 
     pixels: NDArray[np.uint8]
     key: int
@@ -58,7 +56,7 @@ def pixel_key(pixels: NDArray[np.uint8]) -> int:
     return int.from_bytes(digest[:8], "big") & (2**63 - 1)
 
 
-def prepare_all(items: Iterable[Item], settings: Data) -> Iterator[Prepared | str]:
+def prepare_all(items: Iterable[Item], settings: Data) -> Generator[Prepared | str, None, None]:
     """Each image prepared, or the reason why it cannot be, in the order of the items.
 
     A thread a core; at most about 12 MB of finished pixels a core wait to be taken.

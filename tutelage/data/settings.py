@@ -11,13 +11,10 @@ class Data:
     """Which images are taken, how they are split and how they are stored."""
 
     image_size: int = setting(224, at_least=8, at_most=4096)
-    """Side of the stored square in pixels: the shorter edge is resized to it, then the centre is
-    cut out.
-    """
+    """Side of the stored square in pixels: shorter edge resized to it, then the centre cut out."""
 
     splits: Literal["given", "anew"] = "given"
-    """given: keep train, val and test as they come; anew: pool all labelled images and split them.
-    """
+    """given: keep train, val and test as they come; anew: pool and split all labelled images."""
 
     split: tuple[float, float, float] = setting((0.8, 0.1, 0.1), at_least=0)
     """Shares of train, val and test that sum to 1, or whole numbers of images. Where train is given
@@ -34,9 +31,7 @@ class Data:
     """What shows through transparent pixels."""
 
     max_unreadable: float = setting(0.05, at_least=0, at_most=1)
-    """Largest share of files that may be unreadable; above it the job stops. Fewer are set aside
-    and listed.
-    """
+    """Largest share of unreadable files; above it the job stops, below they are set aside."""
 
     max_pixels: int = setting(64_000_000, at_least=1, at_most=178_956_970)
     """Pictures with more pixels than this are not decoded but set aside."""

@@ -50,9 +50,7 @@ class Source:
     classes: tuple[str, ...]
     items: list[Item]
     refused: list[tuple[str, str]] = field(default_factory=list)
-    """(file, reason) of images that are not even opened: pipes, broken links, links out of the
-    folder.
-    """
+    """(file, reason) of images not even opened: pipes, broken links, links out of the folder."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """How many files were passed over, by reason."""
 

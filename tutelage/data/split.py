@@ -1,5 +1,4 @@
-"""Which image is for training, for validation, for the test: given, or drawn class by class from a
-seed.
+"""Which image is for train, val or test: given, or drawn class by class from a seed.
 
 Within a class, images are drawn in the order of SHA-256(seed, file name), so an image's place does
 not depend on the order of a scan, on the machine, or on whether other files can be read.

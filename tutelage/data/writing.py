@@ -6,7 +6,7 @@ import shutil
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -30,8 +30,7 @@ _RESERVE = 64 << 20
 def write_pack(
     source: Source, settings: Data, folder: str | Path, *, progress: Callable[[int, int], None]
 ) -> Pack:
-    """Decode, resize and store every image of a source; `progress(done, total)` is called as it
-    goes.
+    """Decode, resize and store every image of a source, calling `progress(done, total)`.
 
     Files that cannot be read are set aside and listed. The same source and settings give the same
     bytes.
@@ -120,8 +119,11 @@ def _fill(
     quarantine = list(source.refused)
     kept: list[Kept] = []
     histogram = np.zeros((3, 256), np.int64)
-    with (folder / "images.bin").open("wb") as images:
-        results = prepare_all((one.item for one in assigned), settings)
+    items = (one.item for one in assigned)
+    with (
+        (folder / "images.bin").open("wb") as images,
+        closing(prepare_all(items, settings)) as results,
+    ):
         for done, (one, result) in enumerate(zip(assigned, results, strict=True), 1):
             if isinstance(result, str):
                 quarantine.append((shown(one.item.name), result))
@@ -143,9 +145,7 @@ def _fill(
 
 
 def _histogram(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How often each value occurs in each channel, [3, 256]; exact, so the order of images is no
-    matter.
-    """
+    """How often each value occurs in each channel, [3, 256]; exact in any order of images."""
     flat = pixels.reshape(-1, 3)
     return np.stack([np.bincount(flat[:, channel], minlength=256) for channel in range(3)])
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tutelage.files import read_json, whole_folder
 from tutelage.errors import InputError
+from tutelage.files import read_json, whole_folder
 
 FORMAT = 1
 

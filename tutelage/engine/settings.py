@@ -29,7 +29,7 @@ class Training:
     """Momentum of sgd."""
 
     schedule: Literal["constant", "cosine", "step"] = "constant"
-    """How the learning rate falls: not, along a half cosine to zero, or by ten at 60 and 80 % of the steps."""
+    """How the learning rate falls: not, along a half cosine to zero, or tenfold at 60 and 80 %."""
 
     warmup_epochs: float = setting(0.0, at_least=0)
     """Epochs over which the learning rate rises linearly from zero."""

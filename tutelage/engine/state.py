@@ -38,8 +38,11 @@ class TrainingState:
         self.method = method
         self.optimizer: Optimizer = make_optimizer(method, settings)
         self.average = (
-            AveragedModel(method.student, multi_avg_fn=get_ema_multi_avg_fn(settings.ema),  # type: ignore[no-untyped-call]
-                use_buffers=True,)
+            AveragedModel(
+                method.student,
+                multi_avg_fn=get_ema_multi_avg_fn(settings.ema),  # type: ignore[no-untyped-call]
+                use_buffers=True,
+            )
             if settings.ema
             else None
         )

@@ -21,7 +21,7 @@ def read_logits(
     *,
     device: torch.device,
     cast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-    progress: Callable[[int, int], None] = lambda done, count: None,
+    progress: Callable[[int, int], None] = lambda _done, _count: None,
 ) -> np.ndarray:
     """A network's logits for some rows of a pack, in eval mode; its training mode is put back.
 

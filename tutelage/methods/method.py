@@ -30,7 +30,7 @@ class Method(nn.Module, ABC):
         """What the terms want to be given."""
 
     @abstractmethod
-    def forward(self, batch: Batch, signal: Signal, progress: Progress) -> Outcome:
+    def forward(self, batch: Batch, signal: Signal, _progress: Progress) -> Outcome:
         """Run the student on a batch and compare it with teacher and label."""
 
     def total(self, outcome: Outcome) -> Tensor:

@@ -36,7 +36,7 @@ class Offline(Method):
             ids=any(n.ids for n in needs),
         )
 
-    def forward(self, batch: Batch, signal: Signal, progress: Progress) -> Outcome:
+    def forward(self, batch: Batch, signal: Signal, _progress: Progress) -> Outcome:
         """Run the student once and hand its output to every term."""
         output = self.student(batch.images)
         terms = {name: term(output, signal, batch) for name, term in self.terms.items()}

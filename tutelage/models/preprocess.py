@@ -21,6 +21,7 @@ class Preprocess(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """What the first layer gets; linear in the pixels but for the resizing."""
         pixels = images.to(torch.float32) / 255
         if images.shape[-2:] != (self.size, self.size):
             pixels = interpolate(

@@ -9,7 +9,6 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from tutelage.config import read_toml
 from tutelage.errors import InputError, UsageError
 from tutelage.reports.facts import (
     ROLES,
@@ -25,6 +24,7 @@ from tutelage.reports.files import Fields, read_json, read_json_lines
 from tutelage.reports.pack import flat, read_data
 from tutelage.reports.scores import read_cost, read_scored
 from tutelage.reports.wording import plain
+from tutelage.toml import read_toml
 
 
 def read_job(job: Path) -> Record:

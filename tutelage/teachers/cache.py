@@ -62,7 +62,7 @@ def write_cache(
     *,
     device: torch.device,
     batch_size: int = 256,
-    progress: Callable[[int, int], None] = lambda done, count: None,
+    progress: Callable[[int, int], None] = lambda _done, _count: None,
 ) -> None:
     """Ask the teacher about every picture of the pack, in order, and keep its logits.
 

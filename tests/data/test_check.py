@@ -1,0 +1,68 @@
+"""The report of `tutelage check`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from planting import Plant
+
+from tutelage.data.check import Range, check_lines, check_source
+from tutelage.data.settings import Data
+from tutelage.data.sources import open_source
+
+DATA = Data(image_size=16)
+
+
+def test_a_check_finds_what_is_wrong(
+    plant: Plant, picture: Callable[..., bytes], bags: list[bytes]
+) -> None:
+    """Unreadable files, duplicates, leaks, two labels, few and constant images are found."""
+    root = plant(
+        **{
+            "train/bag/bad.jpg": b"<html></html>",
+            "train/bag/flat.png": picture("PNG", "RGB", (1, 2, 3), 40),
+            "val/bag/leak.png": bags[0],
+            "train/coat/bag.png": bags[1],
+        }
+    )
+    report = check_source(open_source(root, DATA), DATA)
+    assert report.images == 13
+    assert report.counts["train"] == {"bag": 4, "coat": 4}
+    assert report.widths == Range(28, 28, 40)
+    assert report.unreadable == [("train/bag/bad.jpg", "not an image: HTML")]
+    assert report.duplicates == [
+        ["train/bag/0.png", "val/bag/leak.png"],
+        ["train/bag/1.png", "train/coat/bag.png"],
+    ]
+    assert report.across_splits == ["val/bag/leak.png"]
+    assert report.two_labels == ["train/bag/1.png", "train/coat/bag.png"]
+    assert report.constant == ["train/bag/flat.png"]
+    assert report.tiny_classes == {"bag": 4, "coat": 4}
+    assert not report.clean
+    text = "\n".join(check_lines(report))
+    assert "cannot be used: 1" in text
+    assert "train/bag/bad.jpg: not an image: HTML" in text
+    assert "train/bag/0.png = val/bag/leak.png" in text
+
+
+def test_a_check_of_clean_data_says_so(plant: Plant) -> None:
+    """With nothing to report the last line says that nothing is wrong."""
+    root = plant(*(f"{name}/{n}.png" for name in ("bag", "coat") for n in range(15)))
+    report = check_source(open_source(root, DATA), DATA)
+    assert report.clean
+    assert check_lines(report)[-1] == "nothing is wrong"
+
+
+def test_a_check_writes_nothing(plant: Plant, tmp_path: Path) -> None:
+    """The folder of the data and the folder beside it stay as they are."""
+    root = plant()
+    before = sorted(tmp_path.rglob("*"))
+    check_source(open_source(root, DATA), DATA)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_long_lists_are_cut(plant: Plant) -> None:
+    """More than ten files of one kind are counted, and the rest summed up."""
+    root = plant(**{f"train/bag/{n:02d}.jpg": b"" for n in range(15)})
+    lines = check_lines(check_source(open_source(root, DATA), DATA))
+    assert "cannot be used: 15" in lines
+    assert "  and 5 more" in lines
