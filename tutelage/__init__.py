@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tutelage.cookbook import recipe
     from tutelage.data.settings import Data
     from tutelage.errors import (
         DivergedError,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         UsageError,
     )
     from tutelage.losses.settings import KD, Label, Terms
-    from tutelage.recipe import recipe
     from tutelage.settings import Job, Single, Trainee
     from tutelage.use import Model, evaluate, export, load, predict
     from tutelage.verbs import distill, examine, pack, resume, run, train
@@ -39,7 +39,7 @@ _HOMES = {
         "UsageError",
     ),
     "tutelage.losses.settings": ("KD", "Label", "Terms"),
-    "tutelage.recipe": ("recipe",),
+    "tutelage.cookbook": ("recipe",),
     "tutelage.settings": ("Job", "Single", "Trainee"),
     "tutelage.use": ("Model", "evaluate", "export", "load", "predict"),
     "tutelage.verbs": ("distill", "examine", "pack", "resume", "run", "train"),

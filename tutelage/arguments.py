@@ -11,8 +11,8 @@ from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.config import Dict
 
 from tutelage.config import build, table
+from tutelage.cookbook import read_recipe
 from tutelage.errors import UsageError
-from tutelage.recipe import read_recipe
 from tutelage.settings import Job, Single
 
 SHORT = {

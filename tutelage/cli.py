@@ -23,9 +23,9 @@ from tutelage.arguments import (
     whole_numbers,
 )
 from tutelage.config import build, table
+from tutelage.cookbook import read_recipe, recipe_names
 from tutelage.data.settings import Data
 from tutelage.errors import UsageError
-from tutelage.recipe import read_recipe, recipe_names
 from tutelage.settings import Job, Single
 from tutelage.toml import to_toml
 
@@ -73,7 +73,8 @@ def run(
     """The whole job: pack, teacher, students, controls, comparison, report."""
     verbs = _verbs()
     out = out or Path("runs", Path(recipe).stem if recipe else _stem(data))
-    report = verbs.run(data, settings, out=out, recipe=Path(recipe or "none").stem, resume=resume, quiet=quiet)
+    name = Path(recipe or "none").stem
+    report = verbs.run(data, settings, out=out, recipe=name, resume=resume, quiet=quiet)
     _print_comparison([out])
     print(f"report: {report}")
 

@@ -51,7 +51,8 @@ def _check_range(name: str, number: float, bounds: Mapping[str, float]) -> None:
         "at most": lambda bound: number <= bound,
         "below": lambda bound: number < bound,
     }
-    if not math.isfinite(number) or not all(holds[word](bound) for word, bound in bounds.items()):
+    finite = isinstance(number, int) or math.isfinite(number)
+    if not finite or not all(holds[word](bound) for word, bound in bounds.items()):
         wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items())
         raise UsageError(
             f"{flag(name)} is out of range",
@@ -123,7 +124,8 @@ def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
                 _convert(kind, item, where, path) for kind, item in zip(kinds, value, strict=True)
             )
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        too_large = isinstance(value, int) and abs(value) >= 2**1023
+        return math.inf if too_large else float(value)
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     raise UsageError(

@@ -35,12 +35,15 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (text + "\n").encode("utf-8", "surrogateescape"))
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON; InputError naming the file where that fails."""
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; InputError naming the file where that fails."""
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError("cannot read the file", where=path, found=error) from error
+    if not isinstance(content, dict):
+        raise InputError("cannot read the file", where=path, found=type(content).__name__)
+    return content
 
 
 @contextmanager
@@ -57,7 +60,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
         old = path.with_name(f".{path.name}.{os.getpid()}.old")
         if path.exists():
             path.rename(old)
-        beside.rename(path)
+        try:
+            beside.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
         _sync(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:

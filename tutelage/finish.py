@@ -12,14 +12,14 @@ from safetensors.numpy import load_file, save
 
 from tutelage.data.pack import Pack
 from tutelage.data.sources import Split
+from tutelage.deploy.card import model_card
+from tutelage.deploy.table import write_predictions
 from tutelage.engine.precision import Runtime
 from tutelage.engine.state import TrainingState
 from tutelage.evaluation.cost import cost, file_size
 from tutelage.evaluation.latency import latency
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.evaluation.reading import read_logits
-from tutelage.export.card import model_card
-from tutelage.export.table import write_predictions
 from tutelage.files import whole_folder, write_bytes, write_json
 from tutelage.models.folder import save_model
 from tutelage.models.preprocess import Classifier

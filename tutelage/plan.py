@@ -15,8 +15,8 @@ from tutelage.engine.journal import Screen
 from tutelage.errors import Interrupted
 from tutelage.files import write_json
 from tutelage.losses.settings import DEFAULT_ALPHA
-from tutelage.run import Networks, Place, run_single
 from tutelage.settings import Job, Single, Trainee
+from tutelage.single import Networks, Place, run_single
 
 
 class Step(NamedTuple):

@@ -13,11 +13,11 @@ from tutelage.data.pack import Pack, open_pack
 from tutelage.data.prepare import prepare_all
 from tutelage.data.settings import Data
 from tutelage.data.sources import Item, Split, open_source
+from tutelage.deploy.onnx import Exported, export_onnx
+from tutelage.deploy.table import write_predictions
 from tutelage.errors import InputError, UsageError
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.evaluation.reading import read_logits
-from tutelage.export.onnx import Exported, export_onnx
-from tutelage.export.table import write_predictions
 from tutelage.models.folder import Saved, load_model
 
 BATCH = 64

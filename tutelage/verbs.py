@@ -5,7 +5,7 @@ The command line and Python call the same functions with the same settings objec
 
 import csv
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,8 +30,8 @@ from tutelage.files import write_json
 from tutelage.losses.settings import weights
 from tutelage.plan import job_steps, run_steps, write_plan
 from tutelage.reports.report import write_report
-from tutelage.run import Maker, Networks, Place, run_single
 from tutelage.settings import Job, Single
+from tutelage.single import Maker, Networks, Place, run_single
 from tutelage.toml import read_toml
 
 _BYTES_A_NETWORK = (
@@ -199,7 +199,8 @@ def _working(
     """The folder claimed and locked, a screen, and ears for Ctrl-C."""
     state = folders.claim(out, settings=table(settings), facts=facts, resume=resume)
     screen = Screen(quiet=quiet)
-    with folders.locked(out), stop_requests() as stop:
+    lock = nullcontext() if state == "finished" else folders.locked(out)
+    with lock, stop_requests() as stop:
         try:
             yield state, screen, stop
         except Interrupted as error:

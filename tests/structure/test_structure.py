@@ -20,9 +20,9 @@ ROWS = [
     {"data", "models", "losses"},
     {"teachers", "methods", "evaluation"},
     {"settings", "engine"},
-    {"recipe", "folder", "export", "reports"},
+    {"cookbook", "folder", "deploy", "reports"},
     {"finish"},
-    {"run"},
+    {"single"},
     {"plan"},
     {"verbs", "use"},
     {"arguments", "__init__"},
@@ -99,7 +99,7 @@ def test_every_term_has_settings_and_a_test() -> None:
 
 def test_settings_command_line_and_reports_need_no_torch() -> None:
     """Help, mistakes and reports answer without waiting for torch."""
-    modules = ["tutelage", "tutelage.cli", "tutelage.settings", "tutelage.recipe"]
+    modules = ["tutelage", "tutelage.cli", "tutelage.settings", "tutelage.cookbook"]
     modules += ["tutelage.reports.report", "tutelage.data.pack", "tutelage.data.check"]
     program = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -120,3 +120,9 @@ def test_every_module_imports() -> None:
         name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
         if not name.endswith(("__main__", "__init__")):
             importlib.import_module(name)
+
+
+def test_no_public_name_is_also_a_module() -> None:
+    """`tutelage.run` stays the function, whatever has been imported before."""
+    modules = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert not modules & set(tutelage.__all__)

@@ -54,7 +54,7 @@ class Loader(NamedTuple):
         if self.shuffled and len(starts) > 1 and count % size == 1:
             # BatchNorm has no variance in a batch of one: the last image joins the batch before it.
             starts.pop()
-        return list(zip(starts, [*starts[1:], count], strict=True))
+        return list(zip(starts, [*starts[1:], count][: len(starts)], strict=True))
 
     def _batch(self, rows: np.ndarray, view: int) -> Batch:
         images = torch.from_numpy(self.pack.images[rows]).permute(0, 3, 1, 2)

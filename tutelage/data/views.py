@@ -61,8 +61,13 @@ def uniform(keys: Tensor, *, view: int, seed: int, stream: int) -> Tensor:
     """
     mixed = keys
     for part in (seed, view, stream):
-        mixed = _mix(mixed + (part + 1) * -0x61C8864680B583EB)
+        mixed = _mix(mixed + _wrapped((part + 1) * 0x9E3779B97F4A7C15))
     return _shift_right(mixed, 11).to(torch.float64) * 2.0**-53
+
+
+def _wrapped(number: int) -> int:
+    """The int64 with the same low 64 bits."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _mix(value: Tensor) -> Tensor:

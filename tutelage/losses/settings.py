@@ -65,7 +65,7 @@ def weights(objective: Objective) -> dict[str, float]:
         raise UsageError(
             "alpha and a weight of label or kd say the same thing twice",
             found=f"alpha = {objective.alpha} and terms.{name}.weight = {weight}",
-            fix=f"leave out --alpha or --objective.terms.{name}.weight",
+            fix=f"leave out --alpha or --terms.{name}.weight",
         )
     alpha = DEFAULT_ALPHA if objective.alpha is None else objective.alpha
     shares = {"label": 1 - alpha, "kd": alpha}
@@ -75,6 +75,6 @@ def weights(objective: Objective) -> dict[str, float]:
         raise UsageError(
             f"terms.{missing} has no weight",
             expected="a weight for both label and kd, or alpha alone",
-            fix=f"--objective.terms.{missing}.weight",
+            fix=f"--terms.{missing}.weight",
         )
     return {name: given.get(name, shares[name]) for name in present}

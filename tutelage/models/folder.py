@@ -26,6 +26,7 @@ from tutelage.models.settings import Network
 from tutelage.models.weights import load_weights, read_weights
 
 FORMAT = 1
+_NEEDED = {"network", "classes", "stored_size", "input_size", "background", "mean", "std"}
 
 
 class Saved(NamedTuple):
@@ -53,6 +54,8 @@ def save_model(
         RuntimeError: what was read back is not what was written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # A file must not depend on the layout that was fast in training (and safetensors refuses others).
+    classifier.to(memory_format=torch.contiguous_format)
     network, preprocess = classifier.network, classifier.preprocess
     named = hasattr(network, "pretrained_cfg")
     plain = named and settings.stem == "standard"
@@ -87,8 +90,9 @@ def save_model(
         "mean": mean,
         "std": std,
     }
-    (folder / "tutelage.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    (folder / "README.md").write_text(card)
+    text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+    (folder / "tutelage.json").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
     _compare(folder, classifier, stored_size, named=named)
 
 
@@ -140,10 +144,12 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
 def _facts(folder: Path) -> dict[str, Any]:
     path = folder / "tutelage.json"
     try:
-        facts = cast(dict[str, Any], json.loads(path.read_text()))
+        facts = cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
         if facts["format"] != FORMAT:
             raise KeyError(f"format {facts['format']}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if missing := _NEEDED - facts.keys():
+            raise KeyError(f"without {', '.join(sorted(missing))}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             "not a model folder",
             where=folder,
@@ -165,7 +171,7 @@ def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) ->
     pictures = torch.randint(0, 256, (2, 3, size, size), generator=generator, dtype=torch.uint8)
     again = load_model(folder).classifier
     training, device = classifier.training, classifier.preprocess.mean.device
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         classifier.eval().cpu()
         same = torch.equal(again(pictures).logits, classifier(pictures).logits)
         if same and (folder / "config.json").exists():

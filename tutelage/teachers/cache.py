@@ -111,7 +111,11 @@ def open_cache(folder: Path, identity: Identity, *, count: int, device: torch.de
                 expected=value,
                 fix=f"remove {folder}; it is made again",
             )
-    raw = np.fromfile(folder / "logits.bin", dtype=np.float16)
-    if raw.size != count * len(identity.classes):
-        raise InputError("the teacher's cache is cut short", where=folder, fix=f"remove {folder}")
+    path = folder / "logits.bin"
+    length = path.stat().st_size if path.is_file() else 0
+    if length != 2 * count * len(identity.classes):
+        raise InputError(
+            "the teacher's cache has another length", where=path, fix=f"remove {folder}"
+        )
+    raw = np.fromfile(path, dtype=np.float16)
     return Cached(torch.from_numpy(raw.reshape(count, -1)).to(device))

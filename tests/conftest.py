@@ -1,0 +1,132 @@
+"""Shared pieces of small, real training: a pack of the bundled sample, a saved teacher, settings.
+
+Imports of torch wait inside the fixtures, so that tests that need none start at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tutelage.data.archives import SAMPLE
+from tutelage.data.pack import Pack
+from tutelage.data.settings import Data
+from tutelage.data.sources import open_source
+from tutelage.data.writing import write_pack
+from tutelage.engine.interrupt import StopRequest
+from tutelage.models.settings import Network
+from tutelage.settings import Single
+
+if TYPE_CHECKING:
+    from tutelage.models.build import Built
+    from tutelage.single import Place
+
+SIZE = 32
+
+
+@pytest.fixture(scope="session")
+def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real pictures as files: 20 a class to train on, 8 to validate, 10 without a class to test."""
+    root = tmp_path_factory.mktemp("sample")
+    with zipfile.ZipFile(SAMPLE) as archive:
+        by_folder: dict[tuple[str, ...], list[str]] = {}
+        for name in archive.namelist():
+            by_folder.setdefault(tuple(name.split("/")[:-1]), []).append(name)
+        chosen: dict[str, str] = {}
+        for (*split, label), names in sorted(by_folder.items()):
+            if split == ["train"]:
+                train, val, test = names[:20], names[20:28], names[28:29]
+                chosen |= {f"train/{label}/{Path(n).name}": n for n in train}
+                chosen |= {f"val/{label}/{Path(n).name}": n for n in val}
+                chosen |= {f"test/{label}-{Path(n).name}": n for n in test}
+        for target, name in chosen.items():
+            path = root / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(archive.read(name))
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_pack(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """The pictures of `sample_folder` at 32 pixels: 200 train, 80 val, 10 unlabelled test."""
+    settings = Data(image_size=SIZE)
+    source = open_source(str(sample_folder), settings)
+    folder = tmp_path_factory.mktemp("packed") / "pack"
+    return write_pack(source, settings, folder, progress=lambda _done, _count: None)
+
+
+@pytest.fixture(scope="session")
+def make_network(small_pack: Pack) -> Callable[..., Built]:
+    """Build a tiny network for the small pack."""
+    from tutelage.models.build import build
+
+    def make(model: str = "test_resnet", *, seed: int = 0, **settings: object) -> Built:
+        network = Network(model=model, **settings)  # type: ignore[arg-type]
+        return build(
+            network,
+            classes=len(small_pack.classes),
+            stored_size=small_pack.image_size,
+            train_statistics=(small_pack.mean, small_pack.std),
+            seed=seed,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def teacher_folder(
+    small_pack: Pack, make_network: Callable[..., Built], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model folder that can teach: an untrained network, whose word is as good as any here."""
+    from tutelage.models.folder import save_model
+
+    folder = tmp_path_factory.mktemp("teacher") / "model"
+    classifier = make_network("test_resnet", seed=7).classifier.eval()
+    save_model(
+        folder,
+        classifier,
+        settings=Network(model="test_resnet"),
+        classes=small_pack.classes,
+        stored_size=small_pack.image_size,
+        background="white",
+        card="",
+    )
+    return folder
+
+
+@pytest.fixture
+def single() -> Callable[..., Single]:
+    """Settings of a run of 2 epochs x 4 steps on the small pack."""
+
+    def make(**changes: object) -> Single:
+        settings = Single(
+            model="test_resnet",
+            weights="none",
+            epochs=2,
+            batch_size=50,
+            device="cpu",
+            precision="fp32",
+            role="control",
+        )
+        return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Callable[..., Place]:
+    """A quiet place for a run."""
+    from tutelage.engine.journal import Screen
+    from tutelage.single import Place
+
+    def make(name: str = "run", stop: StopRequest | None = None) -> Place:
+        screen = Screen(quiet=True)
+        return Place("run", tmp_path / name, tmp_path / "cache", screen, stop or StopRequest())
+
+    return make
+

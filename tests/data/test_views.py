@@ -1,0 +1,209 @@
+"""Views are pure functions of (pixels, key, view, seed): against oracles, and as a whole."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tutelage.data.view_settings import Views
+from tutelage.data.views import draw, uniform
+
+ALL = Views(flip=True, shift=2, crop=0.3)
+KEYS = st.integers(-(2**63), 2**63 - 1)
+KINDS = [Views(flip=True), Views(shift=3), Views(crop=0.25), ALL]
+LOW = 2**64 - 1
+
+
+def pictures(count: int, *, height: int = 12, width: int = 10, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, 3, height, width)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+def slow_mix(value: int) -> int:
+    """The finaliser of SplitMix64 as published, on whole numbers without a sign."""
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & LOW
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & LOW
+    return value ^ (value >> 31)
+
+
+def slow_uniform(key: int, *, view: int, seed: int, stream: int) -> float:
+    mixed = key & LOW
+    for part in (seed, view, stream):
+        mixed = slow_mix((mixed + (part + 1) * 0x9E3779B97F4A7C15) & LOW)
+    return (mixed >> 11) / 2**53
+
+
+def test_published_numbers() -> None:
+    """The oracle itself is SplitMix64: its first outputs from seed 0 are the published ones."""
+    gamma = 0x9E3779B97F4A7C15
+    assert [slow_mix(n * gamma & LOW) for n in (1, 2, 3)] == [
+        0xE220A8397B1DCDAF,
+        0x6E789E6AA1B965F4,
+        0x06C45D188009454F,
+    ]
+
+
+@given(
+    keys=st.lists(KEYS, min_size=1, max_size=5),
+    view=st.integers(0, 10_000),
+    seed=st.integers(0, 2**31),
+    stream=st.integers(0, 6),
+)
+@settings(max_examples=80, deadline=None)
+def test_uniform_oracle(keys: list[int], view: int, seed: int, stream: int) -> None:
+    """Each number is what whole-number arithmetic gives, to the last bit, in [0, 1)."""
+    found = uniform(torch.tensor(keys), view=view, seed=seed, stream=stream)
+    assert found.dtype == torch.float64
+    assert found.tolist() == [slow_uniform(k, view=view, seed=seed, stream=stream) for k in keys]
+    assert bool(((found >= 0) & (found < 1)).all())
+
+
+def test_uniform_statistics() -> None:
+    """Numbers are spread evenly and are unrelated between neighbouring keys, views, seeds, streams."""
+    count = 50_000
+    keys = torch.arange(count)
+    base = uniform(keys, view=3, seed=5, stream=1)
+    assert abs(float(base.mean()) - 0.5) < 5 * (1 / 12 / count) ** 0.5  # 5 standard errors
+    assert abs(float(base.var()) - 1 / 12) < 5 * (1 / 180 / count) ** 0.5
+    counts = torch.histc(base.float(), 64, 0, 1)
+    chi = float(((counts - count / 64) ** 2 / (count / 64)).sum())
+    assert chi < 63 + 6 * (2 * 63) ** 0.5  # mean 63, variance 126
+    others = [
+        uniform(keys, view=4, seed=5, stream=1),
+        uniform(keys, view=3, seed=6, stream=1),
+        uniform(keys, view=3, seed=5, stream=2),
+        uniform(keys, view=5, seed=3, stream=1),
+        base.roll(1),
+    ]
+    for other in others:
+        correlation = float(np.corrcoef(base.numpy(), other.numpy())[0, 1])
+        assert abs(correlation) < 5 / count**0.5
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
+@given(order=st.permutations(range(6)), split=st.integers(1, 5))
+@settings(max_examples=10, deadline=None)
+def test_batches_do_not_matter(kind: Views, order: list[int], split: int) -> None:
+    """A picture's view is the same in any batch, order and company."""
+    images, keys = pictures(6), torch.arange(6) * 1_000_003
+    expected = draw(images, keys, view=2, seed=9, settings=kind)
+    rows = torch.tensor(order)
+    parts = [
+        draw(images[part], keys[part], view=2, seed=9, settings=kind)
+        for part in (rows[:split], rows[split:])
+    ]
+    assert torch.equal(torch.cat(parts), expected[rows])
+    alone = draw(images[3:4], keys[3:4], view=2, seed=9, settings=kind)
+    assert torch.equal(alone[0], expected[3])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
+def test_layout_does_not_matter(kind: Views) -> None:
+    """Pictures stored rows-first or channels-first in memory get the same view."""
+    images, keys = pictures(8), torch.arange(8)
+    permuted = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    expected = draw(images, keys, view=1, seed=1, settings=kind)
+    assert torch.equal(draw(permuted, keys, view=1, seed=1, settings=kind), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
+def test_views_differ(kind: Views) -> None:
+    """Another view number, seed or key gives another view of some picture; the same give the same."""
+    images, keys = pictures(16), torch.arange(16)
+    base = draw(images, keys, view=0, seed=0, settings=kind)
+    assert torch.equal(draw(images, keys, view=0, seed=0, settings=kind), base)
+    assert not torch.equal(draw(images, keys, view=1, seed=0, settings=kind), base)
+    assert not torch.equal(draw(images, keys, view=0, seed=1, settings=kind), base)
+    assert not torch.equal(draw(images, keys + 16, view=0, seed=0, settings=kind), base)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
+def test_pictures_are_not_written_to(kind: Views) -> None:
+    """A view is a new tensor of the same type and shape; the picture stays as it was."""
+    images = pictures(4)
+    before = images.clone()
+    found = draw(images, torch.arange(4), view=0, seed=0, settings=kind)
+    assert (found.dtype, found.shape) == (torch.uint8, images.shape)
+    found.zero_()
+    assert torch.equal(images, before)
+
+
+def test_fixed() -> None:
+    """Fixed views are the pictures themselves."""
+    images = pictures(4)
+    assert Views().fixed
+    assert not any(kind.fixed for kind in KINDS)
+    assert draw(images, torch.arange(4), view=5, seed=5, settings=Views()) is images
+
+
+def test_flip() -> None:
+    """About half of the views are the mirror image, and the others the picture."""
+    count = 2000
+    images = pictures(count, height=2, width=3)
+    found = draw(images, torch.arange(count), view=1, seed=0, settings=Views(flip=True))
+    mirrored = (found == images.flip(-1)).flatten(1).all(1)
+    kept = (found == images).flatten(1).all(1)
+    assert bool((mirrored | kept).all())
+    both = int((mirrored & kept).sum())  # a picture may be its own mirror image
+    assert abs(int(mirrored.sum()) - both - count / 2) < 5 * (count / 4) ** 0.5
+
+
+def test_shift_oracle() -> None:
+    """A shift moves the picture by whole pixels, up to the most each way, and repeats its edge."""
+    most, keys, images = 3, torch.arange(200), pictures(200, height=7, width=5)
+    found = draw(images, keys, view=4, seed=2, settings=Views(shift=most)).numpy()
+    offsets = set()
+    for row, key in enumerate(keys.tolist()):
+        y = int(slow_uniform(key, view=4, seed=2, stream=4) * (2 * most + 1)) - most
+        x = int(slow_uniform(key, view=4, seed=2, stream=5) * (2 * most + 1)) - most
+        padded = np.pad(images[row].numpy(), ((0, 0), (most, most), (most, most)), mode="edge")
+        expected = padded[:, most + y : most + y + 7, most + x : most + x + 5]
+        assert (found[row] == expected).all()
+        offsets.add((y, x))
+    assert {y for y, _ in offsets} == {x for _, x in offsets} == set(range(-most, most + 1))
+
+
+def test_shift_larger_than_the_picture() -> None:
+    """A shift by more than the picture leaves its edge."""
+    images = pictures(50, height=3, width=3)
+    found = draw(images, torch.arange(50), view=0, seed=0, settings=Views(shift=100))
+    assert found.shape == images.shape
+
+
+def test_crop_oracle() -> None:
+    """A crop is a rectangle of the allowed area and shape, inside the picture, resized to its size."""
+    size, smallest = 40, 0.25
+    ramp = torch.arange(size, dtype=torch.uint8)
+    images = torch.stack(
+        [ramp[:, None].expand(size, size), ramp[None].expand(size, size), torch.zeros(size, size)]
+    )
+    images = images.to(torch.uint8).expand(300, -1, -1, -1)
+    found = draw(images, torch.arange(300), view=0, seed=0, settings=Views(crop=smallest))
+    assert (found.dtype, found.shape) == (torch.uint8, images.shape)
+    # On a ramp the first and last values of a crop tell where it was cut.
+    values = found.to(torch.int64)
+    heights = values[:, 0, -1, 0] - values[:, 0, 0, 0] + 1
+    widths = values[:, 1, 0, -1] - values[:, 1, 0, 0] + 1
+    assert int(values[:, :2].min()) >= 0
+    assert int(values[:, :2].max()) <= size - 1
+    assert int(values[:, 2].abs().max()) == 0
+    area = (heights * widths) / size**2
+    slack = 0.12  # rounding of a side by up to 1.5 of 40 pixels
+    assert float(area.min()) > smallest - slack
+    assert float(area.max()) > 0.8
+    assert float(area.min()) < smallest + slack
+    ratio = widths / heights
+    assert float(ratio.min()) > 3 / 4 - slack
+    assert float(ratio.max()) < 4 / 3 + slack
+    assert len(set(values[:, 0, 0, 0].tolist())) > 8
+    assert len(set(values[:, 1, 0, 0].tolist())) > 8
+
+
+def test_crop_of_one_colour() -> None:
+    """A crop invents no value: a picture of one colour stays that colour."""
+    images = torch.full((20, 3, 9, 9), 251, dtype=torch.uint8)
+    found = draw(images, torch.arange(20), view=0, seed=0, settings=Views(crop=0.01))
+    assert torch.equal(found, images)

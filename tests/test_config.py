@@ -1,0 +1,224 @@
+"""Settings: unknown keys, types, ranges, defaults, round trips, fingerprints."""
+
+import dataclasses
+import math
+import tomllib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tutelage.config import build, check, fingerprint, flag, setting, shared, table
+from tutelage.data.settings import Data
+from tutelage.engine.settings import Training
+from tutelage.errors import UsageError
+from tutelage.losses.settings import KD, Label, Terms
+from tutelage.settings import Job, Single, Trainee
+from tutelage.toml import to_toml
+
+
+def refused(cls: type[Any], content: dict[str, Any]) -> str:
+    """What `build` says about a table it must not take."""
+    with pytest.raises(UsageError) as caught:
+        build(cls, content, where="recipe.toml")
+    assert "recipe.toml" in str(caught.value) or "--" in str(caught.value)
+    return str(caught.value)
+
+
+def test_unknown_key() -> None:
+    """A key that is no setting is refused with its dotted path and the nearest that is."""
+    message = refused(Job, {"teacher": {"epoch": 3}})
+    assert "teacher.epoch" in message
+    assert "did you mean epochs?" in message
+    assert "recipe.toml" in message
+    assert "seeds" in refused(Job, {"zzz": 1})  # nothing is near: the list of what there is
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epochs", True),
+        ("epochs", "5"),
+        ("epochs", 5.0),
+        ("lr", "0.1"),
+        ("lr", False),
+        ("flip", 1),
+        ("flip", "true"),
+        ("model", 18),
+        ("model", ["resnet18"]),
+        ("schedule", 1),
+        ("schedule", "cosin"),
+        ("clip", "none"),
+        ("epochs", {"value": 3}),
+        ("epochs", [3]),
+    ],
+)
+def test_wrong_type(key: str, value: object) -> None:
+    """A value of another type is refused by name: true is no number, "5" is not 5, 5.0 no count."""
+    message = refused(Job, {"student": {key: value}})
+    assert f"student.{key}" in message
+    assert str(value) in message or repr(value) in message
+
+
+def test_table_where_a_value_is_wanted_and_the_other_way_round() -> None:
+    """A number in the place of a table is refused as such."""
+    assert "a table" in refused(Job, {"teacher": 5})
+    assert "data.split" in refused(Job, {"data": {"split": [0.8, 0.2]}})
+    assert "data.split" in refused(Job, {"data": {"split": 0.8}})
+    assert "data.split" in refused(Job, {"data": {"split": [0.8, 0.1, "0.1"]}})
+
+
+def test_whole_number_for_a_float() -> None:
+    """A whole number is taken where a float is wanted, as a float."""
+    job = build(Job, {"student": {"lr": 1, "clip": 2}, "data": {"split": [7800, 2600, 2600]}}, where="")
+    assert isinstance(job.student.lr, float)
+    assert isinstance(job.student.clip, float)
+    assert job.data.split == (7800.0, 2600.0, 2600.0)
+    assert all(isinstance(part, float) for part in job.data.split)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ({"student": {"lr": math.nan}}, "--student.lr"),
+        ({"student": {"lr": math.inf}}, "--student.lr"),
+        ({"student": {"lr": -0.1}}, "--student.lr"),
+        ({"student": {"lr": 0}}, "--student.lr"),
+        ({"student": {"lr": 10**400}}, "--student.lr"),
+        ({"teacher": {"batch_size": 0}}, "--teacher.batch-size"),
+        ({"teacher": {"epochs": -1}}, "--teacher.epochs"),
+        ({"student": {"ema": 1.0}}, "--student.ema"),
+        ({"student": {"crop": 0.0}}, "--student.crop"),
+        ({"student": {"label_smoothing": 1.0}}, "--student.label-smoothing"),
+        ({"seeds": 0}, "--seeds"),
+        ({"seed": 10**400}, "--seed"),
+        ({"seed": 2**31 + 1}, "--seed"),
+        ({"alpha": 1.5}, "--alpha"),
+        ({"alpha": math.nan}, "--alpha"),
+        ({"terms": {"kd": {"temperature": 0.0}}}, "--terms.kd.temperature"),
+        ({"terms": {"kd": {"temperature": math.inf}}}, "--terms.kd.temperature"),
+        ({"terms": {"label": {"weight": -1.0}}}, "--terms.label.weight"),
+        ({"data": {"split": [0.8, -0.1, 0.3]}}, "--data.split"),
+        ({"data": {"image_size": 4}}, "--data.image-size"),
+    ],
+)
+def test_out_of_range(content: dict[str, Any], name: str) -> None:
+    """A number out of range, not-a-number and infinity are refused, and the flag is named."""
+    assert f"{name} is out of range" in refused(Job, content)
+
+
+def test_range_is_checked_for_python_objects_too() -> None:
+    """Settings made in Python are held to the same ranges by `check`."""
+    with pytest.raises(UsageError, match=r"--student\.lr is out of range"):
+        check(Job(student=Trainee(lr=-1.0)))
+    check(Job())
+
+
+def test_bounds_themselves() -> None:
+    """`at_least` and `at_most` take their bound; `above` and `below` do not."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Four:
+        a: float = setting(0.0, at_least=0, at_most=1)
+        b: float = setting(0.5, above=0, below=1)
+
+    for content in ({"a": 0}, {"a": 1}, {"b": 1e-9}, {"b": 1 - 1e-9}):
+        build(Four, content, where="")
+    for content in ({"a": -1e-9}, {"a": 1 + 1e-9}, {"b": 0}, {"b": 1}):
+        refused(Four, content)
+
+
+def test_optional_tables_inside_tables() -> None:
+    """A table for one term leaves the other term, and the rest of its own, as they are."""
+    job = build(Job, {"terms": {"kd": {"temperature": 2}}}, where="")
+    assert job.terms == Terms(label=Label(), kd=KD(temperature=2.0))
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Outer:
+        kd: KD | None = None
+
+    assert build(Outer, {}, where="").kd is None
+    assert build(Outer, {"kd": {}}, where="").kd == KD()
+    assert build(Outer, {"kd": {"weight": 1}}, where="").kd == KD(weight=1.0)
+
+
+def test_defaults_of_the_parent_are_kept() -> None:
+    """What a table leaves out is the default of its place, not of its class."""
+    job = build(Job, {"teacher": {"epochs": 3}}, where="")
+    assert job.teacher == Trainee(model="resnet34.tv_in1k", epochs=3, schedule="cosine")
+    assert job.student == Job().student
+    assert job.student.model == "resnet18"
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> Job:
+    """Valid jobs of many kinds."""
+    positive = st.floats(1e-6, 100, allow_subnormal=False)
+
+    def trainee() -> Trainee:
+        return Trainee(
+            model=draw(st.text(max_size=8)),
+            weights=draw(st.none() | st.text(max_size=8)),
+            stem=draw(st.sampled_from(["standard", "small"])),
+            input_size=draw(st.none() | st.integers(8, 512)),
+            epochs=draw(st.integers(0, 300)),
+            lr=draw(positive),
+            clip=draw(st.none() | positive),
+            flip=draw(st.booleans()),
+            crop=draw(st.none() | st.floats(0.01, 1)),
+        )
+
+    split = st.tuples(*[st.floats(0, 10_000)] * 3) | st.just((7800.0, 2600.0, 2600.0))
+    kd = KD(weight=draw(st.none() | positive), temperature=draw(positive))
+    return Job(
+        title=draw(st.text(st.characters(codec="utf-8"), max_size=20)),
+        teacher=trainee(),
+        student=trainee(),
+        data=Data(split=draw(split), root=draw(st.none() | st.just("here"))),
+        terms=Terms(label=Label(weight=draw(st.none() | positive)), kd=kd),
+        alpha=draw(st.none() | st.floats(0, 1)),
+        seeds=draw(st.integers(1, 100)),
+    )
+
+
+@given(job=jobs())
+@settings(max_examples=25, deadline=None)
+def test_round_trip(job: Job) -> None:
+    """A job as a table, and as TOML text, builds the same job again."""
+    assert build(Job, table(job), where="") == job
+    assert build(Job, tomllib.loads(to_toml(table(job))), where="") == job
+
+
+def test_shared() -> None:
+    """The common fields of two classes carry the object's values."""
+    trainee = Trainee(model="resnet50", epochs=7, flip=True)
+    values = shared(Training, trainee)
+    assert values["epochs"] == 7
+    assert "model" not in values
+    assert Single(**shared(Single, trainee)).flip
+
+
+def test_flag() -> None:
+    """A dotted path is spelt with dashes on the command line."""
+    assert flag("data.image_size") == "--data.image-size"
+
+
+def test_fingerprint() -> None:
+    """Equal settings have one fingerprint, stable over releases; any change gives another."""
+    assert fingerprint({"b": 1, "a": [1, 2]}) == fingerprint({"a": [1, 2], "b": 1})
+    assert fingerprint({"a": 1}) == "b713f6d2a989e907"  # SHA-256 of [{"a":1}]
+    assert fingerprint(Job()) == fingerprint(Job())
+    assert fingerprint(Job()) == fingerprint(table(Job()))
+    others = [
+        Job(seed=1),
+        Job(alpha=0.7),
+        Job(title="x"),
+        Job(teacher=Trainee()),
+        Job(terms=Terms(kd=KD(temperature=4.5))),
+        Job(data=Data(split=(0.7, 0.2, 0.1))),
+    ]
+    prints = {fingerprint(job) for job in [Job(), *others]}
+    assert len(prints) == 1 + len(others)
+    assert fingerprint(1, 2) != fingerprint(12)
+    assert fingerprint("1") != fingerprint(1)

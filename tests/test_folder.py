@@ -1,0 +1,139 @@
+"""A job's folder: begun, continued, returned as it is, refused, and held by one process alone."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tutelage.errors import MachineError, UsageError
+from tutelage.files import read_json
+from tutelage.folder import claim, finish, flat, locked, reopen
+
+SETTINGS: dict[str, Any] = {"alpha": 0.7, "teacher": {"epochs": 5}, "data": {"split": [0.8, 0.2]}}
+FACTS = {"verb": "run", "data": "photos", "networks": []}
+
+
+def take(out: Path, settings: Mapping[str, Any] = SETTINGS, *, resume: bool = False) -> str:
+    return claim(out, settings=settings, facts=FACTS, resume=resume)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_begin(tmp_path: Path) -> None:
+    """A new folder and an empty one are taken; settings and facts are written there."""
+    for out in (tmp_path / "deep" / "new", tmp_path / "empty"):
+        if out.name == "empty":
+            out.mkdir()
+        assert take(out) == "begin"
+        assert sorted(contents(out)) == ["config.toml", "job.json"]
+        assert reopen(out) == {"format": 1, **FACTS, "finished": False}
+
+
+def test_foreign_folder(tmp_path: Path) -> None:
+    """A folder with something else in it is refused and left as it is."""
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    before = contents(tmp_path)
+    for resume in (False, True):
+        with pytest.raises(UsageError, match="not empty"):
+            take(tmp_path, resume=resume)
+    assert contents(tmp_path) == before
+
+
+def test_file(tmp_path: Path) -> None:
+    """A file in the place of the folder is refused."""
+    path = tmp_path / "out"
+    path.write_bytes(b"x")
+    with pytest.raises(UsageError, match="is a file"):
+        take(path)
+    with pytest.raises((UsageError, MachineError)):
+        take(path / "below")
+    assert path.read_bytes() == b"x"
+
+
+def test_unfinished(tmp_path: Path) -> None:
+    """An unfinished job is continued when asked to, and only then; the message says how."""
+    out = tmp_path / "out"
+    take(out)
+    with pytest.raises(UsageError, match="--resume") as caught:
+        take(out)
+    assert f"tutelage resume {out}" in str(caught.value)
+    assert take(out, resume=True) == "continue"
+
+
+def test_finished(tmp_path: Path) -> None:
+    """A finished job is returned with or without --resume; its cache is gone."""
+    out = tmp_path / "out"
+    take(out)
+    (out / "cache" / "inner").mkdir(parents=True)
+    finish(out)
+    assert not (out / "cache").exists()
+    assert take(out) == "finished"
+    assert take(out, resume=True) == "finished"
+    assert reopen(out)["data"] == "photos"
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_other_settings(tmp_path: Path, finished: bool) -> None:
+    """Other settings or data are refused by name and value, finished or not; nothing is changed."""
+    out = tmp_path / "out"
+    take(out)
+    if finished:
+        finish(out)
+    before = contents(out)
+    other = {**SETTINGS, "teacher": {"epochs": 6}}
+    with pytest.raises(UsageError, match=r"teacher\.epochs: 5 there, 6 here"):
+        take(out, other, resume=True)
+    less = {key: value for key, value in SETTINGS.items() if key != "alpha"}
+    with pytest.raises(UsageError, match=r"alpha: 0\.7 there, None here"):
+        take(out, less, resume=True)
+    with pytest.raises(UsageError, match="data: photos there, pictures here"):
+        claim(out, settings=SETTINGS, facts={**FACTS, "data": "pictures"}, resume=True)
+    assert contents(out) == before
+
+
+def test_reopen_nothing(tmp_path: Path) -> None:
+    """There is nothing to resume in a folder without a job, or in none."""
+    for out in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UsageError, match="no run to resume"):
+            reopen(out)
+
+
+def test_flat() -> None:
+    """Nested settings become dotted paths."""
+    assert flat({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}
+
+
+def test_lock(tmp_path: Path) -> None:
+    """While one process holds a folder another is refused and told which; afterwards it is free."""
+    program = (
+        "import sys; from pathlib import Path; from tutelage.folder import locked\n"
+        "with locked(Path(sys.argv[1])):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match="another process") as caught, locked(tmp_path):
+            pass
+        assert f"process {other.pid}" in str(caught.value)
+        other.kill()
+    with locked(tmp_path):  # a killed process holds nothing
+        assert (tmp_path / ".lock").is_file()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_lock_is_no_content(tmp_path: Path) -> None:
+    """What a job writes about itself reads back as JSON."""
+    take(tmp_path / "out")
+    assert read_json(tmp_path / "out" / "job.json")["verb"] == "run"

@@ -1,0 +1,209 @@
+"""The published experiment: the recipe's settings, and two steps of it held to an independent oracle."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch.nn.functional import cross_entropy, log_softmax
+from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
+
+import tutelage
+from tutelage.data.archives import SAMPLE
+from tutelage.data.loader import Loader, training_loader
+from tutelage.data.pack import Pack
+from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.journal import Journal, Screen
+from tutelage.engine.loop import Course, fit
+from tutelage.engine.precision import resolve
+from tutelage.engine.state import TrainingState
+from tutelage.evaluation.metrics import Metrics, score
+from tutelage.evaluation.reading import read_logits
+from tutelage.losses.settings import weights
+from tutelage.losses.table import make_terms
+from tutelage.methods.offline import Offline
+from tutelage.models.build import build
+from tutelage.models.preprocess import Classifier
+from tutelage.teachers.cache import Identity, open_cache, write_cache
+from tutelage.teachers.live import Live
+
+TRAIN, VAL, TEST = 64, 20, 10
+
+
+def test_recipe_is_the_published_table() -> None:
+    """`resnet34-resnet18` is the published experiment, setting for setting."""
+    job = tutelage.recipe("resnet34-resnet18")
+    assert (job.teacher.model, job.teacher.weights) == ("resnet34.tv_in1k", None)
+    assert (job.student.model, job.student.weights) == ("resnet18", "none")
+    for trainee, epochs in ((job.teacher, 5), (job.student, 50)):
+        assert trainee.epochs == epochs
+        assert (trainee.optimizer, trainee.lr, trainee.batch_size) == ("adam", 1e-3, 32)
+        assert (trainee.schedule, trainee.warmup_epochs, trainee.weight_decay) == ("constant", 0, 0)
+        assert (trainee.label_smoothing, trainee.ema, trainee.clip) == (0, None, None)
+        assert trainee.accumulate == 1
+        assert trainee.fixed, "no augmentation"
+        assert (trainee.normalization, trainee.zero_init_last) == ("train", False)
+        assert trainee.stem == "standard"
+        assert trainee.input_size is None
+    assert weights(job) == pytest.approx({"label": 0.3, "kd": 0.7}, abs=1e-15)
+    assert job.terms.kd is not None
+    assert job.terms.kd.temperature == 4
+    data = job.data
+    assert (data.image_size, data.splits, data.test_labels) == (224, "anew", "hide")
+    assert data.split == (7800, 2600, 2600)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real pictures of ten classes, enlarged to 300 x 500 and 500 x 300."""
+    root = tmp_path_factory.mktemp("pictures")
+    with zipfile.ZipFile(SAMPLE) as archive:
+        names = sorted(name for name in archive.namelist() if name.startswith("train/"))
+        classes = sorted({name.split("/")[1] for name in names})
+        for label in classes:
+            (root / label).mkdir()
+            for number, name in enumerate([n for n in names if n.split("/")[1] == label][:10]):
+                size = (300, 500) if number % 2 else (500, 300)
+                picture = Image.open(io.BytesIO(archive.read(name))).resize(size)
+                tinted = Image.merge("RGB", (picture, picture.point(lambda v: v // 2), picture))
+                tinted.save(root / label / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def pack(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """The pack of the recipe's data settings, with fewer images."""
+    data = dataclasses.replace(tutelage.recipe("resnet34-resnet18").data, split=(TRAIN, VAL, TEST))
+    return tutelage.pack(folder, data, out=tmp_path_factory.mktemp("out") / "pack", quiet=True)
+
+
+def test_pixels_are_those_of_the_published_input(folder: Path, pack: Pack) -> None:
+    """Shortest edge to 224, centre crop, [0, 1], standardised by the training split: as torchvision."""
+    usual = Compose([Resize(224), CenterCrop(224), ToTensor()])
+    files = pack.files()
+    pixels = torch.stack([usual(Image.open(folder / name)) for name in files])
+    train = pixels[torch.from_numpy(pack.rows("train"))].double()
+    mean, std = train.mean(dim=(0, 2, 3)), train.std(dim=(0, 2, 3), correction=0)
+    assert torch.allclose(torch.tensor(pack.mean).double(), mean, atol=1e-9)
+    assert torch.allclose(torch.tensor(pack.std).double(), std, atol=1e-9)
+    expected = (pixels - mean[:, None, None]) / std[:, None, None]
+    settings = tutelage.recipe("resnet34-resnet18").student
+    statistics = (pack.mean, pack.std)
+    classifier = build(
+        settings, classes=10, stored_size=224, train_statistics=statistics, seed=0
+    ).classifier
+    stored = torch.from_numpy(np.array(pack.images)).permute(0, 3, 1, 2)
+    seen = classifier.preprocess(stored)
+    assert seen.dtype == torch.float32
+    assert torch.allclose(seen.double(), expected, atol=1e-5)
+    assert (pack.labels[pack.rows("test")] == -1).all(), "the test part has no labels"
+    assert [len(pack.rows(split)) for split in ("train", "val", "test")] == [TRAIN, VAL, TEST]
+
+
+def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path) -> None:
+    """Loss and Adam's state after two steps equal torchvision's ResNets and the written-out formula."""
+    job = tutelage.recipe("resnet34-resnet18")
+    settings = dataclasses.replace(job.student, epochs=1)
+    runtime = resolve(dataclasses.replace(job, precision="fp32", device="cpu"))
+
+    def network(trainee: tutelage.Trainee, seed: int) -> Classifier:
+        return build(
+            dataclasses.replace(trainee, weights="none"),
+            classes=10,
+            stored_size=224,
+            train_statistics=(pack.mean, pack.std),
+            seed=seed,
+        ).classifier
+
+    teacher, student = network(job.teacher, seed=1), network(settings, seed=2)
+    with torch.no_grad():  # a teacher of random weights, but with the statistics of real pictures
+        teacher(torch.from_numpy(np.array(pack.images[:32])).permute(0, 3, 1, 2))
+    twins = torchvision.models.resnet34(num_classes=10), torchvision.models.resnet18(num_classes=10)
+    for twin, own in zip(twins, (teacher, student), strict=True):
+        twin.load_state_dict(own.network.state_dict())
+    assert all(
+        (module.weight == 1).all()
+        for module in student.modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+    ), "no BatchNorm starts at zero"
+
+    identity = Identity("teacher", pack.fingerprint, pack.classes, 224, "None")
+    write_cache(tmp_path / "cache", Live(teacher), pack, identity, device=runtime.device)
+    cached = open_cache(tmp_path / "cache", identity, count=len(pack), device=runtime.device)
+    loader = training_loader(pack, batch_size=32, views=settings, seed=0, device=runtime.device)
+    method = Offline(student, make_terms(job, label_smoothing=0), weights(job))
+    state = TrainingState(method, settings, runtime.device)
+
+    def validate(state: TrainingState) -> Metrics:
+        rows = pack.rows("val")
+        logits = read_logits(state.measured, pack, rows, device=runtime.device)
+        return score(logits, pack.labels[rows], pack.classes)
+
+    with contextlib.closing(Journal(tmp_path / "journal.jsonl")) as journal:
+        course = Course(
+            "student", settings, loader, cached, validate, runtime, "x", tmp_path, journal,
+            Screen(quiet=True), StopRequest(),
+        )  # fmt: skip
+        fit(state, course)
+    told = json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])["train"]
+
+    plain = _plain_pytorch(folder, pack, loader, *twins)
+    assert told["loss"] == pytest.approx(np.mean(plain.losses), rel=2e-4)
+    optimizer = state.optimizer.state_dict()["state"]
+    assert state.step == 2
+    own = dict(zip(_grouped(student.network), optimizer.values(), strict=True))
+    for name, values in plain.moments.items():
+        assert float(own[name]["step"]) == 2
+        for key in ("exp_avg", "exp_avg_sq"):
+            scale = float(values[key].abs().max())
+            assert torch.allclose(own[name][key], values[key], rtol=0.02, atol=0.01 * scale), name
+
+
+def _grouped(network: torch.nn.Module) -> list[str]:
+    """Parameter names in the order of the optimiser's groups: matrices and kernels, then the rest."""
+    named = list(network.named_parameters())
+    return [n for n, p in named if p.ndim > 1] + [n for n, p in named if p.ndim <= 1]
+
+
+class Plain(NamedTuple):
+    """What the oracle found: the loss of each step, and Adam's state by parameter."""
+
+    losses: list[float]
+    moments: dict[str, dict[str, torch.Tensor]]
+
+
+def _plain_pytorch(
+    folder: Path, pack: Pack, loader: Loader, teacher: torch.nn.Module, student: torch.nn.Module
+) -> Plain:
+    """The published experiment as one would write it in a page, with the loss in float64."""
+    usual = Compose([Resize(224), CenterCrop(224), ToTensor()])
+    mean, std = (torch.tensor(s).float().view(3, 1, 1) for s in (pack.mean, pack.std))
+    files = pack.files()
+    optimizer = torch.optim.Adam(student.parameters(), lr=1e-3)
+    teacher.eval()
+    student.train()
+    losses = []
+    for batch in loader.epoch(0):
+        pictures = [usual(Image.open(folder / files[int(row)])) for row in batch.ids]
+        pixels = torch.stack([(picture - mean) / std for picture in pictures])
+        labels = torch.tensor([pack.classes.index(files[int(r)].split("/")[0]) for r in batch.ids])
+        with torch.no_grad():
+            word = log_softmax(teacher(pixels).double() / 4, dim=1)
+        logits = student(pixels).double()
+        divergence = (word.exp() * (word - log_softmax(logits / 4, dim=1))).sum(dim=1).mean()
+        loss = 0.7 * 4**2 * divergence + 0.3 * cross_entropy(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    names = [name for name, _ in student.named_parameters()]
+    moments = dict(zip(names, optimizer.state_dict()["state"].values(), strict=True))
+    return Plain(losses, moments)
