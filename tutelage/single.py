@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,6 +19,7 @@ from tutelage.engine.journal import Journal, Screen
 from tutelage.engine.loop import Course, fit
 from tutelage.engine.precision import Runtime, resolve
 from tutelage.engine.state import TrainingState
+from tutelage.errors import DivergedError
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.evaluation.reading import read_logits
 from tutelage.files import read_json, write_bytes, write_json
@@ -245,6 +247,12 @@ def _validate(state: TrainingState, pack: Pack, runtime: Runtime) -> Metrics:
     rows = pack.rows("val")
     rows = rows[pack.labels[rows] >= 0]
     logits = read_logits(state.measured, pack, rows, device=runtime.device, cast=runtime.cast)
+    if not np.isfinite(logits).all():
+        raise DivergedError(
+            "training stopped itself: the network's answers are no longer finite",
+            found=f"epoch {state.epoch + 1}",
+            fix="a lower --lr, or --clip 1",
+        )
     return score(logits, pack.labels[rows], pack.classes)
 
 

@@ -46,7 +46,7 @@ class Journal:
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a journal; a line torn by a crash is left out."""
     events = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             events.append(json.loads(line))
         except ValueError:

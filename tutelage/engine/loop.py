@@ -54,7 +54,7 @@ def fit(state: TrainingState, course: Course) -> None:
     _resume(state, course)
     settings, loader, method = course.settings, course.loader, state.method
     shares = _shares(loader, settings.accumulate)
-    steps_per_epoch = -(-len(loader) // settings.accumulate)
+    steps_per_epoch = _steps_per_epoch(course)
     saved = time.monotonic()
     while state.epoch < settings.epochs:
         method.train()
@@ -85,6 +85,10 @@ def fit(state: TrainingState, course: Course) -> None:
                 saved = time.monotonic()
         _close_epoch(state, course, clock)
     course.screen.clear()
+
+
+def _steps_per_epoch(course: Course) -> int:
+    return -(-len(course.loader) // course.settings.accumulate)
 
 
 def _shares(loader: Loader, accumulate: int) -> list[float]:
@@ -120,7 +124,10 @@ def _close_epoch(state: TrainingState, course: Course, clock: "_Clock") -> None:
     metrics = course.validate(state)
     state.note_best(metrics["accuracy"])
     state.epoch_timings.append(clock.timings())
-    rate = state.optimizer.param_groups[0]["lr"]
+    # Of the epoch's last step, by the schedule: after a resume the optimiser may not know it yet.
+    rate = learning_rate(
+        course.settings, step=state.step - 1, steps_per_epoch=_steps_per_epoch(course)
+    )
     val = {"accuracy": metrics["accuracy"], "loss": metrics["nll"]}
     course.journal.write("epoch", epoch=state.epoch + 1, lr=rate, train=train, val=val)
     best = f"(best {100 * state.best.accuracy:.1f} in epoch {state.best.epoch})"

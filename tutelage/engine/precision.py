@@ -49,6 +49,8 @@ def resolve(machine: Machine) -> Runtime:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(wanted)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"{device.type} is not supported")
     except RuntimeError as error:
         raise UsageError(
             f"no such device: {machine.device}", expected="auto, cpu, cuda or cuda:0"

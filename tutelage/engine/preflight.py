@@ -1,17 +1,20 @@
 """What can be known to be wrong before any waiting, each with its remedy."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 from tutelage.data.pack import Pack
 from tutelage.errors import InputError, MachineError, UsageError
-from tutelage.models.build import require_known
+from tutelage.models.build import build, require_known
 from tutelage.models.settings import Network
 from tutelage.models.weights import find_weights
 
 
 def require_network(settings: Network, *, flag: str = "--") -> None:
-    """The network exists and its weights are within reach.
+    """The network exists, its weights are within reach and fit it, and it can be changed as asked.
+
+    It is built once and thrown away, so that a mistake about the student shows before the teacher trains.
 
     Args:
         settings: of the network.
@@ -19,10 +22,14 @@ def require_network(settings: Network, *, flag: str = "--") -> None:
 
     Raises:
         UsageError: an unknown network.
-        InputError: no weights.
+        InputError: no weights, or those of another network.
     """
     require_known(settings.model, flag=f"{flag}model")
-    find_weights(settings, flag=f"{flag}weights")
+    weights = find_weights(settings, flag=f"{flag}weights")
+    if weights.kind == "tag":  # they fit by their name, and a download is for later
+        settings = dataclasses.replace(settings, weights="none")
+    neutral = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    build(settings, classes=2, stored_size=224, train_statistics=neutral, seed=0)
 
 
 def require_batch(batch_size: int, images: int, *, flag: str = "--") -> None:

@@ -76,7 +76,8 @@ def tiles(record: Record) -> list[Tile]:
     teacher = next(iter(record.of("teacher")), None)
     big = teacher if teacher is not None and teacher is not small else None
     made.append(_cost_tile("Parameters", "parameters", 1e6, "M", small, big))
-    made.append(_cost_tile("Compute", "flops", 1e9, "GFLOPs", small, big))
+    scale, unit = (1e9, "GFLOPs") if small.cost.flops >= 5e8 else (1e6, "MFLOPs")
+    made.append(_cost_tile("Compute", "flops", scale, unit, small, big))
     made.append(_cost_tile("Size on disk", "size_bytes", 1e6, "MB", small, big))
     speed = _first_latency(small)
     if speed is not None:

@@ -1,0 +1,148 @@
+"""Optimisers and learning rates: who is decayed, closed forms of schedules, clipping."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from tutelage.engine.optim import (
+    clip_gradient,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+)
+from tutelage.engine.settings import Training
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_decay_leaves_norms_and_biases_out(optimizer: str) -> None:
+    """Only weights with two dimensions or more are decayed; every parameter is in one group."""
+    module = network()
+    made = make_optimizer(module, Training(optimizer=optimizer, weight_decay=0.1))  # type: ignore[arg-type]
+    decay = {id(p): g["weight_decay"] for g in made.param_groups for p in g["params"]}
+    assert len(decay) == len(list(module.parameters()))
+    for name, parameter in module.named_parameters():
+        assert decay[id(parameter)] == (0.1 if name in ("0.weight", "3.weight") else 0.0)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_decay_itself(optimizer: str) -> None:
+    """Without a gradient to speak of, decay shrinks weights and leaves biases where they are."""
+    module = network()
+    made = make_optimizer(
+        module,
+        Training(optimizer=optimizer, weight_decay=0.1, lr=0.01),  # type: ignore[arg-type]
+    )
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    made.step()
+    for name, parameter in module.named_parameters():
+        if parameter.ndim > 1:
+            assert parameter.detach().abs().sum() < before[name].abs().sum()
+        else:
+            assert torch.equal(parameter, before[name])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reference"),
+    [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)],
+)
+def test_steps_are_torchs(optimizer: str, reference: type[torch.optim.Optimizer]) -> None:
+    """Three steps are those of torch's plain optimiser; sgd has Nesterov momentum 0.9."""
+    # No layer before a norm: its gradient would be rounding noise, which Adam makes large.
+    ours, theirs = network()[1:], network()[1:]
+    made = make_optimizer(ours, Training(optimizer=optimizer, lr=0.05))  # type: ignore[arg-type]
+    options = {"momentum": 0.9, "nesterov": True} if optimizer == "sgd" else {"weight_decay": 0.0}
+    other = reference(theirs.parameters(), lr=0.05, **options)
+    images = torch.randn(8, 4, 1, 1, generator=torch.Generator().manual_seed(0))
+    for module, optimiser in ((ours, made), (theirs, other)):
+        for _ in range(3):
+            torch.autograd.backward(module(images).square().sum())
+            optimiser.step()
+            optimiser.zero_grad()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)  # fused against plain, three steps
+
+
+def test_no_momentum() -> None:
+    """sgd without momentum is plain sgd."""
+    made = make_optimizer(network(), Training(optimizer="sgd", momentum=0.0))
+    assert not made.param_groups[0]["nesterov"]
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    """What wants no gradient is not optimised."""
+    module = network()
+    module[0].requires_grad_(False)
+    made = make_optimizer(module, Training())
+    assert sum(len(group["params"]) for group in made.param_groups) == 4
+
+
+def rates(settings: Training, steps: int) -> list[float]:
+    return [
+        learning_rate(settings, step=step, steps_per_epoch=steps)
+        for step in range(settings.epochs * steps)
+    ]
+
+
+def test_constant() -> None:
+    """Constant is the rate as given."""
+    assert rates(Training(epochs=2, lr=0.3), 5) == [0.3] * 10
+
+
+def test_cosine() -> None:
+    """Cosine starts at the rate, halves it in the middle, and nears zero along half a cosine."""
+    found = rates(Training(epochs=4, lr=0.2, schedule="cosine"), 25)
+    assert found == pytest.approx([0.1 * (1 + math.cos(math.pi * n / 100)) for n in range(100)])
+    assert found[0] == 0.2
+    assert found[50] == pytest.approx(0.1)
+    assert 0 < found[-1] < 0.001 * 0.2
+
+
+def test_step() -> None:
+    """Step divides by ten at 60 and at 80 % of the steps."""
+    found = rates(Training(epochs=10, lr=1.0, schedule="step"), 10)
+    assert found == pytest.approx([1.0] * 60 + [0.1] * 20 + [0.01] * 20)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
+@pytest.mark.parametrize("warmup", [0.5, 1.0, 1.25, 9.0])
+def test_warmup(schedule: str, warmup: float) -> None:
+    """Warm-up rises in equal steps from just above zero; its last step has at most the full rate."""
+    settings = Training(epochs=4, lr=0.4, schedule=schedule, warmup_epochs=warmup)  # type: ignore[arg-type]
+    found = rates(settings, 10)
+    length = min(math.ceil(warmup * 10), 40)
+    rise = [0.4 * (n + 1) / math.ceil(warmup * 10) for n in range(length)]
+    assert found[:length] == pytest.approx(rise)
+    assert max(found) <= 0.4 * (1 + 1e-12)
+    if length < 40:
+        # From 4 % of the rest on at most, by up to half a step of a warm-up that ends within a step.
+        assert found[length] == pytest.approx(0.4, rel=0.01)
+    assert all(rate > 0 for rate in found)
+
+
+def test_set_learning_rate() -> None:
+    """Every group gets the rate."""
+    made = make_optimizer(network(), Training(weight_decay=0.1))
+    assert len(made.param_groups) == 2
+    set_learning_rate(made, 0.125)
+    assert [group["lr"] for group in made.param_groups] == [0.125, 0.125]
+
+
+def test_clip() -> None:
+    """A long gradient is shortened to the norm, direction kept; a short one and none are left."""
+    module = nn.Linear(3, 2)
+    for most, expected in ((1.0, 1.0), (100.0, math.sqrt(8 * 4)), (None, math.sqrt(8 * 4))):
+        for parameter in module.parameters():
+            parameter.grad = torch.full_like(parameter, 2.0)
+        clip_gradient(module.parameters(), most)
+        gradient = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
+        assert float(gradient.norm()) == pytest.approx(expected, rel=1e-5)
+        assert float(gradient.std()) == pytest.approx(0.0, abs=1e-6)

@@ -1,0 +1,119 @@
+"""Training under a finished teacher, or none: totals by formula, gradients, nothing else touched."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tutelage.data.loader import reading_loader
+from tutelage.data.pack import Pack
+from tutelage.errors import UsageError
+from tutelage.losses.settings import Objective, weights
+from tutelage.losses.table import make_terms
+from tutelage.losses.term import Needs
+from tutelage.methods.offline import Offline, supervised
+from tutelage.models.build import Built
+from tutelage.models.weights import fingerprint_of
+from tutelage.nouns import NO_SIGNAL, Batch, Progress, Signal
+from tutelage.teachers.live import Live
+
+START = Progress(0, 0, 0.0)
+
+
+@pytest.fixture
+def batch(small_pack: Pack) -> Batch:
+    rows = small_pack.rows("train")[::20]
+    loader = reading_loader(small_pack, rows, batch_size=10, device=torch.device("cpu"))
+    return next(loader.epoch())
+
+
+@pytest.fixture
+def offline(make_network: Callable[..., Built]) -> Offline:
+    objective = Objective(alpha=0.7)
+    terms = make_terms(objective, label_smoothing=0.0)
+    return Offline(make_network(seed=1).classifier, terms, weights(objective))
+
+
+def softened(logits: Tensor, temperature: float) -> np.ndarray:
+    """Log-probabilities in float64."""
+    values = logits.detach().double().numpy() / temperature
+    values -= values.max(1, keepdims=True)
+    return values - np.log(np.exp(values).sum(1, keepdims=True))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_supervised(make_network: Callable[..., Built], batch: Batch, smoothing: float) -> None:
+    """Alone, a network minimises cross-entropy with the labels and nothing else."""
+    method = supervised(make_network().classifier, label_smoothing=smoothing)
+    outcome = method(batch, NO_SIGNAL, START)
+    expected = F.cross_entropy(outcome.logits, batch.labels, label_smoothing=smoothing)
+    torch.testing.assert_close(method.total(outcome), expected)
+    assert list(outcome.terms) == ["label"]
+    assert method.needs == Needs(labels=True)
+
+
+def test_total(offline: Offline, make_network: Callable[..., Built], batch: Batch) -> None:
+    """Taught, it minimises 0.3 * cross-entropy + 0.7 * 16 * KL(teacher || student), by the formula."""
+    signal = Live(make_network(seed=2).classifier)(batch)
+    outcome = offline(batch, signal, START)
+    assert signal.logits is not None
+    log_q, log_p = softened(outcome.logits, 4.0), softened(signal.logits, 4.0)
+    divergence = (np.exp(log_p) * (log_p - log_q)).sum(1).mean()
+    label = -softened(outcome.logits, 1.0)[np.arange(10), batch.labels.numpy()].mean()
+    expected = 0.3 * label + 0.7 * 4.0**2 * divergence
+    assert offline.total(outcome).item() == pytest.approx(expected, rel=1e-5)
+    assert outcome.terms["kd"].item() == pytest.approx(16 * divergence, rel=1e-4)
+    assert offline.needs == Needs(teacher_logits=True, labels=True)
+
+
+def test_only_the_student_learns(
+    offline: Offline, make_network: Callable[..., Built], batch: Batch
+) -> None:
+    """A step changes the student; the teacher gets no gradient and keeps every byte."""
+    teacher = make_network(seed=2).classifier
+    live = Live(teacher)
+    before, student_before = fingerprint_of(teacher), fingerprint_of(offline.student)
+    optimizer = torch.optim.SGD(offline.parameters(), lr=0.1)
+    for _ in range(2):
+        torch.autograd.backward(offline.total(offline(batch, live(batch), START)))
+        optimizer.step()
+    assert all(p.grad is None for p in teacher.parameters())
+    assert fingerprint_of(teacher) == before
+    assert fingerprint_of(offline.student) != student_before
+
+
+def test_teacher_is_no_part_of_the_method(offline: Offline) -> None:
+    """What is trained, moved and saved is the student alone."""
+    assert {name.partition(".")[0] for name in offline.state_dict()} == {"student"}
+    own = list(offline.student.parameters())
+    assert len(list(offline.parameters())) == len(own)
+
+
+def test_unlabelled_pictures_teach_too(
+    offline: Offline, make_network: Callable[..., Built], batch: Batch
+) -> None:
+    """Pictures without a label count for the teacher's term and leave the label's at zero."""
+    signal = Live(make_network(seed=2).classifier)(batch)
+    bare = batch._replace(labels=torch.full_like(batch.labels, -1))
+    outcome = offline(bare, signal, START)
+    assert outcome.terms["label"].item() == 0.0
+    expected = 0.7 * outcome.terms["kd"].item()
+    assert offline.total(outcome).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_nobody_teaches(offline: Offline, batch: Batch) -> None:
+    """A taught student without a teacher is refused, not trained on the labels."""
+    with pytest.raises(UsageError, match="teacher"):
+        offline(batch, NO_SIGNAL, START)
+
+
+def test_equal_networks(make_network: Callable[..., Built], batch: Batch) -> None:
+    """A student that says what its teacher says has nothing to learn from it."""
+    objective = Objective(alpha=1.0)
+    student = make_network(seed=1).classifier.eval()
+    method = Offline(student, make_terms(objective, label_smoothing=0.0), weights(objective))
+    outcome = method.eval()(batch, Signal(student(batch.images).logits.detach(), {}), START)
+    assert method.total(outcome).item() == pytest.approx(0.0, abs=1e-6)

@@ -1,0 +1,183 @@
+"""Everything a user can get wrong ends in one message and an exit code, with no traceback and no waiting."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+NETWORKS = [
+    "--teacher.weights",
+    "none",
+    "--teacher.model",
+    "test_resnet",
+    "--student.model",
+    "test_resnet",
+]
+
+
+@pytest.fixture(scope="module")
+def odd(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of folders that are each wrong in one way."""
+    root = tmp_path_factory.mktemp("odd")
+    train = pictures / "train"
+    (root / "empty").mkdir()
+    (root / "flat").mkdir()
+    for picture in sorted((pictures / "test").iterdir())[:5]:
+        shutil.copy(picture, root / "flat")
+    shutil.copytree(train / "Bag", root / "one class" / "Bag")
+    for split in ("train", "val"):
+        shutil.copytree(train / "Bag", root / "stranger" / split / "Bag")
+        shutil.copytree(train / "Coat", root / "stranger" / split / "Coat")
+    shutil.copytree(train / "Dress", root / "stranger" / "val" / "Dress")
+    for name in ("a", "b"):
+        (root / "ruined" / name).mkdir(parents=True)
+        for number in range(20):
+            (root / "ruined" / name / f"{number}.jpg").write_bytes(b"<html>not found</html>")
+    (root / "code.pt").write_bytes(
+        b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94."
+    )
+    (root / "bad.toml").write_text("[student]\nlearning_rate = 0.1\n")
+    (root / "not.toml").write_text("student = [")
+    (root / "full").mkdir()
+    (root / "full" / "letter.txt").write_text("dear")
+    (root / "file").write_text("")
+    return root
+
+
+CASES = {
+    "missing folder": (["run", "{odd}/nowhere"], 3, "nowhere"),
+    "empty folder": (["run", "{odd}/empty"], 3, "expected"),
+    "flat folder": (["run", "{odd}/flat"], 3, "expected"),
+    "one class": (["run", "{odd}/one class"], 3, "one class"),
+    "class only in val": (["run", "{odd}/stranger"], 3, "Dress"),
+    "all unreadable": (["run", "{odd}/ruined"], 3, "HTML"),
+    "unknown network": (["run", "{good}", "--student.model", "resnt18"], 2, "did you mean resnet18"),
+    "unknown tag": (["run", "{good}", "--student.model", "resnet18.tv_in2k"], 2, "tv_in1k"),
+    "unknown recipe": (["run", "{good}", "--recipe", "resnet34-resnet"], 2, "resnet34-resnet18"),
+    "unknown flag": (["run", "{good}", "--student.epoch", "3"], 2, "--student.epochs"),
+    "unknown verb": (["rum", "{good}"], 2, "run"),
+    "unknown key in a recipe": (["run", "{good}", "--recipe", "{odd}/bad.toml"], 2, "learning_rate"),
+    "not a recipe": (["run", "{good}", "--recipe", "{odd}/not.toml"], 2, "not a TOML file"),
+    "half a seed": (["run", "{good}", "--seed", "1.5"], 2, "whole number"),
+    "negative rate": (["run", "{good}", "--student.lr", "-1"], 2, "--student.lr"),
+    "not a number": (["run", "{good}", "--alpha", "nan"], 2, "--alpha"),
+    "alpha above one": (["run", "{good}", "--alpha", "1.7"], 2, "at most 1"),
+    "no seeds": (["run", "{good}", "--seeds", "0"], 2, "--seeds"),
+    "temperature zero": (["run", "{good}", "--temperature", "0"], 2, "temperature"),
+    "alpha and a weight": (
+        ["run", "{good}", "--alpha", "0.5", "--terms.kd.weight", "1"], 2, "twice",
+    ),
+    "unknown device": (["run", "{good}", "--device", "tpux"], 2, "device"),
+    "batch larger than the data": (
+        ["run", "{good}", "--student.batch-size", "5000", "--data.image-size", "32"], 2, "5000",
+    ),
+    "sizes larger than the data": (
+        ["run", "{good}", "--splits", "anew", "--split", "9000", "10", "10"], 3, "9,000",
+    ),
+    "folder with something else": (["run", "{good}", "--out", "{odd}/full"], 2, "not empty"),
+    "out is a file": (["run", "{good}", "--out", "{odd}/file"], 2, "file"),
+    "weights not there": (["run", "{good}", "--student.weights", "{odd}/none.pt"], 3, "none.pt"),
+    "weights that are code": (["run", "{good}", "--student.weights", "{odd}/code.pt"], 3, "code.pt"),
+    "a teacher that is none": (["distill", "{good}", "--teacher", "{odd}/flat"], 3, "model folder"),
+    "no teacher": (["distill", "{good}"], 2, "--teacher"),
+    "nothing to resume": (["resume", "{odd}/full"], 2, "no run"),
+    "no network to predict with": (["predict", "{odd}/flat", "{good}"], 3, "model folder"),
+    "nothing to export": (["export", "{odd}/flat"], 3, "model folder"),
+    "no job to report": (["report", "{odd}/full"], 3, "plan.json"),
+    "a stem it has not": (["run", "{good}", "--student.model", "test_vit", "--student.stem", "small"], 2, "stem"),
+    "nothing to compare": (["compare"], 2, "compare"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_ends_in_one_message(
+    case: str, odd: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """One message that names the mistake, the exit code of its kind, nothing trained."""
+    from tutelage.__main__ import main
+
+    words, code, said = CASES[case]
+    words = [word.format(odd=odd, good=pictures) for word in words]
+    if words[0] == "run":
+        given = " ".join(words)
+        words += [
+            word
+            for flag, value in zip(NETWORKS[::2], NETWORKS[1::2], strict=True)
+            if flag not in given
+            for word in (flag, value)
+        ]
+    if "--out" not in words and words[0] in ("run", "distill"):
+        words += ["--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["tutelage", *words])
+    monkeypatch.chdir(tmp_path)
+    assert main() == code
+    told = capsys.readouterr()
+    assert said.lower() in told.err.lower(), told.err
+    assert "error: " in told.err
+    assert "Traceback" not in told.err
+    assert "epoch 1" not in told.err
+    assert not list(tmp_path.glob("tutelage-error.txt"))
+
+
+def test_pretrained_weights_out_of_reach(
+    pictures: Path, tutelage_command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without network and cache the message names the file and the flag, within seconds."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    answer = tutelage_command(
+        "run", pictures, "--recipe", "resnet34-resnet18", "--out", tmp_path / "out", seconds=60
+    )
+    assert answer.returncode == 3
+    assert "timm/resnet34.tv_in1k" in answer.stderr
+    assert "--teacher.weights PATH" in answer.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_teacher_of_other_classes_is_refused(
+    pictures: Path, tutelage_command: Callable, tmp_path: Path
+) -> None:
+    """A teacher with fewer classes, or with the same in another order, does not teach."""
+    few = tmp_path / "few"
+    for split in ("train", "val"):
+        for name in ("Bag", "Coat"):
+            shutil.copytree(pictures / split / name, few / split / name)
+    small = [
+        "--model",
+        "test_resnet",
+        "--epochs",
+        "0",
+        "--batch-size",
+        "8",
+        "--data.image-size",
+        "32",
+    ]
+    made = tutelage_command("train", few, "--out", tmp_path / "teacher", *small)
+    assert made.returncode == 0, made.stderr
+    taught = [
+        "distill",
+        pictures,
+        "--teacher",
+        tmp_path / "teacher",
+        "--out",
+        tmp_path / "s",
+        *small,
+    ]
+    answer = tutelage_command(*taught)
+    assert answer.returncode == 3
+    assert "knows 2 classes, the data have 10" in answer.stderr
+    facts = tmp_path / "teacher" / "model" / "tutelage.json"
+    facts.write_text(
+        facts.read_text()
+        .replace('"Bag"', '"X"')
+        .replace('"Coat"', '"Bag"')
+        .replace('"X"', '"Coat"')
+    )
+    answer = tutelage_command(
+        "distill", few, "--teacher", tmp_path / "teacher", "--out", tmp_path / "s2", *small
+    )
+    assert answer.returncode == 3
+    assert "another order" in answer.stderr

@@ -1,0 +1,74 @@
+"""Documentation that cannot be run is wrong: every command and every example of the pages is executed."""
+
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+README = Path(__file__).parents[2] / "README.md"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language in a page."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE
+    )
+
+
+@pytest.fixture(scope="module")
+def workplace(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder with the reader's pictures in `photos`."""
+    place = tmp_path_factory.mktemp("reader")
+    shutil.copytree(pictures, place / "photos")
+    return place
+
+
+def test_commands_of_the_walk_run(workplace: Path, tutelage_command: Callable) -> None:
+    """Every command of docs/walk.md does what the page says, in its order."""
+    commands = [line for block in blocks(DOCS / "walk.md", "bash") for line in block.splitlines()]
+    assert len(commands) >= 9
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "tutelage"
+        answer = tutelage_command(*arguments, cwd=workplace)
+        assert answer.returncode == 0, f"{command}\n{answer.stderr}"
+
+
+def test_examples_of_the_python_page_run(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every example of docs/python.md runs as it stands."""
+    monkeypatch.chdir(workplace)
+    examples = blocks(DOCS / "python.md", "python")
+    assert len(examples) >= 4
+    for number, example in enumerate(examples):
+        script = tmp_path / f"example_{number}.py"
+        script.write_text(example)
+        runpy.run_path(str(script))
+
+
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link or picture of a page is a file of the repository."""
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_recipes_and_flags_of_the_readme_exist(tutelage_command: Callable) -> None:
+    """Every flag the README names is one of a verb's flags."""
+    text = README.read_text()
+    known = "".join(
+        tutelage_command(verb, "--help").stdout for verb in ("run", "predict", "export")
+    )
+    from tutelage.arguments import SHORT
+
+    for flag in set(re.findall(r"tutelage [^\n`]*?(--[a-z.-]+)", text)):
+        assert flag in known or flag in SHORT, flag
+    assert sys.version_info >= (3, 11)
