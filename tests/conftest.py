@@ -129,4 +129,3 @@ def place(tmp_path: Path) -> Callable[..., Place]:
         return Place("run", tmp_path / name, tmp_path / "cache", screen, stop or StopRequest())
 
     return make
-

@@ -71,7 +71,9 @@ def test_table_where_a_value_is_wanted_and_the_other_way_round() -> None:
 
 def test_whole_number_for_a_float() -> None:
     """A whole number is taken where a float is wanted, as a float."""
-    job = build(Job, {"student": {"lr": 1, "clip": 2}, "data": {"split": [7800, 2600, 2600]}}, where="")
+    job = build(
+        Job, {"student": {"lr": 1, "clip": 2}, "data": {"split": [7800, 2600, 2600]}}, where=""
+    )
     assert isinstance(job.student.lr, float)
     assert isinstance(job.student.clip, float)
     assert job.data.split == (7800.0, 2600.0, 2600.0)

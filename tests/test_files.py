@@ -2,12 +2,14 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tutelage.errors import InputError, MachineError
-from tutelage.files import read_json, whole_folder, write_bytes, write_json
+from tutelage.files import read_json, settle, whole_folder, write_bytes, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -24,9 +26,7 @@ def test_write_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["fsync", "rename"])
-def test_write_bytes_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
-) -> None:
+def test_write_bytes_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     """When the disk refuses, the old file is still there and no part of the new one is."""
     path = tmp_path / "a.bin"
     write_bytes(path, b"old")
@@ -68,7 +68,11 @@ def test_file_mode(tmp_path: Path, mask: int) -> None:
 
 def test_json(tmp_path: Path) -> None:
     """JSON comes back as it was: any text, file names that are not text, exact numbers."""
-    content = {"b": [1, 0.1, None, True], "a": "Zürich 日本 \u2028", "name": os.fsdecode(b"\xff.png")}
+    content = {
+        "b": [1, 0.1, None, True],
+        "a": "Zürich 日本 \u2028",
+        "name": os.fsdecode(b"\xff.png"),
+    }
     write_json(tmp_path / "a.json", content)
     assert read_json(tmp_path / "a.json") == content
     assert list(read_json(tmp_path / "a.json")) == list(content)
@@ -122,8 +126,11 @@ def test_whole_folder_fails(tmp_path: Path, failure: BaseException) -> None:
     assert (target / "old").read_bytes() == b"old"
 
 
-def test_whole_folder_cannot_be_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the last rename is refused, the old folder is back in its place."""
+@pytest.mark.parametrize("failure", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_whole_folder_cannot_be_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    """When the last rename is refused, or Ctrl-C comes just then, the old folder is in its place."""
     target = tmp_path / "folder"
     with whole_folder(target) as part:
         (part / "old").write_bytes(b"old")
@@ -131,11 +138,43 @@ def test_whole_folder_cannot_be_renamed(tmp_path: Path, monkeypatch: pytest.Monk
 
     def refuse(path: Path, to: Path) -> Path:
         if path.suffix == ".part":
-            raise OSError(5, "Input/output error")
+            raise failure
         return real(path, to)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(MachineError), whole_folder(target) as part:
+    with pytest.raises((MachineError, KeyboardInterrupt)), whole_folder(target) as part:
         (part / "new").write_bytes(b"new")
     assert names(tmp_path) == ["folder"]
     assert names(target) == ["old"]
+
+
+@pytest.mark.parametrize("moment", ["filling", "between", "after"])
+def test_killed(tmp_path: Path, moment: str) -> None:
+    """A process killed at any moment leaves the old folder or the new one, whole, and no rubbish."""
+    target = tmp_path / "folder"
+    with whole_folder(target) as part:
+        (part / "old").write_bytes(b"old")
+    program = (
+        "import os, shutil, sys; from pathlib import Path; from tutelage.files import whole_folder\n"
+        "target, moment = Path(sys.argv[1]), sys.argv[2]\n"
+        "real = Path.rename\n"
+        "def rename(path, to):\n"
+        "    os._exit(9) if path.suffix == '.part' and moment == 'between' else real(path, to)\n"
+        "Path.rename = rename\n"
+        "remove = shutil.rmtree\n"
+        "def rmtree(path, **options):\n"
+        "    os._exit(9) if path.suffix == '.old' else remove(path, **options)\n"
+        "shutil.rmtree = rmtree\n"
+        "with whole_folder(target) as part:\n"
+        "    (part / 'new').write_bytes(b'new')\n"
+        "    if moment == 'filling': os._exit(9)\n"
+    )
+    command = [sys.executable, "-c", program, str(target), moment]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert names(tmp_path) != ["folder"]
+    settle(target)
+    assert names(tmp_path) == ["folder"]
+    assert names(target) == (["new"] if moment == "after" else ["old"])
+    settle(target)
+    settle(tmp_path / "none")
+    assert names(tmp_path) == ["folder"]

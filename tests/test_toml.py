@@ -36,7 +36,7 @@ def test_bad_toml(tmp_path: Path, content: bytes) -> None:
     """What is not a TOML file of a sensible size is refused by name, not read in part."""
     path = tmp_path / "a.toml"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="TOML|too large") as caught:
+    with pytest.raises(UsageError, match=r"TOML|too large") as caught:
         read_toml(path)
     assert str(path) in str(caught.value)
 

@@ -62,7 +62,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             path.rename(old)
         try:
             beside.rename(path)
-        except OSError:
+        except BaseException:  # a second Ctrl-C too
             if old.exists():
                 old.rename(path)
             raise
@@ -72,6 +72,20 @@ def whole_folder(path: Path) -> Iterator[Path]:
         raise _machine_error(path, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def settle(path: Path) -> None:
+    """Clear up what a killed process left of `whole_folder`: a folder moved aside is put back.
+
+    Only where no other process can be writing the same folder.
+    """
+    for old in sorted(path.parent.glob(f".{path.name}.*.old")):
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(path)
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -81,6 +81,14 @@ def finish(out: Path) -> None:
     shutil.rmtree(out / "cache", ignore_errors=True)
 
 
+def abandon(out: Path) -> None:
+    """Give up a folder in which a job has only begun, so that the corrected command finds it free.
+
+    All in it was made by this job: `claim` found it empty.
+    """
+    shutil.rmtree(out)
+
+
 def reopen(out: Path) -> dict[str, Any]:
     """The facts of the job in a folder.
 

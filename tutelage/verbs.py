@@ -25,7 +25,7 @@ from tutelage.engine.preflight import (
     require_room,
     require_validation,
 )
-from tutelage.errors import Interrupted, UsageError
+from tutelage.errors import Interrupted, TutelageError, UsageError
 from tutelage.files import write_json
 from tutelage.losses.settings import weights
 from tutelage.plan import job_steps, run_steps, write_plan
@@ -205,6 +205,14 @@ def _working(
             yield state, screen, stop
         except Interrupted as error:
             error.exit_code = stop.exit_code
+            raise
+        except TutelageError:
+            if (
+                state == "begin"
+                and not (out / "plan.json").exists()
+                and not (out / "run.json").exists()
+            ):
+                folders.abandon(out)
             raise
         finally:
             screen.clear()

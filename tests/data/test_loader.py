@@ -83,8 +83,11 @@ def test_views_hang_on_pixels_not_on_place(small_pack: Pack) -> None:
     """A picture gets the same view whatever the batch size is."""
     views = Views(flip=True, shift=2)
     by_id = [
-        {int(i): image for b in training(small_pack, views=views, size=size).epoch(1)
-         for i, image in zip(b.ids, b.images, strict=True)}
+        {
+            int(i): image
+            for b in training(small_pack, views=views, size=size).epoch(1)
+            for i, image in zip(b.ids, b.images, strict=True)
+        }
         for size in (32, 51)
     ]
     assert all(torch.equal(by_id[0][row], by_id[1][row]) for row in by_id[0])

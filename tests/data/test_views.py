@@ -1,5 +1,7 @@
 """Views are pure functions of (pixels, key, view, seed): against oracles, and as a whole."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -173,33 +175,39 @@ def test_shift_larger_than_the_picture() -> None:
     assert found.shape == images.shape
 
 
+def slow_box(key: int, *, smallest: float, size: int) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a crop, as torchvision's RandomResizedCrop draws them."""
+    area, shape, top, left = (slow_uniform(key, view=0, seed=0, stream=n) for n in range(4))
+    share = smallest + (1 - smallest) * area
+    ratio = math.exp(math.log(3 / 4) + (math.log(4 / 3) - math.log(3 / 4)) * shape)
+    height = min(size, round(size * math.sqrt(share / ratio)))
+    width = min(size, round(size * math.sqrt(share * ratio)))
+    return int(top * (size - height + 1)), int(left * (size - width + 1)), height, width
+
+
 def test_crop_oracle() -> None:
     """A crop is a rectangle of the allowed area and shape, inside the picture, resized to its size."""
-    size, smallest = 40, 0.25
+    size, smallest, count = 40, 0.25, 300
     ramp = torch.arange(size, dtype=torch.uint8)
-    images = torch.stack(
-        [ramp[:, None].expand(size, size), ramp[None].expand(size, size), torch.zeros(size, size)]
-    )
-    images = images.to(torch.uint8).expand(300, -1, -1, -1)
-    found = draw(images, torch.arange(300), view=0, seed=0, settings=Views(crop=smallest))
+    rows, columns = ramp[:, None].expand(size, size), ramp[None].expand(size, size)
+    images = torch.stack([rows, columns, torch.zeros_like(rows)]).expand(count, -1, -1, -1)
+    found = draw(images, torch.arange(count), view=0, seed=0, settings=Views(crop=smallest))
     assert (found.dtype, found.shape) == (torch.uint8, images.shape)
     # On a ramp the first and last values of a crop tell where it was cut.
     values = found.to(torch.int64)
-    heights = values[:, 0, -1, 0] - values[:, 0, 0, 0] + 1
-    widths = values[:, 1, 0, -1] - values[:, 1, 0, 0] + 1
-    assert int(values[:, :2].min()) >= 0
-    assert int(values[:, :2].max()) <= size - 1
+    tops, lefts = values[:, 0, 0, 0], values[:, 1, 0, 0]
+    heights, widths = values[:, 0, -1, 0] - tops + 1, values[:, 1, 0, -1] - lefts + 1
+    boxes = torch.stack([tops, lefts, heights, widths], dim=1).tolist()
+    assert boxes == [list(slow_box(key, smallest=smallest, size=size)) for key in range(count)]
+    assert bool((tops + heights <= size).all())
+    assert bool((lefts + widths <= size).all())
     assert int(values[:, 2].abs().max()) == 0
-    area = (heights * widths) / size**2
-    slack = 0.12  # rounding of a side by up to 1.5 of 40 pixels
-    assert float(area.min()) > smallest - slack
-    assert float(area.max()) > 0.8
-    assert float(area.min()) < smallest + slack
-    ratio = widths / heights
-    assert float(ratio.min()) > 3 / 4 - slack
-    assert float(ratio.max()) < 4 / 3 + slack
-    assert len(set(values[:, 0, 0, 0].tolist())) > 8
-    assert len(set(values[:, 1, 0, 0].tolist())) > 8
+    shares, ratios = heights * widths / size**2, widths / heights
+    slack = 0.05  # a side is rounded by up to half a pixel of 20
+    assert float(shares.min()) == pytest.approx(smallest, abs=slack)
+    assert float(shares.max()) == pytest.approx(1, abs=slack)
+    assert float(ratios.min()) == pytest.approx(3 / 4, abs=slack)
+    assert float(ratios.max()) == pytest.approx(4 / 3, abs=slack)
 
 
 def test_crop_of_one_colour() -> None:

@@ -26,7 +26,11 @@ from tutelage.models.settings import Network
 
 
 def checkpoint(step: int = 1) -> Checkpoint:
-    tensors = {"a": torch.arange(6.0).view(2, 3), "n": torch.tensor(3), "b": torch.ones(2).bfloat16()}
+    tensors = {
+        "a": torch.arange(6.0).view(2, 3),
+        "n": torch.tensor(3),
+        "b": torch.ones(2).bfloat16(),
+    }
     return Checkpoint(tensors, {"step": step, "sums": [0.1, 1 / 3]})
 
 
@@ -97,6 +101,18 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = load_checkpoint(folder)
     assert found is not None
     assert found.facts["step"] == 1
+
+
+def test_killed_while_saving(tmp_path: Path) -> None:
+    """A checkpoint moved aside by a process that was then killed is found again, not forgotten."""
+    folder = tmp_path / "checkpoint"
+    save_checkpoint(folder, checkpoint(1))
+    folder.rename(tmp_path / ".checkpoint.123.old")
+    (tmp_path / ".checkpoint.123.part").mkdir()
+    found = load_checkpoint(folder)
+    assert found is not None
+    assert found.facts["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
 def test_prefixes() -> None:

@@ -72,7 +72,7 @@ def test_steps_are_torchs(optimizer: str, reference: type[torch.optim.Optimizer]
 
 
 def test_no_momentum() -> None:
-    """sgd without momentum is plain sgd."""
+    """Without momentum sgd is plain sgd."""
     made = make_optimizer(network(), Training(optimizer="sgd", momentum=0.0))
     assert not made.param_groups[0]["nesterov"]
 

@@ -91,7 +91,7 @@ def test_channels_last(tmp_path: Path, stem: str) -> None:
 
 
 def test_timm_alone(tmp_path: Path) -> None:
-    """timm loads the folder by itself: the same logits, class names and preprocessing."""
+    """The folder loads with timm alone: the same logits, class names and preprocessing."""
     settings = Network(model="test_resnet")
     classifier = made(settings)
     save(tmp_path, classifier, settings)
@@ -113,7 +113,7 @@ def facts(folder: Path) -> dict[str, str]:
 
 
 def test_a_changed_stem_says_so(tmp_path: Path) -> None:
-    """timm's layout cannot hold a changed stem: no config.json claims that it can."""
+    """A changed stem, which timm's layout cannot hold, leaves no config.json that claims so."""
     settings = Network(model="resnet18", stem="small")
     save(tmp_path, made(settings), settings)
     assert not (tmp_path / "config.json").exists()

@@ -171,7 +171,10 @@ def test_damaged(
     else:
         content = whole[: data.draw(st.integers(0, len(whole) - 1))]
         if content:
-            place, value = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, 255))
+            place, value = (
+                data.draw(st.integers(0, len(content) - 1)),
+                data.draw(st.integers(0, 255)),
+            )
             content = content[:place] + bytes([value]) + content[place + 1 :]
     path = tmp_path_factory.getbasetemp() / f"damaged-{name}"
     path.write_bytes(content)

@@ -85,7 +85,9 @@ CASES = {
     "no network to predict with": (["predict", "{odd}/flat", "{good}"], 3, "model folder"),
     "nothing to export": (["export", "{odd}/flat"], 3, "model folder"),
     "no job to report": (["report", "{odd}/full"], 3, "plan.json"),
-    "a stem it has not": (["run", "{good}", "--student.model", "test_vit", "--student.stem", "small"], 2, "stem"),
+    "a stem it has not": (
+        ["run", "{good}", "--student.model", "test_vit", "--student.stem", "small"], 2, "stem",
+    ),
     "nothing to compare": (["compare"], 2, "compare"),
 }  # fmt: skip
 
@@ -118,6 +120,7 @@ def test_bad_input_ends_in_one_message(
     assert "error: " in told.err
     assert "Traceback" not in told.err
     assert "epoch 1" not in told.err
+    assert not (tmp_path / "out").exists(), "a refused job leaves no folder behind"
     assert not list(tmp_path.glob("tutelage-error.txt"))
 
 

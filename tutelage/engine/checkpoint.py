@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tutelage.errors import InputError
-from tutelage.files import read_json, whole_folder
+from tutelage.files import read_json, settle, whole_folder
 
 FORMAT = 1
 
@@ -47,6 +47,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     Raises:
         InputError: it is damaged or of another format.
     """
+    settle(folder)
     if not (folder / "manifest.json").is_file():
         return None
     manifest = read_json(folder / "manifest.json")
