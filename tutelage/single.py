@@ -48,8 +48,8 @@ Networks = Mapping[str, Maker]
 class Place(NamedTuple):
     """Where a run lives and what it shares with others.
 
-    folder: of the run; caches: where teachers' logits are kept; `reference` is a teacher's run folder
-    that a control is compared with (it is not taught by it).
+    folder: of the run; caches: where teachers' logits are kept; reference: within a job, the run folder
+    of the teacher that its students and controls are measured against.
     """
 
     name: str
@@ -170,7 +170,10 @@ def is_finished(folder: Path, identity: str) -> bool:
 
 def _begin(place: Place, settings: Single, identity: str, runtime: Runtime) -> None:
     place.folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(place.folder / "config.toml", to_toml(table(settings)).encode())
+    plain = table(settings)
+    if settings.teacher and place.reference:
+        plain["teacher"] = f"../{Path(settings.teacher).name}"  # a job can be moved as a whole
+    write_bytes(place.folder / "config.toml", to_toml(plain).encode())
     write_json(place.folder / "environment.json", environment(runtime))
     _mark(place, settings, identity, finished=False)
 
