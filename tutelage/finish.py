@@ -57,14 +57,17 @@ def finish(
     teacher = _teacher_logits(reference)
     scores: dict[str, Any] = {}
     logits: Logits = {}
+    # Measured as it is saved and will be used: in fp32, laid out the ordinary way.
     for moment, (classifier, epoch) in moments.items():
         if moment == "last" or classifier is not last:
-            logits = _read(classifier, pack, runtime)
+            classifier.lay_out(torch.contiguous_format)
+            logits = {
+                split: read_logits(classifier, pack, pack.rows(split), device=runtime.device)
+                for split in SPLITS
+            }
         measured = {split: _score(split, logits, pack, teacher) for split in logits}
         scores[moment] = {"epoch": epoch, **measured}
         _write_predictions(folder / "predictions", moment, logits, pack)
-        # What is saved and timed is laid out the ordinary way, whatever was faster in training.
-        classifier.to(memory_format=torch.contiguous_format)
     scores["best"]["chosen_on"] = "val"
     facts: dict[str, Any] = {
         "format": 1,
@@ -96,15 +99,6 @@ def finish(
         ),
     }
     write_json(folder / "timings.json", timings)
-
-
-def _read(classifier: Classifier, pack: Pack, runtime: Runtime) -> Logits:
-    return {
-        split: read_logits(
-            classifier, pack, pack.rows(split), device=runtime.device, cast=runtime.cast
-        )
-        for split in SPLITS
-    }
 
 
 def _score(split: Split, logits: Logits, pack: Pack, teacher: Logits) -> Metrics | None:

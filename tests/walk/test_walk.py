@@ -196,8 +196,7 @@ def test_export_runs_in_onnxruntime(
     pixels = images[kept["ids"]].transpose(0, 3, 1, 2)
     found = session.run(None, {"pixels": np.ascontiguousarray(pixels)})[0]
     assert found.shape == kept["logits"].shape
-    near = np.abs(found - kept["logits"]).max()  # the run itself may have used bf16
-    assert near < 0.05 * kept["logits"].std()
+    assert np.abs(found - kept["logits"]).max() < 1e-3 * kept["logits"].std()
 
 
 def test_single_verbs(pictures: Path, tutelage_command: Callable, tmp_path: Path) -> None:
@@ -217,9 +216,7 @@ def test_single_verbs(pictures: Path, tutelage_command: Callable, tmp_path: Path
     assert taught.returncode == 0, taught.stderr
     measured = tutelage_command("evaluate", tmp_path / "s", pack)
     scores = json.loads((tmp_path / "s" / "scores.json").read_text())
-    assert json.loads(measured.stdout)["accuracy"] == pytest.approx(
-        scores["last"]["val"]["accuracy"], abs=0.011
-    )
+    assert json.loads(measured.stdout)["confusion"] == scores["last"]["val"]["confusion"]
     table = tutelage_command("compare", tmp_path / "t", tmp_path / "s")
     assert table.returncode == 0, table.stderr
     assert "teacher" in table.stdout

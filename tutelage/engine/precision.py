@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from tutelage.engine.settings import Machine
 from tutelage.errors import MachineError, UsageError
 from tutelage.evaluation.latency import device_name
+from tutelage.models.preprocess import Classifier
 
 
 class Runtime(NamedTuple):
@@ -31,10 +31,10 @@ class Runtime(NamedTuple):
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast)
 
-    def place(self, network: nn.Module) -> nn.Module:
-        """Move a network to the device in the memory format that is faster there."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return network.to(device=self.device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
+    def place(self, classifier: Classifier) -> None:
+        """Move a network to the device, in the memory format that is faster there."""
+        classifier.to(self.device)
+        classifier.lay_out(torch.channels_last if self.channels_last else torch.contiguous_format)
 
 
 def resolve(machine: Machine) -> Runtime:

@@ -55,7 +55,7 @@ def save_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     # A file must not depend on the layout that was fast in training (and safetensors refuses others).
-    classifier.to(memory_format=torch.contiguous_format)
+    classifier.lay_out(torch.contiguous_format)
     network, preprocess = classifier.network, classifier.preprocess
     named = hasattr(network, "pretrained_cfg")
     plain = named and settings.stem == "standard"

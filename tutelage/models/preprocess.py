@@ -16,13 +16,15 @@ class Preprocess(nn.Module):
     def __init__(self, *, size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.size = size
+        self.layout = torch.contiguous_format
         # Not part of the saved weights: they are written beside them, as the layout of the folder wants.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """What the first layer gets; linear in the pixels but for the resizing."""
-        pixels = images.to(torch.float32) / 255
+        # A pack's pictures come with colours last. Convolutions follow their input, so it is settled here.
+        pixels = images.to(torch.float32, memory_format=self.layout) / 255
         if images.shape[-2:] != (self.size, self.size):
             pixels = interpolate(
                 pixels, size=(self.size, self.size), mode="bilinear", antialias=True
@@ -37,6 +39,11 @@ class Classifier(nn.Module):
         super().__init__()
         self.network = network
         self.preprocess = preprocess
+
+    def lay_out(self, layout: torch.memory_format) -> None:
+        """Keep weights and pictures in this order in memory from now on."""
+        self.to(memory_format=layout)
+        self.preprocess.layout = layout
 
     def forward(self, images: Tensor) -> Output:
         """uint8 [B, 3, H, W] -> Output(logits [B, C])."""
