@@ -1,6 +1,7 @@
 """One run: a network trained alone or taught, measured, and saved in a folder of its own."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -87,6 +88,8 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     runtime = resolve(settings)
     torch.manual_seed(settings.seed)
     network = make(len(pack.classes)) if make else None
+    if network is not None:
+        settings = dataclasses.replace(settings, model=type(network).__name__)
     teacher = (
         open_teacher(Path(settings.teacher), pack.classes).classifier if settings.teacher else None
     )
@@ -170,10 +173,11 @@ def is_finished(folder: Path, identity: str) -> bool:
 
 def _begin(place: Place, settings: Single, identity: str, runtime: Runtime) -> None:
     place.folder.mkdir(parents=True, exist_ok=True)
-    plain = table(settings)
-    if settings.teacher and place.reference:
-        plain["teacher"] = f"../{Path(settings.teacher).name}"  # a job can be moved as a whole
-    write_bytes(place.folder / "config.toml", to_toml(plain).encode())
+    if place.reference or not (place.folder / "config.toml").exists():
+        plain = table(settings)
+        if settings.teacher and place.reference:
+            plain["teacher"] = f"../{Path(settings.teacher).name}"  # a job can be moved as a whole
+        write_bytes(place.folder / "config.toml", to_toml(plain).encode())
     write_json(place.folder / "environment.json", environment(runtime))
     _mark(place, settings, identity, finished=False)
 
