@@ -246,7 +246,7 @@ def _word(
         write_cache(folder, ask, pack, identity, device=runtime.device, progress=progress)
         place.screen.clear()
         seconds = time.monotonic() - begin
-    cached = open_cache(folder, identity, count=len(pack.labels), device=runtime.device)
+    cached = open_cache(folder, identity, pack=pack, device=runtime.device)
     return Word(cached, name, seconds)
 
 

@@ -40,7 +40,7 @@ def written(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) ->
 
 def test_cached_is_live(written: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
     """At every batch the cache says in fp32 what the network says, to fp16."""
-    cached = open_cache(written, identity, count=len(small_pack), device=CPU)
+    cached = open_cache(written, identity, pack=small_pack, device=CPU)
     loader = training_loader(small_pack, batch_size=33, views=Views(), seed=1, device=CPU)
     for batch in loader.epoch(3):
         found, expected = cached(batch).logits, live(batch).logits
@@ -52,9 +52,9 @@ def test_cached_is_live(written: Path, live: Live, small_pack: Pack, identity: I
 
 
 def test_files_are_plain(written: Path, small_pack: Pack, identity: Identity) -> None:
-    """The files open with numpy and JSON alone: one fp16 row a picture, in order of the ids."""
-    logits = np.fromfile(written / "logits.bin", dtype=np.float16).reshape(len(small_pack), -1)
-    assert logits.shape == (290, 10)
+    """The files open with numpy and JSON alone: one fp16 row a training picture, in order of the ids."""
+    logits = np.fromfile(written / "logits.bin", dtype=np.float16).reshape(-1, 10)
+    assert len(logits) == len(small_pack.rows("train")) == 200
     manifest = json.loads((written / "manifest.json").read_text(encoding="utf-8"))
     assert manifest == {
         "format": 1,
@@ -80,7 +80,7 @@ def test_other_identity(
     """A cache of another teacher, pack, class order, size or precision is refused by that name."""
     other = identity._replace(**{field: value})  # type: ignore[arg-type]
     with pytest.raises(InputError, match=f"another {field}") as caught:
-        open_cache(written, other, count=len(small_pack), device=CPU)
+        open_cache(written, other, pack=small_pack, device=CPU)
     assert str(written) in str(caught.value)
 
 
@@ -89,7 +89,7 @@ def test_other_format(written: Path, small_pack: Pack, identity: Identity) -> No
     path = written / "manifest.json"
     path.write_text(json.dumps({**identity.fields(), "format": 2}))
     with pytest.raises(InputError, match="another format"):
-        open_cache(written, identity, count=len(small_pack), device=CPU)
+        open_cache(written, identity, pack=small_pack, device=CPU)
 
 
 @pytest.mark.parametrize("damage", ["short", "one byte", "long", "empty", "missing", "manifest"])
@@ -105,31 +105,32 @@ def test_damaged(written: Path, small_pack: Pack, identity: Identity, damage: st
     else:
         (written / "manifest.json").write_text("[]")
     with pytest.raises(InputError) as caught:
-        open_cache(written, identity, count=len(small_pack), device=CPU)
+        open_cache(written, identity, pack=small_pack, device=CPU)
     assert str(written) in str(caught.value)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e5])
 def test_not_finite(tmp_path: Path, small_pack: Pack, identity: Identity, bad: float) -> None:
     """A logit that fp16 cannot hold is refused with its picture, and nothing is left behind."""
+    picture = small_pack.rows("train")[77]
 
     def teacher(batch: Batch) -> Signal:
         logits = torch.zeros(len(batch.ids), 10)
-        logits[batch.ids == 77, 3] = bad
+        logits[batch.ids == picture, 3] = bad
         return Signal(logits, {})
 
     with pytest.raises(InputError, match="not finite") as caught:
         write_cache(tmp_path / "cache", teacher, small_pack, identity, device=CPU)
-    assert "image 77" in str(caught.value)
+    assert f"image {picture}" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_shape(tmp_path: Path, small_pack: Pack, identity: Identity) -> None:
     """A teacher of another number of classes is refused with both, and nothing is left behind."""
     seven: Teacher = lambda batch: Signal(torch.zeros(len(batch.ids), 7), {})  # noqa: E731
-    with pytest.raises(InputError, match=r"\[256, 7\]") as caught:
+    with pytest.raises(InputError, match=r"\[200, 7\]") as caught:
         write_cache(tmp_path / "cache", seven, small_pack, identity, device=CPU)
-    assert "[256, 10]" in str(caught.value)
+    assert "[200, 10]" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -142,10 +143,10 @@ def test_progress(tmp_path: Path, small_pack: Pack, identity: Identity, live: Li
         small_pack,
         identity,
         device=CPU,
-        batch_size=200,
+        batch_size=150,
         progress=lambda done, count: seen.append((done, count)),
     )
-    assert seen == [(200, 290), (290, 290)]
+    assert seen == [(150, 200), (200, 200)]
 
 
 def test_live_is_frozen(live: Live, small_pack: Pack) -> None:
@@ -174,3 +175,12 @@ def test_open_teacher(teacher_folder: Path, small_pack: Pack) -> None:
     for message, others in cases.items():
         with pytest.raises(InputError, match=message):
             open_teacher(teacher_folder, others)
+
+
+def test_only_training_pictures(written: Path, small_pack: Pack, identity: Identity) -> None:
+    """A picture the teacher was never asked about is an error, not another picture's logits."""
+    cached = open_cache(written, identity, pack=small_pack, device=CPU)
+    rows = small_pack.rows("val")[:4]
+    batch = next(reading_loader(small_pack, rows, batch_size=4, device=CPU).epoch())
+    with pytest.raises(IndexError):
+        cached(batch)

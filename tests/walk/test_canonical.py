@@ -139,7 +139,7 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
 
     identity = Identity("teacher", pack.fingerprint, pack.classes, 224, "None")
     write_cache(tmp_path / "cache", Live(teacher), pack, identity, device=runtime.device)
-    cached = open_cache(tmp_path / "cache", identity, count=len(pack), device=runtime.device)
+    cached = open_cache(tmp_path / "cache", identity, pack=pack, device=runtime.device)
     loader = training_loader(pack, batch_size=32, views=settings, seed=0, device=runtime.device)
     method = Offline(student, make_terms(job, label_smoothing=0), weights(job))
     state = TrainingState(method, settings, runtime.device)

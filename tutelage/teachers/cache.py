@@ -1,7 +1,7 @@
-"""A cached teacher: its logits for every picture, computed once, read by image id.
+"""A cached teacher: its logits for every training picture, computed once, read by image id.
 
 Exact where views are fixed: every epoch then shows the same pixels, and the teacher, being frozen, would
-say the same again. On disk: `logits.bin`, float16 [N, C], row = image id, and a manifest of everything
+say the same again. On disk: `logits.bin`, float16 [R, C], training images by id, and a manifest of everything
 that must not differ. Opened with a mismatch it is an error naming the field.
 """
 
@@ -44,14 +44,15 @@ class Identity(NamedTuple):
 
 
 class Cached:
-    """Logits by image id, on the device."""
+    """Logits [R, C] of some images, and the row of each image id [N], on the device."""
 
-    def __init__(self, logits: Tensor) -> None:
+    def __init__(self, logits: Tensor, row_of: Tensor) -> None:
         self.logits = logits
+        self.row_of = row_of
 
     def __call__(self, batch: Batch) -> Signal:
         """What the teacher said about these images: logits [B, C] in fp32."""
-        return Signal(logits=self.logits[batch.ids].float(), features={})
+        return Signal(logits=self.logits[self.row_of[batch.ids]].float(), features={})
 
 
 def write_cache(
@@ -64,13 +65,13 @@ def write_cache(
     batch_size: int = 256,
     progress: Callable[[int, int], None] = lambda _done, _count: None,
 ) -> None:
-    """Ask the teacher about every picture of the pack, in order, and keep its logits.
+    """Ask the teacher about every training picture, in order of the ids, and keep its logits.
 
     Raises:
         InputError: a logit that float16 cannot hold; nothing is then left behind.
     """
-    count, classes = len(pack.labels), len(pack.classes)
-    loader = reading_loader(pack, np.arange(count), batch_size=batch_size, device=device)
+    rows, classes = pack.rows("train"), len(pack.classes)
+    loader = reading_loader(pack, rows, batch_size=batch_size, device=device)
     with whole_folder(folder) as part:
         with (part / "logits.bin").open("wb") as file:
             done = 0
@@ -91,11 +92,11 @@ def write_cache(
                     )
                 file.write(logits.numpy().tobytes())
                 done += len(batch.ids)
-                progress(done, count)
+                progress(done, len(rows))
         (part / "manifest.json").write_text(json.dumps(identity.fields(), indent=1))
 
 
-def open_cache(folder: Path, identity: Identity, *, count: int, device: torch.device) -> Cached:
+def open_cache(folder: Path, identity: Identity, *, pack: Pack, device: torch.device) -> Cached:
     """Open a cache that must be of exactly this teacher, pack and preprocessing.
 
     Raises:
@@ -111,11 +112,14 @@ def open_cache(folder: Path, identity: Identity, *, count: int, device: torch.de
                 expected=value,
                 fix=f"remove {folder}; it is made again",
             )
-    path = folder / "logits.bin"
+    path, rows = folder / "logits.bin", pack.rows("train")
     length = path.stat().st_size if path.is_file() else 0
-    if length != 2 * count * len(identity.classes):
+    if length != 2 * len(rows) * len(identity.classes):
         raise InputError(
             "the teacher's cache has another length", where=path, fix=f"remove {folder}"
         )
-    raw = np.fromfile(path, dtype=np.float16)
-    return Cached(torch.from_numpy(raw.reshape(count, -1)).to(device))
+    logits = torch.from_numpy(np.fromfile(path, dtype=np.float16).reshape(len(rows), -1))
+    # An image that is not in the cache points behind its end: an error rather than another's logits.
+    row_of = torch.full((len(pack),), len(rows))
+    row_of[torch.from_numpy(rows)] = torch.arange(len(rows))
+    return Cached(logits.to(device), row_of.to(device))
