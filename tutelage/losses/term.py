@@ -5,6 +5,7 @@ objective. A term that learns something (an adapter) or remembers something (a m
 submodule or buffer.
 """
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -22,11 +23,11 @@ class Needs(NamedTuple):
     ids: bool = False
 
 
-class Term(nn.Module):
+class Term(nn.Module, ABC):
     """One idea of what to teach. Subclasses set `needs` and write `forward`."""
 
     needs: Needs = Needs()
 
+    @abstractmethod
     def forward(self, student: Output, signal: Signal, batch: Batch) -> Tensor:
         """The mean of the loss over the batch, a scalar in fp32 (fp64 for fp64 logits)."""
-        raise NotImplementedError
