@@ -126,6 +126,7 @@ def place(tmp_path: Path) -> Callable[..., Place]:
 
     def make(name: str = "run", stop: StopRequest | None = None) -> Place:
         screen = Screen(quiet=True)
-        return Place("run", tmp_path / name, tmp_path / "cache", screen, stop or StopRequest())
+        folder = tmp_path / name
+        return Place("run", folder, folder, tmp_path / "cache", screen, stop or StopRequest())
 
     return make

@@ -15,12 +15,19 @@ def main() -> int:
             f"error: the command line needs {error.name}\n  try:      pip install {error.name}\n"
         )
         return 5
-    from tutelage.errors import TutelageError
+    from tutelage.errors import MachineError, TutelageError
+    from tutelage.world import from_environment
 
+    world = from_environment()
+    if not world.first:  # results are told once
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     try:
         call(sys.argv[1:])
     except TutelageError as error:
-        sys.stderr.write(f"error: {error}\n")
+        # What is wrong with the command or the data, all processes find and the first one tells.
+        if world.first or isinstance(error, MachineError):
+            name = f"error in process {world.rank}" if world.size > 1 else "error"
+            sys.stderr.write(f"{name}: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("stopped at once\n")

@@ -75,10 +75,9 @@ def _continue(
 
 
 def finish(out: Path) -> None:
-    """Mark a job as complete; what only an unfinished job needs is removed."""
+    """Mark a job as complete."""
     facts = read_json(out / _OWN)
     write_json(out / _OWN, {**facts, "finished": True})
-    shutil.rmtree(out / "cache", ignore_errors=True)
 
 
 def abandon(out: Path) -> None:

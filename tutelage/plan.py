@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from tutelage.config import shared
 from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
 from tutelage.errors import Interrupted
 from tutelage.files import write_json
 from tutelage.losses.settings import DEFAULT_ALPHA
@@ -47,27 +45,26 @@ def _single(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
 def run_steps(
     steps: list[Step],
     pack: Pack,
-    folder: Path,
+    place: Place,
     *,
-    screen: Screen,
-    stop: StopRequest,
     networks: Networks,
 ) -> None:
-    """Do what is not done yet, step by step.
+    """Do what is not done yet, step by step, in folders below that of the job's place.
 
     Raises:
         Interrupted: asked to stop, between two runs or within one.
     """
+    folder = place.folder
     for step in steps:
-        if stop:
+        if any(place.world.everyone(bool(place.stop))):
             raise Interrupted(f"stopped before {step.name}; nothing is lost", where=folder)
         settings = step.settings
         if step.teacher:
             settings = dataclasses.replace(settings, teacher=str(folder / step.teacher))
         reference = folder / step.compares if step.compares else None
-        place = Place(step.name, folder / step.name, folder / "cache", screen, stop, reference)
+        own = place._replace(name=step.name, folder=folder / step.name, reference=reference)
         make = networks.get("teacher" if settings.role == "teacher" else "student")
-        run_single(settings, pack, place, make=make)
+        run_single(settings, pack, own, make=make)
 
 
 def write_plan(job: Job, steps: list[Step], folder: Path, *, recipe: str) -> None:

@@ -12,6 +12,7 @@ from tutelage.data.view_settings import Views
 from tutelage.engine.settings import Machine, Training
 from tutelage.losses.settings import Objective
 from tutelage.models.settings import Network
+from tutelage.teachers.settings import Asking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Trainee(Views, Training, Network):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Machine, Objective):
+class Job(Machine, Asking, Objective):
     """The whole job: teacher, students, controls, over seeds."""
 
     title: str = "Knowledge distillation"
@@ -44,7 +45,7 @@ class Job(Machine, Objective):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Single(Machine, Objective, Trainee):
+class Single(Machine, Asking, Objective, Trainee):
     """One run: a network trained alone, or taught by a teacher."""
 
     data: Data = field(default_factory=Data)
@@ -56,4 +57,4 @@ class Single(Machine, Objective, Trainee):
     """What the report will call this run."""
 
     seed: int = setting(0, at_least=0, at_most=2**31)
-    """Seeds the initialisation, the order of the images and the views."""
+    """Seeds the initialisation and the order of the images; views have a seed of their own, `view_seed`."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,14 +10,20 @@ import numpy as np
 import torch
 from torch import nn
 
+from tutelage.asking import Surroundings, open_word
 from tutelage.config import fingerprint, table
+from tutelage.data.feed import choose
 from tutelage.data.loader import training_loader
 from tutelage.data.pack import Pack
+from tutelage.engine.batchnorm import share_statistics
+from tutelage.engine.compiling import compile_where_it_pays, eager, uncompile
 from tutelage.engine.environment import environment
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Journal, Screen
 from tutelage.engine.loop import Course, fit
 from tutelage.engine.precision import Runtime, resolve
+from tutelage.engine.probe import settle_precision
+from tutelage.engine.processes import gather_array
 from tutelage.engine.state import TrainingState
 from tutelage.errors import DivergedError
 from tutelage.evaluation.metrics import Metrics, score
@@ -30,17 +35,18 @@ from tutelage.losses.table import make_terms
 from tutelage.methods.method import Method
 from tutelage.methods.offline import Offline, supervised
 from tutelage.models.build import Built, build
+from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
 from tutelage.models.weights import fingerprint_of
-from tutelage.nouns import Batch, Signal
 from tutelage.settings import Single
-from tutelage.teachers.cache import Identity, open_cache, write_cache
-from tutelage.teachers.live import Live
 from tutelage.teachers.open import open_teacher
-from tutelage.teachers.source import Teacher, nobody
 from tutelage.toml import to_toml
+from tutelage.world import ALONE, World
 
 FORMAT = 1
+
+_ELSEWHERE = ("data", "teacher", "cache")
+"""Settings that say where inputs are; what is in them counts instead."""
 
 Maker = Callable[[int], nn.Module]
 Networks = Mapping[str, Maker]
@@ -49,24 +55,19 @@ Networks = Mapping[str, Maker]
 class Place(NamedTuple):
     """Where a run lives and what it shares with others.
 
-    folder: of the run; caches: where teachers' logits are kept; reference: within a job, the run folder
-    of the teacher that its students and controls are measured against.
+    folder: of the run; job: of the whole job it is part of, or its own; caches: where teachers' answers are
+    kept; reference: within a job, the run folder of the teacher that its students and controls are
+    measured against; world: the processes that do this run together.
     """
 
     name: str
     folder: Path
+    job: Path
     caches: Path
     screen: Screen
     stop: StopRequest
     reference: Path | None = None
-
-
-class Word(NamedTuple):
-    """A teacher ready to speak, who it is, and how long its pass over the pictures took."""
-
-    teacher: Teacher
-    fingerprint: str
-    seconds: float | None
+    world: World = ALONE
 
 
 def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None = None) -> Path:
@@ -90,14 +91,12 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     network = make(len(pack.classes)) if make else None
     if network is not None:
         settings = dataclasses.replace(settings, model=type(network).__name__)
-    teacher = (
-        open_teacher(Path(settings.teacher), pack.classes).classifier if settings.teacher else None
-    )
-    identity = run_fingerprint(settings, pack, teacher, network)
+    saved = open_teacher(Path(settings.teacher), pack.classes) if settings.teacher else None
+    identity = run_fingerprint(settings, pack, saved.classifier if saved else None, network)
     if is_finished(place.folder, identity):
         place.screen.line(f"{place.name}: done before, kept")
         return place.folder
-    _begin(place, settings, identity, runtime)
+    world = place.world
     built = build(
         settings,
         classes=len(pack.classes),
@@ -106,12 +105,36 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         seed=settings.seed,
         network=network,
     )
+    runtime = settle_precision(
+        runtime,
+        settings,
+        built.classifier,
+        size=pack.image_size,
+        name=settings.model,
+        file=place.job / "precision.json",
+        world=world,
+        say=place.screen.line,
+    )
+    if world.first:
+        _begin(place, settings, identity, runtime)
     runtime.place(built.classifier)
-    word = _word(teacher, settings, pack, place, runtime)
+    skip_padding(built.classifier.network, on=runtime.device.type == "cpu")
+    share_statistics(built.classifier, runtime.device, world)
     method = _method(settings, built.classifier)
-    state = TrainingState(method, settings, runtime.device)
+    around = Surroundings(place.name, place.caches, runtime, place.screen, place.stop, world)
+    word = open_word(saved, settings, pack, method.needs, around)
+    state = TrainingState(method, settings, runtime, world)
+    state.compiled_for = compile_where_it_pays(
+        built.classifier,
+        settings,
+        settings,
+        runtime,
+        size=pack.image_size,
+        images=len(pack.rows("train")),
+        say=lambda line: place.screen.line(f"{place.name}: {line}"),
+    )
     _say(place, settings, built, pack)
-    with contextlib.closing(Journal(place.folder / "journal.jsonl")) as journal:
+    with _journal(place) as journal:
         course = Course(
             name=place.name,
             settings=settings,
@@ -121,38 +144,57 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
                 views=settings,
                 seed=settings.seed,
                 device=runtime.device,
+                world=world,
             ),
             teacher=word.teacher,
-            validate=lambda state: _validate(state, pack, runtime),
-            runtime=runtime,
+            validate=_validation(pack, runtime, world),
             fingerprint=identity,
+            facts={
+                "computes": str(runtime),
+                "processes": world.size,
+                "teacher": word.mode._asdict() if word.mode else None,
+            },
             folder=place.folder,
             journal=journal,
             screen=place.screen,
             stop=place.stop,
+            world=world,
         )
         fit(state, course)
-        finish(
-            state,
-            settings,
-            pack,
-            name=place.name,
-            folder=place.folder,
-            runtime=runtime,
-            weights=built.weights,
-            reference=Path(settings.teacher) if settings.teacher else place.reference,
-            teacher_seconds=word.seconds,
-        )
-        journal.write("end")
-    _end(place, settings, identity)
+        # What is measured is what will be deployed.
+        skip_padding(state.measured, on=False)
+        uncompile(state.measured)
+        if journal is not None:
+            finish(
+                state,
+                settings,
+                pack,
+                name=place.name,
+                folder=place.folder,
+                runtime=runtime,
+                weights=built.weights,
+                reference=Path(settings.teacher) if settings.teacher else place.reference,
+                teacher_seconds=word.seconds,
+            )
+            journal.write("end")
+    if world.first:
+        _end(place, settings, identity)
+    world.wait()
     return place.folder
+
+
+def _journal(place: Place) -> contextlib.AbstractContextManager[Journal | None]:
+    """The journal of a run, which the first process writes."""
+    if not place.world.first:
+        return contextlib.nullcontext()
+    return contextlib.closing(Journal(place.folder / "journal.jsonl"))
 
 
 def run_fingerprint(
     settings: Single, pack: Pack, teacher: Classifier | None, network: nn.Module | None
 ) -> str:
     """What makes two runs the same run: settings, pictures, teacher, own network."""
-    plain = {key: value for key, value in table(settings).items() if key not in ("data", "teacher")}
+    plain = {key: value for key, value in table(settings).items() if key not in _ELSEWHERE}
     return fingerprint(
         FORMAT,
         plain,
@@ -211,56 +253,29 @@ def _method(settings: Single, student: Classifier) -> Method:
     return Offline(student, terms, term_weights(settings))
 
 
-def _word(
-    teacher: Classifier | None, settings: Single, pack: Pack, place: Place, runtime: Runtime
-) -> Word:
-    """The teacher as a source of signals: from a cache where views are fixed, else live."""
-    if teacher is None:
-        return Word(nobody, "", None)
-    runtime.place(teacher)
-    live, name = Live(teacher), fingerprint_of(teacher.network)
-
-    def ask(batch: Batch) -> Signal:
-        with runtime.cast():
-            return live(batch)
-
-    if not settings.fixed:
-        place.screen.line(f"{place.name}: the teacher looks at each view live, as views differ")
-        return Word(ask, name, None)
-    identity = Identity(
-        teacher=name,
-        pack=pack.fingerprint,
-        classes=pack.classes,
-        input_size=teacher.preprocess.size,
-        precision=str(runtime.autocast),
-    )
-    folder, seconds = place.caches / fingerprint(identity.fields()), None
-    if not (folder / "manifest.json").is_file():
-        begin = time.monotonic()
-
-        def progress(done: int, count: int) -> None:
-            place.screen.status(
-                f"{place.name}: the teacher looks once at each picture {done}/{count}"
-            )
-
-        write_cache(folder, ask, pack, identity, device=runtime.device, progress=progress)
-        place.screen.clear()
-        seconds = time.monotonic() - begin
-    cached = open_cache(folder, identity, pack=pack, device=runtime.device)
-    return Word(cached, name, seconds)
-
-
-def _validate(state: TrainingState, pack: Pack, runtime: Runtime) -> Metrics:
+def _validation(pack: Pack, runtime: Runtime, world: World) -> Callable[[TrainingState], Metrics]:
+    """How an epoch is measured: every process reads its share of the split, all get the same metrics."""
     rows = pack.rows("val")
     rows = rows[pack.labels[rows] >= 0]
-    logits = read_logits(state.measured, pack, rows, device=runtime.device, cast=runtime.cast)
-    if not np.isfinite(logits).all():
-        raise DivergedError(
-            "training stopped itself: the network's answers are no longer finite",
-            found=f"epoch {state.epoch + 1}",
-            fix="a lower --lr, or --clip 1",
-        )
-    return score(logits, pack.labels[rows], pack.classes)
+    share = world.share(len(rows))
+    mine = rows[share.start : share.stop]
+    feed = choose(pack, mine, runtime.device)
+
+    def validate(state: TrainingState) -> Metrics:
+        with eager(when=state.compiled_for is not None):
+            part = read_logits(
+                state.measured, pack, mine, device=runtime.device, cast=runtime.cast, feed=feed
+            )
+        logits = gather_array(part, len(rows), world)
+        if not np.isfinite(logits).all():
+            raise DivergedError(
+                "training stopped itself: the network's answers are no longer finite",
+                found=f"epoch {state.epoch + 1}",
+                fix="a lower --lr, or --clip 1",
+            )
+        return score(logits, pack.labels[rows], pack.classes)
+
+    return validate
 
 
 def _say(place: Place, settings: Single, built: Built, pack: Pack) -> None:

@@ -3,19 +3,17 @@
 The command line and Python call the same functions with the same settings objects.
 """
 
-import csv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tutelage import folder as folders
 from tutelage.config import build, check, table
 from tutelage.data.check import CheckReport, check_source
-from tutelage.data.pack import Pack, open_pack
+from tutelage.data.pack import Pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source
-from tutelage.data.writing import write_pack
 from tutelage.engine.interrupt import StopRequest, stop_requests
 from tutelage.engine.journal import Screen
 from tutelage.engine.precision import resolve
@@ -23,16 +21,18 @@ from tutelage.engine.preflight import (
     require_batch,
     require_network,
     require_room,
-    require_validation,
 )
+from tutelage.engine.processes import together
 from tutelage.errors import Interrupted, TutelageError, UsageError
-from tutelage.files import write_json
 from tutelage.losses.settings import weights
 from tutelage.plan import job_steps, run_steps, write_plan
+from tutelage.preparing import packed, prepare
 from tutelage.reports.report import write_report
 from tutelage.settings import Job, Single
 from tutelage.single import Maker, Networks, Place, run_single
+from tutelage.teachers.shelf import NAME as CACHE
 from tutelage.toml import read_toml
+from tutelage.world import World
 
 _BYTES_A_NETWORK = (
     400_000_000  # weights, best weights and a checkpoint with optimiser state, generously
@@ -76,16 +76,21 @@ def run(
             require_network(trainee, flag=f"--{role}.")
     steps = job_steps(settings)
     facts = {"verb": "run", "data": _name(data), "recipe": recipe, "networks": sorted(networks)}
-    with _working(out, settings, facts, resume=resume, quiet=quiet) as (state, screen, stop):
-        if state != "finished":
+    with (
+        together() as world,
+        _working(out, settings, facts, world, resume=resume, quiet=quiet) as work,
+    ):
+        if work.state != "finished":
             require_room(out, _BYTES_A_NETWORK * len(steps))
-            pack = _prepare(data, settings.data, out, screen, stop)
+            pack = prepare(
+                data, settings.data, out, screen=work.screen, stop=work.stop, world=world
+            )
             for role, trainee in (("teacher", settings.teacher), ("student", settings.student)):
                 require_batch(trainee.batch_size, len(pack.rows("train")), flag=f"--{role}.")
-            write_plan(settings, steps, out, recipe=recipe)
-            run_steps(steps, pack, out, screen=screen, stop=stop, networks=networks)
-            write_report(out)
-            folders.finish(out)
+            if world.first:
+                write_plan(settings, steps, out, recipe=recipe)
+            run_steps(steps, pack, _place(settings, "job", out, work), networks=networks)
+            world.first_does(lambda: _close(out, report=True))
     return out / "report" / "report.html"
 
 
@@ -111,15 +116,18 @@ def train(
         require_network(settings)
     verb = "distill" if settings.teacher else "train"
     facts = {"verb": verb, "data": _name(data), "networks": [] if network is None else ["network"]}
-    with _working(out, settings, facts, resume=resume, quiet=quiet) as (state, screen, stop):
-        if state != "finished":
+    with (
+        together() as world,
+        _working(out, settings, facts, world, resume=resume, quiet=quiet) as work,
+    ):
+        if work.state != "finished":
             require_room(out, _BYTES_A_NETWORK)
-            pack = _prepare(data, settings.data, out, screen, stop)
-            require_batch(settings.batch_size, len(pack.rows("train")))
-            run_single(
-                settings, pack, Place(settings.role, out, out / "cache", screen, stop), make=network
+            pack = prepare(
+                data, settings.data, out, screen=work.screen, stop=work.stop, world=world
             )
-            folders.finish(out)
+            require_batch(settings.batch_size, len(pack.rows("train")))
+            run_single(settings, pack, _place(settings, settings.role, out, work), make=network)
+            world.first_does(lambda: _close(out, report=False))
     return out
 
 
@@ -176,7 +184,13 @@ def pack(
         raise UsageError("the folder is not empty", where=out, fix=f"--out {out}-2")
     screen = Screen(quiet=quiet)
     with stop_requests() as stop:
-        return _pack(data, settings, out, screen, stop)
+        try:
+            return packed(data, settings, out, screen=screen, stop=stop)
+        except Interrupted as error:
+            error.exit_code = stop.exit_code
+            raise
+        finally:
+            screen.clear()
 
 
 def examine(data: str | Path, settings: Data | None = None) -> CheckReport:
@@ -192,23 +206,52 @@ def _name(data: str | Path) -> str:
     return str(path.resolve()) if path.exists() else str(data)
 
 
+class _Work(NamedTuple):
+    """A job at work: whether its folder is new, a screen, ears for Ctrl-C, and with whom."""
+
+    state: Literal["begin", "continue", "finished"]
+    screen: Screen
+    stop: StopRequest
+    world: World
+
+
+def _place(settings: Job | Single, name: str, out: Path, work: _Work) -> Place:
+    caches = Path(settings.cache) if settings.cache else out.absolute().parent / CACHE
+    return Place(name, out, out, caches, work.screen, work.stop, world=work.world)
+
+
+def _close(out: Path, *, report: bool) -> None:
+    if report:
+        write_report(out)
+    folders.finish(out)
+
+
 @contextmanager
 def _working(
-    out: Path, settings: Job | Single, facts: Mapping[str, Any], *, resume: bool, quiet: bool
-) -> Iterator[tuple[Literal["begin", "continue", "finished"], Screen, StopRequest]]:
-    """The folder claimed and locked, a screen, and ears for Ctrl-C."""
-    state = folders.claim(out, settings=table(settings), facts=facts, resume=resume)
-    screen = Screen(quiet=quiet)
-    lock = nullcontext() if state == "finished" else folders.locked(out)
+    out: Path,
+    settings: Job | Single,
+    facts: Mapping[str, Any],
+    world: World,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> Iterator[_Work]:
+    """The folder claimed and locked, a screen, and ears for Ctrl-C; the first process does it for all."""
+    state = world.first_does(
+        lambda: folders.claim(out, settings=table(settings), facts=facts, resume=resume)
+    )
+    screen = Screen(quiet=quiet or not world.first)
+    lock = folders.locked(out) if state != "finished" and world.first else nullcontext()
     with lock, stop_requests() as stop:
         try:
-            yield state, screen, stop
+            yield _Work(state, screen, stop, world)
         except Interrupted as error:
             error.exit_code = stop.exit_code
             raise
         except TutelageError:
             if (
                 state == "begin"
+                and world.first
                 and not (out / "plan.json").exists()
                 and not (out / "run.json").exists()
             ):
@@ -216,52 +259,3 @@ def _working(
             raise
         finally:
             screen.clear()
-
-
-def _prepare(
-    data: str | Path, settings: Data, out: Path, screen: Screen, stop: StopRequest
-) -> Pack:
-    """The pack of a job, with the split and the bad files listed in the job's folder."""
-    pack = _pack(data, settings, out / "pack", screen, stop)
-    require_validation(pack)
-    quarantine = [{"file": name, "reason": reason} for name, reason in pack.quarantine()]
-    write_json(out / "data.json", {**pack.manifest, "quarantine": quarantine})
-    _write_split(pack, out / "split.csv")
-    sizes = ", ".join(f"{len(pack.rows(split))} {split}" for split in ("train", "val", "test"))
-    screen.line(f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable")
-    return pack
-
-
-def _pack(data: str | Path, settings: Data, out: Path, screen: Screen, stop: StopRequest) -> Pack:
-    if (Path(data) / "manifest.json").is_file():
-        return open_pack(Path(data))
-    source = open_source(str(data), settings)
-    if (out / "manifest.json").is_file():
-        pack = open_pack(out)
-        if pack.manifest["source_fingerprint"] == source.fingerprint(settings):
-            return pack
-        raise UsageError(
-            "the data have changed since they were packed", where=out, fix="another --out"
-        )
-
-    def progress(done: int, count: int) -> None:
-        if stop:
-            raise Interrupted("stopped while packing; the next run packs anew", where=out)
-        screen.status(f"packing {done}/{count}")
-
-    pack = write_pack(source, settings, out, progress=progress)
-    screen.clear()
-    return pack
-
-
-def _write_split(pack: Pack, path: Path) -> None:
-    """split.csv: which picture is in which split."""
-    with (pack.folder / "images.csv").open(newline="", encoding="utf-8") as read:
-        rows = [
-            {key: row[key] for key in ("id", "split", "class", "file")}
-            for row in csv.DictReader(read)
-        ]
-    with path.open("w", newline="", encoding="utf-8") as write:
-        writer = csv.DictWriter(write, ["id", "split", "class", "file"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -1,4 +1,4 @@
-"""The loader: the order of an epoch, the last batch, and going on in the middle."""
+"""The loader: the order of an epoch, the last batch, going on in the middle, sharing batches."""
 
 import numpy as np
 import pytest
@@ -6,16 +6,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tutelage.data.feed import Feed
 from tutelage.data.loader import FIXED, Loader, epoch_seed, reading_loader, training_loader
 from tutelage.data.pack import Pack
 from tutelage.data.view_settings import Views
+from tutelage.errors import UsageError
 from tutelage.nouns import Batch
+from tutelage.world import ALONE, World
 
 CPU = torch.device("cpu")
 
 
-def training(pack: Pack, *, size: int = 32, seed: int = 0, views: Views = FIXED) -> Loader:
-    return training_loader(pack, batch_size=size, views=views, seed=seed, device=CPU)
+MIXED = Views(flip=True, shift=2, crop=0.5, mixup=0.4, cutmix=1)
+NOWHERE: Feed = lambda _rows, _sizes: iter(())  # noqa: E731
+
+
+def training(
+    pack: Pack, *, size: int = 32, seed: int = 0, views: Views = FIXED, world: World = ALONE
+) -> Loader:
+    return training_loader(pack, batch_size=size, views=views, seed=seed, device=CPU, world=world)
 
 
 def ids(batches: list[Batch]) -> list[int]:
@@ -48,7 +57,7 @@ def test_reading_leaves_the_callers_numbers_alone(small_pack: Pack) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("views", [FIXED, Views(flip=True, shift=2, crop=0.5)])
+@pytest.mark.parametrize("views", [FIXED, Views(flip=True, shift=2, crop=0.5), MIXED])
 def test_start_continues_exactly(small_pack: Pack, views: Views) -> None:
     """From batch k on, an epoch is what it would have been, to the last pixel."""
     loader = training(small_pack, views=views, seed=1, size=33)
@@ -61,6 +70,8 @@ def test_start_continues_exactly(small_pack: Pack, views: Views) -> None:
             assert torch.equal(found.ids, expected.ids)
             assert torch.equal(found.labels, expected.labels)
             assert found.view == expected.view
+            for one, other in zip(found.mixed or (), expected.mixed or (), strict=True):
+                assert torch.equal(one, other)
 
 
 def test_a_batch_is_what_the_pack_holds(small_pack: Pack) -> None:
@@ -79,9 +90,38 @@ def test_view_number_is_the_epoch(small_pack: Pack) -> None:
     assert next(training(small_pack).epoch(5)).view == 0
 
 
-def test_views_hang_on_pixels_not_on_place(small_pack: Pack) -> None:
+def test_distinct_views_take_turns(small_pack: Pack) -> None:
+    """With three views, every third epoch shows the same pictures, in another order."""
+    loader = training(small_pack, views=Views(flip=True, crop=0.5, distinct=3), size=200)
+    batches = [next(loader.epoch(epoch)) for epoch in range(7)]
+    assert [batch.view for batch in batches] == [0, 1, 2, 0, 1, 2, 0]
+    sorted_images = [batch.images[batch.ids.argsort()] for batch in batches]
+    assert torch.equal(sorted_images[1], sorted_images[4])
+    assert not torch.equal(sorted_images[1], sorted_images[2])
+    assert batches[1].ids.tolist() != batches[4].ids.tolist()
+
+
+def test_seed_is_of_the_order_alone(small_pack: Pack) -> None:
+    """Another seed shows the same views in another order; another view seed other views in this one."""
+
+    def images(seed: int, view_seed: int) -> tuple[list[int], torch.Tensor]:
+        views = Views(crop=0.5, view_seed=view_seed)
+        batch = next(training(small_pack, views=views, seed=seed, size=200).epoch(1))
+        return batch.ids.tolist(), batch.images[batch.ids.argsort()]
+
+    (order, base), (other_order, same), (same_order, other) = (
+        images(0, 0),
+        images(1, 0),
+        images(0, 1),
+    )
+    assert torch.equal(same, base)
+    assert other_order != order == same_order
+    assert not torch.equal(other, base)
+
+
+@pytest.mark.parametrize("views", [Views(flip=True, shift=2), MIXED])
+def test_views_hang_on_pixels_not_on_place(small_pack: Pack, views: Views) -> None:
     """A picture gets the same view whatever the batch size is."""
-    views = Views(flip=True, shift=2)
     by_id = [
         {
             int(i): image
@@ -93,22 +133,27 @@ def test_views_hang_on_pixels_not_on_place(small_pack: Pack) -> None:
     assert all(torch.equal(by_id[0][row], by_id[1][row]) for row in by_id[0])
 
 
-@given(count=st.integers(0, 300), size=st.integers(1, 70), shuffled=st.booleans())
+@given(
+    count=st.integers(0, 300),
+    size=st.integers(1, 70),
+    shuffled=st.booleans(),
+    processes=st.integers(1, 5),
+)
 @settings(max_examples=200, deadline=None)
-def test_sizes(count: int, size: int, shuffled: bool) -> None:
-    """Batches are full but for the last; in training a last one of 1 joins the batch before."""
-    rows = np.arange(count)
-    loader = Loader(None, rows, size, FIXED, 0, CPU, shuffled)  # type: ignore[arg-type]
-    sizes = loader.sizes()
+def test_sizes(count: int, size: int, shuffled: bool, processes: int) -> None:
+    """Batches are full but for the last; in training one with too few images joins the one before."""
+    rows, world = np.arange(count), World(0, processes)
+    loader = Loader(None, rows, size, FIXED, 0, CPU, shuffled, NOWHERE, world=world)  # type: ignore[arg-type]
+    sizes, rest = loader.sizes(), count % size
     assert sum(sizes) == count
     assert len(loader) == len(sizes)
     assert all(part == size for part in sizes[:-1])
     if not sizes:
         assert count == 0
-    elif shuffled and size > 1 and count > size and count % size == 1:
-        assert sizes[-1] == size + 1
+    elif shuffled and count > size and 0 < rest < max(2, processes):
+        assert sizes[-1] == size + rest
     else:
-        assert sizes[-1] == (count % size or size)
+        assert sizes[-1] == (rest or size)
 
 
 def test_sizes_are_those_of_the_batches(small_pack: Pack) -> None:
@@ -117,6 +162,62 @@ def test_sizes_are_those_of_the_batches(small_pack: Pack) -> None:
         loader = training(small_pack, size=size)
         assert [len(batch.ids) for batch in loader.epoch(0)] == loader.sizes()
     assert training(small_pack, size=199).sizes() == [200]
+
+
+@pytest.mark.parametrize("views", [FIXED, MIXED])
+@pytest.mark.parametrize(("processes", "size"), [(2, 33), (3, 60), (4, 4), (3, 500)])
+def test_processes_share_each_batch(
+    small_pack: Pack, views: Views, processes: int, size: int
+) -> None:
+    """Put together, the parts of all processes are the batches of one: same order, same pixels."""
+    alone = list(training(small_pack, size=size, views=views, seed=2).epoch(3))
+    loaders = [
+        training(small_pack, size=size, views=views, seed=2, world=World(rank, processes))
+        for rank in range(processes)
+    ]
+    assert {tuple(loader.sizes()) for loader in loaders} == {
+        tuple(map(len, (b.ids for b in alone)))
+    }
+    for whole, *parts in zip(alone, *(loader.epoch(3) for loader in loaders), strict=True):
+        assert whole.whole is None
+        counts = [len(part.ids) for part in parts]
+        assert max(counts) - min(counts) <= 1
+        assert min(counts) >= 1
+        assert {part.whole for part in parts} == {len(whole.ids)}
+        for field in ("images", "labels", "ids"):
+            together = torch.cat([getattr(part, field) for part in parts])
+            assert torch.equal(together, getattr(whole, field))
+        if whole.mixed is not None:
+            shares = torch.cat([part.mixed.share for part in parts])  # type: ignore[union-attr]
+            assert torch.equal(shares, whole.mixed.share)
+
+
+def test_processes_and_the_last_batch(small_pack: Pack) -> None:
+    """A last batch that has not an image for every process joins the batch before it."""
+    assert training(small_pack, size=66).sizes() == [66, 66, 66, 2]
+    assert training(small_pack, size=66, world=World(0, 2)).sizes() == [66, 66, 66, 2]
+    assert training(small_pack, size=66, world=World(0, 3)).sizes() == [66, 66, 68]
+    loader = training(small_pack, size=66, world=World(2, 3))
+    assert [len(batch.ids) for batch in loader.epoch(0)] == [22, 22, 22]
+    assert [batch.whole for batch in loader.epoch(0, start=1)] == [66, 68]
+
+
+def test_fewer_images_than_processes(small_pack: Pack) -> None:
+    """A process without an image has nothing to do: refused, with what to change."""
+    with pytest.raises(UsageError, match="--batch-size 4"):
+        training(small_pack, size=3, world=World(0, 4))
+    with pytest.raises(UsageError, match="200 images, 201 processes"):
+        training(small_pack, size=300, world=World(0, 201))
+
+
+def test_reading_a_view(small_pack: Pack) -> None:
+    """Reading shows the numbered view it is asked for, fixed views under the number 0."""
+    rows, views = small_pack.rows("val"), Views(shift=3, distinct=2)
+    for view in (0, 1, 5):
+        loader = reading_loader(small_pack, rows, batch_size=80, device=CPU, views=views, view=view)
+        assert next(loader.epoch()).view == view
+    fixed = reading_loader(small_pack, rows, batch_size=80, device=CPU, view=5)
+    assert next(fixed.epoch()).view == 0
 
 
 def test_reading(small_pack: Pack) -> None:

@@ -11,7 +11,6 @@ from planting import Plant
 from torchvision import transforms
 
 from tutelage.config import fingerprint
-from tutelage.data import writing
 from tutelage.data.decode import picture as decoded
 from tutelage.data.pack import Pack
 from tutelage.data.settings import Data
@@ -156,31 +155,6 @@ def test_progress_is_told_up_to_the_end(plant: Plant, tmp_path: Path) -> None:
     assert seen == [(done, 10) for done in range(1, 11)]
 
 
-def test_an_interrupted_pack_leaves_nothing(plant: Plant, tmp_path: Path) -> None:
-    """A stop in the middle removes the unfinished folder, and the target never appears."""
-
-    def stop(done: int, _: int) -> None:
-        if done == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_pack(open_source(plant(), DATA), DATA, tmp_path / "p", progress=stop)
-    assert os.listdir(tmp_path) == ["data"]  # noqa: PTH208
-
-
-def test_leftovers_of_killed_jobs_are_removed(
-    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An unfinished folder of a process that is gone is cleared; one of a living process stays."""
-    monkeypatch.setattr("socket.gethostname", lambda: "here")
-    gone, living = (tmp_path / f".p.here.{n}.0.part" for n in (2**22 + 1, os.getpid()))
-    gone.mkdir()
-    living.mkdir()
-    pack(plant(), tmp_path / "p")
-    assert not gone.exists()
-    assert living.exists()
-
-
 def test_nothing_is_ever_overwritten(plant: Plant, tmp_path: Path) -> None:
     """A folder with something in it is not taken for a pack; an empty one may be."""
     (tmp_path / "p").mkdir()
@@ -194,15 +168,19 @@ def test_a_full_disk_is_told_beforehand_and_in_the_middle(
 ) -> None:
     """Too little space, or a disk that fills up, is an error of the machine that says so."""
     root = plant()
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: usage)
+        with pytest.raises(MachineError, match="not enough space"):
+            pack(root, tmp_path / "p")
+    assert os.listdir(tmp_path) == ["data"]  # noqa: PTH208
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing, "_sync", full)
-    with pytest.raises(MachineError, match="No space left on device"):
-        pack(root, tmp_path / "p")
-    assert os.listdir(tmp_path) == ["data"]  # noqa: PTH208
-    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.raises(MachineError, match="not enough space"):
-        pack(root, tmp_path / "p")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(MachineError, match="No space left on device"):
+            pack(root, tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+    assert len(pack(root, tmp_path / "p")) == 10

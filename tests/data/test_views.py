@@ -1,5 +1,6 @@
 """Views are pure functions of (pixels, key, view, seed): against oracles, and as a whole."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,12 +11,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tutelage.data.view_settings import Views
-from tutelage.data.views import draw, uniform
+from tutelage.data.views import identity, plan, show, uniform
 
 ALL = Views(flip=True, shift=2, crop=0.3)
 KEYS = st.integers(-(2**63), 2**63 - 1)
 KINDS = [Views(flip=True), Views(shift=3), Views(crop=0.25), ALL]
 LOW = 2**64 - 1
+
+
+def draw(images: Tensor, keys: Tensor, *, view: int, seed: int, settings: Views) -> Tensor:
+    settings = dataclasses.replace(settings, view_seed=seed)
+    size = (images.shape[2], images.shape[3])
+    return show(images, plan(keys, view=view, settings=settings, size=size), settings)
 
 
 def pictures(count: int, *, height: int = 12, width: int = 10, seed: int = 0) -> Tensor:
@@ -139,6 +146,40 @@ def test_fixed() -> None:
     assert Views().fixed
     assert not any(kind.fixed for kind in KINDS)
     assert draw(images, torch.arange(4), view=5, seed=5, settings=Views()) is images
+
+
+def test_numbers_of_views() -> None:
+    """Epochs take the distinct views in turn; without a number each has its own; fixed views are one."""
+    free, three, fixed = Views(flip=True), Views(flip=True, distinct=3), Views(distinct=3)
+    assert [free.number(epoch) for epoch in range(4)] == [0, 1, 2, 3]
+    assert [three.number(epoch) for epoch in range(5)] == [0, 1, 2, 0, 1]
+    assert [fixed.number(epoch) for epoch in range(3)] == [0, 0, 0]
+    assert [kind.count(5) for kind in (free, three, fixed)] == [5, 3, 1]
+    assert [kind.count(2) for kind in (free, three, fixed)] == [2, 2, 1]
+
+
+@given(epochs=st.integers(1, 40), distinct=st.none() | st.integers(1, 50))
+@settings(max_examples=60, deadline=None)
+def test_count_is_of_the_numbers(epochs: int, distinct: int | None) -> None:
+    """`count` says how many numbers `number` gives, and they are those from 0 on."""
+    for kind in (Views(shift=1, distinct=distinct), Views(distinct=distinct), Views(cutmix=1.0)):
+        numbers = {kind.number(epoch) for epoch in range(epochs)}
+        assert numbers == set(range(kind.count(epochs)))
+
+
+def test_what_is_fixed_and_mixed() -> None:
+    """Mixing is a change, too, and no change is one."""
+    assert not any(kind.fixed for kind in (Views(mixup=0.2), Views(cutmix=1.0)))
+    assert Views(mixup=0.2).mixing
+    assert Views(cutmix=0.2).mixing
+    assert not ALL.mixing
+
+
+def test_identity() -> None:
+    """A cache can tell which implementation made its views."""
+    names = {identity(torch.device(name)) for name in ("cpu", "cuda", "cuda:1", "mps")}
+    assert identity(torch.device("cpu")) == "views-2"
+    assert len(names) == 2
 
 
 def test_flip() -> None:

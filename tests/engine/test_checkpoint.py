@@ -16,10 +16,12 @@ from tutelage.engine.checkpoint import (
     save_checkpoint,
     under,
 )
-from tutelage.engine.optim import make_optimizer
-from tutelage.engine.settings import Training
+from tutelage.engine.optim import Weights
+from tutelage.engine.precision import resolve
+from tutelage.engine.settings import Machine, Training
 from tutelage.engine.state import TrainingState
 from tutelage.errors import InputError, MachineError
+from tutelage.files import settle
 from tutelage.methods.offline import supervised
 from tutelage.models.build import build
 from tutelage.models.settings import Network
@@ -109,6 +111,7 @@ def test_killed_while_saving(tmp_path: Path) -> None:
     save_checkpoint(folder, checkpoint(1))
     folder.rename(tmp_path / ".checkpoint.123.old")
     (tmp_path / ".checkpoint.123.part").mkdir()
+    settle(folder)
     found = load_checkpoint(folder)
     assert found is not None
     assert found.facts["step"] == 1
@@ -131,24 +134,25 @@ def test_optimizer(optimizer: str, layout: torch.memory_format) -> None:
         network = nn.Sequential(nn.Conv2d(4, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(20, 3))
         return network.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
-    def step(network: nn.Module, optimiser: torch.optim.Optimizer, seed: int) -> None:
+    def step(network: nn.Module, weights: Weights, seed: int) -> None:
         images = torch.randn(6, 4, 4, 4, generator=torch.Generator().manual_seed(seed))
         torch.autograd.backward(network(images).square().mean())
-        optimiser.step()
-        optimiser.zero_grad()
+        weights.take_gradients()
+        weights.optimizer.step()
+        weights.forget_gradients()
 
     settings = Training(optimizer=optimizer, lr=0.05, weight_decay=0.01)  # type: ignore[arg-type]
     whole = module()
-    optimiser = make_optimizer(whole, settings)
+    optimiser = Weights(whole, settings)
     step(whole, optimiser, 1)
     saved = {name: tensor.clone().contiguous() for name, tensor in whole.state_dict().items()}
-    kept = {n: t.clone().contiguous() for n, t in optimizer_tensors(optimiser).items()}
+    kept = {n: t.clone().contiguous() for n, t in optimizer_tensors(optimiser.optimizer).items()}
     for seed in (2, 3):
         step(whole, optimiser, seed)
     again = module()
     again.load_state_dict(saved)
-    fresh = make_optimizer(again, settings)
-    restore_optimizer(fresh, kept)
+    fresh = Weights(again, settings)
+    restore_optimizer(fresh.optimizer, kept)
     for seed in (2, 3):
         step(again, fresh, seed)
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
@@ -167,7 +171,7 @@ def test_other_run(tmp_path: Path) -> None:
             seed=seed,
         )
         method = supervised(built.classifier, label_smoothing=0.0)
-        return TrainingState(method, Training(ema=0.9), torch.device("cpu"))
+        return TrainingState(method, Training(ema=0.9), resolve(Machine(device="cpu")))
 
     one, other = state(0), state(1)
     one.step = 7

@@ -65,7 +65,8 @@ def trained(
         network=network,
     )
     method = supervised(built.classifier, label_smoothing=settings.label_smoothing)
-    state = TrainingState(method, settings, CPU)
+    runtime = resolve(Machine(device="cpu", precision="fp32"))
+    state = TrainingState(method, settings, runtime)
     method.after_step = lambda _progress: each_step(state)  # type: ignore[method-assign]
 
     def validate(_state: TrainingState) -> Metrics:
@@ -81,8 +82,8 @@ def trained(
             loader,
             nobody,
             validate,
-            resolve(Machine(device="cpu", precision="fp32")),
             "",
+            {},
             folder,
             journal,
             Screen(quiet=True),
@@ -90,6 +91,10 @@ def trained(
         )
         fit(state, course)
     return state
+
+
+def epochs(journal: Path) -> list[dict[str, Any]]:
+    return [event for event in read_journal(journal) if event["event"] == "epoch"]
 
 
 def close(one: nn.Module, other: nn.Module) -> bool:
@@ -115,7 +120,7 @@ def test_accumulation(
     assert close(one.method, two.method)
     assert not close(one.method, supervised(plain_network(), label_smoothing=0.0))
     losses = [
-        [event["train"]["loss"] for event in read_journal(tmp_path / name / "journal.jsonl")]
+        [event["train"]["loss"] for event in epochs(tmp_path / name / "journal.jsonl")]
         for name in "ab"
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -150,7 +155,7 @@ def test_journal(tmp_path: Path, small_pack: Pack, single: Callable[..., Single]
     """Each epoch leaves its number, its last learning rate, means, and validation; nothing of time."""
     settings = single(epochs=3, schedule="cosine", lr=0.1)
     trained(settings, small_pack, tmp_path / "a", plain_network())
-    events = read_journal(tmp_path / "a" / "journal.jsonl")
+    events = epochs(tmp_path / "a" / "journal.jsonl")
     assert [event["epoch"] for event in events] == [1, 2, 3]
     expected = [0.05 * (1 + math.cos(math.pi * step / 12)) for step in (3, 7, 11)]
     assert [event["lr"] for event in events] == pytest.approx(expected)
@@ -251,8 +256,12 @@ def test_run_folder(
     expected = {"run.json", "config.toml", "environment.json", "journal.jsonl", "timings.json"}
     expected |= {"scores.json", "predictions", "model", "model-best"}
     assert names == expected
-    assert [event["event"] for event in read_journal(folder / "journal.jsonl")] == ["epoch", "end"]
-    terms = read_journal(folder / "journal.jsonl")[0]["train"]
+    events = read_journal(folder / "journal.jsonl")
+    assert [event["event"] for event in events] == ["begin", "epoch", "end"]
+    asked = events[0]["teacher"]
+    assert (asked["name"], asked["number"]) == ("views", 1)
+    assert asked["why"] == "every epoch shows the same pictures"
+    terms = events[1]["train"]
     total = 0.3 * terms["terms"]["label"] + 0.7 * terms["terms"]["kd"]
     assert terms["loss"] == pytest.approx(total, rel=1e-5)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}

@@ -7,12 +7,35 @@ import torch
 from torch import nn
 
 from tutelage.engine.optim import (
+    Weights,
     clip_gradient,
+    in_memory_order,
     learning_rate,
-    make_optimizer,
     set_learning_rate,
 )
 from tutelage.engine.settings import Training
+
+
+def step(weights: Weights) -> None:
+    weights.take_gradients()
+    weights.optimizer.step()
+    weights.forget_gradients()
+
+
+def test_optimiser_sees_weights_as_they_lie_in_memory() -> None:
+    """Views are contiguous for any layout, share the numbers, and get the gradients in the same order."""
+    for layout in (torch.contiguous_format, torch.channels_last):
+        module = nn.Conv2d(3, 4, (2, 5)).to(memory_format=layout)  # type: ignore[call-overload]
+        made = Weights(module, Training(optimizer="sgd", momentum=0.0, lr=1.0))
+        assert all(view.is_contiguous() for view in made.trained())
+        before = module.weight.detach().clone()
+        gradient = torch.randn(4, 3, 2, 5)
+        module.weight.grad = gradient.clone(memory_format=torch.contiguous_format)
+        step(made)
+        torch.testing.assert_close(module.weight.detach(), before - gradient)
+        assert module.weight.grad is None
+        restored = in_memory_order(module.weight.detach(), module.weight)
+        assert restored.data_ptr() == module.weight.data_ptr()
 
 
 def network() -> nn.Sequential:
@@ -24,25 +47,26 @@ def network() -> nn.Sequential:
 def test_decay_leaves_norms_and_biases_out(optimizer: str) -> None:
     """Only weights with two dimensions or more are decayed; every parameter is in one group."""
     module = network()
-    made = make_optimizer(module, Training(optimizer=optimizer, weight_decay=0.1))  # type: ignore[arg-type]
-    decay = {id(p): g["weight_decay"] for g in made.param_groups for p in g["params"]}
+    made = Weights(module, Training(optimizer=optimizer, weight_decay=0.1))  # type: ignore[arg-type]
+    groups = made.optimizer.param_groups
+    decay = {p.data_ptr(): g["weight_decay"] for g in groups for p in g["params"]}
     assert len(decay) == len(list(module.parameters()))
     for name, parameter in module.named_parameters():
-        assert decay[id(parameter)] == (0.1 if name in ("0.weight", "3.weight") else 0.0)
+        assert decay[parameter.data_ptr()] == (0.1 if name in ("0.weight", "3.weight") else 0.0)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_decay_itself(optimizer: str) -> None:
     """Without a gradient to speak of, decay shrinks weights and leaves biases where they are."""
     module = network()
-    made = make_optimizer(
+    made = Weights(
         module,
         Training(optimizer=optimizer, weight_decay=0.1, lr=0.01),  # type: ignore[arg-type]
     )
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
     for parameter in module.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    made.step()
+    step(made)
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:
             assert parameter.detach().abs().sum() < before[name].abs().sum()
@@ -58,22 +82,23 @@ def test_steps_are_torchs(optimizer: str, reference: type[torch.optim.Optimizer]
     """Three steps are those of torch's plain optimiser; sgd has Nesterov momentum 0.9."""
     # No layer before a norm: its gradient would be rounding noise, which Adam makes large.
     ours, theirs = network()[1:], network()[1:]
-    made = make_optimizer(ours, Training(optimizer=optimizer, lr=0.05))  # type: ignore[arg-type]
+    made = Weights(ours, Training(optimizer=optimizer, lr=0.05))  # type: ignore[arg-type]
     options = {"momentum": 0.9, "nesterov": True} if optimizer == "sgd" else {"weight_decay": 0.0}
     other = reference(theirs.parameters(), lr=0.05, **options)
     images = torch.randn(8, 4, 1, 1, generator=torch.Generator().manual_seed(0))
-    for module, optimiser in ((ours, made), (theirs, other)):
-        for _ in range(3):
-            torch.autograd.backward(module(images).square().sum())
-            optimiser.step()
-            optimiser.zero_grad()
+    for _ in range(3):
+        torch.autograd.backward(ours(images).square().sum())
+        step(made)
+        torch.autograd.backward(theirs(images).square().sum())
+        other.step()
+        other.zero_grad()
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)  # fused against plain, three steps
 
 
 def test_no_momentum() -> None:
     """Without momentum sgd is plain sgd."""
-    made = make_optimizer(network(), Training(optimizer="sgd", momentum=0.0))
+    made = Weights(network(), Training(optimizer="sgd", momentum=0.0)).optimizer
     assert not made.param_groups[0]["nesterov"]
 
 
@@ -81,7 +106,7 @@ def test_frozen_parameters_are_left_out() -> None:
     """What wants no gradient is not optimised."""
     module = network()
     module[0].requires_grad_(False)
-    made = make_optimizer(module, Training())
+    made = Weights(module, Training()).optimizer
     assert sum(len(group["params"]) for group in made.param_groups) == 4
 
 
@@ -130,7 +155,7 @@ def test_warmup(schedule: str, warmup: float) -> None:
 
 def test_set_learning_rate() -> None:
     """Every group gets the rate."""
-    made = make_optimizer(network(), Training(weight_decay=0.1))
+    made = Weights(network(), Training(weight_decay=0.1)).optimizer
     assert len(made.param_groups) == 2
     set_learning_rate(made, 0.125)
     assert [group["lr"] for group in made.param_groups] == [0.125, 0.125]

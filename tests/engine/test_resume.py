@@ -66,9 +66,17 @@ VIEWS = {"flip": True, "shift": 2, "crop": 0.5}
         ({"ema": 0.9, "accumulate": 3, "batch_size": 25}, True, 6),
         ({"precision": "bf16", "batch_size": 67, "optimizer": "sgd", "clip": 1.0}, False, 6),
         ({"precision": "bf16", "ema": 0.5, "accumulate": 3, "batch_size": 25}, True, 6),
+        ({"precision": "fp16", "batch_size": 67, "clip": 1.0}, False, 6),
         ({**VIEWS, "schedule": "cosine", "optimizer": "adamw", "batch_size": 67}, True, 6),
     ],
-    ids=["fp32", "fp32 average accumulated", "bf16 sgd", "bf16 average accumulated", "views"],
+    ids=[
+        "fp32",
+        "fp32 average accumulated",
+        "bf16 sgd",
+        "bf16 average accumulated",
+        "fp16",
+        "views",
+    ],
 )
 def test_stopped_at_every_step(
     small_pack: Pack,
@@ -161,7 +169,12 @@ def test_interrupted_process(small_pack: Pack, tmp_path: Path) -> None:
     assert f"step {facts['step']}" in again.stderr
     settings = build(Single, read_toml(out / "config.toml"), where="")
     whole = Place(
-        settings.role, tmp_path / "whole", tmp_path / "cache", Screen(quiet=True), StopRequest()
+        settings.role,
+        tmp_path / "whole",
+        tmp_path / "whole",
+        tmp_path / "cache",
+        Screen(quiet=True),
+        StopRequest(),
     )
     run_single(settings, small_pack, whole)
     assert contents(out) == contents(whole.folder)

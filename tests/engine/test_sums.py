@@ -7,27 +7,22 @@ import torch
 
 from tutelage.engine.sums import Sums
 from tutelage.errors import DivergedError
-from tutelage.nouns import Batch, Outcome
+from tutelage.nouns import Outcome
 
 CPU = torch.device("cpu")
 
 
-def batch(labels: list[int]) -> Batch:
-    count = len(labels)
-    images = torch.zeros(count, 3, 1, 1, dtype=torch.uint8)
-    return Batch(images, torch.tensor(labels), torch.arange(count), 0)
-
-
-def outcome(predicted: list[int], **terms: float) -> Outcome:
+def outcome(labels: list[int], predicted: list[int], **terms: float) -> Outcome:
     logits = torch.nn.functional.one_hot(torch.tensor(predicted), 3).float()
-    return Outcome(logits, {name: torch.tensor(value) for name, value in terms.items()})
+    values = {name: torch.tensor(value) for name, value in terms.items()}
+    return Outcome(logits, torch.tensor(labels), values)
 
 
 def test_means() -> None:
     """Terms and loss are means over images, whatever the batches' sizes; accuracy over labels."""
     sums = Sums(["label", "kd"], CPU)
-    sums.add(batch([0, 1, 2]), outcome([0, 1, 0], label=1.0, kd=4.0), torch.tensor(10.0))
-    sums.add(batch([-1]), outcome([0], label=0.0, kd=8.0), torch.tensor(2.0))
+    sums.add(outcome([0, 1, 2], [0, 1, 0], label=1.0, kd=4.0), torch.tensor(10.0))
+    sums.add(outcome([-1], [0], label=0.0, kd=8.0), torch.tensor(2.0))
     assert sums.read() == {
         "images": 4,
         "loss": 8.0,
@@ -40,7 +35,7 @@ def test_nothing_yet() -> None:
     """Before the first batch, and without a label, there is no accuracy."""
     sums = Sums(["label"], CPU)
     assert sums.read() == {"images": 0, "loss": 0.0, "terms": {"label": 0.0}, "accuracy": None}
-    sums.add(batch([-1, -1]), outcome([0, 0], label=0.0), torch.tensor(0.0))
+    sums.add(outcome([-1, -1], [0, 0], label=0.0), torch.tensor(0.0))
     assert sums.read()["accuracy"] is None
 
 
@@ -48,10 +43,10 @@ def test_state() -> None:
     """Saved as JSON and put back, sums go on to the same last bit."""
     sums, again = Sums(["label"], CPU), Sums(["label"], CPU)
     for value in (0.1, 1 / 3, 1e-9):
-        sums.add(batch([0]), outcome([0], label=value), torch.tensor(value))
+        sums.add(outcome([0], [0], label=value), torch.tensor(value))
     again.restore(json.loads(json.dumps(sums.state())))
     for one in (sums, again):
-        one.add(batch([0, 1]), outcome([0, 0], label=0.7), torch.tensor(0.7))
+        one.add(outcome([0, 1], [0, 0], label=0.7), torch.tensor(0.7))
     assert again.read() == sums.read()
 
 
@@ -59,8 +54,8 @@ def test_state() -> None:
 def test_diverged(bad: float) -> None:
     """A term that is not finite stops the run, by the term's name, with exit code 4."""
     sums = Sums(["label", "kd"], CPU)
-    sums.add(batch([0]), outcome([0], label=1.0, kd=bad), torch.tensor(1.0))
-    sums.add(batch([0]), outcome([0], label=1.0, kd=1.0), torch.tensor(1.0))
+    sums.add(outcome([0], [0], label=1.0, kd=bad), torch.tensor(1.0))
+    sums.add(outcome([0], [0], label=1.0, kd=1.0), torch.tensor(1.0))
     with pytest.raises(DivergedError, match="kd") as caught:
         sums.read()
     assert caught.value.exit_code == 4
@@ -70,6 +65,6 @@ def test_diverged(bad: float) -> None:
 def test_diverged_total() -> None:
     """A weighted sum that is not finite stops the run where each term is."""
     sums = Sums(["label"], CPU)
-    sums.add(batch([0]), outcome([0], label=3e38), torch.tensor(float("inf")))
+    sums.add(outcome([0], [0], label=3e38), torch.tensor(float("inf")))
     with pytest.raises(DivergedError, match="weighted sum"):
         sums.read()

@@ -12,13 +12,23 @@ from torch.nn import functional as F
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.label import LabelTerm, label_loss
 from tutelage.losses.term import Needs
-from tutelage.nouns import NO_SIGNAL, Batch, Output
+from tutelage.nouns import NO_SIGNAL, Batch, Mixed, Output
 
 
 def made(batch: int, classes: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn(batch, classes, generator=generator, dtype=torch.float64)
     return logits, torch.randint(-1, classes, (batch,), generator=generator)
+
+
+def made_mixed(batch: int, classes: int, *, seed: int = 0) -> tuple[Tensor, Tensor, Mixed]:
+    """Logits, labels, partners' labels, and shares that include 0 and 1."""
+    logits, labels = made(batch, classes, seed=seed)
+    _, others = made(batch, classes, seed=seed + 1)
+    generator = torch.Generator().manual_seed(seed)
+    share = torch.rand(batch, generator=generator)
+    share[::3] = share[::3].round()
+    return logits, labels, Mixed(others, share)
 
 
 def slow_label(logits: Tensor, labels: Tensor, smoothing: float) -> float:
@@ -120,6 +130,107 @@ def test_invariances() -> None:
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=0)
 
 
+@given(
+    batch=st.integers(1, 8),
+    classes=st.integers(1, 12),
+    seed=st.integers(0, 999),
+    smoothing=st.sampled_from([0.0, 0.1, 0.9]),
+)
+@settings(max_examples=60, deadline=None)
+def test_mixed_oracle(batch: int, classes: int, seed: int, smoothing: float) -> None:
+    """With two labels, it is the mean over rows that have both of the two losses, by their shares."""
+    logits, labels, mixed = made_mixed(batch, classes, seed=seed)
+    losses = []
+    for row, label, other, share in zip(logits, labels, *mixed, strict=True):
+        if label >= 0 and other >= 0:
+            one, two = (slow_label(row[None], y[None], smoothing) for y in (label, other))
+            losses.append(float(share) * one + (1 - float(share)) * two)
+    found = label_loss(logits, labels, smoothing=smoothing, mixed=mixed)
+    expected = math.fsum(losses) / max(len(losses), 1)
+    assert found.dtype == torch.float64
+    assert found.item() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_mixed_targets() -> None:
+    """It is torch's cross-entropy with the mixed target distribution."""
+    logits, labels, mixed = made_mixed(30, 7)
+    labels, mixed = labels.clamp(min=0), mixed._replace(labels=mixed.labels.clamp(min=0))
+    share = mixed.share[:, None].double()
+    target = share * F.one_hot(labels, 7) + (1 - share) * F.one_hot(mixed.labels, 7)
+    for smoothing in (0.0, 0.1):
+        expected = F.cross_entropy(logits, target, label_smoothing=smoothing)
+        found = label_loss(logits, labels, smoothing=smoothing, mixed=mixed)
+        torch.testing.assert_close(found, expected)
+
+
+def test_mixed_invariances() -> None:
+    """Swapping the two changes nothing; a partner of the same class, or of no share, is not there."""
+    logits, labels, mixed = made_mixed(12, 5)
+    swapped = label_loss(logits, mixed.labels, mixed=Mixed(labels, 1 - mixed.share.double()))
+    torch.testing.assert_close(label_loss(logits, labels, mixed=mixed), swapped)
+    labels = labels.clamp(min=0)
+    plain = label_loss(logits, labels)
+    torch.testing.assert_close(label_loss(logits, labels, mixed=Mixed(labels, mixed.share)), plain)
+    others = mixed.labels.clamp(min=0)
+    for share, own in ((1.0, labels), (0.0, others)):
+        found = label_loss(logits, labels, mixed=Mixed(others, torch.full((12,), share)))
+        torch.testing.assert_close(found, label_loss(logits, own))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_mixed_gradcheck(smoothing: float) -> None:
+    """The gradient equals finite differences, and is zero where either label is unknown."""
+    logits, labels, mixed = made_mixed(6, 4)
+    labels[0], mixed.labels[1] = -1, -1
+    labels[2:], mixed.labels[2:] = labels[2:].clamp(min=0), mixed.labels[2:].clamp(min=0)
+    logits.requires_grad_()
+
+    def loss(z: Tensor) -> Tensor:
+        return label_loss(z, labels, smoothing=smoothing, mixed=mixed)
+
+    assert torch.autograd.gradcheck(loss, (logits,))
+    (gradient,) = torch.autograd.grad(loss(logits), logits)
+    assert not gradient[:2].any()
+    assert bool(gradient[2:].any(dim=1).all())
+
+
+def test_mixed_without_labels() -> None:
+    """No row with both labels known: exactly 0, gradient exactly 0."""
+    logits = torch.zeros(3, 4, requires_grad=True)
+    mixed = Mixed(torch.tensor([0, -1, -1]), torch.tensor([0.0, 1.0, 0.5]))
+    loss = label_loss(logits, torch.tensor([-1, 2, -1]), mixed=mixed)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.item() == 0
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float16])
+def test_mixed_finite(precision: torch.dtype) -> None:
+    """Logits 1e4 apart and shares of 0 and 1 give finite values and gradients, in fp32."""
+    logits = (1e4 * torch.tensor([[1, -1, 0]] * 4)).to(precision).requires_grad_()
+    mixed = Mixed(torch.tensor([1, 1, -1, 2]), torch.tensor([0.0, 1.0, 0.0, 0.5]))
+    loss = label_loss(logits, torch.tensor([0, 0, 1, -1]), mixed=mixed)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.dtype == torch.float32
+    assert bool(torch.isfinite(loss) & torch.isfinite(gradient).all())
+
+
+def test_mixed_shapes() -> None:
+    """Partners' labels and shares must fit the logits, with both shapes printed."""
+    logits, labels = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
+    share = torch.ones(4)
+    for mixed, shape in (
+        (Mixed(labels[:3], share), "[3]"),
+        (Mixed(labels, share[:2]), "[2]"),
+        (Mixed(labels.int(), share), "int32"),
+        (Mixed(labels, labels), "int64"),
+    ):
+        with pytest.raises(InputError) as caught:
+            label_loss(logits, labels, mixed=mixed)
+        assert shape in str(caught.value)
+        assert "[4, 3]" in str(caught.value)
+
+
 def test_uniform_closed_form() -> None:
     """Equal logits cost log C, whatever the smoothing."""
     for smoothing in (0.0, 0.3):
@@ -175,5 +286,8 @@ def test_term() -> None:
     term = LabelTerm(smoothing=0.1)
     found = term(Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0))
     assert torch.equal(found, label_loss(logits, labels, smoothing=0.1))
+    mixed = Mixed(labels.roll(1), torch.full((4,), 0.25))
+    found = term(Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0, mixed))
+    assert torch.equal(found, label_loss(logits, labels, smoothing=0.1, mixed=mixed))
     assert term.needs == Needs(labels=True)
     assert not list(term.parameters())

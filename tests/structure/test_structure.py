@@ -16,12 +16,12 @@ FILES = sorted(ROOT.rglob("*.py"))
 # A folder or file imports only from rows above its own, or from itself.
 ROWS = [
     {"errors"},
-    {"config", "nouns", "files", "toml", "installation"},
+    {"config", "nouns", "files", "toml", "installation", "world"},
     {"data", "models", "losses"},
-    {"teachers", "methods", "evaluation"},
+    {"teachers", "methods", "evaluation", "timing"},
     {"settings", "engine"},
     {"cookbook", "folder", "deploy", "reports"},
-    {"finish"},
+    {"finish", "asking", "preparing"},
     {"single"},
     {"plan"},
     {"verbs", "use"},

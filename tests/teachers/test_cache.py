@@ -1,4 +1,4 @@
-"""A teacher's cached word equals its live word, and never belongs to anything else."""
+"""A teacher's cached answers equal its live ones, are asked once, and never belong to anything else."""
 
 import json
 from collections.abc import Callable
@@ -14,17 +14,23 @@ from tutelage.data.view_settings import Views
 from tutelage.errors import InputError
 from tutelage.models.build import Built
 from tutelage.nouns import Batch, Signal
-from tutelage.teachers.cache import Identity, open_cache, write_cache
+from tutelage.teachers.cache import Cached, Question, audit, fill, missing
+from tutelage.teachers.identity import Identity
 from tutelage.teachers.live import Live
-from tutelage.teachers.open import open_teacher
 from tutelage.teachers.source import Teacher
+from tutelage.teachers.table import INDEX, Table, create, open_table
+from tutelage.world import ALONE
 
 CPU = torch.device("cpu")
+FIXED = Views()
 
 
 @pytest.fixture
 def identity(small_pack: Pack) -> Identity:
-    return Identity("teacher", small_pack.fingerprint, small_pack.classes, 32, "None")
+    statistics = (small_pack.mean, small_pack.std)
+    return Identity(
+        "teacher", "net", "torch", small_pack.classes, 32, 32, *statistics, "None", True, "cpu", {}
+    )
 
 
 @pytest.fixture
@@ -32,86 +38,236 @@ def live(make_network: Callable[..., Built]) -> Live:
     return Live(make_network().classifier)
 
 
-@pytest.fixture
-def written(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> Path:
-    write_cache(tmp_path / "cache", live, small_pack, identity, device=CPU, batch_size=64)
-    return tmp_path / "cache"
+def written(
+    folder: Path,
+    identity: Identity,
+    teacher: Teacher,
+    pack: Pack,
+    views: Views = FIXED,
+    number: int = 1,
+    batch_size: int = 64,
+    progress: Callable[[int, int], None] = lambda _done, _count: None,
+) -> tuple[Table, Question]:
+    """A table that holds the answers about so many views."""
+    question = Question(pack, views, number, CPU)
+    create(folder, identity, {"logits": len(pack.classes)})
+    table = open_table(folder)
+    fill(table, teacher, question, world=ALONE, batch_size=batch_size, progress=progress)
+    return open_table(folder), question
 
 
-def test_cached_is_live(written: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
-    """At every batch the cache says in fp32 what the network says, to fp16."""
-    cached = open_cache(written, identity, pack=small_pack, device=CPU)
-    loader = training_loader(small_pack, batch_size=33, views=Views(), seed=1, device=CPU)
-    for batch in loader.epoch(3):
-        found, expected = cached(batch).logits, live(batch).logits
-        assert found is not None
-        assert expected is not None
-        assert found.dtype == torch.float32
-        # fp16 keeps 11 bits; batches of other sizes differ in the last bits of fp32.
-        torch.testing.assert_close(found, expected, rtol=2**-11, atol=1e-5)
+def counted(teacher: Teacher, asked: list[int]) -> Teacher:
+    """A teacher that notes which pictures it is asked about."""
+
+    def ask(batch: Batch) -> Signal:
+        asked.extend(batch.ids.tolist())
+        return teacher(batch)
+
+    return ask
 
 
-def test_files_are_plain(written: Path, small_pack: Pack, identity: Identity) -> None:
-    """The files open with numpy and JSON alone: one fp16 row a training picture, in order of the ids."""
-    logits = np.fromfile(written / "logits.bin", dtype=np.float16).reshape(-1, 10)
-    assert len(logits) == len(small_pack.rows("train")) == 200
-    manifest = json.loads((written / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest == {
-        "format": 1,
-        "dtype": "float16",
-        **identity._asdict(),
-        "classes": list(small_pack.classes),
-    }
+@pytest.mark.parametrize(
+    ("views", "number"),
+    [
+        (FIXED, 1),
+        (Views(flip=True, shift=2, distinct=2), 2),
+        (Views(crop=0.4, flip=True), 3),
+        (Views(mixup=0.4), 2),
+        (Views(cutmix=1.0, flip=True, distinct=3), 3),
+    ],
+    ids=["fixed", "two views", "schedule", "mixup", "cutmix"],
+)
+def test_cached_is_live(
+    tmp_path: Path, live: Live, small_pack: Pack, identity: Identity, views: Views, number: int
+) -> None:
+    """At every batch of every epoch the cache says in fp32 what the network says, to fp16."""
+    table, question = written(tmp_path / "cache", identity, live, small_pack, views, number)
+    cached = Cached(table, question)
+    loader = training_loader(small_pack, batch_size=33, views=views, seed=1, device=CPU)
+    for epoch in range(number + 1 if views.distinct or views.fixed else number):
+        for batch in loader.epoch(epoch):
+            found, expected = cached(batch).logits, live(batch).logits
+            assert found is not None
+            assert expected is not None
+            assert found.dtype == torch.float32
+            # fp16 keeps 11 bits of what is left after the largest logit.
+            torch.testing.assert_close(found, expected, rtol=2**-11, atol=2e-3)
+
+
+def test_half_precision_costs_nothing(
+    tmp_path: Path, live: Live, small_pack: Pack, identity: Identity
+) -> None:
+    """Less the row's largest logit, fp16 diverges from the teacher by less than 1e-6 nats."""
+    table, question = written(tmp_path / "cache", identity, live, small_pack)
+    rows = small_pack.rows("train")
+    batch = next(reading_loader(small_pack, rows, batch_size=len(rows), device=CPU).epoch())
+    word, kept = live(batch).logits, Cached(table, question)(batch).logits
+    assert word is not None
+    assert kept is not None
+    for temperature in (1.0, 4.0):
+        true = torch.log_softmax(word.double() / temperature, 1)
+        stored = torch.log_softmax(kept.double() / temperature, 1)
+        assert float((true.exp() * (true - stored)).sum(1).abs().max()) < 1e-6
+
+
+def test_files_are_plain(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
+    """The files open with numpy and JSON alone."""
+    written(tmp_path / "cache", identity, live, small_pack)
+    logits = np.fromfile(tmp_path / "cache" / "logits.bin", np.float16).reshape(-1, 10)
+    index = np.fromfile(tmp_path / "cache" / "index.bin", INDEX)
+    train = small_pack.rows("train")
+    assert sorted(index["key"]) == sorted(set(small_pack.keys[train]))
+    assert logits.max(axis=1).tolist() == [0.0] * len(index)
+    assert set(index["view"]) == {0}
+    manifest = json.loads((tmp_path / "cache" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest == {**identity.fields(), "widths": {"logits": 10}}
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("teacher", "other"),
-        ("pack", "other"),
+        ("model", "resnet50"),
+        ("libraries", "torch 2.0"),
         ("classes", ("b", "a")),
+        ("stored_size", 64),
         ("input_size", 64),
+        ("mean", (0.0, 0.0, 0.0)),
+        ("std", (1.0, 1.0, 1.0)),
         ("precision", "torch.bfloat16"),
+        ("folded", False),
+        ("device", "cuda"),
+        ("views", {"flip": True}),
+        ("partners", "a pack"),
+        ("pooled", ("layer4",)),
     ],
 )
-def test_other_identity(
-    written: Path, small_pack: Pack, identity: Identity, field: str, value: object
-) -> None:
-    """A cache of another teacher, pack, class order, size or precision is refused by that name."""
+def test_other_identity(tmp_path: Path, identity: Identity, field: str, value: object) -> None:
+    """A cache of anything else is refused by the name of the field, and has another name itself."""
+    assert field in identity.fields()
     other = identity._replace(**{field: value})  # type: ignore[arg-type]
+    assert other.name != identity.name
+    create(tmp_path / "cache", identity, {"logits": 10})
     with pytest.raises(InputError, match=f"another {field}") as caught:
-        open_cache(written, other, pack=small_pack, device=CPU)
-    assert str(written) in str(caught.value)
+        create(tmp_path / "cache", other, {"logits": 10})
+    assert str(tmp_path / "cache") in str(caught.value)
 
 
-def test_other_format(written: Path, small_pack: Pack, identity: Identity) -> None:
-    """A cache of another format is refused."""
-    path = written / "manifest.json"
-    path.write_text(json.dumps({**identity.fields(), "format": 2}))
-    with pytest.raises(InputError, match="another format"):
-        open_cache(written, identity, pack=small_pack, device=CPU)
+def test_every_field_was_tried() -> None:
+    """The list above is whole."""
+    marks = test_other_identity.pytestmark  # type: ignore[attr-defined]
+    assert {field for field, _ in marks[0].args[1]} == set(Identity._fields)
 
 
-@pytest.mark.parametrize("damage", ["short", "one byte", "long", "empty", "missing", "manifest"])
-def test_damaged(written: Path, small_pack: Pack, identity: Identity, damage: str) -> None:
-    """A cache of the wrong length, or without one of its files, is refused by name."""
-    path = written / "logits.bin"
-    whole = path.read_bytes()
-    contents = {"short": whole[:-20], "one byte": whole[:-1], "long": whole + b"\0\0", "empty": b""}
-    if damage in contents:
-        path.write_bytes(contents[damage])
-    elif damage == "missing":
-        path.unlink()
+def test_only_new_pictures_are_asked_about(
+    tmp_path: Path, live: Live, small_pack: Pack, identity: Identity
+) -> None:
+    """A second student asks nothing; a picture that is new, or changed, is asked about alone."""
+    asked: list[int] = []
+    written(tmp_path / "cache", identity, counted(live, asked), small_pack)
+    assert len(asked) == len(set(small_pack.keys[small_pack.rows("train")]))
+    asked.clear()
+    written(tmp_path / "cache", identity, counted(live, asked), small_pack)
+    assert asked == []
+    new = small_pack.rows("train")[5]
+    keys = np.array(small_pack.keys)
+    keys[new] = 12345
+    changed = _with_keys(small_pack, keys)
+    table, question = written(tmp_path / "cache", identity, counted(live, asked), changed)
+    assert asked == [new]
+    assert missing(table, question) == []
+
+
+def _with_keys(pack: Pack, keys: np.ndarray) -> Pack:
+    return Pack(pack.folder, pack.manifest, pack.images, pack.labels, keys, pack.splits)
+
+
+def test_longer_schedule_asks_for_the_new_views_alone(
+    tmp_path: Path, live: Live, small_pack: Pack, identity: Identity
+) -> None:
+    """More epochs, same student views: only the new epochs' views are asked about."""
+    views = Views(flip=True)
+    table, _ = written(tmp_path / "cache", identity, live, small_pack, views, 2)
+    before, asked = len(table), list[int]()
+    table, _ = written(tmp_path / "cache", identity, counted(live, asked), small_pack, views, 3)
+    assert len(asked) == len(table) - before == before // 2
+
+
+def test_interrupted(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
+    """What was answered before a stop counts; the rest is asked the next time, to the same bytes."""
+
+    def stop(done: int, _count: int) -> None:
+        if done >= 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        written(tmp_path / "one", identity, live, small_pack, batch_size=50, progress=stop)
+    assert len(open_table(tmp_path / "one")) == 100
+    asked: list[int] = []
+    written(tmp_path / "one", identity, counted(live, asked), small_pack, batch_size=50)
+    written(tmp_path / "two", identity, live, small_pack, batch_size=50)
+    assert len(asked) == len(open_table(tmp_path / "two")) - 100
+    for name in ("index.bin", "logits.bin"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("file", ["logits.bin", "index.bin"])
+def test_torn_record(
+    tmp_path: Path, live: Live, small_pack: Pack, identity: Identity, file: str
+) -> None:
+    """What a killed process left behind the last whole record is cut off and asked again."""
+    whole, _ = written(tmp_path / "cache", identity, live, small_pack)
+    path = tmp_path / "cache" / file
+    if file == "index.bin":
+        path.write_bytes(path.read_bytes()[:-3])
     else:
-        (written / "manifest.json").write_text("[]")
-    with pytest.raises(InputError) as caught:
-        open_cache(written, identity, pack=small_pack, device=CPU)
-    assert str(written) in str(caught.value)
+        path.write_bytes(path.read_bytes() + b"torn")
+    asked: list[int] = []
+    table, _ = written(tmp_path / "cache", identity, counted(live, asked), small_pack)
+    assert len(asked) == (1 if file == "index.bin" else 0)
+    assert len(table) == len(whole)
+    assert len(table.damaged()) == 0
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e5])
+def test_cut_short(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
+    """Answers that are in the index but not in the file are an error that says what to type."""
+    written(tmp_path / "cache", identity, live, small_pack)
+    path = tmp_path / "cache" / "logits.bin"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match="cut short") as caught:
+        open_table(tmp_path / "cache")
+    assert "tutelage cache remove" in str(caught.value)
+
+
+def test_damage_is_found(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
+    """One changed byte is found by its record's checksum."""
+    written(tmp_path / "cache", identity, live, small_pack)
+    path = tmp_path / "cache" / "logits.bin"
+    content = bytearray(path.read_bytes())
+    content[20 * 37] ^= 1
+    path.write_bytes(content)
+    assert open_table(tmp_path / "cache").damaged().tolist() == [37]
+
+
+def test_audit(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
+    """A teacher that now says something else is found out; the same teacher passes."""
+    views = Views(flip=True, distinct=2)
+    table, question = written(tmp_path / "cache", identity, live, small_pack, views, 2)
+    audit(table, live, question, tolerance=0.01)
+
+    def other(batch: Batch) -> Signal:
+        said = live(batch).logits
+        assert said is not None
+        return Signal(said.roll(1, dims=1), {})
+
+    with pytest.raises(InputError, match="no longer says") as caught:
+        audit(table, other, question, tolerance=0.01)
+    assert "tutelage cache remove" in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e6])
 def test_not_finite(tmp_path: Path, small_pack: Pack, identity: Identity, bad: float) -> None:
-    """A logit that fp16 cannot hold is refused with its picture, and nothing is left behind."""
+    """A logit that fp16 cannot hold is refused with its picture, and no part of its batch counts."""
     picture = small_pack.rows("train")[77]
 
     def teacher(batch: Batch) -> Signal:
@@ -120,67 +276,26 @@ def test_not_finite(tmp_path: Path, small_pack: Pack, identity: Identity, bad: f
         return Signal(logits, {})
 
     with pytest.raises(InputError, match="not finite") as caught:
-        write_cache(tmp_path / "cache", teacher, small_pack, identity, device=CPU)
-    assert f"image {picture}" in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
+        written(tmp_path / "cache", identity, teacher, small_pack)
+    assert str(small_pack.keys[picture]) in str(caught.value)
+    assert small_pack.keys[picture] not in open_table(tmp_path / "cache").index["key"]
 
 
 def test_other_shape(tmp_path: Path, small_pack: Pack, identity: Identity) -> None:
-    """A teacher of another number of classes is refused with both, and nothing is left behind."""
+    """A teacher of another number of classes is refused with both."""
     seven: Teacher = lambda batch: Signal(torch.zeros(len(batch.ids), 7), {})  # noqa: E731
-    with pytest.raises(InputError, match=r"\[200, 7\]") as caught:
-        write_cache(tmp_path / "cache", seven, small_pack, identity, device=CPU)
-    assert "[200, 10]" in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match=r"\[64, 7\]") as caught:
+        written(tmp_path / "cache", identity, seven, small_pack)
+    assert "[64, 10]" in str(caught.value)
 
 
-def test_progress(tmp_path: Path, small_pack: Pack, identity: Identity, live: Live) -> None:
-    """While the teacher looks it is told how far it is."""
-    seen: list[tuple[int, int]] = []
-    write_cache(
-        tmp_path / "cache",
-        live,
-        small_pack,
-        identity,
-        device=CPU,
-        batch_size=150,
-        progress=lambda done, count: seen.append((done, count)),
-    )
-    assert seen == [(150, 200), (200, 200)]
-
-
-def test_live_is_frozen(live: Live, small_pack: Pack) -> None:
-    """A live teacher is in eval mode, wants no gradient, and its word carries none."""
-    batch = next(reading_loader(small_pack, np.arange(4), batch_size=4, device=CPU).epoch())
-    before = {name: tensor.clone() for name, tensor in live.classifier.state_dict().items()}
-    signal = live(batch)
-    assert signal.logits is not None
-    assert not signal.logits.requires_grad
-    assert not live.classifier.training
-    assert not any(p.requires_grad for p in live.classifier.parameters())
-    after = live.classifier.state_dict()
-    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-
-
-def test_open_teacher(teacher_folder: Path, small_pack: Pack) -> None:
-    """A teacher is opened from a model folder or the run folder around it, if its classes fit."""
-    classes = small_pack.classes
-    assert open_teacher(teacher_folder, classes).classes == classes
-    assert open_teacher(teacher_folder.parent, classes).classes == classes
-    cases = {
-        "another order": tuple(reversed(classes)),
-        "knows 10 classes, the data have 9": classes[:9],
-        "knows other classes": ("zebra", *classes[1:]),
-    }
-    for message, others in cases.items():
-        with pytest.raises(InputError, match=message):
-            open_teacher(teacher_folder, others)
-
-
-def test_only_training_pictures(written: Path, small_pack: Pack, identity: Identity) -> None:
+def test_unknown_picture(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
     """A picture the teacher was never asked about is an error, not another picture's logits."""
-    cached = open_cache(written, identity, pack=small_pack, device=CPU)
-    rows = small_pack.rows("val")[:4]
+    table, question = written(tmp_path / "cache", identity, live, small_pack)
+    keys = np.array(small_pack.keys)
+    keys[small_pack.rows("train")[3]] = 12345
+    cached = Cached(table, question._replace(pack=_with_keys(small_pack, keys)))
+    rows = small_pack.rows("train")[:4]
     batch = next(reading_loader(small_pack, rows, batch_size=4, device=CPU).epoch())
-    with pytest.raises(IndexError):
+    with pytest.raises(InputError, match="no answer"):
         cached(batch)

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.config import table
+from tutelage.data.entries import Stored
+from tutelage.data.moments import moments
 from tutelage.data.names import cell, shown
 from tutelage.data.overlap import Overlap, find_overlap
 from tutelage.data.pack import FORMAT, pack_fingerprint
-from tutelage.data.prepare import Prepared
 from tutelage.data.settings import Data
 from tutelage.data.sources import SPLITS, Source
 from tutelage.data.split import Assigned
@@ -25,18 +26,17 @@ class Kept(NamedTuple):
     """An image that is in the pack; its pixels are on the disk already."""
 
     assigned: Assigned
-    image: Prepared
+    image: Stored
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All that is known once images are decoded. `histogram`: training pixels, int64 [3, 256]."""
+    """All that is known once images are decoded."""
 
     source: Source
     settings: Data
     kept: Sequence[Kept]
     quarantine: Sequence[tuple[str, str]]
-    histogram: NDArray[np.int64]
 
     def files(self) -> dict[str, bytes]:
         """The small files by name."""
@@ -54,7 +54,8 @@ class Contents:
         labels, keys, splits = self._arrays()
         overlap = self._overlap()
         in_split = [splits == place for place in range(len(SPLITS))]
-        mean, std = _moments(self.histogram)
+        train = [one.image.sums for one in self.kept if one.assigned.split == "train"]
+        mean, std = moments(train, len(train) * self.settings.image_size**2)
         settings = table(self.settings)
         settings.pop("root", None)
         plain: dict[str, Any] = {
@@ -115,15 +116,6 @@ class Contents:
                 (row, split, label or "", names[row], image.width, image.height, "; ".join(notes))
             )
         return _csv(("id", "split", "class", "file", "width", "height", "notes"), rows)
-
-
-def _moments(histogram: NDArray[np.int64]) -> tuple[list[float], list[float]]:
-    """Mean and population standard deviation of value / 255 by channel, from counts [3, 256]."""
-    values = np.arange(256) / 255
-    shares = histogram / histogram.sum(axis=1, keepdims=True)
-    mean = shares @ values
-    spread = (shares * (values - mean[:, None]) ** 2).sum(axis=1)
-    return mean.tolist(), np.sqrt(spread).tolist()
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

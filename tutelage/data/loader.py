@@ -1,26 +1,32 @@
 """The loader: pack -> batches. The order of an epoch is a pure function of (seed, epoch).
 
 Because of that a run is continued in the middle of an epoch from two integers, and no worker keeps a
-random state. The pack is memory-mapped; a batch is one gather from it.
+random state. Pixels come from a feed, and views of them from a showing.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from tutelage.data.feed import Feed, choose, passing
 from tutelage.data.pack import Pack
+from tutelage.data.showing import Showing
 from tutelage.data.view_settings import Views
-from tutelage.data.views import draw
+from tutelage.errors import UsageError
 from tutelage.nouns import Batch
+from tutelage.world import ALONE, World
 
 FIXED = Views()
 
 
-class Loader(NamedTuple):
-    """Batches of one split on one device. Make it with `training_loader` or `reading_loader`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Loader:
+    """Batches of one split on one device. Make it with `training_loader` or `reading_loader`.
+
+    view: the number of the view that is shown; None: that of the epoch.
+    """
 
     pack: Pack
     rows: np.ndarray
@@ -29,58 +35,121 @@ class Loader(NamedTuple):
     seed: int
     device: torch.device
     shuffled: bool
+    feed: Feed
+    view: int | None = None
+    world: World = ALONE
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return len(self._bounds())
 
     def sizes(self) -> list[int]:
-        """Images in each batch of an epoch."""
+        """Images in each batch of an epoch, over all processes."""
         return [high - low for low, high in self._bounds()]
 
     def epoch(self, epoch: int = 0, *, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch (from 0), from batch number `start` on."""
-        rows = self.rows
-        if self.shuffled:
-            generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch))
-            rows = rows[torch.randperm(len(rows), generator=generator).numpy()]
-        view = 0 if self.views.fixed else epoch
-        for low, high in self._bounds()[start:]:
-            yield self._batch(rows[low:high], view)
+        """The batches of an epoch (from 0), from number `start` on; of each, this process's part."""
+        wholes = self.sizes()[start:]
+        if not wholes:
+            return
+        view = self.views.number(epoch) if self.view is None else self.view
+        showing = Showing(self.pack, self.feed, self.views, view, self.device)
+        rows, sizes = self._part(epoch, start)
+        batches = zip(
+            showing.batches(torch.from_numpy(rows), sizes),
+            showing.split(self.pack.labels[rows], sizes),
+            showing.split(rows, sizes),
+            wholes if self.world.size > 1 else [None] * len(wholes),
+            strict=True,
+        )
+        for (images, mixed), labels, ids, whole in batches:
+            yield Batch(images, labels, ids, view, mixed, whole)
 
     def _bounds(self) -> list[tuple[int, int]]:
         count, size = len(self.rows), self.batch_size
         starts = list(range(0, count, size))
-        if self.shuffled and len(starts) > 1 and count % size == 1:
-            # BatchNorm has no variance in a batch of one: the last image joins the batch before it.
+        if self.shuffled and len(starts) > 1 and 0 < count % size < max(2, self.world.size):
+            # BatchNorm has no variance in a batch of one, and each process needs an image of each
+            # batch: the last few join the batch before them.
             starts.pop()
         return list(zip(starts, [*starts[1:], count][: len(starts)], strict=True))
 
-    def _batch(self, rows: np.ndarray, view: int) -> Batch:
-        images = torch.from_numpy(self.pack.images[rows]).permute(0, 3, 1, 2)
-        labels = torch.from_numpy(self.pack.labels[rows])
-        ids = torch.from_numpy(rows)
-        keys = torch.from_numpy(self.pack.keys[rows])
-        images, labels, ids, keys = (self._move(part) for part in (images, labels, ids, keys))
-        images = draw(images, keys, view=view, seed=self.seed, settings=self.views)
-        return Batch(images=images, labels=labels, ids=ids, view=view)
-
-    def _move(self, part: Tensor) -> Tensor:
-        return part.to(self.device, non_blocking=True)
+    def _part(self, epoch: int, start: int) -> tuple[np.ndarray, list[int]]:
+        """Rows of this process in the order of the epoch from batch `start` on; sizes of its batches."""
+        order = self.rows
+        if self.shuffled:
+            generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch))
+            order = order[torch.randperm(len(order), generator=generator).numpy()]
+        parts = []
+        for low, high in self._bounds()[start:]:
+            share = self.world.share(high - low)
+            parts.append(order[low:high][share.start : share.stop])
+        return np.concatenate(parts), [len(part) for part in parts]
 
 
 def training_loader(
-    pack: Pack, *, batch_size: int, views: Views, seed: int, device: torch.device
+    pack: Pack,
+    *,
+    batch_size: int,
+    views: Views,
+    seed: int,
+    device: torch.device,
+    world: World = ALONE,
 ) -> Loader:
-    """Shuffled views of the training split, labelled or not; at least one batch."""
-    return Loader(pack, pack.rows("train"), batch_size, views, seed, device, shuffled=True)
+    """Shuffled views of the training split, labelled or not; at least one batch.
+
+    Args:
+        pack: where the pictures are.
+        batch_size: images in a batch of all processes together.
+        views: which views, and their seed.
+        seed: of the order alone.
+        device: where the batches are wanted.
+        world: the processes that share each batch. However many there are, order and views are the same;
+            batches, too, but where a last one with fewer images than processes joins the one before it.
+
+    Raises:
+        UsageError: fewer images in a batch than processes.
+    """
+    rows = pack.rows("train")
+    least = min(batch_size, len(rows))
+    if least < world.size:
+        raise UsageError(
+            "a batch has fewer images than there are processes",
+            found=f"{least} images, {world.size} processes",
+            expected="at least one image for each process",
+            fix=f"--batch-size {world.size} or more"
+            if batch_size < world.size
+            else "fewer processes: there are no more training images",
+        )
+    feed = choose(pack, rows, device)
+    return Loader(pack, rows, batch_size, views, seed, device, True, feed, world=world)
 
 
 def reading_loader(
-    pack: Pack, rows: np.ndarray, *, batch_size: int, device: torch.device
+    pack: Pack,
+    rows: np.ndarray,
+    *,
+    batch_size: int,
+    device: torch.device,
+    views: Views = FIXED,
+    view: int = 0,
+    feed: Feed | None = None,
 ) -> Loader:
-    """The given rows in their order, as stored: for measuring, predicting and the teacher's pass."""
-    return Loader(pack, rows, batch_size, FIXED, 0, device, shuffled=False)
+    """The given rows in their order: for measuring, predicting and the teacher's pass.
+
+    Args:
+        pack: where the pictures are.
+        rows: int64 [N], which of them; of this process alone.
+        batch_size: images in a batch.
+        device: where the batches are wanted.
+        views: as stored, or the views of a training.
+        view: the number of the view: the pictures are those that training shows under this number.
+        feed: where the pixels come from. Unset: one that holds nothing, right for reading them once;
+            `choose` makes one that may keep them on the device.
+    """
+    feed = feed or passing(pack, device)
+    number = 0 if views.fixed else view
+    return Loader(pack, rows, batch_size, views, 0, device, False, feed, view=number)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -2,10 +2,8 @@
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tutelage.data.decode import decided_warnings, picture
+from tutelage.data.parallel import in_order
 from tutelage.data.resize import square
 from tutelage.data.settings import Data
 from tutelage.data.signatures import misnamed
@@ -50,39 +49,45 @@ def prepare(item: Item, settings: Data) -> Prepared:
     return Prepared(pixels, pixel_key(pixels), image.width, image.height, notes)
 
 
+def prepared(item: Item, settings: Data) -> Prepared | str:
+    """As `prepare`, with the reason in place of the error."""
+    try:
+        return prepare(item, settings)
+    except Unreadable as unreadable:
+        return unreadable.reason
+
+
 def pixel_key(pixels: NDArray[np.uint8]) -> int:
     """A name for pixels: the first 8 bytes of their SHA-256, big-endian, sign bit cleared."""
-    digest = hashlib.sha256(pixels.tobytes()).digest()
+    digest = hashlib.sha256(np.ascontiguousarray(pixels).reshape(-1).data).digest()
     return int.from_bytes(digest[:8], "big") & (2**63 - 1)
 
 
-def prepare_all(items: Iterable[Item], settings: Data) -> Generator[Prepared | str, None, None]:
+def prepare_all(
+    items: Iterable[Item], settings: Data, workers: int | None = None
+) -> Generator[Prepared | str, None, None]:
     """Each image prepared, or the reason why it cannot be, in the order of the items.
 
-    A thread a core; at most about 12 MB of finished pixels a core wait to be taken.
+    At most about 12 MB of finished pixels a worker wait to be taken.
+
+    Args:
+        items: the images.
+        settings: how they are stored.
+        workers: threads; by default one a core.
     """
-    workers = os.cpu_count() or 1
-    size = settings.image_size
-    chunk = min(max(_CHUNK_BYTES // (3 * size * size), 1), 64)
-    rest = iter(items)
-    waiting: deque[Future[list[Prepared | str]]] = deque()
-    with decided_warnings(), ThreadPoolExecutor(workers) as pool:
-        try:
-            while True:
-                while len(waiting) < 2 * workers and (some := list(islice(rest, chunk))):
-                    waiting.append(pool.submit(_prepare_some, some, settings))
-                if not waiting:
-                    return
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+    def some(items: list[Item]) -> list[Prepared | str]:
+        return [prepared(item, settings) for item in items]
+
+    workers = workers or os.cpu_count() or 1
+    with (
+        decided_warnings(),
+        closing(in_order(some, items, workers=workers, chunk=chunk_of(settings))) as chunks,
+    ):
+        for chunk in chunks:
+            yield from chunk
 
 
-def _prepare_some(items: list[Item], settings: Data) -> list[Prepared | str]:
-    done: list[Prepared | str] = []
-    for item in items:
-        try:
-            done.append(prepare(item, settings))
-        except Unreadable as unreadable:
-            done.append(unreadable.reason)
-    return done
+def chunk_of(settings: Data) -> int:
+    """How many images a thread takes at once: about 4 MB of pixels, at most 64."""
+    return min(max(_CHUNK_BYTES // (3 * settings.image_size**2), 1), 64)

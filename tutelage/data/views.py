@@ -1,54 +1,88 @@
-"""Views: augmentation as a pure function of (pixels, image key, view number, seed).
+"""Views: augmentation as a pure function of (pixels, image key, view number, seed of the views).
 
 There is no generator whose history matters. Each number comes from a counter-based hash of what it is
 for, so the same picture gets the same view in any batch, order, process count or after a resume; that
-is what makes a teacher's cached word exact. `IDENTITY` names this implementation in a cache's manifest.
+is what makes a teacher's cached word exact. `identity` names this implementation in a cache's manifest.
 
-A view is, in this order: random resized crop, shift, mirror, all on uint8. Left out on purpose: mixing
-two pictures, and colour.
+A view is planned on the host, for a whole epoch at once: a few whole numbers a picture. It is shown
+where the pixels are, by whole-number arithmetic alone, so that every device shows the same one. In this
+order: random resized crop, shift, mirror. Mixing two pictures comes after (`mixing.py`). Left out on
+purpose: colour.
 """
 
 import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
+from tutelage.data.crops import crop
 from tutelage.data.view_settings import Views
 
-IDENTITY = "views-1"
+IDENTITY = "views-2"
 
 _AREA, _SHAPE, _TOP, _LEFT, _SHIFT_Y, _SHIFT_X, _MIRROR = range(7)
 _SHAPES = math.log(3 / 4), math.log(4 / 3)
 
 
-def draw(images: Tensor, keys: Tensor, *, view: int, seed: int, settings: Views) -> Tensor:
-    """The numbered view of each picture.
+def identity(device: torch.device) -> str:
+    """The name of this implementation on a device. They are tested to agree, and still kept apart."""
+    return IDENTITY if device.type == "cpu" else f"{IDENTITY}-gathered"
+
+
+def plan(keys: Tensor, *, view: int, settings: Views, size: tuple[int, int]) -> Tensor:
+    """What the numbered view of each picture is.
+
+    Args:
+        keys: int64 [B] on the host, what identifies each picture.
+        view: the number of the view.
+        settings: which changes are allowed, and the seed.
+        size: height and width of the pictures.
+
+    Returns:
+        int64 [B, 7]: top, left, height and width of the crop; steps down and right of the shift; 1
+        where mirrored.
+    """
+
+    def number(stream: int) -> Tensor:
+        return uniform(keys, view=view, seed=settings.view_seed, stream=stream)
+
+    height, width = size
+    still = torch.zeros_like(keys)
+    changes = [still, still, still + height, still + width, still, still, still]
+    if settings.crop is not None:
+        share = settings.crop + (1 - settings.crop) * number(_AREA)
+        ratio = torch.exp(_SHAPES[0] + (_SHAPES[1] - _SHAPES[0]) * number(_SHAPE))
+        heights = (height * (share / ratio).sqrt()).round().clamp(1, height).to(torch.int64)
+        widths = (width * (share * ratio).sqrt()).round().clamp(1, width).to(torch.int64)
+        tops = (number(_TOP) * (height - heights + 1)).to(torch.int64)
+        lefts = (number(_LEFT) * (width - widths + 1)).to(torch.int64)
+        changes[:4] = [tops, lefts, heights, widths]
+    if settings.shift:
+        ways = 2 * settings.shift + 1
+        for place, stream in ((4, _SHIFT_Y), (5, _SHIFT_X)):
+            changes[place] = (number(stream) * ways).to(torch.int64) - settings.shift
+    if settings.flip:
+        changes[6] = (number(_MIRROR) < 0.5).to(torch.int64)
+    return torch.stack(changes, dim=1)
+
+
+def show(images: Tensor, changes: Tensor, settings: Views) -> Tensor:
+    """The planned view of each picture.
 
     Args:
         images: uint8 [B, 3, H, W].
-        keys: int64 [B], what identifies each picture.
-        view: the number of the view, the same for the whole batch.
-        seed: of the run.
-        settings: which changes are allowed.
+        changes: int64 [B, 7] from `plan`, where the images are.
+        settings: those of the plan.
 
     Returns:
-        uint8 [B, 3, H, W], a new tensor, or `images` itself where views are fixed.
+        uint8 [B, 3, H, W], a new tensor, or `images` itself where nothing may change.
     """
-    if settings.fixed:
-        return images
-
-    def number(stream: int) -> Tensor:
-        return uniform(keys, view=view, seed=seed, stream=stream)
-
     if settings.crop is not None:
-        images = _resized_crops(
-            images, settings.crop, number(_AREA), number(_SHAPE), number(_TOP), number(_LEFT)
-        )
+        images = crop(images, changes[:, :4])
     if settings.shift:
-        images = _shifted(images, settings.shift, number(_SHIFT_Y), number(_SHIFT_X))
+        images = _shifted(images, changes[:, 4], changes[:, 5])
     if settings.flip:
-        mirrored = (number(_MIRROR) < 0.5)[:, None, None, None]
+        mirrored = (changes[:, 6] > 0)[:, None, None, None]
         images = torch.where(mirrored, images.flip(-1), images)
     return images
 
@@ -80,36 +114,12 @@ def _shift_right(value: Tensor, bits: int) -> Tensor:
     return (value >> bits) & ((1 << (64 - bits)) - 1)  # int64 >> copies the sign; a hash must not
 
 
-def _resized_crops(
-    images: Tensor, smallest: float, area: Tensor, shape: Tensor, top: Tensor, left: Tensor
-) -> Tensor:
-    height, width = images.shape[-2:]
-    share = smallest + (1 - smallest) * area
-    ratio = torch.exp(_SHAPES[0] + (_SHAPES[1] - _SHAPES[0]) * shape)
-    heights = (height * (share / ratio).sqrt()).round().clamp(1, height).to(torch.int64)
-    widths = (width * (share * ratio).sqrt()).round().clamp(1, width).to(torch.int64)
-    tops = (top * (height - heights + 1)).to(torch.int64)
-    lefts = (left * (width - widths + 1)).to(torch.int64)
-    boxes = torch.stack([tops, lefts, heights, widths], dim=1).tolist()
-    views = [
-        interpolate(
-            image[None, :, y : y + h, x : x + w],
-            size=(height, width),
-            mode="bilinear",
-            antialias=True,
-        )
-        for image, (y, x, h, w) in zip(images, boxes, strict=True)
-    ]
-    return torch.cat(views)
-
-
-def _shifted(images: Tensor, most: int, y: Tensor, x: Tensor) -> Tensor:
+def _shifted(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
     height, width = images.shape[-2:]
 
-    def sources(number: Tensor, size: int) -> Tensor:
-        offset = (number * (2 * most + 1)).to(torch.int64) - most
+    def sources(offset: Tensor, size: int) -> Tensor:
         return (torch.arange(size, device=images.device) + offset[:, None]).clamp(0, size - 1)
 
-    rows = sources(y, height)[:, None, :, None].expand(-1, images.shape[1], -1, width)
-    columns = sources(x, width)[:, None, None, :].expand(-1, images.shape[1], height, -1)
+    rows = sources(down, height)[:, None, :, None].expand(-1, images.shape[1], -1, width)
+    columns = sources(right, width)[:, None, None, :].expand(-1, images.shape[1], height, -1)
     return images.gather(2, rows).gather(3, columns)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tutelage.errors import InputError
-from tutelage.files import read_json, settle, whole_folder
+from tutelage.files import read_json, whole_folder
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Checkpoint(NamedTuple):
@@ -42,12 +42,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoint in a folder; None where there is none.
+    """The checkpoint in a folder; None where there is none. `files.settle` comes before it.
 
     Raises:
         InputError: it is damaged or of another format.
     """
-    settle(folder)
     if not (folder / "manifest.json").is_file():
         return None
     manifest = read_json(folder / "manifest.json")
@@ -108,8 +107,3 @@ def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
         state.setdefault(int(index), {})[name] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    # Fused steps pair numbers by their place in memory: each moment is laid out as its weight is.
-    for parameter, values in optimizer.state.items():
-        for name, value in values.items():
-            if value.shape == parameter.shape:
-                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

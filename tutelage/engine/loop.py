@@ -5,43 +5,49 @@ What is not here: device moves (loader), precision (runtime), who teaches (teach
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
-
-import torch
+from typing import Any, NamedTuple
 
 from tutelage.data.loader import Loader
 from tutelage.engine.checkpoint import load_checkpoint, save_checkpoint
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Journal, Screen, bar, duration, terms_text
-from tutelage.engine.optim import clip_gradient, learning_rate, set_learning_rate
-from tutelage.engine.precision import Runtime
+from tutelage.engine.optim import learning_rate
+from tutelage.engine.processes import agreed_stop, answering
 from tutelage.engine.settings import Training
 from tutelage.engine.state import TrainingState
+from tutelage.engine.step import learn, update
 from tutelage.errors import Interrupted
 from tutelage.evaluation.metrics import Metrics
+from tutelage.files import settle
+from tutelage.models.weights import fingerprint_of
 from tutelage.nouns import Batch, Progress
 from tutelage.teachers.source import Teacher
+from tutelage.world import ALONE, World
 
 CHECKPOINT_SECONDS = 120.0
 READ_EVERY = 20
 
 
 class Course(NamedTuple):
-    """All that a training run is given, apart from what changes in it."""
+    """All that a training run is given, apart from what changes in it.
+
+    facts: what the journal says of how it is trained; journal: of the first process, the others have none.
+    """
 
     name: str
     settings: Training
     loader: Loader
     teacher: Teacher
     validate: Callable[[TrainingState], Metrics]
-    runtime: Runtime
     fingerprint: str
+    facts: Mapping[str, Any]
     folder: Path
-    journal: Journal
+    journal: Journal | None
     screen: Screen
     stop: StopRequest
+    world: World = ALONE
 
 
 def fit(state: TrainingState, course: Course) -> None:
@@ -50,8 +56,15 @@ def fit(state: TrainingState, course: Course) -> None:
     Raises:
         DivergedError: the loss is no longer finite.
         Interrupted: asked to stop; a checkpoint has been saved.
+        MachineError: another process of this run has ended.
     """
-    _resume(state, course)
+    with answering(course.world):
+        _resume(state, course)
+        _epochs(state, course)
+    course.screen.clear()
+
+
+def _epochs(state: TrainingState, course: Course) -> None:
     settings, loader, method = course.settings, course.loader, state.method
     shares = _shares(loader, settings.accumulate)
     steps_per_epoch = _steps_per_epoch(course)
@@ -63,28 +76,21 @@ def fit(state: TrainingState, course: Course) -> None:
             progress = Progress(
                 state.epoch, state.step, state.step / (settings.epochs * steps_per_epoch)
             )
-            with course.runtime.cast():
-                outcome = method(batch, course.teacher(batch), progress)
-            total = method.total(outcome)
-            torch.autograd.backward(total * shares[state.batch])
-            state.sums.add(batch, outcome, total)
+            last = (state.batch + 1) % settings.accumulate == 0 or state.batch + 1 == len(loader)
+            share = shares[state.batch]
+            outcome, total = learn(
+                state, batch, course.teacher(batch), progress, share=share, last=last
+            )
+            state.sums.add(outcome, total)
             state.batch += 1
-            if state.batch % settings.accumulate and state.batch < len(loader):
+            if not last:
                 continue
             rate = learning_rate(settings, step=state.step, steps_per_epoch=steps_per_epoch)
-            set_learning_rate(state.optimizer, rate)
-            clip_gradient(method.parameters(), settings.clip)
-            state.optimizer.step()
-            state.optimizer.zero_grad(set_to_none=True)
-            state.step += 1
-            method.after_step(progress)
-            if state.average is not None:
-                state.average.update_parameters(method.student)
-            if course.stop or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            update(state, rate, clip=settings.clip, progress=progress)
+            if _pause(state, course, due=time.monotonic() - saved > CHECKPOINT_SECONDS):
                 _save(state, course)
                 saved = time.monotonic()
         _close_epoch(state, course, clock)
-    course.screen.clear()
 
 
 def _steps_per_epoch(course: Course) -> int:
@@ -98,19 +104,43 @@ def _shares(loader: Loader, accumulate: int) -> list[float]:
     return [size / sum(group) for group in groups for size in group]
 
 
+def _pause(state: TrainingState, course: Course, *, due: bool) -> bool:
+    """Whether to save a checkpoint now: it is time, or a process was asked to stop. All agree."""
+    if course.world.size == 1:
+        return due or bool(course.stop)
+    device = state.runtime.device
+    if device.type != "cpu" and state.step % READ_EVERY:
+        return False  # asking waits for the device
+    wish = float(course.stop.signal or (0.5 if due and course.world.first else 0.0))
+    agreed = agreed_stop(wish, device)
+    if agreed >= 1:
+        course.stop.signal = int(agreed)
+    return agreed > 0
+
+
 def _resume(state: TrainingState, course: Course) -> None:
+    if course.world.first:
+        settle(course.folder / "checkpoint")
+    course.world.wait()
     checkpoint = load_checkpoint(course.folder / "checkpoint")
+    if checkpoint is not None:
+        state.restore(checkpoint, fingerprint=course.fingerprint)
+    if course.journal is not None:
+        course.journal.rewind(checkpoint.facts["journal"] if checkpoint else 0)
+        if checkpoint is None:
+            course.journal.write("begin", **course.facts)
     if checkpoint is None:
-        course.journal.rewind(0)
         return
-    state.restore(checkpoint, fingerprint=course.fingerprint)
-    course.journal.rewind(checkpoint.facts["journal"])
     course.screen.line(f"{course.name}: continued in epoch {state.epoch + 1}, step {state.step}")
 
 
 def _save(state: TrainingState, course: Course) -> None:
-    checkpoint = state.checkpoint(fingerprint=course.fingerprint, journal=course.journal.position())
-    save_checkpoint(course.folder / "checkpoint", checkpoint)
+    if course.journal is not None:
+        checkpoint = state.checkpoint(
+            fingerprint=course.fingerprint, journal=course.journal.position()
+        )
+        save_checkpoint(course.folder / "checkpoint", checkpoint)
+    course.world.wait()
     if course.stop:
         course.screen.clear()
         raise Interrupted(
@@ -120,6 +150,8 @@ def _save(state: TrainingState, course: Course) -> None:
 
 
 def _close_epoch(state: TrainingState, course: Course, clock: "_Clock") -> None:
+    if len(set(course.world.everyone(_weights_name(state, course.world)))) > 1:
+        raise RuntimeError("the processes of this run no longer hold the same weights")
     train = state.sums.read()
     metrics = course.validate(state)
     state.note_best(metrics["accuracy"])
@@ -129,7 +161,8 @@ def _close_epoch(state: TrainingState, course: Course, clock: "_Clock") -> None:
         course.settings, step=state.step - 1, steps_per_epoch=_steps_per_epoch(course)
     )
     val = {"accuracy": metrics["accuracy"], "loss": metrics["nll"]}
-    course.journal.write("epoch", epoch=state.epoch + 1, lr=rate, train=train, val=val)
+    if course.journal is not None:
+        course.journal.write("epoch", epoch=state.epoch + 1, lr=rate, train=train, val=val)
     best = f"(best {100 * state.best.accuracy:.1f} in epoch {state.best.epoch})"
     course.screen.line(
         f"{course.name}: epoch {state.epoch + 1}/{course.settings.epochs}"
@@ -137,6 +170,10 @@ def _close_epoch(state: TrainingState, course: Course, clock: "_Clock") -> None:
         f"  {duration(state.epoch_timings[-1]['seconds'])}"
     )
     state.next_epoch()
+
+
+def _weights_name(state: TrainingState, world: World) -> str:
+    return fingerprint_of(state.method) if world.size > 1 else ""
 
 
 class _Clock:
@@ -154,7 +191,7 @@ class _Clock:
         for number, batch in enumerate(batches):
             self._waited += time.monotonic() - before
             yield batch
-            self._images += len(batch.ids)
+            self._images += batch.whole or len(batch.ids)
             if number % READ_EVERY == 0:
                 self._show()
             before = time.monotonic()

@@ -2,24 +2,64 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tutelage.engine.settings import Training
 
 
-def make_optimizer(method: nn.Module, settings: Training) -> Optimizer:
-    """Adam, AdamW or SGD over everything trainable; norms and biases are not decayed."""
-    trainable = [p for p in method.parameters() if p.requires_grad]
-    decayed = [p for p in trainable if p.ndim > 1]
-    plain = [p for p in trainable if p.ndim <= 1]
-    groups = [
-        {"params": group, "weight_decay": decay}
-        for group, decay in ((decayed, settings.weight_decay), (plain, 0.0))
-        if group
-    ]
+class Weights:
+    """What is trained, and its optimiser (Adam, AdamW or SGD); norms and biases are not decayed.
+
+    The optimiser is given views of the parameters whose dimensions stand as they lie in memory: torch's
+    fused step copies a channels-last weight, its gradient and its moments there and back, and with
+    small batches that was a quarter of the step.
+    """
+
+    def __init__(self, method: nn.Module, settings: Training) -> None:
+        self.parameters = [p for p in method.parameters() if p.requires_grad]
+        self._views = [nn.Parameter(in_memory_order(p.detach(), p)) for p in self.parameters]
+        decayed = [view for view in self._views if view.ndim > 1]
+        plain = [view for view in self._views if view.ndim <= 1]
+        groups = [
+            {"params": group, "weight_decay": decay}
+            for group, decay in ((decayed, settings.weight_decay), (plain, 0.0))
+            if group
+        ]
+        self.optimizer = _optimizer(groups, settings)
+
+    def take_gradients(self) -> None:
+        """Hand the parameters' gradients to the optimiser; the parameters keep none."""
+        for parameter, view in zip(self.parameters, self._views, strict=True):
+            if parameter.grad is not None:
+                # A fused step pairs numbers by their place in memory; backward nearly always has them there.
+                view.grad = in_memory_order(parameter.grad, parameter).contiguous()
+                parameter.grad = None
+
+    def trained(self) -> list[nn.Parameter]:
+        """What the optimiser changes: views of the parameters, with the gradients taken."""
+        return self._views
+
+    def forget_gradients(self) -> None:
+        """Drop the gradients after a step."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:
+    """A view of `tensor` with the dimensions in the order in which `like` lies in memory.
+
+    >>> weight = torch.empty(8, 4, 3, 3).to(memory_format=torch.channels_last)
+    >>> list(in_memory_order(weight, weight).shape)
+    [8, 3, 3, 4]
+    """
+    strides = like.stride()
+    return tensor.permute(sorted(range(like.ndim), key=lambda axis: -strides[axis]))
+
+
+def _optimizer(groups: list[dict[str, Any]], settings: Training) -> Optimizer:
     if settings.optimizer == "sgd":
         nesterov = settings.momentum > 0
         return torch.optim.SGD(

@@ -54,5 +54,10 @@ class Machine:
     device: str = "auto"
     """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: bf16 where the processor has it, else fp32. Losses are always computed in fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 where the processor has it and a timed step is faster with it; fp16 with loss scaling on
+    GPUs without bf16; else fp32. Losses are always computed in fp32.
+    """
+
+    compile: Literal["auto", "yes", "no"] = "auto"
+    """Compile the network with torch.compile; `auto`: on a GPU, where the run is long enough to win by it."""

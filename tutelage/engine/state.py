@@ -1,11 +1,13 @@
 """Everything a training run is between two steps: what a checkpoint saves and a resume puts back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tutelage.engine.checkpoint import (
@@ -15,11 +17,15 @@ from tutelage.engine.checkpoint import (
     restore_optimizer,
     under,
 )
-from tutelage.engine.optim import make_optimizer
+from tutelage.engine.optim import Weights
+from tutelage.engine.precision import Runtime
+from tutelage.engine.processes import gather_rows, step_group
 from tutelage.engine.settings import Training
 from tutelage.engine.sums import Sums
 from tutelage.errors import InputError
 from tutelage.methods.method import Method
+from tutelage.nouns import Outcome
+from tutelage.world import ALONE, World
 
 
 @dataclass
@@ -32,11 +38,24 @@ class Best:
 
 
 class TrainingState:
-    """A method in training: optimiser, averages, position, sums of the open epoch, best epoch so far."""
+    """A method in training: optimiser, averages, position, sums of the open epoch, best epoch so far.
 
-    def __init__(self, method: Method, settings: Training, device: torch.device) -> None:
+    `forward` is the method as it is called in a step: in several processes, inside torch's
+    DistributedDataParallel (`parallel`), which averages the gradients.
+    """
+
+    def __init__(
+        self, method: Method, settings: Training, runtime: Runtime, world: World = ALONE
+    ) -> None:
         self.method = method
-        self.optimizer: Optimizer = make_optimizer(method, settings)
+        self.runtime = runtime
+        self.weights = Weights(method, settings)
+        # fp16 has few exponents: its losses are scaled up and its gradients down again. Else it does nothing.
+        half = runtime.autocast == torch.float16
+        self.scaler = GradScaler(runtime.device.type, enabled=half)
+        self.compiled_for: int | None = None
+        self.parallel = _parallel(method, runtime.device) if world.size > 1 else None
+        self.forward: Callable[..., Outcome] = self.parallel or method
         self.average = (
             AveragedModel(
                 method.student,
@@ -46,7 +65,7 @@ class TrainingState:
             if settings.ema
             else None
         )
-        self.sums = Sums(list(method.weights), device)
+        self.sums = Sums(list(method.weights), runtime.device)
         self.epoch = 0
         self.batch = 0
         self.step = 0
@@ -67,7 +86,7 @@ class TrainingState:
         """Where training stands, as tensors and plain numbers."""
         tensors = {
             **module_tensors("method", self.method),
-            **optimizer_tensors(self.optimizer),
+            **optimizer_tensors(self.weights.optimizer),
             "random/cpu": torch.get_rng_state(),
             **{f"best/{name}": tensor for name, tensor in self.best.weights.items()},
         }
@@ -82,6 +101,7 @@ class TrainingState:
             "batch": self.batch,
             "step": self.step,
             "sums": self.sums.state(),
+            "scaler": self.scaler.state_dict(),
             "best": {"epoch": self.best.epoch, "accuracy": self.best.accuracy},
             "epoch_timings": self.epoch_timings,
         }
@@ -102,7 +122,9 @@ class TrainingState:
                 fix="the settings it was started with, or another --out",
             )
         self.method.load_state_dict(under("method", tensors))
-        restore_optimizer(self.optimizer, tensors)
+        restore_optimizer(self.weights.optimizer, tensors)
+        if facts["scaler"]:
+            self.scaler.load_state_dict(facts["scaler"])
         if self.average is not None:
             self.average.load_state_dict(under("average", tensors))
         self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
@@ -123,3 +145,15 @@ class TrainingState:
     def facts(self) -> dict[str, Any]:
         """The best epoch for a person."""
         return {"epoch": self.best.epoch, "accuracy": self.best.accuracy}
+
+
+def _parallel(method: Method, device: torch.device) -> DistributedDataParallel:
+    method.gather = gather_rows
+    # Statistics of BatchNorm are computed over all processes, so buffers are equal without being sent.
+    return DistributedDataParallel(
+        method,
+        device_ids=[device] if device.type == "cuda" else None,
+        process_group=step_group(),
+        broadcast_buffers=False,
+        gradient_as_bucket_view=True,
+    )

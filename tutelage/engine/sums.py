@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import DivergedError
-from tutelage.nouns import Batch, Outcome
+from tutelage.nouns import Outcome
 
 
 class Sums:
@@ -20,12 +20,12 @@ class Sums:
         self.terms = list(terms)
         self._sums = torch.zeros(4 + len(self.terms), dtype=torch.float64, device=device)
 
-    def add(self, batch: Batch, outcome: Outcome, total: Tensor) -> None:
-        """Add a batch."""
+    def add(self, outcome: Outcome, total: Tensor) -> None:
+        """Add a batch; in several processes each adds the whole batch, so that all sums are equal."""
         with torch.no_grad():
-            size = len(batch.labels)
-            labelled = batch.labels >= 0
-            right = ((outcome.logits.argmax(1) == batch.labels) & labelled).sum()
+            size = len(outcome.labels)
+            labelled = outcome.labels >= 0
+            right = ((outcome.logits.argmax(1) == outcome.labels) & labelled).sum()
             raw = [outcome.terms[name] * size for name in self.terms]
             parts = [torch.full_like(total, size), labelled.sum(), right, total * size, *raw]
             self._sums += torch.stack([part.detach().to(torch.float64) for part in parts])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tutelage.data.feed import Feed
 from tutelage.data.loader import reading_loader
 from tutelage.data.pack import Pack
 
@@ -22,6 +23,7 @@ def read_logits(
     device: torch.device,
     cast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     progress: Callable[[int, int], None] = lambda _done, _count: None,
+    feed: Feed | None = None,
 ) -> np.ndarray:
     """A network's logits for some rows of a pack, in eval mode; its training mode is put back.
 
@@ -32,6 +34,7 @@ def read_logits(
         device: where the network is.
         cast: the autocast context to run it in.
         progress: told (pictures done, N).
+        feed: where the pictures come from; worth making once where the same rows are read again.
 
     Returns:
         float32 [N, C].
@@ -41,7 +44,8 @@ def read_logits(
     parts = []
     try:
         with torch.no_grad():
-            for batch in reading_loader(pack, rows, batch_size=BATCH, device=device).epoch():
+            loader = reading_loader(pack, rows, batch_size=BATCH, device=device, feed=feed)
+            for batch in loader.epoch():
                 with cast():
                     parts.append(classifier(batch.images).logits.float())
                 progress(min(len(parts) * BATCH, len(rows)), len(rows))

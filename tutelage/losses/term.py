@@ -14,12 +14,16 @@ from tutelage.nouns import Batch, Output, Signal
 
 
 class Needs(NamedTuple):
-    """What a term reads; points are submodule paths whose features are to be recorded."""
+    """What a term reads; points are submodule paths whose features are to be recorded.
+
+    Of `teacher_pooled` the mean over positions is enough, which is small enough to be kept in a cache.
+    """
 
     teacher_logits: bool = False
     labels: bool = False
     student_points: tuple[str, ...] = ()
     teacher_points: tuple[str, ...] = ()
+    teacher_pooled: tuple[str, ...] = ()
     ids: bool = False
 
 

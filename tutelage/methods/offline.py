@@ -33,14 +33,15 @@ class Offline(Method):
             labels=any(n.labels for n in needs),
             student_points=tuple(p for n in needs for p in n.student_points),
             teacher_points=tuple(p for n in needs for p in n.teacher_points),
+            teacher_pooled=tuple(p for n in needs for p in n.teacher_pooled),
             ids=any(n.ids for n in needs),
         )
 
     def forward(self, batch: Batch, signal: Signal, _progress: Progress) -> Outcome:
         """Run the student once and hand its output to every term."""
-        output = self.student(batch.images)
+        output, signal, batch = self.together(self.student(batch.images), signal, batch)
         terms = {name: term(output, signal, batch) for name, term in self.terms.items()}
-        return Outcome(logits=output.logits, terms=terms)
+        return Outcome(logits=output.logits, labels=batch.labels, terms=terms)
 
 
 def supervised(student: nn.Module, *, label_smoothing: float) -> Offline:

@@ -30,12 +30,16 @@ _NEEDED = {"network", "classes", "stored_size", "input_size", "background", "mea
 
 
 class Saved(NamedTuple):
-    """A network read back: ready to classify stored pictures of `stored_size` pixels a side."""
+    """A network read back: ready to classify stored pictures of `stored_size` pixels a side.
+
+    model: its name, for the reader.
+    """
 
     classifier: Classifier
     classes: tuple[str, ...]
     stored_size: int
     background: str
+    model: str
 
 
 def save_model(
@@ -138,7 +142,8 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
             ).classifier
     load_weights(classifier.network, weights, classifier=None)
     classifier.eval()
-    return Saved(classifier, tuple(facts["classes"]), size, str(facts["background"]))
+    name = settings.model if facts["network"] else type(classifier.network).__name__
+    return Saved(classifier, tuple(facts["classes"]), size, str(facts["background"]), name)
 
 
 def _facts(folder: Path) -> dict[str, Any]:

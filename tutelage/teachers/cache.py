@@ -1,125 +1,217 @@
-"""A cached teacher: its logits for every training picture, computed once, read by image id.
+"""A cached teacher: its answer about every view of every training picture, asked once, read by image id.
 
-Exact where views are fixed: every epoch then shows the same pixels, and the teacher, being frozen, would
-say the same again. On disk: `logits.bin`, float16 [R, C], training images by id, and a manifest of everything
-that must not differ. Opened with a mismatch it is an error naming the field.
+Exact, because a view is a pure function of (pixels, key, view number, seed): the student later sees the
+very pixels the teacher was asked about, and the teacher, being frozen, would say the same again.
 """
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tutelage.data.loader import reading_loader
 from tutelage.data.pack import Pack
+from tutelage.data.view_settings import Views
 from tutelage.errors import InputError
-from tutelage.files import read_json, whole_folder
 from tutelage.nouns import Batch, Signal
 from tutelage.teachers.source import Teacher
+from tutelage.teachers.table import Answers, Table, Writer
+from tutelage.world import World
 
-FORMAT = 1
+BATCH = 256
+AUDITED = 32
 
 
-class Identity(NamedTuple):
-    """What a cache is of. Any difference means other logits."""
+class Question(NamedTuple):
+    """What a teacher is asked: views 0 to number - 1 of a pack's training pictures, and on what device."""
 
-    teacher: str
-    pack: str
-    classes: tuple[str, ...]
-    input_size: int
-    precision: str
-
-    def fields(self) -> dict[str, Any]:
-        """As the manifest holds it."""
-        return {
-            "format": FORMAT,
-            "dtype": "float16",
-            **self._asdict(),
-            "classes": list(self.classes),
-        }
+    pack: Pack
+    views: Views
+    number: int
+    device: torch.device
 
 
 class Cached:
-    """Logits [R, C] of some images, and the row of each image id [N], on the device."""
+    """A teacher that looks its answers up. Only one view's places are held at a time."""
 
-    def __init__(self, logits: Tensor, row_of: Tensor) -> None:
-        self.logits = logits
-        self.row_of = row_of
+    def __init__(self, table: Table, question: Question) -> None:
+        self._table, self._question = table, question
+        self._view = -1
+        self._places: NDArray[np.int64] = np.empty(0, np.int64)
+        self._resident: dict[str, Tensor] = {}
 
     def __call__(self, batch: Batch) -> Signal:
-        """What the teacher said about these images: logits [B, C] in fp32."""
-        return Signal(logits=self.logits[self.row_of[batch.ids]].float(), features={})
+        """What the teacher said about these pictures: logits [b, C] in fp32, pooled features [b, D]."""
+        if batch.view != self._view:
+            self._turn_to(batch.view)
+        if self._resident:
+            rows = {name: block[batch.ids] for name, block in self._resident.items()}
+        else:
+            rows = {
+                name: torch.from_numpy(block).to(batch.ids.device, non_blocking=True)
+                for name, block in self._read(self._places[batch.ids.cpu().numpy()]).items()
+            }
+        return Signal(logits=rows.pop("logits").float(), features=rows)
 
-
-def write_cache(
-    folder: Path,
-    teacher: Teacher,
-    pack: Pack,
-    identity: Identity,
-    *,
-    device: torch.device,
-    batch_size: int = 256,
-    progress: Callable[[int, int], None] = lambda _done, _count: None,
-) -> None:
-    """Ask the teacher about every training picture, in order of the ids, and keep its logits.
-
-    Raises:
-        InputError: a logit that float16 cannot hold; nothing is then left behind.
-    """
-    rows, classes = pack.rows("train"), len(pack.classes)
-    loader = reading_loader(pack, rows, batch_size=batch_size, device=device)
-    with whole_folder(folder) as part:
-        with (part / "logits.bin").open("wb") as file:
-            done = 0
-            for batch in loader.epoch():
-                signal = teacher(batch)
-                assert signal.logits is not None
-                logits = signal.logits.to(torch.float16).cpu()
-                if logits.shape != (len(batch.ids), classes):
-                    raise InputError(
-                        "the teacher's answer has another shape than the classes",
-                        found=list(logits.shape),
-                        expected=[len(batch.ids), classes],
-                    )
-                if not bool(torch.isfinite(logits).all()):
-                    raise InputError(
-                        "the teacher's logits are not finite",
-                        found=f"image {int(batch.ids[~torch.isfinite(logits).all(1)][0])}",
-                    )
-                file.write(logits.numpy().tobytes())
-                done += len(batch.ids)
-                progress(done, len(rows))
-        (part / "manifest.json").write_text(json.dumps(identity.fields(), indent=1))
-
-
-def open_cache(folder: Path, identity: Identity, *, pack: Pack, device: torch.device) -> Cached:
-    """Open a cache that must be of exactly this teacher, pack and preprocessing.
-
-    Raises:
-        InputError: another identity (the field is named), or a file of the wrong length.
-    """
-    found, expected = read_json(folder / "manifest.json"), identity.fields()
-    for field, value in expected.items():
-        if found.get(field) != value:
+    def _turn_to(self, view: int) -> None:
+        pack, device = self._question.pack, self._question.device
+        self._places = self._table.positions(np.asarray(pack.keys), view)
+        if (self._places[pack.rows("train")] < 0).any():
             raise InputError(
-                f"the teacher's cache belongs to another {field}",
-                where=folder,
-                found=found.get(field),
-                expected=value,
-                fix=f"remove {folder}; it is made again",
+                "the teacher's cache has no answer about some pictures",
+                where=self._table.folder,
+                found=f"view {view}",
             )
-    path, rows = folder / "logits.bin", pack.rows("train")
-    length = path.stat().st_size if path.is_file() else 0
-    if length != 2 * len(rows) * len(identity.classes):
+        self._view = view
+        if device.type != "cpu":
+            # A step on a GPU must not wait for the host: one view's answers lie on the device.
+            self._resident = {
+                name: torch.from_numpy(block).to(device)
+                for name, block in self._read(self._places.clip(min=0)).items()
+            }
+
+    def _read(self, places: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+        pooled = [name for name in self._table.widths if name != "logits"]
+        return {
+            "logits": self._table.logits(places),
+            **{name: self._table.pooled(name, places) for name in pooled},
+        }
+
+
+def missing(table: Table, question: Question) -> list[tuple[int, NDArray[np.int64]]]:
+    """(view, image ids) that the table has no answer about yet; of equal pictures only one."""
+    rows = question.pack.rows("train")
+    keys = np.asarray(question.pack.keys)[rows]
+    once = np.sort(np.unique(keys, return_index=True)[1])
+    parts = []
+    for view in range(question.number):
+        unknown = once[table.positions(keys[once], view) < 0]
+        if len(unknown):
+            parts.append((view, rows[unknown]))
+    return parts
+
+
+def fill(
+    table: Table,
+    teacher: Teacher,
+    question: Question,
+    *,
+    world: World,
+    progress: Callable[[int, int], None],
+    batch_size: int = BATCH,
+) -> None:
+    """Ask about all that is missing, each process about its share; the first one writes.
+
+    What was written before an interruption counts; the rest is asked the next time.
+
+    Args:
+        table: as it stands.
+        teacher: to be asked.
+        question: about what.
+        world: the processes that share the work.
+        progress: told (answers done, answers missing); may raise to stop.
+        batch_size: pictures at once in each process.
+
+    Raises:
+        InputError: an answer of another shape, or one that float16 cannot hold.
+    """
+    parts = missing(table, question)
+    count, done = sum(len(ids) for _, ids in parts), 0
+    writer = Writer(table.folder, table.widths) if world.first else None
+    try:
+        for view, ids in parts:
+            for low in range(0, len(ids), batch_size * world.size):
+                some = ids[low : low + batch_size * world.size]
+                mine = some[world.share(len(some))]
+                said = world.everyone(ask(teacher, question, mine, view, widths=table.widths))
+                if writer is not None:
+                    for answers in said:
+                        writer.add(answers)
+                    writer.keep()
+                done += len(some)
+                progress(done, count)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def ask(
+    teacher: Teacher,
+    question: Question,
+    ids: NDArray[np.int64],
+    view: int,
+    *,
+    widths: Mapping[str, int],
+) -> Answers:
+    """What a teacher says about one view of some training pictures, in their order."""
+    keys = np.asarray(question.pack.keys)[ids]
+    logits = [np.empty((0, widths["logits"]), np.float32)]
+    pooled = {
+        name: [np.empty((0, width), np.float32)]
+        for name, width in widths.items()
+        if name != "logits"
+    }
+    loader = reading_loader(
+        question.pack,
+        ids,
+        batch_size=max(1, len(ids)),
+        device=question.device,
+        views=question.views,
+        view=view,
+    )
+    for batch in loader.epoch() if len(ids) else ():
+        signal = teacher(batch)
+        assert signal.logits is not None
+        if signal.logits.shape != (len(batch.ids), widths["logits"]):
+            raise InputError(
+                "the teacher's answer has another shape than the classes",
+                found=list(signal.logits.shape),
+                expected=[len(batch.ids), widths["logits"]],
+            )
+        logits.append(signal.logits.float().cpu().numpy())
+        for name, parts in pooled.items():
+            parts.append(signal.features[name].float().cpu().numpy())
+    whole = {name: np.concatenate(parts) for name, parts in pooled.items()}
+    return Answers(keys, np.full(len(ids), view, np.int32), np.concatenate(logits), whole)
+
+
+def audit(table: Table, teacher: Teacher, question: Question, *, tolerance: float) -> None:
+    """Ask again about a few random pictures and compare: the last word on whether a cache may be used.
+
+    Args:
+        table: complete for the question.
+        teacher: the live network.
+        question: about what.
+        tolerance: largest difference, as a share of the spread of the logits asked about.
+
+    Raises:
+        InputError: the teacher says something else now; the picture is named.
+    """
+    rows = question.pack.rows("train")
+    if question.number == 0:
+        return
+    generator = np.random.default_rng(len(table))
+    view = int(generator.integers(question.number))
+    ids = np.sort(generator.choice(rows, min(AUDITED, len(rows)), replace=False))
+    said = ask(teacher, question, ids, view, widths=table.widths)
+    kept = table.logits(table.positions(said.keys, view))
+    # Without the row's mean: an offset means nothing, and would hide behind a large spread.
+    difference = np.abs(_centred(said.logits) - _centred(kept)).max(axis=1)
+    allowed = tolerance * max(float(_centred(said.logits).std()), 1e-6)
+    worst = int(difference.argmax())
+    if not difference[worst] <= allowed:
         raise InputError(
-            "the teacher's cache has another length", where=path, fix=f"remove {folder}"
+            "the teacher no longer says what its cache holds",
+            where=table.folder,
+            found=f"image {ids[worst]}, view {view}: logits differ by {difference[worst]:.3g}",
+            expected=f"at most {allowed:.3g}",
+            fix=f"tutelage cache remove {table.folder.name} {table.folder.parent}; it is made again",
         )
-    logits = torch.from_numpy(np.fromfile(path, dtype=np.float16).reshape(len(rows), -1))
-    # An image that is not in the cache points behind its end: an error rather than another's logits.
-    row_of = torch.full((len(pack),), len(rows))
-    row_of[torch.from_numpy(rows)] = torch.arange(len(rows))
-    return Cached(logits.to(device), row_of.to(device))
+
+
+def _centred(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    centred: NDArray[np.float32] = logits - logits.mean(axis=1, keepdims=True)
+    return centred

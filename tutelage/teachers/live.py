@@ -3,13 +3,14 @@
 import torch
 
 from tutelage.models.preprocess import Classifier
+from tutelage.models.taps import Tapped
 from tutelage.nouns import Batch, Signal
 
 
 class Live:
     """Ask a network; it stays in eval mode and nothing flows back into it."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier | Tapped) -> None:
         self.classifier = classifier.eval().requires_grad_(False)
 
     def __call__(self, batch: Batch) -> Signal:

@@ -1,0 +1,289 @@
+"""Feeds: all give the pack's pixels; fetching ahead overwrites nothing, ends, and passes failures on."""
+
+import dataclasses
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tutelage.data.ahead import BUFFERS, CudaCourier, Sent, fetch_ahead
+from tutelage.data.feed import Feed, choose, fits, mapped, passing, pinned, resident
+from tutelage.data.loader import reading_loader, training_loader
+from tutelage.data.pack import Pack
+from tutelage.data.view_settings import Views
+from tutelage.errors import InputError
+
+CPU = torch.device("cpu")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+class LateCourier:
+    """A courier whose copies happen as late as they may: when received, or when the buffer is wanted."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Tensor] = []
+        self.sent = self.received = self.settled = 0
+
+    def buffer(self, shape: tuple[int, ...]) -> Tensor:
+        self.buffers.append(torch.zeros(shape, dtype=torch.uint8))
+        return self.buffers[-1]
+
+    def send(self, pictures: Tensor) -> Sent:
+        self.sent += 1
+        lock, copies = threading.Lock(), []
+
+        def copy() -> None:
+            with lock:
+                if not copies:
+                    copies.append(pictures.clone())
+
+        def receive() -> Tensor:
+            self.received += 1
+            copy()
+            return copies[0]
+
+        return Sent(receive, copy)
+
+    def settle(self) -> None:
+        self.settled += 1
+
+
+FEEDS: dict[str, Callable[[Pack], Feed]] = {
+    "mapped": lambda pack: mapped(pack, CPU),
+    "resident": lambda pack: resident(pack, np.arange(len(pack)), CPU),
+    "pinned": lambda pack: pinned(pack, LateCourier()),
+    "passing": lambda pack: passing(pack, CPU),
+    "chosen": lambda pack: choose(pack, np.arange(len(pack)), CPU),
+}
+
+
+def threads() -> int:
+    return sum(thread.name == "fetch-ahead" for thread in threading.enumerate())
+
+
+def some_images(count: int = 50) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 4, 5, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("kind", FEEDS)
+@pytest.mark.parametrize("sizes", [[], [1], [7, 7, 3], [1] * 9, [40, 2]])
+def test_feeds(small_pack: Pack, kind: str, sizes: list[int]) -> None:
+    """The pictures of the rows, in their order, in batches of the sizes; rows may come twice."""
+    rows = np.random.default_rng(1).integers(0, len(small_pack), sum(sizes))
+    feed = FEEDS[kind](small_pack)
+    for _ in range(2):
+        batches = list(feed(torch.from_numpy(rows), sizes))
+        assert [len(batch) for batch in batches] == sizes
+        low = 0
+        for batch in batches:
+            assert batch.dtype == torch.uint8
+            expected = small_pack.images[rows[low : low + len(batch)]].transpose(0, 3, 1, 2)
+            assert (batch.numpy() == expected).all()
+            low += len(batch)
+
+
+@pytest.mark.parametrize("views", [Views(), Views(flip=True, crop=0.5, mixup=0.4)])
+def test_feeds_make_no_difference(small_pack: Pack, views: Views) -> None:
+    """Training shows the same from each feed."""
+    loader = training_loader(small_pack, batch_size=33, views=views, seed=0, device=CPU)
+    expected = list(loader.epoch(1, start=2))
+    for make in FEEDS.values():
+        found = list(dataclasses.replace(loader, feed=make(small_pack)).epoch(1, start=2))
+        for one, other in zip(found, expected, strict=True):
+            assert torch.equal(one.images, other.images)
+            assert torch.equal(one.labels, other.labels)
+
+
+def test_resident_holds_some_rows(small_pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its rows are held, copied in pieces; another row is an error, not another picture."""
+    monkeypatch.setattr("tutelage.data.feed._CHUNK_BYTES", 5 * small_pack.images[0].nbytes)
+    rows = small_pack.rows("val")
+    feed = resident(small_pack, rows, CPU)
+    (found,) = feed(torch.from_numpy(rows), [len(rows)])
+    assert (found.permute(0, 2, 3, 1).numpy() == small_pack.images[rows]).all()
+    outside = small_pack.rows("train")[:1]
+    with pytest.raises(InputError, match=f"row {outside[0]}"):
+        next(feed(torch.from_numpy(outside), [1]))
+
+
+def test_fits(small_pack: Pack) -> None:
+    """At most half of the free memory is taken."""
+    rows, picture = np.arange(10), small_pack.images[0].nbytes
+    assert fits(small_pack, rows, 20 * picture)
+    assert not fits(small_pack, rows, 20 * picture - 1)
+
+
+@needs_gpu
+def test_on_a_gpu(small_pack: Pack) -> None:
+    """Kept there or fetched ahead, a GPU gets the same pictures, labels and mixtures as a CPU."""
+    gpu = torch.device("cuda")
+    views = Views(flip=True, shift=2, crop=0.3, mixup=0.4, cutmix=1.0)
+    here = training_loader(small_pack, batch_size=33, views=views, seed=0, device=CPU)
+    there = training_loader(small_pack, batch_size=33, views=views, seed=0, device=gpu)
+    fetched = dataclasses.replace(there, feed=passing(small_pack, gpu))
+    for loader in (there, fetched):
+        for found, expected in zip(loader.epoch(1), here.epoch(1), strict=True):
+            assert found.mixed is not None
+            assert expected.mixed is not None
+            parts = zip(
+                (found.images, found.labels, found.ids, *found.mixed),
+                (expected.images, expected.labels, expected.ids, *expected.mixed),
+                strict=True,
+            )
+            for one, other in parts:
+                assert one.is_cuda
+                assert torch.equal(one.cpu(), other)
+
+
+@needs_gpu
+def test_copies_beside_a_busy_gpu() -> None:
+    """Batches are right while the device is far behind the host, kept or dropped, closed early or not."""
+    gpu, images = torch.device("cuda"), np.random.default_rng(0).integers(0, 256, (400, 64, 64, 3))
+    images, busy = images.astype(np.uint8), torch.randn(2048, 2048, device=gpu)
+    for _ in range(3):
+        given_up = fetch_ahead(images, torch.arange(400), [20] * 20, CudaCourier(gpu))
+        next(given_up)
+        given_up.close()  # type: ignore[attr-defined]
+        kept, sums = [], []
+        for batch in fetch_ahead(images, torch.arange(400), [20] * 20, CudaCourier(gpu)):
+            for _ in range(5):
+                busy = (busy @ busy).clamp(-1, 1)
+            sums.append(batch.long().sum())
+            if len(sums) % 3 == 0:
+                kept.append((len(sums) - 1, batch))
+        assert [int(each) for each in sums] == images.reshape(20, -1).sum(
+            1, dtype=np.int64
+        ).tolist()
+        for number, batch in kept:
+            assert (batch.cpu().numpy() == images[20 * number : 20 * number + 20]).all()
+
+
+def test_reading_with_a_feed(small_pack: Pack) -> None:
+    """A reading loader takes the feed it is given."""
+    rows = small_pack.rows("val")
+    feed = resident(small_pack, rows, CPU)
+    loader = reading_loader(small_pack, rows, batch_size=30, device=CPU, feed=feed)
+    assert loader.feed is feed
+    found = np.concatenate([batch.images.permute(0, 2, 3, 1).numpy() for batch in loader.epoch()])
+    assert (found == small_pack.images[rows]).all()
+
+
+@given(sizes=st.lists(st.integers(1, 6), max_size=12), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_no_buffer_is_overwritten(sizes: list[int], seed: int) -> None:
+    """Copies that happen as late as they may still carry the right pixels."""
+    images, courier = some_images(), LateCourier()
+    rows = np.random.default_rng(seed).integers(0, len(images), sum(sizes))
+    found = list(fetch_ahead(images, torch.from_numpy(rows), sizes, courier))
+    assert [len(part) for part in found] == sizes
+    if sizes:
+        assert (np.concatenate([part.numpy() for part in found]) == images[rows]).all()
+    assert threads() == 0
+
+
+def test_memory_is_bounded() -> None:
+    """However long the epoch and slow the consumer, there are so many buffers, and one copy ahead."""
+    courier = LateCourier()
+    fetching = fetch_ahead(some_images(), torch.arange(50), [2] * 25, courier)
+    for number, _ in enumerate(fetching, 1):
+        assert courier.received == number
+        assert courier.sent == min(number + 1, 25)
+    assert len(courier.buffers) == BUFFERS
+    assert all(buffer.shape == (2, 4, 5, 3) for buffer in courier.buffers)
+
+
+def test_a_copy_starts_before_the_batch_ahead_of_it_is_handed_over() -> None:
+    """That is what lets it run beside the work on that batch."""
+    courier = LateCourier()
+    fetching = fetch_ahead(some_images(), torch.arange(6), [2, 2, 2], courier)
+    next(fetching)
+    assert (courier.sent, courier.received) == (2, 1)
+    fetching.close()
+    assert courier.settled == 1
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5, 24])
+def test_closing_early(taken: int) -> None:
+    """An epoch that is given up stops its thread, whether it is closed or only forgotten."""
+    for close in (True, False):
+        courier = LateCourier()
+        fetching: Iterator[Tensor] | None
+        fetching = fetch_ahead(some_images(), torch.arange(50), [2] * 25, courier)
+        for _ in range(taken):
+            next(fetching)
+        assert threads() <= (taken > 0)  # near the end it has done its work
+        if close:
+            fetching.close()  # type: ignore[attr-defined]
+        fetching = None
+        gc.collect()
+        assert threads() == 0
+        assert courier.settled == (taken > 0)
+
+
+def test_closing_a_loader(small_pack: Pack) -> None:
+    """So does a loader's epoch."""
+    views = Views(mixup=1.0)
+    loader = training_loader(small_pack, batch_size=20, views=views, seed=0, device=CPU)
+    epoch = dataclasses.replace(loader, feed=pinned(small_pack, LateCourier())).epoch(0)
+    next(epoch)
+    assert threads() == 1
+    epoch.close()  # type: ignore[attr-defined]
+    assert threads() == 0
+
+
+class Unreadable(np.ndarray):
+    """Images on a disk that fails."""
+
+    def take(self, *_args: object, **_settings: object) -> np.ndarray:
+        raise OSError("the disk is gone")
+
+
+def test_failures_in_the_thread() -> None:
+    """What fails in the thread is raised where the pictures are wanted, and the thread ends."""
+    images = some_images().view(Unreadable)
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(fetch_ahead(images, torch.arange(6), [2, 2, 2], LateCourier()))
+    assert threads() == 0
+
+
+def test_a_failing_copy() -> None:
+    """A copy that fails while a buffer waits for it ends the epoch, too."""
+
+    class Failing(LateCourier):
+        def send(self, pictures: Tensor) -> Sent:
+            def left() -> None:
+                raise RuntimeError("the device is lost")
+
+            return super().send(pictures)._replace(left=left)
+
+    with pytest.raises(RuntimeError, match="the device is lost"):
+        list(fetch_ahead(some_images(), torch.arange(50), [2] * 25, Failing()))
+    assert threads() == 0
+
+
+@pytest.mark.parametrize("row", [-1, 50])
+def test_rows_outside(row: int) -> None:
+    """A row that is not there is refused before anything is read."""
+    with pytest.raises(IndexError, match=r"0 \.\. 49"):
+        next(fetch_ahead(some_images(), torch.tensor([0, row]), [2], LateCourier()))
+    assert threads() == 0
+
+
+def test_the_thread_waits_for_the_consumer() -> None:
+    """It fills the buffers there are and no more, until one is free."""
+    courier = LateCourier()
+    images = some_images()
+    fetching = fetch_ahead(images, torch.arange(50), [2] * 25, courier)
+    next(fetching)
+    time.sleep(0.1)
+    # Batches 0 and 1 were sent; their two buffers and the third hold batches 2, 3 and 4 by now.
+    held = {bytes(buffer.numpy().tobytes()) for buffer in courier.buffers}
+    assert held == {images[2 * k : 2 * k + 2].tobytes() for k in (2, 3, 4)}
+    fetching.close()  # type: ignore[attr-defined]

@@ -1,0 +1,78 @@
+"""Half precision is tried out, the choice is kept, and processes agree."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tutelage.engine import probe
+from tutelage.engine.precision import Runtime
+from tutelage.engine.probe import settle_precision
+from tutelage.engine.settings import Machine
+from tutelage.models.build import Built
+from tutelage.models.weights import fingerprint_of
+from tutelage.world import ALONE
+
+HALF = Runtime(torch.device("cpu"), torch.bfloat16, True)
+
+
+@pytest.mark.parametrize(("gain", "found"), [(0.7, "fp32"), (1.05, "fp32"), (1.9, "bfloat16")])
+def test_choice(
+    tmp_path: Path,
+    make_network: Callable[..., Built],
+    monkeypatch: pytest.MonkeyPatch,
+    gain: float,
+    found: str,
+) -> None:
+    """Taken only where it is clearly faster; kept in a file and then not timed again."""
+    timed: list[float] = []
+
+    def timing(*_: Any) -> float:
+        timed.append(gain)
+        return gain
+
+    monkeypatch.setattr(probe, "_gain", timing)
+    said: list[str] = []
+    for _ in range(2):
+        runtime = settle_precision(
+            HALF,
+            Machine(),
+            make_network().classifier,
+            size=32,
+            name="net",
+            file=tmp_path / "new" / "precision.json",
+            world=ALONE,
+            say=said.append,
+        )
+        assert runtime == (HALF if found == "bfloat16" else HALF.plain)
+    assert json.loads((tmp_path / "new" / "precision.json").read_text()) == {"net at 32 px": found}
+    assert len(timed) == len(said) == 1
+    assert f"{gain:.2f} x" in said[0]
+
+
+def test_timing_leaves_the_network_alone(make_network: Callable[..., Built]) -> None:
+    """A real timing: a ratio comes out, weights and running averages stay."""
+    classifier = make_network().classifier
+    before = fingerprint_of(classifier)
+    assert 0.01 < probe._gain(HALF, classifier, 32) < 100
+    assert fingerprint_of(classifier) == before
+
+
+def test_not_asked_for(tmp_path: Path, make_network: Callable[..., Built]) -> None:
+    """A precision that is named, or a runtime without half precision, is taken as it is."""
+    for runtime, machine in ((HALF, Machine(precision="bf16")), (HALF.plain, Machine())):
+        found = settle_precision(
+            runtime,
+            machine,
+            make_network().classifier,
+            size=32,
+            name="net",
+            file=tmp_path / "precision.json",
+            world=ALONE,
+            say=lambda _: None,
+        )
+        assert found == runtime
+    assert not (tmp_path / "precision.json").exists()

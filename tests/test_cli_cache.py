@@ -1,0 +1,107 @@
+"""`tutelage cache list | verify | remove` on real caches, and what the command line promises of its verbs."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tutelage.__main__ import main
+from tutelage.cli import GROUPS, VERBS
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run a command in this process: exit code, output, errors."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["tutelage", *map(str, words)])
+        code = main()
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+@pytest.fixture
+def shelf(single, place, small_pack, teacher_folder: Path, tmp_path: Path) -> Path:
+    """A folder with the cache of one teacher about 200 pictures."""
+    from tutelage.single import run_single
+
+    run_single(single(teacher=str(teacher_folder), epochs=1), small_pack, place("taught"))
+    return tmp_path / "cache"
+
+
+def test_list_verify_remove(command, shelf: Path) -> None:
+    (name,) = [path.parent.name for path in shelf.glob("*/manifest.json")]
+    code, out, _ = command("cache", "list", "--folder", shelf)
+    assert code == 0
+    line, total = out.splitlines()
+    assert line.startswith(f"{name}  test_resnet, 10 classes: ")
+    assert "x 1 views" in line
+    assert "float32" in line
+    assert total.startswith("1 cache")
+    code, out, _ = command("cache", "verify", "--folder", shelf)
+    assert code == 0
+    assert f"{name}: " in out
+    code, out, _ = command("cache", "remove", name, "--folder", shelf)
+    assert code == 0
+    assert "1 cache removed" in out
+    assert not (shelf / name).exists()
+    assert command("cache", "list", "--folder", shelf)[0] == 0
+
+
+def test_damage_is_found_and_named(command, shelf: Path) -> None:
+    (table,) = shelf.glob("*/logits.bin")
+    with table.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\x7f\x7f\x7f")
+    code, out, err = command("cache", "verify", "--folder", shelf)
+    assert code == 3
+    assert not out
+    assert f"answers of {table.parent.name}" in err
+    assert f"tutelage cache remove {table.parent.name} --folder {shelf}" in err
+
+
+def test_remove_wants_to_know_which(command, shelf: Path) -> None:
+    code, _, err = command("cache", "remove", "--folder", shelf)
+    assert code == 2
+    assert "--all" in err
+    code, _, err = command("cache", "remove", "other", "--folder", shelf)
+    assert code == 2
+    assert "no cache named other" in err
+    assert command("cache", "remove", "x", "--all", "--folder", shelf)[0] == 2
+    assert list(shelf.glob("*/manifest.json"))
+    assert command("cache", "remove", "--all", "--folder", shelf)[0] == 0
+    assert not list(shelf.glob("*/manifest.json"))
+
+
+def test_no_folder_of_caches(command, tmp_path: Path) -> None:
+    for verb in ("list", "verify"):
+        code, _, err = command("cache", verb, "--folder", tmp_path / "nowhere")
+        assert code == 2
+        assert "nowhere" in err
+
+
+def test_help_of_a_verb_is_what_its_function_says() -> None:
+    for verb, (module, text) in VERBS.items():
+        function = getattr(importlib.import_module(f"tutelage.cli.{module}"), verb)
+        assert " ".join((function.__doc__ or "").split()) == text
+
+
+def test_no_verb_needs_torch_to_be_understood() -> None:
+    modules = sorted({module for module, _ in VERBS.values()} | set(GROUPS))
+    names = ", ".join(f"tutelage.cli.{name}" for name in modules)
+    program = f"import sys, {names}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_help_of_every_verb(command) -> None:
+    code, out, _ = command("--help")
+    assert code == 0
+    for verb in (*VERBS, *GROUPS):
+        assert verb in out
+        code, own, err = command(verb, "--help")
+        assert code == 0, err
+        assert f"tutelage {verb}" in own

@@ -1,0 +1,218 @@
+"""A teacher's folder -> a teacher that answers in training: from its cache where it can, else live."""
+
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from tutelage.data.pack import Pack
+from tutelage.data.views import identity as views_identity
+from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.journal import Screen, duration
+from tutelage.engine.precision import Runtime
+from tutelage.errors import Interrupted
+from tutelage.losses.term import Needs
+from tutelage.models.folder import Saved
+from tutelage.models.folding import folded
+from tutelage.models.padding import skip_padding
+from tutelage.models.preprocess import Classifier
+from tutelage.models.taps import Tapped, pooled
+from tutelage.models.weights import fingerprint_of
+from tutelage.nouns import Batch, Signal
+from tutelage.settings import Single
+from tutelage.teachers.cache import Cached, Question, audit, fill, missing
+from tutelage.teachers.identity import Identity
+from tutelage.teachers.live import Live
+from tutelage.teachers.mode import Mode, choose_mode
+from tutelage.teachers.shelf import locked
+from tutelage.teachers.source import Teacher, nobody
+from tutelage.teachers.table import INDEX, create, open_table
+from tutelage.world import World
+
+_TOLERANCE = {None: 0.01, torch.bfloat16: 0.1, torch.float16: 0.1}
+"""Largest difference between two askings, in spreads of the logits: rounding differs by batch size."""
+
+
+class Word(NamedTuple):
+    """A teacher ready to answer, when it is asked, and how long asking ahead took (None: not done)."""
+
+    teacher: Teacher
+    mode: Mode | None
+    seconds: float | None
+
+
+class Surroundings(NamedTuple):
+    """Where a teacher is asked: for whom, at which place, with which processes."""
+
+    name: str
+    caches: Path
+    runtime: Runtime
+    screen: Screen
+    stop: StopRequest
+    world: World
+
+
+def open_word(
+    saved: Saved | None, settings: Single, pack: Pack, needs: Needs, around: Surroundings
+) -> Word:
+    """Make the teacher of a run ready: choose how it is asked, and ask what is to be asked ahead.
+
+    Raises:
+        UsageError: asked ahead for what cannot be kept.
+        InputError: a cache that does not fit, or a teacher that no longer says what its cache holds.
+        Interrupted: asked to stop; answers so far are kept.
+    """
+    if saved is None:
+        return Word(nobody, None, None)
+    live, fold = _live(saved.classifier, needs, around.runtime)
+    points = sorted(set(needs.teacher_pooled))
+    widths = {"logits": len(pack.classes)}
+    if points:
+        widths |= _widths(live, pack, points, around.runtime.device)
+    mode = choose_mode(
+        settings.ask,
+        settings,
+        epochs=settings.epochs,
+        images=len(pack.rows("train")),
+        record_bytes=INDEX.itemsize + 2 * sum(widths.values()),
+        maps=bool(needs.teacher_points),
+    )
+    around.screen.line(f"{around.name}: teacher asked {_how(mode)}: {mode.why}")
+    if mode.name == "live":
+        return Word(live, mode, None)
+    identity = _identity(saved, settings, pack, tuple(points), fold, around.runtime)
+    question = Question(pack, settings, mode.number, around.runtime.device)
+    cached, seconds = _ahead(live, identity, widths, question, around)
+    return Word(cached, mode, seconds)
+
+
+def _how(mode: Mode) -> str:
+    views = "view" if mode.number == 1 else "views"
+    return "live" if mode.name == "live" else f"ahead ({mode.name}, {mode.number} {views})"
+
+
+def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teacher, bool]:
+    """The network itself, its norms folded where nothing inside it is looked at."""
+    points = sorted({*needs.teacher_points, *needs.teacher_pooled})
+    runtime.place(classifier)
+    classifier.eval()
+    short = None if points else folded(classifier.network, classifier.preprocess.size)
+    if short is not None:
+        classifier = Classifier(short, classifier.preprocess)
+        runtime.place(classifier)
+    if runtime.device.type == "cpu":
+        skip_padding(classifier.network)
+    network = Tapped(classifier, points) if points else classifier
+    teacher = Live(network)
+
+    def ask(batch: Batch) -> Signal:
+        with runtime.cast():
+            signal = teacher(batch)
+        features = {
+            point: pooled(found) if point in needs.teacher_pooled else found
+            for point, found in signal.features.items()
+        }
+        return signal._replace(features=features)
+
+    return ask, short is not None
+
+
+def _widths(live: Teacher, pack: Pack, points: list[str], device: torch.device) -> dict[str, int]:
+    """How many numbers each pooled point gives, found by asking about one picture."""
+    row = pack.rows("train")[:1]
+    image = torch.from_numpy(pack.images[row]).permute(0, 3, 1, 2).to(device)
+    unknown = torch.full((1,), -1)
+    signal = live(Batch(images=image, labels=unknown, ids=torch.from_numpy(row), view=0))
+    return {point: signal.features[point].shape[1] for point in points}
+
+
+def _identity(
+    saved: Saved,
+    settings: Single,
+    pack: Pack,
+    points: tuple[str, ...],
+    fold: bool,
+    runtime: Runtime,
+) -> Identity:
+    preprocess = saved.classifier.preprocess
+    return Identity(
+        teacher=fingerprint_of(saved.classifier.network),
+        model=saved.model,
+        libraries=", ".join(f"{name} {version(name)}" for name in ("torch", "timm")),
+        classes=pack.classes,
+        stored_size=pack.image_size,
+        input_size=preprocess.size,
+        mean=tuple(preprocess.mean.flatten().tolist()),
+        std=tuple(preprocess.std.flatten().tolist()),
+        precision=str(runtime.autocast),
+        folded=fold,
+        device=runtime.device.type,
+        views={} if settings.fixed else _views(settings, runtime.device),
+        partners=pack.fingerprint if settings.mixing else None,
+        pooled=points,
+    )
+
+
+def _views(settings: Single, device: torch.device) -> dict[str, object]:
+    """All that shapes a numbered view. How many there are does not: the table grows."""
+    return {
+        "made_by": views_identity(device),
+        "seed": settings.view_seed,
+        "flip": settings.flip,
+        "shift": settings.shift,
+        "crop": settings.crop,
+        "mixup": settings.mixup,
+        "cutmix": settings.cutmix,
+    }
+
+
+def _ahead(
+    live: Teacher,
+    identity: Identity,
+    widths: dict[str, int],
+    question: Question,
+    around: Surroundings,
+) -> tuple[Cached, float | None]:
+    folder, world = around.caches / identity.name, around.world
+    begin, seconds = time.monotonic(), None
+    with locked(folder, world, waiting=_waiting(around)):
+        if world.first:
+            create(folder, identity, widths)
+        world.wait()
+        table = open_table(folder)
+        if missing(table, question):
+            fill(table, live, question, world=world, progress=_progress(around))
+            around.screen.clear()
+            world.wait()
+            table = open_table(folder)
+            seconds = time.monotonic() - begin
+            around.screen.line(
+                f"{around.name}: the teacher's {len(table)} answers are kept in {folder} "
+                f"({duration(seconds)})"
+            )
+    audit(table, live, question, tolerance=_TOLERANCE[around.runtime.autocast])
+    return Cached(table, question), seconds
+
+
+def _progress(around: Surroundings) -> Callable[[int, int], None]:
+    def progress(done: int, count: int) -> None:
+        around.screen.status(f"{around.name}: the teacher answers {done}/{count}")
+        if any(around.world.everyone(bool(around.stop))):
+            raise Interrupted(
+                "stopped while the teacher was asked; its answers so far are kept",
+                where=around.caches,
+            )
+
+    return progress
+
+
+def _waiting(around: Surroundings) -> Callable[[], None]:
+    def waiting() -> None:
+        around.screen.status(f"{around.name}: waiting for another run that asks the same teacher")
+        if around.stop:
+            raise Interrupted("stopped while waiting for another run", where=around.caches)
+
+    return waiting

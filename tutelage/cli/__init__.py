@@ -1,0 +1,87 @@
+"""The command line: verbs over the settings dataclasses.
+
+A verb's module is imported when the verb is asked for, and torch when its arguments are understood, so
+that help and mistakes answer at once. Verbs return the lines they want printed.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from tutelage.errors import UsageError
+
+VERBS = {
+    "run": ("making", "The whole job: pack, teacher, students, controls, comparison, report."),
+    "train": ("making", "One network on its own: a teacher, a control."),
+    "distill": ("making", "One student from a finished teacher."),
+    "resume": ("making", "Continue an interrupted run from its folder alone."),
+    "check": ("making", "What is in the data and what is wrong with it; nothing is written."),
+    "pack": (
+        "making",
+        "Decode every picture once into a folder that other commands take as their data.",
+    ),
+    "evaluate": (
+        "using",
+        "Measure a run's or model folder's network on labelled images; prints JSON.",
+    ),
+    "predict": (
+        "using",
+        "Classify a folder of pictures: file, class, probability and runners-up in a CSV.",
+    ),
+    "export": ("using", "One deployable file, checked against the network on real images."),
+    "compare": ("telling", "A table of finished runs side by side, or of all runs of a job."),
+    "report": ("telling", "Write the report of a finished job again."),
+    "recipes": ("telling", "The named settings there are."),
+    "show": (
+        "telling",
+        "A recipe's settings with every default filled in: itself a valid recipe.",
+    ),
+    "models": ("telling", "The networks there are, with their weight tags."),
+}
+"""The module of each verb below this package, and its help."""
+
+GROUPS = {
+    "cache": "Teachers' answers that are kept for later students: list, verify, remove.",
+    "benchmark": "How long things take on this machine: a training step, the losses, an answer.",
+}
+"""Verbs with verbs of their own; the module has the verb's name."""
+
+app = App(
+    name="tutelage",
+    help="From a folder of images to a small, accurate network, with a verdict you can trust.",
+    # Markdown costs a third of the time of `--help`, and one-line texts have none.
+    help_format="plaintext",
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(negative=""),
+)
+for _verb, (_module, _help) in VERBS.items():
+    app.command(f"tutelage.cli.{_module}:{_verb}", name=_verb, help=_help, help_format="markdown")
+for _group, _help in GROUPS.items():
+    app.command(f"tutelage.cli.{_group}:app", name=_group, help=_help)
+
+
+def call(arguments: Sequence[str]) -> None:
+    """Parse the arguments, do what they say, print what comes of it.
+
+    Raises:
+        TutelageError: of any kind; a mistake in the arguments is a UsageError.
+    """
+    tokens = list(arguments)
+    verb = next((token for token in tokens if not token.startswith("-")), "")
+    if verb:
+        from tutelage.arguments import defaults, long, whole_numbers
+
+        if verb in VERBS:
+            tokens = [long(token) for token in tokens]
+        app.config = (defaults(verb, tokens), whole_numbers)
+    try:
+        said = app(tokens)
+    except CycloptsError as error:
+        known = f"{verb} " if verb in VERBS or verb in GROUPS else ""
+        raise UsageError(" ".join(str(error).split()), fix=f"tutelage {known}--help") from error
+    if isinstance(said, str):
+        sys.stdout.write(f"{said}\n")

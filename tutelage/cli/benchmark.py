@@ -1,0 +1,171 @@
+"""`tutelage benchmark`: how long things take on this machine."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from tutelage.arguments import DataArgument
+from tutelage.config import check
+from tutelage.data.settings import Data
+from tutelage.engine.settings import Machine
+from tutelage.errors import UsageError
+from tutelage.settings import Single
+
+app = App(name="benchmark", help_format="markdown")
+
+Rounds = Annotated[int, Parameter(help="How often each is timed, in turn; medians are told.")]
+Json = Annotated[
+    Path | None, Parameter(help="Also write the figures, with machine and versions, to this file.")
+]
+Device = Annotated[str, Parameter(help="`auto` (a GPU where there is one), `cpu`, `cuda`.")]
+
+
+@app.command
+def step(
+    data: DataArgument = "sample",
+    /,
+    *,
+    model: Annotated[str, Parameter(help="The student, a timm name.")] = "resnet18",
+    teacher_model: Annotated[str, Parameter(help="Its teacher, a timm name.")] = "resnet34",
+    image_size: Annotated[int, Parameter(help="Pixels a side.")] = 224,
+    batch_size: Annotated[int, Parameter(help="Images a step.")] = 32,
+    device: Device = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], Parameter(help="Number format, as in training.")
+    ] = "auto",
+    rounds: Rounds = 15,
+    json: Json = None,
+) -> str:
+    """A training step alone, with a teacher's kept answers, and with the teacher beside it."""
+    _at_least_one("--rounds", rounds)
+    settings = Single(
+        model=model,
+        weights="none",
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        data=Data(image_size=image_size),
+    )
+    check(settings)
+    _installed()
+    from tutelage.cli.trial import Kind, first_batch, open_trial, step_way
+    from tutelage.timing.figures import figures, lines
+    from tutelage.timing.rounds import Way, interleave
+
+    told: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        trial = open_trial(
+            data,
+            settings,
+            teacher=teacher_model,
+            folder=Path(name),
+            images=max(100, batch_size),
+            say=told.append,
+        )
+        batch = first_batch(trial)
+        kinds: tuple[Kind, ...] = ("plain", "cached", "live")
+        ways: dict[str, Way] = {}
+        for kind in kinds:
+            state = trial.state(kind)
+            ways[kind] = step_way(state, trial.asked(kind, state), batch)
+        seconds = interleave(ways, rounds=rounds, settle=trial.settle)
+    found = figures(seconds, images=len(batch.ids))
+    size = trial.pack.image_size
+    title = f"{model} at {size} px, batch {len(batch.ids)}, taught by {teacher_model}"
+    _write(json, "step", trial.runtime, {"title": title, "figures": found})
+    return "\n".join([title, f"{trial.runtime}, {rounds} rounds", *told, "", *lines(found)])
+
+
+@app.command
+def losses(
+    *,
+    classes: Annotated[int, Parameter(help="Outputs of the networks.")] = 1000,
+    batch_size: Annotated[int, Parameter(help="Images.")] = 32,
+    device: Device = "auto",
+    rounds: Rounds = 15,
+    json: Json = None,
+) -> str:
+    """Every term of the loss table, forward and backward."""
+    for flag, number in (
+        ("--rounds", rounds),
+        ("--batch-size", batch_size),
+        ("--classes", classes),
+    ):
+        _at_least_one(flag, number)
+    _installed()
+    import torch
+
+    from tutelage.engine.precision import resolve
+    from tutelage.timing.figures import figures, lines
+    from tutelage.timing.terms import time_terms
+
+    runtime = resolve(Machine(device=device, precision="fp32"))
+    seconds = time_terms(
+        classes=classes,
+        batch_size=batch_size,
+        device=runtime.device,
+        rounds=rounds,
+        settle=torch.cuda.synchronize if runtime.device.type == "cuda" else lambda: None,
+    )
+    found = figures(seconds, compare=False)
+    title = f"forward and backward, batch {batch_size}, {classes} classes"
+    _write(json, "losses", runtime, {"title": title, "figures": found})
+    return "\n".join([title, "", *lines(found)])
+
+
+@app.command
+def latency(
+    network: Annotated[Path, Parameter(help="A run folder or a model folder.")],
+    /,
+    *,
+    batch_size: Annotated[
+        tuple[int, ...], Parameter(help="One or more numbers of images at once.")
+    ] = (1, 32),
+    device: Device = "cpu",
+    seconds: Annotated[float, Parameter(help="How long each batch size is timed.")] = 3.0,
+    json: Json = None,
+) -> str:
+    """How long a finished network takes to answer, in fp32 as it is saved."""
+    if not 0 < seconds < float("inf"):
+        raise UsageError("--seconds is out of range", found=seconds, expected="above 0")
+    _installed()
+    from tutelage.engine.precision import resolve
+    from tutelage.evaluation.latency import latency as measure
+    from tutelage.use import load
+
+    classifier = load(network).classifier
+    size = classifier.preprocess.size
+    runtime = resolve(Machine(device=device, precision="fp32"))
+    found = measure(classifier.network, size, batch_size, runtime.device, seconds=seconds)
+    title = f"{network} at {size} px, {found[0]['device']}"
+    rows = [
+        f"batch {one['batch']:>5}  median {one['p50_ms']:9.3f} ms  95 % below {one['p95_ms']:9.3f} ms"
+        f"  {1000 * one['batch'] / one['p50_ms']:9.1f} images/s"
+        for one in found
+    ]
+    _write(json, "latency", runtime, {"title": title, "figures": found})
+    return "\n".join([title, "", *rows])
+
+
+def _at_least_one(flag: str, number: int) -> None:
+    if number < 1:
+        raise UsageError(f"{flag} is out of range", found=number, expected="at least 1")
+
+
+def _write(path: Path | None, name: str, runtime: Any, facts: Mapping[str, Any]) -> None:
+    if path is None:
+        return
+    from tutelage.engine.environment import environment
+    from tutelage.files import write_json
+
+    facts = {"environment": environment(runtime), "computes": str(runtime), **facts}
+    write_json(path, {"benchmark": name, **facts})
+
+
+def _installed() -> None:
+    from tutelage.installation import require_matching
+
+    require_matching()

@@ -1,0 +1,115 @@
+"""The verbs that make something: run, train, distill, resume, check, pack."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from tutelage.arguments import DataArgument, Out, Quiet, Recipe, Resume, Settings
+from tutelage.data.settings import Data
+from tutelage.errors import UsageError
+from tutelage.settings import Job, Single
+
+DataSettings = Annotated[Data | None, Parameter(name="data")]
+
+
+def run(
+    data: DataArgument,
+    /,
+    *,
+    recipe: Recipe = None,
+    out: Out = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    settings: Annotated[Job | None, Settings] = None,
+) -> str:
+    """The whole job: pack, teacher, students, controls, comparison, report."""
+    verbs = _verbs()
+    out = out or Path("runs", Path(recipe).stem if recipe else _stem(data))
+    name = Path(recipe or "none").stem
+    report = verbs.run(data, settings, out=out, recipe=name, resume=resume, quiet=quiet)
+    from tutelage.reports.report import comparison
+
+    return "\n".join([*comparison([out]), f"report: {report}"])
+
+
+def train(
+    data: DataArgument,
+    /,
+    *,
+    recipe: Recipe = None,  # noqa: ARG001 - read before the flags, see `arguments.defaults`
+    out: Out = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    settings: Annotated[Single | None, Settings] = None,
+) -> str:
+    """One network on its own: a teacher, a control."""
+    settings = settings or Single()
+    if settings.teacher is not None:
+        raise UsageError("`train` has no teacher", fix="tutelage distill DATA --teacher RUN")
+    out = out or Path("runs", f"{_stem(data)}-{settings.model}")
+    return _scores(_verbs().train(data, settings, out=out, resume=resume, quiet=quiet))
+
+
+def distill(
+    data: DataArgument,
+    /,
+    *,
+    recipe: Recipe = None,  # noqa: ARG001 - read before the flags, see `arguments.defaults`
+    out: Out = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    settings: Annotated[Single | None, Settings] = None,
+) -> str:
+    """One student from a finished teacher."""
+    settings = settings or Single()
+    out = out or Path("runs", f"{_stem(data)}-{settings.model}-taught")
+    return _scores(_verbs().distill(data, settings, out=out, resume=resume, quiet=quiet))
+
+
+def resume(folder: Path, *, quiet: Quiet = False) -> str:
+    """Continue an interrupted run from its folder alone."""
+    return str(_verbs().resume(folder, quiet=quiet))
+
+
+def check(data: DataArgument, /, *, settings: DataSettings = None) -> str:
+    """What is in the data and what is wrong with it; nothing is written."""
+    from tutelage.data.check import check_lines
+
+    return "\n".join(check_lines(_verbs().examine(data, settings)))
+
+
+def pack(
+    data: DataArgument, /, *, out: Path, quiet: Quiet = False, settings: DataSettings = None
+) -> str:
+    """Decode every picture once into a folder that other commands take as their data."""
+    made = _verbs().pack(data, settings, out=out, quiet=quiet)
+    return f"{len(made.labels)} images of {len(made.classes)} classes: {made.folder}"
+
+
+def _verbs() -> Any:
+    from tutelage.installation import require_matching
+
+    require_matching()
+    from tutelage import verbs
+
+    return verbs
+
+
+def _stem(data: str) -> str:
+    return Path(data).expanduser().resolve().stem or "run"
+
+
+def _scores(folder: Path) -> str:
+    scores = json.loads((folder / "scores.json").read_text())
+    lines = []
+    for moment in ("last", "best"):
+        for split, name in (("val", "validation"), ("test", "test")):
+            if metrics := scores[moment][split]:
+                low, high = metrics["accuracy_interval"]
+                lines.append(
+                    f"{moment} epoch ({scores[moment]['epoch']}), {name}: "
+                    f"{100 * metrics['accuracy']:.2f} %  (95 % interval {100 * low:.2f} to {100 * high:.2f})"
+                )
+    return "\n".join([*lines, f"model: {folder / 'model'}"])

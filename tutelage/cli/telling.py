@@ -1,0 +1,54 @@
+"""The verbs that tell what there is: compare, report, recipes, show, models."""
+
+from pathlib import Path
+
+from tutelage.errors import UsageError
+
+
+def compare(*folders: Path) -> str:
+    """A table of finished runs side by side, or of all runs of a job."""
+    if not folders:
+        raise UsageError("nothing to compare", fix="tutelage compare JOB, or RUN RUN ...")
+    from tutelage.reports.report import comparison
+
+    return "\n".join(comparison(folders))
+
+
+def report(job: Path) -> str:
+    """Write the report of a finished job again."""
+    from tutelage.reports.report import write_report
+
+    return str(write_report(job))
+
+
+def recipes() -> str:
+    """The named settings there are."""
+    from tutelage.cookbook import read_recipe, recipe_names
+
+    firsts = {name: read_recipe(name).comment.partition("\n")[0] for name in recipe_names()}
+    return "\n".join(f"{name:24}{text}" for name, text in firsts.items())
+
+
+def show(recipe: str) -> str:
+    """A recipe's settings with every default filled in: itself a valid recipe."""
+    from tutelage.config import build, table
+    from tutelage.cookbook import read_recipe
+    from tutelage.settings import Job
+    from tutelage.toml import to_toml
+
+    job = build(Job, read_recipe(recipe).table, where=recipe)
+    return to_toml(table(job)).removesuffix("\n")
+
+
+def models(*, filter: str = "") -> str:
+    """The networks there are, with their weight tags."""
+    from tutelage.installation import require_matching
+
+    require_matching()
+    import timm
+
+    lines = []
+    for name in timm.list_models(f"*{filter}*"):
+        tags = ", ".join(full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*"))
+        lines.append(f"{name:40}{tags}")
+    return "\n".join(lines)

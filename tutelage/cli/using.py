@@ -1,0 +1,53 @@
+"""The verbs that use a finished network: evaluate, predict, export."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from tutelage.arguments import DataArgument
+
+
+def evaluate(
+    network: Path, data: DataArgument, *, split: Literal["val", "test", "train"] = "val"
+) -> str:
+    """Measure a run's or model folder's network on labelled images; prints JSON."""
+    _installed()
+    from tutelage.use import evaluate as measure
+
+    return json.dumps(measure(network, data, split=split), indent=1, ensure_ascii=False)
+
+
+def predict(
+    network: Path, pictures: Path, *, out: Path = Path("predictions.csv"), top: int = 3
+) -> str:
+    """Classify a folder of pictures: file, class, probability and runners-up in a CSV."""
+    _installed()
+    from tutelage.use import predict as classify
+
+    result = classify(network, pictures, out=out, top=top)
+    for name, reason in result.unreadable:
+        sys.stderr.write(f"unreadable: {name}: {reason}\n")
+    return f"{result.classified} pictures classified, {len(result.unreadable)} unreadable: {out}"
+
+
+def export(
+    network: Path,
+    *,
+    format: Annotated[Literal["onnx"], Parameter(help="File format.")] = "onnx",
+    out: Path | None = None,
+    data: str = "sample",
+) -> str:
+    """One deployable file, checked against the network on real images."""
+    _installed()
+    from tutelage.use import export as hand_over
+
+    return str(hand_over(network, format=format, out=out, data=data))
+
+
+def _installed() -> None:
+    from tutelage.installation import require_matching
+
+    require_matching()

@@ -1,0 +1,122 @@
+"""The last step of packing: refuse, or close the gaps, write the small files, and give it its name."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tutelage.config import flag
+from tutelage.data.contents import Contents, Kept
+from tutelage.data.entries import Refused
+from tutelage.data.names import shown
+from tutelage.data.settings import Data
+from tutelage.data.sources import Source
+from tutelage.data.split import Assigned
+from tutelage.data.unfinished import Unfinished
+from tutelage.errors import InputError, MachineError
+
+
+def finish(
+    part: Unfinished, source: Source, assigned: Sequence[Assigned], settings: Data, folder: Path
+) -> None:
+    """Make a pack of images that have all been decoded; it takes its place when it is complete.
+
+    Raises:
+        InputError: too many images cannot be used, or too few remain; nothing is left behind.
+    """
+    try:
+        contents = _contents(part, source, assigned, settings)
+    except InputError:
+        part.remove()
+        raise
+    part.close()
+    _gather(part, contents)
+    part.gathered.replace(folder)
+    _flush(folder.parent)
+    part.remove()
+
+
+def _contents(
+    part: Unfinished, source: Source, assigned: Sequence[Assigned], settings: Data
+) -> Contents:
+    quarantine = list(source.refused)
+    kept: list[Kept] = []
+    known = part.entries()
+    if len(known) < len(assigned):
+        raise MachineError(
+            "what the processes have packed is not all there",
+            where=part.folder,
+            found=f"{len(known)} of {len(assigned)} images",
+            fix="processes on several machines need a folder that all of them share",
+        )
+    for slot, one in enumerate(assigned):
+        entry = known[slot]
+        if isinstance(entry, Refused):
+            quarantine.append((shown(one.item.name), entry.reason))
+        else:
+            kept.append(Kept(one, entry))
+    _enough_readable(quarantine, len(assigned) + len(source.refused), settings)
+    _enough_to_train(kept, source.classes)
+    return Contents(source, settings, kept, sorted(quarantine))
+
+
+def _gather(part: Unfinished, contents: Contents) -> None:
+    """All files of the pack in one folder, the manifest last, each flushed to the disk.
+
+    The pixels move first, so that a pack in the making whose pixels are here can take them back.
+    """
+    new = part.gathered
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    part.images.replace(new / part.images.name)
+    for name, content in contents.files().items():
+        _write(new / name, content)
+    lengths = {path.name: path.stat().st_size for path in sorted(new.iterdir())}
+    _write(new / "manifest.json", contents.manifest(lengths))
+    _flush(new)
+
+
+def _enough_readable(quarantine: list[tuple[str, str]], files: int, settings: Data) -> None:
+    if len(quarantine) > settings.max_unreadable * files:
+        reasons = Counter(reason for _, reason in quarantine).most_common(3)
+        name, reason = quarantine[0]
+        raise InputError(
+            "too many files cannot be used",
+            found=f"{len(quarantine)} of {files}: "
+            + ", ".join(f"{reason} ({count})" for reason, count in reasons)
+            + f"; for example {name} ({reason})",
+            expected=f"at most {settings.max_unreadable:.0%}",
+            fix=f"tutelage check to list them all, or {flag('data.max_unreadable')}",
+        )
+
+
+def _enough_to_train(kept: Sequence[Kept], classes: Sequence[str]) -> None:
+    trained = {one.assigned.label for one in kept if one.assigned.split == "train"}
+    missing = [name for name in classes if name not in trained]
+    if missing:
+        raise InputError(
+            "a class has no training image that can be used",
+            found=", ".join(missing[:10]),
+            expected="at least one in every class",
+            fix="add images, or delete the folder to drop the class",
+        )
+    if not any(one.assigned.split == "val" for one in kept):
+        raise InputError("there are no validation images that can be used", expected="at least one")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(folder: Path) -> None:
+    """Make names in a folder durable, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,83 @@
+"""Showing: rows of a pack -> their numbered views on a device, batch after batch.
+
+What is to be shown is planned on the host for all rows at once, as a few whole numbers a picture, and
+moved to the device in one go. Per batch there is only work on pixels, and nothing waits for the device.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.data.feed import Feed
+from tutelage.data.mixing import mix, plan_mixtures
+from tutelage.data.pack import Pack
+from tutelage.data.view_settings import Views
+from tutelage.data.views import plan, show
+from tutelage.nouns import Mixed
+
+
+class Showing(NamedTuple):
+    """One numbered view of pictures of a pack."""
+
+    pack: Pack
+    feed: Feed
+    views: Views
+    view: int
+    device: torch.device
+
+    def batches(self, rows: Tensor, sizes: list[int]) -> Iterator[tuple[Tensor, Mixed | None]]:
+        """The views of these rows.
+
+        Args:
+            rows: int64 [N] on the host.
+            sizes: images in each batch, N together.
+
+        Yields:
+            Images uint8 [b, 3, H, W], and how they are mixed, if they are.
+        """
+        if self.views.mixing:
+            yield from self._mixed(rows, sizes)
+        else:
+            for images in self._alone(rows, sizes):
+                yield images, None
+
+    def split(self, numbers: np.ndarray, sizes: list[int]) -> tuple[Tensor, ...]:
+        """Numbers [N] on the device, in batches."""
+        return torch.split(torch.from_numpy(numbers).to(self.device), sizes)
+
+    def _alone(self, rows: Tensor, sizes: list[int]) -> Iterator[Tensor]:
+        changes = plan(self._keys(rows), view=self.view, settings=self.views, size=self._size())
+        parts = torch.split(changes.to(self.device), sizes)
+        for images, part in zip(self.feed(rows, sizes), parts, strict=True):
+            yield show(images, part, self.views)
+
+    def _mixed(self, rows: Tensor, sizes: list[int]) -> Iterator[tuple[Tensor, Mixed]]:
+        partners, shares, boxes = plan_mixtures(
+            self._keys(rows),
+            among=torch.from_numpy(self.pack.rows("train")),
+            view=self.view,
+            settings=self.views,
+            size=self._size(),
+        )
+        # Each batch is fetched together with its partners, which come after it.
+        pairs = zip(torch.split(rows, sizes), torch.split(partners, sizes), strict=True)
+        both = torch.cat([part for pair in pairs for part in pair])
+        mixtures = zip(
+            self._alone(both, [2 * size for size in sizes]),
+            torch.split(shares.to(self.device), sizes),
+            torch.split(boxes.to(self.device), sizes),
+            self.split(self.pack.labels[partners.numpy()], sizes),
+            strict=True,
+        )
+        for images, share, box, labels in mixtures:
+            own, others = images.chunk(2)
+            yield mix(own, others, share, box, self.views), Mixed(labels, share)
+
+    def _keys(self, rows: Tensor) -> Tensor:
+        return torch.from_numpy(self.pack.keys[rows.numpy()])
+
+    def _size(self) -> tuple[int, int]:
+        return self.pack.image_size, self.pack.image_size
