@@ -15,9 +15,9 @@ import pytest
 
 from tutelage.data.archives import SAMPLE
 from tutelage.data.pack import Pack
+from tutelage.data.packing.writing import write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source
-from tutelage.data.writing import write_pack
 from tutelage.engine.interrupt import StopRequest
 from tutelage.models.settings import Network
 from tutelage.settings import Single
@@ -127,6 +127,6 @@ def place(tmp_path: Path) -> Callable[..., Place]:
     def make(name: str = "run", stop: StopRequest | None = None) -> Place:
         screen = Screen(quiet=True)
         folder = tmp_path / name
-        return Place("run", folder, folder, tmp_path / "cache", screen, stop or StopRequest())
+        return Place("run", folder, tmp_path / "cache", screen, stop or StopRequest())
 
     return make

@@ -39,7 +39,7 @@ def test_list_verify_remove(command, shelf: Path) -> None:
     assert code == 0
     line, total = out.splitlines()
     assert line.startswith(f"{name}  test_resnet, 10 classes: ")
-    assert "x 1 views" in line
+    assert "x 1 view," in line
     assert "float32" in line
     assert total.startswith("1 cache")
     code, out, _ = command("cache", "verify", "--folder", shelf)
@@ -60,8 +60,23 @@ def test_damage_is_found_and_named(command, shelf: Path) -> None:
     code, out, err = command("cache", "verify", "--folder", shelf)
     assert code == 3
     assert not out
-    assert f"answers of {table.parent.name}" in err
+    assert f"{table.parent.name}: 1" in err
+    assert "damaged answers" in err
     assert f"tutelage cache remove {table.parent.name} --folder {shelf}" in err
+
+
+def test_a_cache_that_is_cut_short_can_be_removed(command, shelf: Path) -> None:
+    (table,) = shelf.glob("*/logits.bin")
+    table.write_bytes(table.read_bytes()[:-100])
+    name = table.parent.name
+    code, out, _ = command("cache", "list", "--folder", shelf)
+    assert code == 0
+    assert f"{name}  the teacher's cache is cut short" in out
+    code, _, err = command("cache", "verify", "--folder", shelf)
+    assert code == 3
+    assert f"{name}: the teacher's cache is cut short" in err
+    assert command("cache", "remove", name, "--folder", shelf)[0] == 0
+    assert not table.parent.exists()
 
 
 def test_remove_wants_to_know_which(command, shelf: Path) -> None:

@@ -33,7 +33,7 @@ def run(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
-        place = Place("run", root / "run", root, root / "cache", Screen(quiet=True), StopRequest())
+        place = Place("run", root / "run", root / "cache", Screen(quiet=True), StopRequest())
         yield run_single(settings, small_pack, place)
 
 

@@ -4,9 +4,9 @@ import csv
 from pathlib import Path
 
 from tutelage.data.pack import Pack, open_pack
+from tutelage.data.packing.writing import write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source
-from tutelage.data.writing import write_pack
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
 from tutelage.engine.preflight import require_validation

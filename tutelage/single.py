@@ -55,14 +55,13 @@ Networks = Mapping[str, Maker]
 class Place(NamedTuple):
     """Where a run lives and what it shares with others.
 
-    folder: of the run; job: of the whole job it is part of, or its own; caches: where teachers' answers are
-    kept; reference: within a job, the run folder of the teacher that its students and controls are
-    measured against; world: the processes that do this run together.
+    folder: of the run; caches: where teachers' answers are kept; reference: within a job, the run folder of
+    the teacher that its students and controls are measured against; world: the processes that do this
+    run together.
     """
 
     name: str
     folder: Path
-    job: Path
     caches: Path
     screen: Screen
     stop: StopRequest
@@ -111,14 +110,15 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         built.classifier,
         size=pack.image_size,
         name=settings.model,
-        file=place.job / "precision.json",
+        file=place.caches / "precision.json",  # one choice for all students of a teacher's answers
         world=world,
         say=place.screen.line,
     )
     if world.first:
         _begin(place, settings, identity, runtime)
     runtime.place(built.classifier)
-    skip_padding(built.classifier.network, on=runtime.device.type == "cpu")
+    plain = runtime.device.type == "cpu" and settings.compile != "yes"
+    skip_padding(built.classifier.network, on=plain)
     share_statistics(built.classifier, runtime.device, world)
     method = _method(settings, built.classifier)
     around = Surroundings(place.name, place.caches, runtime, place.screen, place.stop, world)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tutelage.data.folders import scan
 from tutelage.data.pack import Pack, open_pack
-from tutelage.data.prepare import prepare_all
+from tutelage.data.packing.prepare import prepare_all
 from tutelage.data.settings import Data
 from tutelage.data.sources import Item, Split, open_source
 from tutelage.deploy.onnx import Exported, export_onnx

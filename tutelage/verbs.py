@@ -217,7 +217,7 @@ class _Work(NamedTuple):
 
 def _place(settings: Job | Single, name: str, out: Path, work: _Work) -> Place:
     caches = Path(settings.cache) if settings.cache else out.absolute().parent / CACHE
-    return Place(name, out, out, caches, work.screen, work.stop, world=work.world)
+    return Place(name, out, caches, work.screen, work.stop, world=work.world)
 
 
 def _close(out: Path, *, report: bool) -> None:

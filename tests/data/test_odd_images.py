@@ -9,9 +9,9 @@ import PIL
 import pytest
 
 from tutelage.data.pack import Pack
+from tutelage.data.packing.writing import write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import Source, open_source
-from tutelage.data.writing import write_pack
 
 RECORD = json.loads(odd.RECORD.read_text())
 

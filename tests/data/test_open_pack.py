@@ -7,9 +7,9 @@ import pytest
 from planting import Plant
 
 from tutelage.data.pack import open_pack
+from tutelage.data.packing.writing import write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source
-from tutelage.data.writing import write_pack
 from tutelage.errors import InputError
 
 

@@ -13,9 +13,9 @@ from torchvision import transforms
 from tutelage.config import fingerprint
 from tutelage.data.decode import picture as decoded
 from tutelage.data.pack import Pack
+from tutelage.data.packing.writing import write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source
-from tutelage.data.writing import write_pack
 from tutelage.errors import InputError, MachineError
 
 DATA = Data(image_size=16)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from planting import Plant
 
-from tutelage.data import entries, storing
-from tutelage.data.lock import locked
-from tutelage.data.prepare import Prepared
+from tutelage.data.packing import entries, storing
+from tutelage.data.packing.lock import locked
+from tutelage.data.packing.prepare import Prepared
+from tutelage.data.packing.writing import write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import Item, Source, open_source
-from tutelage.data.writing import write_pack
 from tutelage.errors import InputError, Interrupted, MachineError, UsageError
 
 DATA = Data(image_size=16, max_unreadable=0.5)
@@ -283,10 +283,10 @@ def test_a_killed_process_is_continued(root: Path, tmp_path: Path) -> None:
     pack(root, tmp_path / "whole")
     program = (
         "import sys, time\n"
-        "from tutelage.data import storing\n"
+        "from tutelage.data.packing import storing\n"
         "from tutelage.data.settings import Data\n"
         "from tutelage.data.sources import open_source\n"
-        "from tutelage.data.writing import write_pack\n"
+        "from tutelage.data.packing.writing import write_pack\n"
         "storing.DURABLE_SECONDS, storing.chunk_of = -1.0, lambda _: 2\n"
         "settings = Data(image_size=16, max_unreadable=0.5)\n"
         "source = open_source(sys.argv[1], settings)\n"
@@ -331,6 +331,6 @@ def test_a_part_that_is_missing_is_noticed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Journals that another machine has not shared: an error, not a pack with holes."""
-    monkeypatch.setattr("tutelage.data.writing.store", lambda *_, **__: None)
+    monkeypatch.setattr("tutelage.data.packing.writing.store", lambda *_, **__: None)
     with pytest.raises(MachineError, match="not all there"):
         pack(root, tmp_path / "p")

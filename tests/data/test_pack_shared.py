@@ -12,11 +12,11 @@ import torch.distributed
 import torch.multiprocessing
 from planting import Plant
 
-from tutelage.data import storing
-from tutelage.data.lock import locked
+from tutelage.data.packing import storing
+from tutelage.data.packing.lock import locked
+from tutelage.data.packing.writing import write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source
-from tutelage.data.writing import write_pack
 from tutelage.errors import Interrupted
 from tutelage.world import ALONE, World
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from tutelage.data.moments import channel_sums, moments
-from tutelage.data.parallel import in_order, threads
+from tutelage.data.packing.moments import channel_sums, moments
+from tutelage.data.packing.parallel import in_order, threads
 from tutelage.world import ALONE, World
 
 

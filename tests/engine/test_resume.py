@@ -171,7 +171,6 @@ def test_interrupted_process(small_pack: Pack, tmp_path: Path) -> None:
     whole = Place(
         settings.role,
         tmp_path / "whole",
-        tmp_path / "whole",
         tmp_path / "cache",
         Screen(quiet=True),
         StopRequest(),

@@ -38,7 +38,7 @@ def train(
     data: DataArgument,
     /,
     *,
-    recipe: Recipe = None,  # noqa: ARG001 - read before the flags, see `arguments.defaults`
+    recipe: Recipe = None,
     out: Out = None,
     resume: Resume = False,
     quiet: Quiet = False,
@@ -56,7 +56,7 @@ def distill(
     data: DataArgument,
     /,
     *,
-    recipe: Recipe = None,  # noqa: ARG001 - read before the flags, see `arguments.defaults`
+    recipe: Recipe = None,
     out: Out = None,
     resume: Resume = False,
     quiet: Quiet = False,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tutelage.data.names import shown
-from tutelage.data.overlap import find_overlap
-from tutelage.data.prepare import prepare_all
+from tutelage.data.packing.overlap import find_overlap
+from tutelage.data.packing.prepare import prepare_all
 from tutelage.data.settings import Data
 from tutelage.data.sources import SPLITS, Source, Split
 from tutelage.data.split import assign, counts

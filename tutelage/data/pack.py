@@ -3,7 +3,7 @@
 manifest.json    what is in it, from what, under which settings; written last
 images.bin       uint8 [N, S, S, 3]
 labels.bin       int64 [N], -1 = unlabelled
-keys.bin         int64 [N], a name for the pixels of each image (see `prepare.pixel_key`)
+keys.bin         int64 [N], a name for the pixels of each image (see `packing.prepare.pixel_key`)
 splits.bin       uint8 [N], 0 train, 1 val, 2 test
 images.csv       id, split, class, file, width, height, notes
 quarantine.csv   file, reason: what could not be used
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tutelage.config import fingerprint
 from tutelage.data.names import uncell
-from tutelage.data.prepare import pixel_key
+from tutelage.data.packing.prepare import pixel_key
 from tutelage.data.settings import Data
 from tutelage.data.sources import SPLITS, Split
 from tutelage.errors import InputError

@@ -153,9 +153,10 @@ def _close_epoch(state: TrainingState, course: Course, clock: "_Clock") -> None:
     if len(set(course.world.everyone(_weights_name(state, course.world)))) > 1:
         raise RuntimeError("the processes of this run no longer hold the same weights")
     train = state.sums.read()
+    timings = clock.timings()  # speed and waiting are those of training alone, seconds those of all
     metrics = course.validate(state)
+    state.epoch_timings.append({**timings, "seconds": clock.timings()["seconds"]})
     state.note_best(metrics["accuracy"])
-    state.epoch_timings.append(clock.timings())
     # Of the epoch's last step, by the schedule: after a resume the optimiser may not know it yet.
     rate = learning_rate(
         course.settings, step=state.step - 1, steps_per_epoch=_steps_per_epoch(course)

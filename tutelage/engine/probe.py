@@ -58,7 +58,7 @@ def settle_precision(
             file.parent.mkdir(parents=True, exist_ok=True)
             write_json(file, known)
             say(
-                f"{key}: a step in {known[key]} was timed against fp32: {gain:.2f} x as fast in bf16"
+                f"{key}: trained in {known[key]}; a step in bf16 is {gain:.2f} x as fast as in fp32"
             )
         world.wait()
     return runtime.plain if known[key] == "fp32" else runtime

@@ -208,7 +208,7 @@ def audit(table: Table, teacher: Teacher, question: Question, *, tolerance: floa
             where=table.folder,
             found=f"image {ids[worst]}, view {view}: logits differ by {difference[worst]:.3g}",
             expected=f"at most {allowed:.3g}",
-            fix=f"tutelage cache remove {table.folder.name} {table.folder.parent}; it is made again",
+            fix=f"tutelage cache remove {table.folder.name} --folder {table.folder.parent}; it is made again",
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tutelage.errors import UsageError
+from tutelage.errors import InputError, UsageError
 from tutelage.files import read_json
 from tutelage.teachers.table import open_table
 from tutelage.world import World
@@ -29,23 +29,27 @@ class Entry(NamedTuple):
     bytes: int
 
 
-def entries(shelf: Path) -> list[Entry]:
-    """All caches of a folder, by name.
+def names(shelf: Path) -> list[str]:
+    """All caches of a folder, damaged ones too.
 
     Raises:
         UsageError: no such folder.
-        InputError: a damaged cache.
     """
     if not shelf.is_dir():
         raise UsageError(
             "no teachers' answers are kept there",
             where=shelf,
-            fix="the folder as an argument, such as runs/teacher-cache",
+            fix="--folder with the folder `teacher-cache` beside the runs",
         )
-    return [_entry(path.parent) for path in sorted(shelf.glob("*/manifest.json"))]
+    return sorted(path.parent.name for path in shelf.glob("*/manifest.json"))
 
 
-def _entry(folder: Path) -> Entry:
+def entry(folder: Path) -> Entry:
+    """What is in a cache.
+
+    Raises:
+        InputError: it is damaged.
+    """
     table = open_table(folder)
     return Entry(
         name=folder.name,
@@ -53,36 +57,51 @@ def _entry(folder: Path) -> Entry:
         answers=len(table),
         pictures=len(np.unique(table.index["key"])),
         views=len(np.unique(table.index["view"])),
-        bytes=sum(file.stat().st_size for file in folder.iterdir()),
+        bytes=size(folder),
     )
 
 
-def verify(shelf: Path) -> dict[str, int]:
-    """How many answers of each cache are damaged; reads all of them."""
-    return {entry.name: len(open_table(shelf / entry.name).damaged()) for entry in entries(shelf)}
+def size(folder: Path) -> int:
+    """Bytes of a cache on the disk."""
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def remove(shelf: Path, names: list[str]) -> int:
+def verify(shelf: Path) -> dict[str, str]:
+    """What is wrong with each cache, by name; empty where nothing is. Reads every answer."""
+    return {name: _wrong(shelf / name) for name in names(shelf)}
+
+
+def _wrong(folder: Path) -> str:
+    try:
+        damaged = len(open_table(folder).damaged())
+    except InputError as error:
+        return error.what
+    return f"{damaged} damaged answers" if damaged else ""
+
+
+def remove(shelf: Path, chosen: list[str]) -> int:
     """Take caches away; returns the bytes freed.
 
     Raises:
         UsageError: no cache of that name, or a run is writing it.
     """
-    known = {entry.name: entry for entry in entries(shelf)}
-    for name in names:
+    known = names(shelf)
+    for name in chosen:
         if name not in known:
             raise UsageError(
                 f"no cache named {name}",
                 where=shelf,
                 expected=", ".join(known) or "none is there",
-                fix=f"tutelage cache list {shelf}",
+                fix=f"tutelage cache list --folder {shelf}",
             )
-    for name in names:
+    freed = 0
+    for name in chosen:
         with (shelf / name / ".lock").open("a") as file:
             if not _taken(file):
                 raise UsageError("a run is writing this cache", where=shelf / name)
+            freed += size(shelf / name)
             shutil.rmtree(shelf / name)
-    return sum(known[name].bytes for name in names)
+    return freed
 
 
 @contextmanager

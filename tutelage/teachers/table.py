@@ -128,7 +128,7 @@ def require_same(folder: Path, identity: Identity) -> None:
                 where=folder,
                 found=found.get(field),
                 expected=value,
-                fix=f"tutelage cache remove {folder.name} {folder.parent}; it is made again",
+                fix=f"tutelage cache remove {folder.name} --folder {folder.parent}; it is made again",
             )
 
 
@@ -212,6 +212,6 @@ def _mapped(path: Path, rows: int, width: int) -> NDArray[np.float16]:
             where=path,
             found=f"{length} bytes",
             expected=f"at least {2 * rows * width}",
-            fix=f"tutelage cache remove {path.parent.name} {path.parent.parent}",
+            fix=f"tutelage cache remove {path.parent.name} --folder {path.parent.parent}",
         )
     return np.memmap(path, np.float16, "r", shape=(rows, width))

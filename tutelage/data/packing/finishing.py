@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tutelage.config import flag
-from tutelage.data.contents import Contents, Kept
-from tutelage.data.entries import Refused
 from tutelage.data.names import shown
+from tutelage.data.packing.contents import Contents, Kept
+from tutelage.data.packing.entries import Refused
+from tutelage.data.packing.unfinished import Unfinished
 from tutelage.data.settings import Data
 from tutelage.data.sources import Source
 from tutelage.data.split import Assigned
-from tutelage.data.unfinished import Unfinished
 from tutelage.errors import InputError, MachineError
 
 

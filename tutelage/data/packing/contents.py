@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.config import table
-from tutelage.data.entries import Stored
-from tutelage.data.moments import moments
 from tutelage.data.names import cell, shown
-from tutelage.data.overlap import Overlap, find_overlap
 from tutelage.data.pack import FORMAT, pack_fingerprint
+from tutelage.data.packing.entries import Stored
+from tutelage.data.packing.moments import moments
+from tutelage.data.packing.overlap import Overlap, find_overlap
 from tutelage.data.settings import Data
 from tutelage.data.sources import SPLITS, Source
 from tutelage.data.split import Assigned

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.data.entries import Entry, Stored, read_entries
-from tutelage.data.gaps import close_gaps
+from tutelage.data.packing.entries import Entry, Stored, read_entries
+from tutelage.data.packing.gaps import close_gaps
 from tutelage.errors import InputError
 from tutelage.files import read_json, write_bytes, write_json
 

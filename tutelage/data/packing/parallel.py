@@ -19,7 +19,7 @@ def in_order(
     *,
     workers: int,
     chunk: int,
-    ahead: int = 2,
+    ahead: int = 4,
 ) -> Generator[Made, None, None]:
     """What `work` makes of each `chunk` of neighbouring things, in their order.
 

@@ -14,16 +14,16 @@ from typing import Any
 import PIL
 from PIL import features
 
-from tutelage.data.finishing import finish
-from tutelage.data.jointly import jointly
-from tutelage.data.lock import locked
 from tutelage.data.pack import FORMAT, Pack, open_pack
-from tutelage.data.parallel import threads
+from tutelage.data.packing.finishing import finish
+from tutelage.data.packing.jointly import jointly
+from tutelage.data.packing.lock import locked
+from tutelage.data.packing.parallel import threads
+from tutelage.data.packing.storing import store
+from tutelage.data.packing.unfinished import Unfinished, place
 from tutelage.data.settings import Data
 from tutelage.data.sources import Source
 from tutelage.data.split import assign
-from tutelage.data.storing import store
-from tutelage.data.unfinished import Unfinished, place
 from tutelage.errors import InputError, MachineError
 from tutelage.world import ALONE, World
 

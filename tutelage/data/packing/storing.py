@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import IO
 
 from tutelage.data.decode import decided_warnings
-from tutelage.data.entries import Entry, Refused, Stored, to_line
-from tutelage.data.moments import channel_sums
-from tutelage.data.parallel import in_order
-from tutelage.data.prepare import chunk_of, prepared
+from tutelage.data.packing.entries import Entry, Refused, Stored, to_line
+from tutelage.data.packing.moments import channel_sums
+from tutelage.data.packing.parallel import in_order
+from tutelage.data.packing.prepare import chunk_of, prepared
 from tutelage.data.settings import Data
 from tutelage.data.sources import Item
 
-DURABLE_BYTES = 64 << 20
+DURABLE_BYTES = 16 << 20  # little is left to wait for at the end
 DURABLE_SECONDS = 2.0
 _AHEAD = 16  # chunks a thread, which hold no pixels: threads go on while the disk is waited for
 

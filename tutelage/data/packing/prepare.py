@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tutelage.data.decode import decided_warnings, picture
-from tutelage.data.parallel import in_order
+from tutelage.data.packing.parallel import in_order
 from tutelage.data.resize import square
 from tutelage.data.settings import Data
 from tutelage.data.signatures import misnamed
 from tutelage.data.sources import Item, Unreadable
 
-_CHUNK_BYTES = 4 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 class Prepared(NamedTuple):
@@ -68,7 +68,7 @@ def prepare_all(
 ) -> Generator[Prepared | str, None, None]:
     """Each image prepared, or the reason why it cannot be, in the order of the items.
 
-    At most about 12 MB of finished pixels a worker wait to be taken.
+    At most about 5 MB of finished pixels a worker wait to be taken.
 
     Args:
         items: the images.
@@ -89,5 +89,5 @@ def prepare_all(
 
 
 def chunk_of(settings: Data) -> int:
-    """How many images a thread takes at once: about 4 MB of pixels, at most 64."""
+    """How many images a thread takes at once: about 1 MB of pixels, at most 64."""
     return min(max(_CHUNK_BYTES // (3 * settings.image_size**2), 1), 64)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tutelage.data.entries import Stored
-from tutelage.data.prepare import pixel_key
+from tutelage.data.packing.entries import Stored
+from tutelage.data.packing.prepare import pixel_key
 
 
 def close_gaps(images: Path, kept: Sequence[Stored], slot_bytes: int, *, again: bool) -> bool:

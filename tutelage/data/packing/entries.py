@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from tutelage.data.moments import Sums
+from tutelage.data.packing.moments import Sums
 
 
 class Stored(NamedTuple):
