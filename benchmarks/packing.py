@@ -1,0 +1,87 @@
+"""Packing with two threads against one: 500 x 375 JPEG files to 224 x 224, decoded, resized, stored.
+
+    python benchmarks/packing.py --images 600 --rounds 15
+
+Both take turns in one process. On Linux, rounds in which other programs took more than a tenth of a
+processor are left out where enough others remain, since they take from two threads what one does not use.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from folder_of_pictures import KINDS, make
+from result import write
+
+from tutelage.data.packing.writing import write_pack
+from tutelage.data.settings import Data
+from tutelage.data.sources import open_source
+from tutelage.timing.rounds import interleave, ratio, spread
+
+STORED = 224
+QUIET = 0.1  # processors that other programs may take
+ENOUGH = 5
+
+
+def others() -> float:
+    """Processor seconds that all other programs have had so far; 0 where the system does not tell."""
+    try:
+        ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    except OSError:
+        return 0.0
+    user, nice, system, _, _, irq, soft, steal = ticks
+    own = os.times()
+    busy = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+    return busy - own.user - own.system
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Packing with two threads against one.")
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=15)
+    wanted = parser.parse_args()
+    taken: dict[str, list[float]] = {"1": [], "2": []}
+    with tempfile.TemporaryDirectory() as place:
+        pictures, out = Path(place) / "pictures", Path(place) / "pack"
+        val = wanted.images // 10
+        make(pictures, size=STORED, train=wanted.images - val, val=val)
+        settings = Data(image_size=STORED)
+        source = open_source(pictures, settings)
+
+        def packing(workers: int) -> Callable[[], None]:
+            def pack() -> None:
+                shutil.rmtree(out, ignore_errors=True)
+                before, begin = others(), time.perf_counter()
+                write_pack(source, settings, out, progress=lambda *_: None, workers=workers)
+                rate = (others() - before) / (time.perf_counter() - begin)
+                taken[str(workers)].append(rate)
+
+            return pack
+
+        ways = {"1": packing(1), "2": packing(2)}
+        seconds = interleave(ways, rounds=wanted.rounds, warm_up=1)
+    busy = [max(pair) for pair in zip(*(taken[name][1:] for name in ways), strict=True)]
+    quiet = [number for number, rate in enumerate(busy) if rate < QUIET]
+    rounds = quiet if len(quiet) >= ENOUGH else range(wanted.rounds)
+    one, two = ([seconds[name][number] for number in rounds] for name in ways)
+    write(
+        "packing",
+        images=len(source.items),
+        files=KINDS[STORED]._asdict(),
+        stored=STORED,
+        cores=os.cpu_count(),
+        seconds={"1 thread": spread(one), "2 threads": spread(two)},
+        images_a_second={name: len(source.items) / min(seconds[name]) for name in ways},
+        speed_up=ratio(one, two),
+        target="at least 1.8",
+        quiet_rounds=len(quiet),
+        other_programs_in_processors=spread(busy),
+    )
+
+
+if __name__ == "__main__":
+    main()
