@@ -4,9 +4,13 @@
 
 Both take turns in one process. On Linux, rounds in which other programs took more than a tenth of a
 processor are left out where enough others remain, since they take from two threads what one does not use.
+
+What two processors of this machine give at best is measured beside it (`ceiling`): two separate programs, each
+with one thread and a pack of its own, against one of them. They share nothing but the machine.
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -62,12 +66,25 @@ def main() -> None:
 
             return pack
 
-        ways = {"1": packing(1), "2": packing(2)}
+        def alone(number: int) -> None:
+            folder = Path(place) / f"pack-{number}"
+            write_pack(source, settings, folder, progress=lambda *_: None, workers=1)
+            shutil.rmtree(folder)
+
+        def programs() -> None:
+            fork = multiprocessing.get_context("fork")
+            both = [fork.Process(target=alone, args=(number,)) for number in (1, 2)]
+            for one in both:
+                one.start()
+            for one in both:
+                one.join()
+
+        ways = {"1": packing(1), "2": packing(2), "programs": programs}
         seconds = interleave(ways, rounds=wanted.rounds, warm_up=1)
-    busy = [max(pair) for pair in zip(*(taken[name][1:] for name in ways), strict=True)]
+    busy = [max(pair) for pair in zip(*(taken[name][1:] for name in taken), strict=True)]
     quiet = [number for number, rate in enumerate(busy) if rate < QUIET]
     rounds = quiet if len(quiet) >= ENOUGH else range(wanted.rounds)
-    one, two = ([seconds[name][number] for number in rounds] for name in ways)
+    one, two, programs = ([seconds[name][number] for number in rounds] for name in ways)
     write(
         "packing",
         images=len(source.items),
@@ -75,8 +92,9 @@ def main() -> None:
         stored=STORED,
         cores=os.cpu_count(),
         seconds={"1 thread": spread(one), "2 threads": spread(two)},
-        images_a_second={name: len(source.items) / min(seconds[name]) for name in ways},
+        images_a_second={name: len(source.items) / min(seconds[name]) for name in taken},
         speed_up=ratio(one, two),
+        ceiling=ratio([2 * value for value in one], programs),
         target="at least 1.8",
         quiet_rounds=len(quiet),
         other_programs_in_processors=spread(busy),

@@ -85,7 +85,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         InputError: the folder holds another run, or an input is refused.
         DivergedError, Interrupted: see `engine.loop.fit`.
     """
-    runtime = resolve(settings)
+    asked_with = runtime = resolve(settings)
     torch.manual_seed(settings.seed)
     network = make(len(pack.classes)) if make else None
     if network is not None:
@@ -109,6 +109,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         settings,
         built.classifier,
         size=pack.image_size,
+        batch_size=settings.batch_size,
         name=settings.model,
         file=place.caches / "precision.json",  # one choice for all students of a teacher's answers
         world=world,
@@ -121,7 +122,8 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     skip_padding(built.classifier.network, on=plain)
     share_statistics(built.classifier, runtime.device, world)
     method = _method(settings, built.classifier)
-    around = Surroundings(place.name, place.caches, runtime, place.screen, place.stop, world)
+    # The teacher's answers must not depend on what is faster for one of its students.
+    around = Surroundings(place.name, place.caches, asked_with, place.screen, place.stop, world)
     word = open_word(saved, settings, pack, method.needs, around)
     state = TrainingState(method, settings, runtime, world)
     state.compiled_for = compile_where_it_pays(

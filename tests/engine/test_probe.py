@@ -42,13 +42,16 @@ def test_choice(
             Machine(),
             make_network().classifier,
             size=32,
+            batch_size=16,
             name="net",
             file=tmp_path / "new" / "precision.json",
             world=ALONE,
             say=said.append,
         )
         assert runtime == (HALF if found == "bfloat16" else HALF.plain)
-    assert json.loads((tmp_path / "new" / "precision.json").read_text()) == {"net at 32 px": found}
+    assert json.loads((tmp_path / "new" / "precision.json").read_text()) == {
+        "net at 32 px, batch 16": found
+    }
     assert len(timed) == len(said) == 1
     assert f"{gain:.2f} x" in said[0]
 
@@ -57,7 +60,7 @@ def test_timing_leaves_the_network_alone(make_network: Callable[..., Built]) -> 
     """A real timing: a ratio comes out, weights and running averages stay."""
     classifier = make_network().classifier
     before = fingerprint_of(classifier)
-    assert 0.01 < probe._gain(HALF, classifier, 32) < 100
+    assert 0.01 < probe._gain(HALF, classifier, 32, 8) < 100
     assert fingerprint_of(classifier) == before
 
 
@@ -69,6 +72,7 @@ def test_not_asked_for(tmp_path: Path, make_network: Callable[..., Built]) -> No
             machine,
             make_network().classifier,
             size=32,
+            batch_size=16,
             name="net",
             file=tmp_path / "precision.json",
             world=ALONE,

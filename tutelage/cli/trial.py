@@ -125,6 +125,7 @@ def open_trial(
         settings,
         _network(settings, pack).classifier,
         size=pack.image_size,
+        batch_size=settings.batch_size,
         name=settings.model,
         file=folder / "precision.json",
         world=ALONE,

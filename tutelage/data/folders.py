@@ -152,7 +152,7 @@ def read_file(path: str, tries: int = 2) -> bytes:
                 raise Unreadable(kind)
             if before.st_size > LARGEST_FILE:
                 raise Unreadable(f"larger than {LARGEST_FILE >> 20} MB")
-            raw = file.read(LARGEST_FILE + 1)
+            raw = file.read(before.st_size + 1)  # room for as much as is asked for is taken first
             after = os.fstat(handle)
     except OSError as error:
         raise Unreadable(_os_reason(error)) from error

@@ -17,7 +17,9 @@ from tutelage.models.preprocess import Classifier
 from tutelage.timing.rounds import interleave, ratio
 from tutelage.world import World
 
-IMAGES = 8
+PIXELS = 8 * 224**2
+"""A step is timed on the run's own batch, or on so many pixels where that is less: it takes seconds at most."""
+
 ROUNDS = 3
 WORTH = 1.1
 """Half precision must be so much faster to be taken: noise must not decide, and fp32 is more exact."""
@@ -29,6 +31,7 @@ def settle_precision(
     classifier: Classifier,
     *,
     size: int,
+    batch_size: int,
     name: str,
     file: Path,
     world: World,
@@ -41,6 +44,7 @@ def settle_precision(
         machine: the settings.
         classifier: the network; a copy is timed.
         size: side of the stored pictures.
+        batch_size: of the run.
         name: of the network, for the file and the reader.
         file: what was decided before, by network and size; added to.
         world: all processes take what the first one finds.
@@ -49,9 +53,10 @@ def settle_precision(
     if machine.precision != "auto" or runtime.device.type != "cpu" or runtime.autocast is None:
         return runtime
     known = read_json(file) if file.is_file() else {}
-    key = f"{name} at {size} px"
+    key = f"{name} at {size} px, batch {batch_size}"
     if key not in known:
-        gain = _gain(runtime, classifier, size) if world.first else 0.0
+        count = min(batch_size, max(8, PIXELS // size**2))
+        gain = _gain(runtime, classifier, size, count) if world.first else 0.0
         half = bool(world.first_says(gain >= WORTH))
         known |= {key: str(runtime.autocast).removeprefix("torch.") if half else "fp32"}
         if world.first:
@@ -64,8 +69,9 @@ def settle_precision(
     return runtime.plain if known[key] == "fp32" else runtime
 
 
-def _gain(runtime: Runtime, classifier: Classifier, size: int) -> float:
-    images = torch.randint(0, 256, (IMAGES, 3, size, size), dtype=torch.uint8)
+def _gain(runtime: Runtime, classifier: Classifier, size: int, count: int) -> float:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
     ways = {
         "half": _step(runtime, classifier, images),
         "fp32": _step(runtime.plain, classifier, images),

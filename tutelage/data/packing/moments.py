@@ -16,8 +16,8 @@ def channel_sums(pixels: NDArray[np.uint8]) -> Sums:
     rows = pixels.reshape(len(pixels), -1)
     values = rows.sum(0, dtype=np.uint32)
     squares = np.multiply(rows, rows, dtype=np.uint16).sum(0, dtype=np.uint32)
-    both = np.stack([values, squares]).reshape(2, -1, 3).sum(1, dtype=np.int64)
-    return tuple(both.ravel().tolist())
+    values, squares = (sums.reshape(-1, 3).sum(0, dtype=np.int64) for sums in (values, squares))
+    return (*values.tolist(), *squares.tolist())
 
 
 def moments(sums: Iterable[Sums], pixels: int) -> tuple[list[float], list[float]]:

@@ -1,0 +1,141 @@
+"""A run's teacher: asked ahead where it can be, once for all students, with what the terms want."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tutelage.asking import Surroundings, Word, open_word
+from tutelage.data.loader import training_loader
+from tutelage.data.pack import Pack
+from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.journal import Screen
+from tutelage.engine.precision import resolve
+from tutelage.engine.settings import Machine
+from tutelage.errors import Interrupted, UsageError
+from tutelage.losses.term import Needs
+from tutelage.models.taps import Tapped, pooled
+from tutelage.settings import Single
+from tutelage.teachers.open import open_teacher
+from tutelage.teachers.table import open_table
+from tutelage.world import ALONE
+
+CPU = torch.device("cpu")
+LOGITS = Needs(teacher_logits=True)
+
+
+@pytest.fixture
+def opened(
+    small_pack: Pack, teacher_folder: Path, single: Callable[..., Single], tmp_path: Path
+) -> Callable[..., Word]:
+    """Open the word of a teacher for a student with some settings."""
+
+    def make(needs: Needs = LOGITS, stop: StopRequest | None = None, **changes: object) -> Word:
+        settings = single(teacher=str(teacher_folder), epochs=3, **changes)
+        runtime = resolve(Machine(device="cpu", precision=settings.precision))
+        around = Surroundings(
+            "run", tmp_path / "kept", runtime, Screen(quiet=True), stop or StopRequest(), ALONE
+        )
+        return open_word(
+            open_teacher(teacher_folder, small_pack.classes), settings, small_pack, needs, around
+        )
+
+    return make
+
+
+def tables(folder: Path) -> dict[str, int]:
+    """How many answers are kept, by the cache's name."""
+    return {p.parent.name: len(open_table(p.parent)) for p in folder.glob("*/manifest.json")}
+
+
+def test_asked_once_for_all_students(opened: Callable[..., Word], tmp_path: Path) -> None:
+    """Temperature, rate, epochs, order, alpha: no second student asks again; the first does."""
+    first = opened()
+    assert first.mode is not None
+    assert (first.mode.name, first.mode.number) == ("views", 1)
+    assert first.seconds is not None
+    kept = tables(tmp_path / "kept")
+    for changes in ({"seed": 5}, {"alpha": 0.2}, {"lr": 0.5, "batch_size": 7}, {"view_seed": 9}):
+        assert opened(**changes).seconds is None, changes
+    assert tables(tmp_path / "kept") == kept
+
+
+def test_other_views_are_other_answers(opened: Callable[..., Word], tmp_path: Path) -> None:
+    """What shapes a view makes a cache of its own; how many of them are shown does not."""
+    opened()
+    cases = ({"flip": True}, {"flip": True, "view_seed": 1}, {"shift": 2}, {"mixup": 0.5})
+    for number, changes in enumerate(cases, 2):
+        assert opened(**changes).seconds is not None
+        assert len(tables(tmp_path / "kept")) == number
+    assert opened(flip=True, distinct=2).seconds is None
+    assert opened(precision="bf16").seconds is not None
+
+
+def test_pooled_features_are_kept(
+    opened: Callable[..., Word], small_pack: Pack, teacher_folder: Path
+) -> None:
+    """A term that wants pooled features gets those of the network, from the cache, for any view."""
+    needs = Needs(teacher_logits=True, teacher_pooled=("layer3", "global_pool"))
+    word = opened(needs, flip=True)
+    assert word.mode is not None
+    assert word.mode.name == "schedule"
+    again = opened(needs, flip=True)
+    assert again.seconds is None
+    network = Tapped(
+        open_teacher(teacher_folder, small_pack.classes).classifier, ["layer3", "global_pool"]
+    ).eval()
+    settings = dataclasses.replace(Single(), flip=True)
+    loader = training_loader(small_pack, batch_size=40, views=settings, seed=3, device=CPU)
+    for epoch in range(3):
+        batch = next(loader.epoch(epoch))
+        with torch.no_grad():
+            expected = network(batch.images)
+        found = again.teacher(batch)
+        assert found.logits is not None
+        torch.testing.assert_close(found.logits, expected.logits, rtol=1e-3, atol=2e-3)
+        for point in ("layer3", "global_pool"):
+            torch.testing.assert_close(
+                found.features[point], pooled(expected.features[point]), rtol=2e-3, atol=2e-3
+            )
+
+
+def test_maps_are_asked_live(opened: Callable[..., Word], small_pack: Pack) -> None:
+    """Feature maps are not kept: the teacher then answers live, and says why."""
+    needs = Needs(teacher_logits=True, teacher_points=("layer2",))
+    word = opened(needs)
+    assert word.mode is not None
+    assert word.mode.name == "live"
+    assert "feature maps" in word.mode.why
+    loader = training_loader(small_pack, batch_size=4, views=Single(), seed=3, device=CPU)
+    assert word.teacher(next(loader.epoch(0))).features["layer2"].ndim == 4
+    with pytest.raises(UsageError, match="not kept"):
+        opened(needs, ask="ahead")
+
+
+def test_live_and_ahead_say_the_same(opened: Callable[..., Word], small_pack: Pack) -> None:
+    """The folded network, asked ahead or live, about the same views."""
+    ahead, live = opened(crop=0.5), opened(crop=0.5, ask="live")
+    views = dataclasses.replace(Single(), crop=0.5)
+    for batch in training_loader(small_pack, batch_size=50, views=views, seed=0, device=CPU).epoch(
+        2
+    ):
+        one, other = ahead.teacher(batch).logits, live.teacher(batch).logits
+        assert one is not None
+        assert other is not None
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
+
+
+def test_stopped(opened: Callable[..., Word], tmp_path: Path, small_pack: Pack) -> None:
+    """Asked to stop, the pass ends after a whole part; the next one goes on from there."""
+    stop = StopRequest()
+    stop.signal = 2
+    with pytest.raises(Interrupted, match="answers so far are kept"):
+        opened(flip=True, stop=stop)
+    (kept,) = tables(tmp_path / "kept").values()
+    pictures = len(np.unique(small_pack.keys[small_pack.rows("train")]))
+    assert kept == pictures
+    opened(flip=True)
+    assert list(tables(tmp_path / "kept").values()) == [3 * pictures]
