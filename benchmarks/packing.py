@@ -5,8 +5,8 @@
 Both take turns in one process. On Linux, rounds in which other programs took more than a tenth of a
 processor are left out where enough others remain, since they take from two threads what one does not use.
 
-What two processors of this machine give at best is measured beside it (`ceiling`): two separate programs, each
-with one thread and a pack of its own, against one of them. They share nothing but the machine.
+What two processors of this machine give at best is measured beside it (`ceiling`): two separate programs,
+each with one thread and a pack of its own, against one of them. They share nothing but the machine.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def main() -> None:
     busy = [max(pair) for pair in zip(*(taken[name][1:] for name in taken), strict=True)]
     quiet = [number for number, rate in enumerate(busy) if rate < QUIET]
     rounds = quiet if len(quiet) >= ENOUGH else range(wanted.rounds)
-    one, two, programs = ([seconds[name][number] for number in rounds] for name in ways)
+    one, two, apart = ([seconds[name][number] for number in rounds] for name in ways)
     write(
         "packing",
         images=len(source.items),
@@ -94,7 +94,7 @@ def main() -> None:
         seconds={"1 thread": spread(one), "2 threads": spread(two)},
         images_a_second={name: len(source.items) / min(seconds[name]) for name in taken},
         speed_up=ratio(one, two),
-        ceiling=ratio([2 * value for value in one], programs),
+        ceiling=ratio([2 * value for value in one], apart),
         target="at least 1.8",
         quiet_rounds=len(quiet),
         other_programs_in_processors=spread(busy),
