@@ -18,7 +18,7 @@ from tutelage.timing.rounds import interleave, ratio
 from tutelage.world import World
 
 PIXELS = 8 * 224**2
-"""A step is timed on the run's own batch, or on so many pixels where that is less: it takes seconds at most."""
+"""A step is timed on the batch of the run, or on so many pixels where that is less: it takes seconds."""
 
 ROUNDS = 3
 WORTH = 1.1
