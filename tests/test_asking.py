@@ -17,7 +17,7 @@ from tutelage.engine.precision import resolve
 from tutelage.engine.settings import Machine
 from tutelage.errors import Interrupted, UsageError
 from tutelage.losses.term import Needs
-from tutelage.models.taps import Tapped, pooled
+from tutelage.models.taps import Tapped
 from tutelage.settings import Single
 from tutelage.teachers.open import open_teacher
 from tutelage.teachers.table import open_table
@@ -74,19 +74,18 @@ def test_other_views_are_other_answers(opened: Callable[..., Word], tmp_path: Pa
     assert opened(precision="bf16").seconds is not None
 
 
-def test_pooled_features_are_kept(
+def test_vectors_are_kept(
     opened: Callable[..., Word], small_pack: Pack, teacher_folder: Path
 ) -> None:
-    """A term that wants pooled features gets those of the network, from the cache, for any view."""
-    needs = Needs(teacher_logits=True, teacher_pooled=("layer3", "global_pool"))
+    """A term that wants vectors gets those of the network, from the cache, for any view."""
+    needs = Needs(teacher_logits=True, teacher_vectors=("global_pool", "fc.input"))
     word = opened(needs, flip=True)
     assert word.mode is not None
     assert word.mode.name == "schedule"
     again = opened(needs, flip=True)
     assert again.seconds is None
-    network = Tapped(
-        open_teacher(teacher_folder, small_pack.classes).classifier, ["layer3", "global_pool"]
-    ).eval()
+    classifier = open_teacher(teacher_folder, small_pack.classes).classifier.eval()
+    network = Tapped(classifier, ["global_pool", "fc.input"])
     settings = dataclasses.replace(Single(), flip=True)
     loader = training_loader(small_pack, batch_size=40, views=settings, seed=3, device=CPU)
     for epoch in range(3):
@@ -96,9 +95,9 @@ def test_pooled_features_are_kept(
         found = again.teacher(batch)
         assert found.logits is not None
         torch.testing.assert_close(found.logits, expected.logits, rtol=1e-3, atol=2e-3)
-        for point in ("layer3", "global_pool"):
+        for point in ("global_pool", "fc.input"):
             torch.testing.assert_close(
-                found.features[point], pooled(expected.features[point]), rtol=2e-3, atol=2e-3
+                found.features[point], expected.features[point], rtol=2e-3, atol=2e-3
             )
 
 

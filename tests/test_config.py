@@ -13,7 +13,8 @@ from tutelage.config import build, check, fingerprint, flag, setting, shared, ta
 from tutelage.data.settings import Data
 from tutelage.engine.settings import Training
 from tutelage.errors import UsageError
-from tutelage.losses.settings import KD, Label, Terms
+from tutelage.losses.response.settings import KD, Label
+from tutelage.losses.settings import Terms
 from tutelage.settings import Job, Single, Trainee
 from tutelage.toml import to_toml
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
         TutelageError,
         UsageError,
     )
-    from tutelage.losses.settings import KD, Label, Terms
+    from tutelage.losses.own import use_terms
+    from tutelage.losses.response.settings import KD, Label
+    from tutelage.losses.settings import Terms
     from tutelage.settings import Job, Single, Trainee
+    from tutelage.sweeping import sweep
     from tutelage.use import Model, evaluate, export, load, predict
     from tutelage.verbs import distill, examine, pack, resume, run, train
 
@@ -38,9 +41,12 @@ _HOMES = {
         "TutelageError",
         "UsageError",
     ),
-    "tutelage.losses.settings": ("KD", "Label", "Terms"),
+    "tutelage.losses.own": ("use_terms",),
+    "tutelage.losses.response.settings": ("KD", "Label"),
+    "tutelage.losses.settings": ("Terms",),
     "tutelage.cookbook": ("recipe",),
     "tutelage.settings": ("Job", "Single", "Trainee"),
+    "tutelage.sweeping": ("sweep",),
     "tutelage.use": ("Model", "evaluate", "export", "load", "predict"),
     "tutelage.verbs": ("distill", "examine", "pack", "resume", "run", "train"),
 }
@@ -71,7 +77,9 @@ __all__ = [
     "recipe",
     "resume",
     "run",
+    "sweep",
     "train",
+    "use_terms",
 ]
 
 

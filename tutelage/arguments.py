@@ -39,6 +39,10 @@ Recipe = Annotated[
     Parameter(help="Named settings to begin with (see `tutelage recipes`), or a TOML file."),
 ]
 Resume = Annotated[bool, Parameter(help="Continue the same command where it was interrupted.")]
+Plugin = Annotated[
+    Path | None,
+    Parameter(help="A Python file with terms of your own; it is run. Never read from a recipe."),
+]
 Quiet = Annotated[bool, Parameter(help="Print the result only.")]
 
 
@@ -50,7 +54,12 @@ def long(token: str) -> str:
 
 def defaults(verb: str, tokens: Sequence[str]) -> Any:
     """Defaults and recipe as one table below the flags."""
-    kinds: dict[str, type[Job | Single]] = {"run": Job, "train": Single, "distill": Single}
+    kinds: dict[str, type[Job | Single]] = {
+        "run": Job,
+        "sweep": Job,
+        "train": Single,
+        "distill": Single,
+    }
     kind = kinds.get(verb)
     if kind is None or "--help" in tokens or "-h" in tokens:
         return lambda *_: None

@@ -19,7 +19,6 @@ from tutelage.models.folder import Saved
 from tutelage.models.folding import folded
 from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
-from tutelage.models.taps import Tapped, pooled
 from tutelage.models.weights import fingerprint_of
 from tutelage.nouns import Batch, Signal
 from tutelage.settings import Single
@@ -68,7 +67,7 @@ def open_word(
     if saved is None:
         return Word(nobody, None, None)
     live, fold = _live(saved.classifier, needs, around.runtime)
-    points = sorted(set(needs.teacher_pooled))
+    points = sorted(set(needs.teacher_vectors))
     widths = {"logits": len(pack.classes)}
     if points:
         widths |= _widths(live, pack, points, around.runtime.device)
@@ -96,7 +95,7 @@ def _how(mode: Mode) -> str:
 
 def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teacher, bool]:
     """The network itself, its norms folded where nothing inside it is looked at."""
-    points = sorted({*needs.teacher_points, *needs.teacher_pooled})
+    points = sorted({*needs.teacher_points, *needs.teacher_vectors})
     runtime.place(classifier)
     classifier.eval()
     short = None if points else folded(classifier.network, classifier.preprocess.size)
@@ -105,23 +104,17 @@ def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teach
         runtime.place(classifier)
     if runtime.device.type == "cpu":
         skip_padding(classifier.network)
-    network = Tapped(classifier, points) if points else classifier
-    teacher = Live(network)
+    teacher = Live(classifier, points)
 
     def ask(batch: Batch) -> Signal:
         with runtime.cast():
-            signal = teacher(batch)
-        features = {
-            point: pooled(found) if point in needs.teacher_pooled else found
-            for point, found in signal.features.items()
-        }
-        return signal._replace(features=features)
+            return teacher(batch)
 
     return ask, short is not None
 
 
 def _widths(live: Teacher, pack: Pack, points: list[str], device: torch.device) -> dict[str, int]:
-    """How many numbers each pooled point gives, found by asking about one picture."""
+    """How many numbers each vector has, found by asking about one picture."""
     row = pack.rows("train")[:1]
     image = torch.from_numpy(pack.images[row]).permute(0, 3, 1, 2).to(device)
     unknown = torch.full((1,), -1)

@@ -123,6 +123,13 @@ def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
             return tuple(
                 _convert(kind, item, where, path) for kind, item in zip(kinds, value, strict=True)
             )
+    elif origin is dict and isinstance(value, Mapping):
+        return {
+            str(key): _convert(arguments[1], item, where, f"{path}.{key}")
+            for key, item in value.items()
+        }
+    elif origin in (Union, types.UnionType) and isinstance(value, arguments):
+        return value
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         too_large = isinstance(value, int) and abs(value) >= 2**1023
         return math.inf if too_large else float(value)
@@ -149,6 +156,8 @@ def table(settings: Any) -> dict[str, Any]:
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
             result[field.name] = table(value)
+        elif isinstance(value, Mapping):
+            result |= {field.name: dict(value)} if value else {}
         elif value is not None:
             result[field.name] = list(map(_short, value)) if isinstance(value, tuple) else value
     return result

@@ -9,6 +9,9 @@ from tutelage.settings import Job
 from tutelage.toml import read_toml
 
 FOLDER = Path(__file__).parent / "recipes"
+OBJECTIVES = FOLDER / "objectives"
+"""Recipes that say only what a student minimises, to be put on top of one that says the rest."""
+OBJECTIVE = {"alpha", "terms", "own"}
 
 
 class Recipe(NamedTuple):
@@ -20,21 +23,53 @@ class Recipe(NamedTuple):
 
 
 def recipe_names() -> list[str]:
-    """The names of the recipes that come with Tutelage."""
+    """The names of the recipes of whole jobs that come with Tutelage."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def objective_names() -> list[str]:
+    """The names of the recipes that come with Tutelage and say only what a student minimises."""
+    return sorted(path.stem for path in OBJECTIVES.glob("*.toml"))
+
+
 def read_recipe(name: str) -> Recipe:
-    """A recipe by name, or by the path of a TOML file (a run's config.toml is one).
+    """A recipe by name, by the path of a TOML file (a run's config.toml is one), or several: `demo+crd`.
+
+    Of several, each is laid over those before it. One that has terms or an alpha replaces the whole
+    objective, since weights of two objectives make no sense side by side.
 
     Raises:
         UsageError: no such recipe or file, or not TOML.
     """
-    path = FOLDER / f"{name}.toml" if name in recipe_names() else Path(name)
+    if "+" not in name or Path(name).is_file():
+        return _read_one(name)
+    parts = [_read_one(part) for part in name.split("+")]
+    whole: dict[str, Any] = {}
+    for part in parts:
+        if OBJECTIVE & part.table.keys():
+            whole = {key: value for key, value in whole.items() if key not in OBJECTIVE}
+        whole = _laid_over(whole, part.table)
+    return Recipe("+".join(part.name for part in parts), parts[0].comment, whole)
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _laid_over(below[key], value)
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+        else value
+        for key, value in above.items()
+    }
+    return {**below, **both}
+
+
+def _read_one(name: str) -> Recipe:
+    places = [folder / f"{name}.toml" for folder in (FOLDER, OBJECTIVES)]
+    path = next((place for place in places if place.is_file()), Path(name))
     if not path.is_file():
         raise UsageError(
             f"no such recipe: {name}",
-            expected=suggest(name, recipe_names()) + "; or the path of a TOML file",
+            expected=suggest(name, recipe_names() + objective_names())
+            + "; or the path of a TOML file",
             fix="tutelage recipes",
         )
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()

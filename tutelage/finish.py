@@ -21,7 +21,7 @@ from tutelage.evaluation.latency import latency
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.evaluation.reading import read_logits
 from tutelage.files import whole_folder, write_bytes, write_json
-from tutelage.models.folder import save_model
+from tutelage.models.folder import beyond_timm, save_model
 from tutelage.models.preprocess import Classifier
 from tutelage.models.weights import Weights
 from tutelage.settings import Single
@@ -143,7 +143,8 @@ def _cost(classifier: Classifier, settings: Single) -> dict[str, int | None]:
         "parameters_1000": None,
         "flops_1000_224": None,
     }
-    if hasattr(classifier.network, "pretrained_cfg"):
+    ours = type(classifier.network).__module__.startswith("tutelage.")
+    if hasattr(classifier.network, "pretrained_cfg") and not ours:
         with torch.device("meta"):
             full = timm.create_model(settings.model.partition(".")[0], num_classes=1000)
             published = cost(full, _usual_size(full))
@@ -165,14 +166,13 @@ def _save(
     pack: Pack,
     facts: dict[str, Any],
 ) -> None:
-    own = not hasattr(classifier.network, "pretrained_cfg")
     card = model_card(
         settings,
         classes=pack.classes,
         scores=facts,
         moment=moment,
         stored_size=pack.image_size,
-        own_module=own,
+        obstacle=beyond_timm(classifier.network, settings),
     )
     with whole_folder(folder / ("model" if moment == "last" else "model-best")) as part:
         save_model(

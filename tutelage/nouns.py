@@ -75,4 +75,46 @@ class Progress(NamedTuple):
     fraction: float
 
 
+class Point(NamedTuple):
+    """A place inside a network. path: a submodule, for what it returns; `path.input`, for what it is given.
+
+    shape: without the batch: [C, H, W] of a map, [N, C] of tokens, [D] of a vector.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+
+
+class Stage(NamedTuple):
+    """A part of a network between two changes of size.
+
+    entry: what it is given; before: its result before the last activation (the same as end where there is
+    none); end: what it returns; norm: weight and bias [C] of the BatchNorm before that activation, or None.
+    """
+
+    entry: Point
+    before: Point
+    end: Point
+    norm: tuple[Tensor, Tensor] | None
+
+
+class Anatomy(NamedTuple):
+    """What a network is made of, as far as terms ask.
+
+    family: name of its class; stages: from the first to the last; vector: what its last layer is given;
+    head: weight [C, D] and bias [C] of that layer (frozen copies); shapes: of every point by path.
+    vector and head are None where the network does not end in a linear layer. overwritten: points whose
+    tensor is changed later on, so that what was there cannot be compared.
+    """
+
+    family: str
+    stages: tuple[Stage, ...]
+    vector: Point | None
+    head: tuple[Tensor, Tensor] | None
+    shapes: Mapping[str, tuple[int, ...]]
+    overwritten: frozenset[str] = frozenset()
+
+
+UNSTUDIED = Anatomy("", (), None, None, {})
 NO_SIGNAL = Signal(logits=None, features={})
+START = Progress(epoch=0, step=0, fraction=0.0)

@@ -5,6 +5,7 @@ is the same student with the same budget, seed, order and views, but without the
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from tutelage.config import shared
 from tutelage.data.pack import Pack
 from tutelage.errors import Interrupted
 from tutelage.files import write_json
-from tutelage.losses.settings import DEFAULT_ALPHA
+from tutelage.losses.settings import DEFAULT_ALPHA, Objective
 from tutelage.settings import Job, Single, Trainee
 from tutelage.single import Networks, Place, run_single
 
@@ -37,6 +38,21 @@ def job_steps(job: Job) -> list[Step]:
     return steps
 
 
+def sweep_steps(job: Job, objectives: Mapping[str, Objective]) -> list[Step]:
+    """The runs of a sweep: one teacher, and for each seed a control and a student of each objective."""
+    steps = [Step("teacher", _single(job, job.teacher, role="teacher", seed=job.seed))]
+    for seed in range(job.seed, job.seed + job.seeds):
+        alone = _single(job, job.student, role="control", seed=seed)
+        steps.append(Step(f"control-{seed}", alone, compares="teacher"))
+        for name, objective in objectives.items():
+            own = dataclasses.replace(
+                job, alpha=objective.alpha, terms=objective.terms, own=objective.own
+            )
+            taught = _single(own, job.student, role="student", seed=seed)
+            steps.append(Step(f"{name}-{seed}", taught, teacher="teacher", compares="teacher"))
+    return steps
+
+
 def _single(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
     common = {**shared(Single, job), **shared(Trainee, trainee)}
     return Single(**{**common, "teacher": None, "role": role, "seed": seed})
@@ -48,8 +64,16 @@ def run_steps(
     place: Place,
     *,
     networks: Networks,
+    after: Callable[[Step, Path], None] = lambda _step, _folder: None,
 ) -> None:
     """Do what is not done yet, step by step, in folders below that of the job's place.
+
+    Args:
+        steps: the runs.
+        pack: the pictures.
+        place: of the job.
+        networks: makers of modules of the caller's own.
+        after: told each run and its folder when it is finished.
 
     Raises:
         Interrupted: asked to stop, between two runs or within one.
@@ -64,7 +88,7 @@ def run_steps(
         reference = folder / step.compares if step.compares else None
         own = place._replace(name=step.name, folder=folder / step.name, reference=reference)
         make = networks.get("teacher" if settings.role == "teacher" else "student")
-        run_single(settings, pack, own, make=make)
+        after(step, run_single(settings, pack, own, make=make))
 
 
 def write_plan(job: Job, steps: list[Step], folder: Path, *, recipe: str) -> None:

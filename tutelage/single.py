@@ -11,13 +11,11 @@ import torch
 from torch import nn
 
 from tutelage.asking import Surroundings, open_word
-from tutelage.config import fingerprint, table
 from tutelage.data.feed import choose
 from tutelage.data.loader import training_loader
 from tutelage.data.pack import Pack
 from tutelage.engine.batchnorm import share_statistics
 from tutelage.engine.compiling import compile_where_it_pays, eager, uncompile
-from tutelage.engine.environment import environment
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Journal, Screen
 from tutelage.engine.loop import Course, fit
@@ -28,25 +26,19 @@ from tutelage.engine.state import TrainingState
 from tutelage.errors import DivergedError
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.evaluation.reading import read_logits
-from tutelage.files import read_json, write_bytes, write_json
 from tutelage.finish import finish
-from tutelage.losses.settings import weights as term_weights
-from tutelage.losses.table import make_terms
+from tutelage.losses.term import Term
+from tutelage.methods.description import described, unlike
 from tutelage.methods.method import Method
-from tutelage.methods.offline import Offline, supervised
+from tutelage.methods.offline import supervised
+from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import Built, build
 from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
-from tutelage.models.weights import fingerprint_of
+from tutelage.run_folder import begin, end, is_finished, run_fingerprint
 from tutelage.settings import Single
 from tutelage.teachers.open import open_teacher
-from tutelage.toml import to_toml
 from tutelage.world import ALONE, World
-
-FORMAT = 1
-
-_ELSEWHERE = ("data", "teacher", "cache")
-"""Settings that say where inputs are; what is in them counts instead."""
 
 Maker = Callable[[int], nn.Module]
 Networks = Mapping[str, Maker]
@@ -95,7 +87,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     if is_finished(place.folder, identity):
         place.screen.line(f"{place.name}: done before, kept")
         return place.folder
-    world = place.world
+    world, facts = place.world, {"name": place.name, "fingerprint": identity}
     built = build(
         settings,
         classes=len(pack.classes),
@@ -104,6 +96,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         seed=settings.seed,
         network=network,
     )
+    method = _method(settings, built.classifier, saved.classifier if saved else None, pack)
     runtime = settle_precision(
         runtime,
         settings,
@@ -116,12 +109,15 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         say=place.screen.line,
     )
     if world.first:
-        _begin(place, settings, identity, runtime)
+        begin(place.folder, settings, facts, runtime, in_job=place.reference is not None)
     runtime.place(built.classifier)
     plain = runtime.device.type == "cpu" and settings.compile != "yes"
     skip_padding(built.classifier.network, on=plain)
+    method.to(runtime.device)
     share_statistics(built.classifier, runtime.device, world)
-    method = _method(settings, built.classifier)
+    for term in method.modules():
+        if isinstance(term, Term) and not term.across_batch:
+            share_statistics(term, runtime.device, world)
     # The teacher's answers must not depend on what is faster for one of its students.
     around = Surroundings(place.name, place.caches, asked_with, place.screen, place.stop, world)
     word = open_word(saved, settings, pack, method.needs, around)
@@ -136,6 +132,9 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         say=lambda line: place.screen.line(f"{place.name}: {line}"),
     )
     _say(place, settings, built, pack)
+    notes = unlike(method, built.classifier, saved.classifier) if saved else []
+    for note in notes:
+        place.screen.line(f"{place.name}: note: {note}")
     with _journal(place) as journal:
         course = Course(
             name=place.name,
@@ -155,12 +154,14 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
                 "computes": str(runtime),
                 "processes": world.size,
                 "teacher": word.mode._asdict() if word.mode else None,
+                "terms": described(method),
             },
             folder=place.folder,
             journal=journal,
             screen=place.screen,
             stop=place.stop,
             world=world,
+            notes=notes,
         )
         fit(state, course)
         # What is measured is what will be deployed.
@@ -180,7 +181,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
             )
             journal.write("end")
     if world.first:
-        _end(place, settings, identity)
+        end(place.folder, settings, facts)
     world.wait()
     return place.folder
 
@@ -192,67 +193,20 @@ def _journal(place: Place) -> contextlib.AbstractContextManager[Journal | None]:
     return contextlib.closing(Journal(place.folder / "journal.jsonl"))
 
 
-def run_fingerprint(
-    settings: Single, pack: Pack, teacher: Classifier | None, network: nn.Module | None
-) -> str:
-    """What makes two runs the same run: settings, pictures, teacher, own network."""
-    plain = {key: value for key, value in table(settings).items() if key not in _ELSEWHERE}
-    return fingerprint(
-        FORMAT,
-        plain,
-        pack.fingerprint,
-        fingerprint_of(teacher.network) if teacher else None,
-        fingerprint_of(network) if network else None,
-    )
-
-
-def is_finished(folder: Path, identity: str) -> bool:
-    """Whether a run folder holds this very run, complete."""
-    path = folder / "run.json"
-    if not path.is_file():
-        return False
-    facts = read_json(path)
-    return bool(facts.get("fingerprint") == identity and facts.get("finished"))
-
-
-def _begin(place: Place, settings: Single, identity: str, runtime: Runtime) -> None:
-    place.folder.mkdir(parents=True, exist_ok=True)
-    if place.reference or not (place.folder / "config.toml").exists():
-        plain = table(settings)
-        if settings.teacher and place.reference:
-            plain["teacher"] = f"../{Path(settings.teacher).name}"  # a job can be moved as a whole
-        write_bytes(place.folder / "config.toml", to_toml(plain).encode())
-    write_json(place.folder / "environment.json", environment(runtime))
-    _mark(place, settings, identity, finished=False)
-
-
-def _end(place: Place, settings: Single, identity: str) -> None:
-    _mark(place, settings, identity, finished=True)
-    checkpoint = place.folder / "checkpoint"
-    for file in checkpoint.glob("*"):
-        file.unlink()
-    if checkpoint.is_dir():
-        checkpoint.rmdir()
-
-
-def _mark(place: Place, settings: Single, identity: str, *, finished: bool) -> None:
-    facts = {
-        "format": FORMAT,
-        "kind": "run",
-        "name": place.name,
-        "role": settings.role,
-        "seed": settings.seed,
-        "fingerprint": identity,
-        "finished": finished,
-    }
-    write_json(place.folder / "run.json", facts)
-
-
-def _method(settings: Single, student: Classifier) -> Method:
-    if settings.teacher is None:
+def _method(
+    settings: Single, student: Classifier, teacher: Classifier | None, pack: Pack
+) -> Method:
+    if teacher is None:
         return supervised(student, label_smoothing=settings.label_smoothing)
-    terms = make_terms(settings, label_smoothing=settings.label_smoothing)
-    return Offline(student, terms, term_weights(settings))
+    lesson = Lesson(
+        epochs=settings.epochs,
+        classes=len(pack.classes),
+        ids=torch.from_numpy(pack.rows("train")),
+        size=pack.image_size,
+        label_smoothing=settings.label_smoothing,
+        seed=settings.seed,
+    )
+    return taught(student, teacher, settings, lesson)
 
 
 def _validation(pack: Pack, runtime: Runtime, world: World) -> Callable[[TrainingState], Metrics]:

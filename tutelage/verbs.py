@@ -3,38 +3,35 @@
 The command line and Python call the same functions with the same settings objects.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
 
 from tutelage import folder as folders
-from tutelage.config import build, check, table
+from tutelage.config import build, check
 from tutelage.data.check import CheckReport, check_source
 from tutelage.data.pack import Pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source
-from tutelage.engine.interrupt import StopRequest, stop_requests
+from tutelage.engine.interrupt import stop_requests
 from tutelage.engine.journal import Screen
 from tutelage.engine.precision import resolve
 from tutelage.engine.preflight import (
     require_batch,
+    require_lesson,
     require_network,
+    require_rest,
     require_room,
 )
 from tutelage.engine.processes import together
-from tutelage.errors import Interrupted, TutelageError, UsageError
+from tutelage.errors import Interrupted, UsageError
 from tutelage.losses.settings import weights
 from tutelage.plan import job_steps, run_steps, write_plan
 from tutelage.preparing import packed, prepare
-from tutelage.reports.report import write_report
 from tutelage.settings import Job, Single
-from tutelage.single import Maker, Networks, Place, run_single
-from tutelage.teachers.shelf import NAME as CACHE
+from tutelage.single import Maker, Networks, run_single
 from tutelage.toml import read_toml
-from tutelage.world import World
+from tutelage.working import close, name_of, place_of, working
 
-_BYTES_A_NETWORK = (
+BYTES_A_NETWORK = (
     400_000_000  # weights, best weights and a checkpoint with optimiser state, generously
 )
 
@@ -75,22 +72,27 @@ def run(
         if role not in networks:
             require_network(trainee, flag=f"--{role}.")
     steps = job_steps(settings)
-    facts = {"verb": "run", "data": _name(data), "recipe": recipe, "networks": sorted(networks)}
+    facts = {"verb": "run", "data": name_of(data), "recipe": recipe, "networks": sorted(networks)}
     with (
         together() as world,
-        _working(out, settings, facts, world, resume=resume, quiet=quiet) as work,
+        working(out, settings, facts, world, resume=resume, quiet=quiet) as work,
     ):
         if work.state != "finished":
-            require_room(out, _BYTES_A_NETWORK * len(steps))
+            require_room(out, BYTES_A_NETWORK * len(steps))
             pack = prepare(
                 data, settings.data, out, screen=work.screen, stop=work.stop, world=world
             )
             for role, trainee in (("teacher", settings.teacher), ("student", settings.student)):
                 require_batch(trainee.batch_size, len(pack.rows("train")), flag=f"--{role}.")
+            require_rest(
+                settings, settings.student.batch_size, len(pack.rows("train")), flag="--student."
+            )
+            if not networks:
+                require_lesson(settings, settings.student, settings.teacher, pack)
             if world.first:
                 write_plan(settings, steps, out, recipe=recipe)
-            run_steps(steps, pack, _place(settings, "job", out, work), networks=networks)
-            world.first_does(lambda: _close(out, report=True))
+            run_steps(steps, pack, place_of(settings, "job", out, work), networks=networks)
+            world.first_does(lambda: close(out, report=True))
     return out / "report" / "report.html"
 
 
@@ -115,19 +117,25 @@ def train(
     if network is None:
         require_network(settings)
     verb = "distill" if settings.teacher else "train"
-    facts = {"verb": verb, "data": _name(data), "networks": [] if network is None else ["network"]}
+    facts = {
+        "verb": verb,
+        "data": name_of(data),
+        "networks": [] if network is None else ["network"],
+    }
     with (
         together() as world,
-        _working(out, settings, facts, world, resume=resume, quiet=quiet) as work,
+        working(out, settings, facts, world, resume=resume, quiet=quiet) as work,
     ):
         if work.state != "finished":
-            require_room(out, _BYTES_A_NETWORK)
+            require_room(out, BYTES_A_NETWORK)
             pack = prepare(
                 data, settings.data, out, screen=work.screen, stop=work.stop, world=world
             )
             require_batch(settings.batch_size, len(pack.rows("train")))
-            run_single(settings, pack, _place(settings, settings.role, out, work), make=network)
-            world.first_does(lambda: _close(out, report=False))
+            if settings.teacher:
+                require_rest(settings, settings.batch_size, len(pack.rows("train")))
+            run_single(settings, pack, place_of(settings, settings.role, out, work), make=network)
+            world.first_does(lambda: close(out, report=False))
     return out
 
 
@@ -166,6 +174,12 @@ def resume(out: str | Path, *, quiet: bool = False) -> Path:
             where=out,
             fix="the same call in Python with resume=True",
         )
+    if facts["verb"] == "sweep":
+        raise UsageError(
+            "a sweep goes on where it is started again",
+            where=out,
+            fix="the same `tutelage sweep` command",
+        )
     settings = read_toml(out / "config.toml")
     if facts["verb"] == "run":
         job = build(Job, settings, where=str(out / "config.toml"))
@@ -198,64 +212,3 @@ def examine(data: str | Path, settings: Data | None = None) -> CheckReport:
     settings = settings or Data()
     check(settings)
     return check_source(open_source(str(data), settings), settings)
-
-
-def _name(data: str | Path) -> str:
-    """Data as another working directory would find them."""
-    path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() else str(data)
-
-
-class _Work(NamedTuple):
-    """A job at work: whether its folder is new, a screen, ears for Ctrl-C, and with whom."""
-
-    state: Literal["begin", "continue", "finished"]
-    screen: Screen
-    stop: StopRequest
-    world: World
-
-
-def _place(settings: Job | Single, name: str, out: Path, work: _Work) -> Place:
-    caches = Path(settings.cache) if settings.cache else out.absolute().parent / CACHE
-    return Place(name, out, caches, work.screen, work.stop, world=work.world)
-
-
-def _close(out: Path, *, report: bool) -> None:
-    if report:
-        write_report(out)
-    folders.finish(out)
-
-
-@contextmanager
-def _working(
-    out: Path,
-    settings: Job | Single,
-    facts: Mapping[str, Any],
-    world: World,
-    *,
-    resume: bool,
-    quiet: bool,
-) -> Iterator[_Work]:
-    """The folder claimed and locked, a screen, and ears for Ctrl-C; the first process does it for all."""
-    state = world.first_does(
-        lambda: folders.claim(out, settings=table(settings), facts=facts, resume=resume)
-    )
-    screen = Screen(quiet=quiet or not world.first)
-    lock = folders.locked(out) if state != "finished" and world.first else nullcontext()
-    with lock, stop_requests() as stop:
-        try:
-            yield _Work(state, screen, stop, world)
-        except Interrupted as error:
-            error.exit_code = stop.exit_code
-            raise
-        except TutelageError:
-            if (
-                state == "begin"
-                and world.first
-                and not (out / "plan.json").exists()
-                and not (out / "run.json").exists()
-            ):
-                folders.abandon(out)
-            raise
-        finally:
-            screen.clear()

@@ -27,7 +27,7 @@ def card(
         scores=SCORES,
         moment=moment,
         stored_size=32,
-        own_module=own,
+        obstacle="the network is a module of your own" if own else None,
     )
 
 

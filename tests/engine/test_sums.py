@@ -10,6 +10,8 @@ from tutelage.errors import DivergedError
 from tutelage.nouns import Outcome
 
 CPU = torch.device("cpu")
+ONE = {"label": 1.0}
+BOTH = {"label": 1.0, "kd": 1.0}
 
 
 def outcome(labels: list[int], predicted: list[int], **terms: float) -> Outcome:
@@ -21,12 +23,14 @@ def outcome(labels: list[int], predicted: list[int], **terms: float) -> Outcome:
 def test_means() -> None:
     """Terms and loss are means over images, whatever the batches' sizes; accuracy over labels."""
     sums = Sums(["label", "kd"], CPU)
-    sums.add(outcome([0, 1, 2], [0, 1, 0], label=1.0, kd=4.0), torch.tensor(10.0))
-    sums.add(outcome([-1], [0], label=0.0, kd=8.0), torch.tensor(2.0))
+    halved = {"label": 1.0, "kd": 0.5}
+    sums.add(outcome([0, 1, 2], [0, 1, 0], label=1.0, kd=4.0), torch.tensor(3.0), halved)
+    sums.add(outcome([-1], [0], label=0.0, kd=8.0), torch.tensor(4.0), halved)
     assert sums.read() == {
         "images": 4,
-        "loss": 8.0,
+        "loss": 3.25,
         "terms": {"label": 0.75, "kd": 5.0},
+        "shares": {"label": 0.75 / 3.25, "kd": 2.5 / 3.25},
         "accuracy": 2 / 3,
     }
 
@@ -34,8 +38,9 @@ def test_means() -> None:
 def test_nothing_yet() -> None:
     """Before the first batch, and without a label, there is no accuracy."""
     sums = Sums(["label"], CPU)
-    assert sums.read() == {"images": 0, "loss": 0.0, "terms": {"label": 0.0}, "accuracy": None}
-    sums.add(outcome([-1, -1], [0, 0], label=0.0), torch.tensor(0.0))
+    nothing = {"terms": {"label": 0.0}, "shares": {"label": 0.0}, "accuracy": None}
+    assert sums.read() == {"images": 0, "loss": 0.0, **nothing}
+    sums.add(outcome([-1, -1], [0, 0], label=0.0), torch.tensor(0.0), ONE)
     assert sums.read()["accuracy"] is None
 
 
@@ -43,10 +48,10 @@ def test_state() -> None:
     """Saved as JSON and put back, sums go on to the same last bit."""
     sums, again = Sums(["label"], CPU), Sums(["label"], CPU)
     for value in (0.1, 1 / 3, 1e-9):
-        sums.add(outcome([0], [0], label=value), torch.tensor(value))
+        sums.add(outcome([0], [0], label=value), torch.tensor(value), ONE)
     again.restore(json.loads(json.dumps(sums.state())))
     for one in (sums, again):
-        one.add(outcome([0, 1], [0, 0], label=0.7), torch.tensor(0.7))
+        one.add(outcome([0, 1], [0, 0], label=0.7), torch.tensor(0.7), ONE)
     assert again.read() == sums.read()
 
 
@@ -54,8 +59,8 @@ def test_state() -> None:
 def test_diverged(bad: float) -> None:
     """A term that is not finite stops the run, by the term's name, with exit code 4."""
     sums = Sums(["label", "kd"], CPU)
-    sums.add(outcome([0], [0], label=1.0, kd=bad), torch.tensor(1.0))
-    sums.add(outcome([0], [0], label=1.0, kd=1.0), torch.tensor(1.0))
+    sums.add(outcome([0], [0], label=1.0, kd=bad), torch.tensor(1.0), BOTH)
+    sums.add(outcome([0], [0], label=1.0, kd=1.0), torch.tensor(1.0), BOTH)
     with pytest.raises(DivergedError, match="kd") as caught:
         sums.read()
     assert caught.value.exit_code == 4
@@ -65,6 +70,6 @@ def test_diverged(bad: float) -> None:
 def test_diverged_total() -> None:
     """A weighted sum that is not finite stops the run where each term is."""
     sums = Sums(["label"], CPU)
-    sums.add(outcome([0], [0], label=3e38), torch.tensor(float("inf")))
+    sums.add(outcome([0], [0], label=3e38), torch.tensor(float("inf")), ONE)
     with pytest.raises(DivergedError, match="weighted sum"):
         sums.read()

@@ -5,8 +5,11 @@ import pytest
 from tutelage.errors import UsageError
 from tutelage.losses.label import LabelTerm
 from tutelage.losses.response.kd import KDTerm
-from tutelage.losses.settings import KD, Label, Objective, Terms, weights
+from tutelage.losses.response.settings import KD, Label
+from tutelage.losses.settings import Objective, Terms, weights
 from tutelage.losses.table import make_terms
+from tutelage.losses.term import Ground
+from tutelage.nouns import UNSTUDIED
 
 
 def objective(*, alpha: float | None = None, label: Label | None, kd: KD | None) -> Objective:
@@ -14,11 +17,15 @@ def objective(*, alpha: float | None = None, label: Label | None, kd: KD | None)
 
 
 @pytest.mark.parametrize(
-    ("alpha", "label", "kd"), [(0.7, 0.3, 0.7), (0.0, 1.0, 0.0), (1.0, 0.0, 1.0), (None, 0.3, 0.7)]
+    ("alpha", "label", "kd"),
+    [(0.7, 0.3, 0.7), (0.0, 1.0, None), (1.0, None, 1.0), (None, 0.3, 0.7)],
 )
-def test_alpha_is_the_teachers_weight(alpha: float | None, label: float, kd: float) -> None:
-    """Alpha goes to the teacher's term and the rest to the labels; 0.7 where nothing is said."""
-    assert weights(Objective(alpha=alpha)) == pytest.approx({"label": label, "kd": kd}, abs=1e-15)
+def test_alpha_is_the_teachers_weight(
+    alpha: float | None, label: float | None, kd: float | None
+) -> None:
+    """Alpha goes to the teacher's term, the rest to the labels; 0.7 by default; 0 is not there."""
+    expected = {n: w for n, w in {"label": label, "kd": kd}.items() if w is not None}
+    assert weights(Objective(alpha=alpha)) == pytest.approx(expected, abs=1e-15)
 
 
 def test_own_weights() -> None:
@@ -65,10 +72,11 @@ def test_a_term_left_out() -> None:
 def test_make_terms() -> None:
     """The terms carry their settings, and come in the order of their weights."""
     chosen = Objective(terms=Terms(kd=KD(temperature=2.5)))
-    terms = make_terms(chosen, label_smoothing=0.1)
+    ground = Ground(UNSTUDIED, UNSTUDIED, classes=10, images=100, label_smoothing=0.1)
+    terms = make_terms(chosen, ground)
     assert list(terms) == list(weights(chosen))
     label, kd = terms["label"], terms["kd"]
     assert isinstance(label, LabelTerm)
     assert isinstance(kd, KDTerm)
     assert (label.smoothing, kd.temperature) == (0.1, 2.5)
-    assert list(make_terms(objective(label=None, kd=KD()), label_smoothing=0)) == ["kd"]
+    assert list(make_terms(objective(label=None, kd=KD()), ground)) == ["kd"]

@@ -13,14 +13,14 @@ from tutelage.data.pack import Pack
 from tutelage.errors import UsageError
 from tutelage.losses.settings import Objective, weights
 from tutelage.losses.table import make_terms
-from tutelage.losses.term import Needs
+from tutelage.losses.term import Ground, Needs
 from tutelage.methods.offline import Offline, supervised
 from tutelage.models.build import Built
 from tutelage.models.weights import fingerprint_of
-from tutelage.nouns import NO_SIGNAL, Batch, Progress, Signal
+from tutelage.nouns import NO_SIGNAL, START, UNSTUDIED, Batch, Signal
 from tutelage.teachers.live import Live
 
-START = Progress(0, 0, 0.0)
+GROUND = Ground(UNSTUDIED, UNSTUDIED, classes=10, images=1000)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def batch(small_pack: Pack) -> Batch:
 @pytest.fixture
 def offline(make_network: Callable[..., Built]) -> Offline:
     objective = Objective(alpha=0.7)
-    terms = make_terms(objective, label_smoothing=0.0)
+    terms = make_terms(objective, GROUND)
     return Offline(make_network(seed=1).classifier, terms, weights(objective))
 
 
@@ -114,6 +114,6 @@ def test_equal_networks(make_network: Callable[..., Built], batch: Batch) -> Non
     """A student that says what its teacher says has nothing to learn from it."""
     objective = Objective(alpha=1.0)
     student = make_network(seed=1).classifier.eval()
-    method = Offline(student, make_terms(objective, label_smoothing=0.0), weights(objective))
+    method = Offline(student, make_terms(objective, GROUND), weights(objective))
     outcome = method.eval()(batch, Signal(student(batch.images).logits.detach(), {}), START)
     assert method.total(outcome).item() == pytest.approx(0.0, abs=1e-6)

@@ -21,17 +21,19 @@ ROWS = [
     {"teachers", "methods", "evaluation", "timing"},
     {"settings", "engine"},
     {"cookbook", "folder", "deploy", "reports"},
-    {"finish", "asking", "preparing"},
+    {"finish", "asking", "preparing", "run_folder"},
     {"single"},
     {"plan"},
+    {"working"},
     {"verbs", "use"},
+    {"sweeping"},
     {"arguments", "__init__"},
     {"cli"},
     {"__main__"},
 ]
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 # Settings import no torch and are read by everyone, whatever row their owner stands in.
-SETTINGS = {"settings", "view_settings"}
+SETTINGS = {"settings", "view_settings", "weight_settings"}
 
 
 def unit(path: Path) -> str:

@@ -15,7 +15,7 @@ from tutelage.data.view_settings import Views
 from tutelage.errors import InputError, UsageError
 from tutelage.models.build import Built
 from tutelage.models.folding import folded
-from tutelage.models.taps import Tapped, pooled
+from tutelage.models.taps import Tapped
 from tutelage.teachers.live import Live
 from tutelage.teachers.mode import choose_mode
 from tutelage.teachers.open import open_teacher
@@ -96,12 +96,12 @@ def test_tapped(make_network: Callable[..., Built], small_pack: Pack) -> None:
     images = torch.from_numpy(np.array(small_pack.images[:3])).permute(0, 3, 1, 2)
     with torch.no_grad():
         plain = classifier(images).logits
-        output = Tapped(classifier, ["layer4", "global_pool"])(images)
+        look = Tapped(classifier, ["layer4", "fc.input"])
+        output = look(images)
     torch.testing.assert_close(output.logits, plain)
     assert output.features["layer4"].ndim == 4
-    torch.testing.assert_close(pooled(output.features["layer4"]), output.features["global_pool"])
-    tokens = torch.randn(2, 5, 4)
-    torch.testing.assert_close(pooled(tokens), tokens.mean(1))
+    torch.testing.assert_close(output.features["layer4"].mean((2, 3)), output.features["fc.input"])
+    assert not classifier(images).features
     with pytest.raises(UsageError, match="did you mean layer4"):
         Tapped(classifier, ["layr4"])
 

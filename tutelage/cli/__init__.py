@@ -15,6 +15,10 @@ VERBS = {
     "run": ("making", "The whole job: pack, teacher, students, controls, comparison, report."),
     "train": ("making", "One network on its own: a teacher, a control."),
     "distill": ("making", "One student from a finished teacher."),
+    "sweep": (
+        "making",
+        "Objectives side by side: one teacher, and a control and a student of each for every seed.",
+    ),
     "resume": ("making", "Continue an interrupted run from its folder alone."),
     "check": ("making", "What is in the data and what is wrong with it; nothing is written."),
     "pack": (

@@ -20,6 +20,8 @@ Rounds = Annotated[int, Parameter(help="How often each is timed, in turn; median
 Json = Annotated[
     Path | None, Parameter(help="Also write the figures, with machine and versions, to this file.")
 ]
+Student = Annotated[str, Parameter(help="The student, a timm name.")]
+Teacher = Annotated[str, Parameter(help="Its teacher, a timm name.")]
 Device = Annotated[str, Parameter(help="`auto` (a GPU where there is one), `cpu`, `cuda`.")]
 
 
@@ -28,8 +30,8 @@ def step(
     data: DataArgument = "sample",
     /,
     *,
-    model: Annotated[str, Parameter(help="The student, a timm name.")] = "resnet18",
-    teacher_model: Annotated[str, Parameter(help="Its teacher, a timm name.")] = "resnet34",
+    model: Student = "resnet18",
+    teacher_model: Teacher = "resnet34",
     image_size: Annotated[int, Parameter(help="Pixels a side.")] = 224,
     batch_size: Annotated[int, Parameter(help="Images a step.")] = 32,
     device: Device = "auto",
@@ -82,38 +84,49 @@ def step(
 @app.command
 def losses(
     *,
-    classes: Annotated[int, Parameter(help="Outputs of the networks.")] = 1000,
+    model: Student = "resnet18",
+    teacher_model: Teacher = "resnet34",
+    image_size: Annotated[int, Parameter(help="Pixels a side.")] = 64,
+    classes: Annotated[int, Parameter(help="Outputs of the networks.")] = 100,
     batch_size: Annotated[int, Parameter(help="Images.")] = 32,
     device: Device = "auto",
     rounds: Rounds = 15,
     json: Json = None,
 ) -> str:
-    """Every term of the loss table, forward and backward."""
+    """Every term of the loss table beside a plain step of the student: time and memory."""
     for flag, number in (
         ("--rounds", rounds),
         ("--batch-size", batch_size),
         ("--classes", classes),
+        ("--image-size", image_size),
     ):
         _at_least_one(flag, number)
     _installed()
     import torch
 
     from tutelage.engine.precision import resolve
+    from tutelage.models.build import require_known
     from tutelage.timing.figures import figures, lines
-    from tutelage.timing.terms import time_terms
+    from tutelage.timing.terms import Setting, cost_of_terms
 
+    require_known(model)
+    require_known(teacher_model, flag="--teacher-model")
     runtime = resolve(Machine(device=device, precision="fp32"))
-    seconds = time_terms(
-        classes=classes,
-        batch_size=batch_size,
-        device=runtime.device,
+    setting = Setting(model, teacher_model, image_size, batch_size, classes, runtime.device)
+    cost = cost_of_terms(
+        setting,
         rounds=rounds,
         settle=torch.cuda.synchronize if runtime.device.type == "cuda" else lambda: None,
     )
-    found = figures(seconds, compare=False)
-    title = f"forward and backward, batch {batch_size}, {classes} classes"
-    _write(json, "losses", runtime, {"title": title, "figures": found})
-    return "\n".join([title, "", *lines(found)])
+    found = figures(cost.seconds, bytes=cost.bytes)
+    title = (
+        f"{model} at {image_size} px, taught by {teacher_model}: forward and backward in fp32, "
+        f"batch {batch_size}, {classes} classes"
+    )
+    facts = {"title": title, "figures": found, "without": cost.without}
+    _write(json, "losses", runtime, facts)
+    left_out = [f"{name}: {why}" for name, why in cost.without.items()]
+    return "\n".join([title, "", *lines(found), *left_out])
 
 
 @app.command

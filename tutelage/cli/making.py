@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from tutelage.arguments import DataArgument, Out, Quiet, Recipe, Resume, Settings
+from tutelage.arguments import DataArgument, Out, Plugin, Quiet, Recipe, Resume, Settings
 from tutelage.data.settings import Data
 from tutelage.errors import UsageError
 from tutelage.settings import Job, Single
@@ -21,10 +21,12 @@ def run(
     recipe: Recipe = None,
     out: Out = None,
     resume: Resume = False,
+    plugin: Plugin = None,
     quiet: Quiet = False,
     settings: Annotated[Job | None, Settings] = None,
 ) -> str:
     """The whole job: pack, teacher, students, controls, comparison, report."""
+    _use(plugin)
     verbs = _verbs()
     out = out or Path("runs", Path(recipe).stem if recipe else _stem(data))
     name = Path(recipe or "none").stem
@@ -59,17 +61,49 @@ def distill(
     recipe: Recipe = None,
     out: Out = None,
     resume: Resume = False,
+    plugin: Plugin = None,
     quiet: Quiet = False,
     settings: Annotated[Single | None, Settings] = None,
 ) -> str:
     """One student from a finished teacher."""
+    _use(plugin)
     settings = settings or Single()
     out = out or Path("runs", f"{_stem(data)}-{settings.model}-taught")
     return _scores(_verbs().distill(data, settings, out=out, resume=resume, quiet=quiet))
 
 
-def resume(folder: Path, *, quiet: Quiet = False) -> str:
+def sweep(
+    data: DataArgument,
+    /,
+    *,
+    objectives: Annotated[
+        tuple[str, ...],
+        Parameter(help="One or more recipes whose objectives are compared.", consume_multiple=True),
+    ],
+    recipe: Recipe = None,
+    out: Out = None,
+    cells: Annotated[
+        Path | None,
+        Parameter(help="Folder of the results, one small file a run. Default: OUT/cells"),
+    ] = None,
+    plugin: Plugin = None,
+    quiet: Quiet = False,
+    settings: Annotated[Job | None, Settings] = None,
+) -> str:
+    """Objectives side by side: one teacher, and a control and a student of each for every seed."""
+    _use(plugin)
+    _verbs()
+    from tutelage import sweeping
+
+    out = out or Path("runs", f"{_stem(data)}-sweep")
+    chosen = {Path(name).stem: sweeping.objective_of(name) for name in objectives}
+    table = sweeping.sweep(data, settings, objectives=chosen, out=out, cells=cells, quiet=quiet)
+    return f"{table.read_text()}\n{table}"
+
+
+def resume(folder: Path, *, plugin: Plugin = None, quiet: Quiet = False) -> str:
     """Continue an interrupted run from its folder alone."""
+    _use(plugin)
     return str(_verbs().resume(folder, quiet=quiet))
 
 
@@ -86,6 +120,14 @@ def pack(
     """Decode every picture once into a folder that other commands take as their data."""
     made = _verbs().pack(data, settings, out=out, quiet=quiet)
     return f"{len(made.labels)} images of {len(made.classes)} classes: {made.folder}"
+
+
+def _use(plugin: Path | None) -> None:
+    if plugin is not None:
+        _verbs()
+        from tutelage.losses.own import use_terms
+
+        use_terms(plugin)
 
 
 def _verbs() -> Any:

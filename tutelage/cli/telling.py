@@ -23,10 +23,15 @@ def report(job: Path) -> str:
 
 def recipes() -> str:
     """The named settings there are."""
-    from tutelage.cookbook import read_recipe, recipe_names
+    from tutelage.cookbook import objective_names, read_recipe, recipe_names
 
-    firsts = {name: read_recipe(name).comment.partition("\n")[0] for name in recipe_names()}
-    return "\n".join(f"{name:24}{text}" for name, text in firsts.items())
+    def told(names: list[str]) -> list[str]:
+        firsts = {name: read_recipe(name).comment.partition("\n")[0] for name in names}
+        return [f"{name:28}{text}" for name, text in firsts.items()]
+
+    lines = ["Whole jobs:", *told(recipe_names()), ""]
+    lines += ["Objectives, laid over a job (--recipe demo+crd):", *told(objective_names())]
+    return "\n".join(lines)
 
 
 def show(recipe: str) -> str:
@@ -46,6 +51,8 @@ def models(*, filter: str = "") -> str:
 
     require_matching()
     import timm
+
+    import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
 
     lines = []
     for name in timm.list_models(f"*{filter}*"):

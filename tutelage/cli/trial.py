@@ -23,13 +23,13 @@ from tutelage.engine.probe import settle_precision
 from tutelage.engine.state import TrainingState
 from tutelage.engine.step import learn, update
 from tutelage.errors import InputError
-from tutelage.losses.settings import weights
-from tutelage.losses.table import make_terms
 from tutelage.methods.method import Method
-from tutelage.methods.offline import Offline, supervised
+from tutelage.methods.offline import supervised
+from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import Built, build, require_known
 from tutelage.models.folder import Saved
 from tutelage.models.padding import skip_padding
+from tutelage.models.preprocess import Classifier
 from tutelage.models.settings import Network
 from tutelage.nouns import Batch, Progress
 from tutelage.preparing import packed
@@ -68,23 +68,31 @@ class Trial(NamedTuple):
         smoothing = self.settings.label_smoothing
         method: Method = supervised(classifier, label_smoothing=smoothing)
         if kind != "plain":
-            terms = make_terms(self.settings, label_smoothing=smoothing)
-            method = Offline(classifier, terms, weights(self.settings))
+            lesson = Lesson(
+                epochs=self.settings.epochs,
+                classes=len(self.pack.classes),
+                ids=torch.from_numpy(self.pack.rows("train")),
+                size=self.pack.image_size,
+                label_smoothing=smoothing,
+            )
+            method = taught(classifier, self._teacher(), self.settings, lesson)
+            method.to(self.runtime.device)
         return TrainingState(method.train(), self.settings, self.runtime)
 
     def asked(self, kind: Kind, state: TrainingState) -> Teacher:
         """The teacher of a student: nobody, its kept answers (it is asked first), or the network."""
         if kind == "plain":
             return nobody
-        network = Network(model=self.teacher, weights="none")
-        classifier = _network(network, self.pack).classifier
-        pack = self.pack
+        pack, classifier = self.pack, self._teacher()
         saved = Saved(classifier, pack.classes, pack.image_size, "white", self.teacher)
         ask: Literal["ahead", "live"] = "ahead" if kind == "cached" else "live"
         settings = dataclasses.replace(self.settings, ask=ask)
         screen, stop = Screen(quiet=True), StopRequest()
         around = Surroundings("trial", self.folder / "cache", self.runtime, screen, stop, ALONE)
         return open_word(saved, settings, pack, state.method.needs, around).teacher
+
+    def _teacher(self) -> Classifier:
+        return _network(Network(model=self.teacher, weights="none"), self.pack).classifier
 
     def settle(self) -> None:
         """Wait for work in flight on a GPU."""

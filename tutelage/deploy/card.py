@@ -13,7 +13,7 @@ network = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
 
 _USE_OWN = """```python
 import tutelage
-model = tutelage.load("FOLDER")      # timm's layout cannot hold this network: {why}
+model = tutelage.load("FOLDER")      # {why}
 ```
 """
 
@@ -25,9 +25,18 @@ def model_card(
     scores: Mapping[str, Any],
     moment: str,
     stored_size: int,
-    own_module: bool,
+    obstacle: str | None,
 ) -> str:
-    """The text of `README.md` in a model folder. `moment` is "last" or "best" epoch."""
+    """The text of `README.md` in a model folder.
+
+    Args:
+        settings: of the run.
+        classes: in the order of the outputs.
+        scores: what was measured.
+        moment: "last" or "best" epoch.
+        stored_size: of the pictures, in pixels.
+        obstacle: why timm alone cannot load it; None where it can.
+    """
     measured = scores[moment]
     split = "test" if measured["test"] else "val"
     metrics = measured[split]
@@ -39,11 +48,9 @@ def model_card(
         if settings.teacher
         else "trained on the labels alone"
     )
-    plain = settings.stem == "standard" and not own_module
-    why = "it is a module of the user's own" if own_module else "its stem was changed"
     names = "".join(f"- {_plain(name)}\n" for name in classes)
     return f"""---
-library_name: {"timm" if plain else "tutelage"}
+library_name: {"tutelage" if obstacle else "timm"}
 pipeline_tag: image-classification
 ---
 
@@ -61,7 +68,7 @@ pipeline_tag: image-classification
 
 ## Use
 
-{_USE if plain else _USE_OWN.format(why=why)}
+{_USE_OWN.format(why=obstacle) if obstacle else _USE}
 A picture is turned upright, made RGB, resized so that its shorter edge has {stored_size} pixels
 (bilinear, antialiased), cropped at the centre to {stored_size} x {stored_size}, divided by 255 and
 standardised with the mean and standard deviation in `tutelage.json`.

@@ -11,18 +11,17 @@ from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 
 from tutelage.engine.processes import gather_rows
-from tutelage.models.preprocess import Classifier
 from tutelage.world import World
 
 
-def share_statistics(classifier: Classifier, device: torch.device, world: World) -> None:
-    """Let every BatchNorm of a network in training see the whole batch; nothing changes alone."""
+def share_statistics(holder: nn.Module, device: torch.device, world: World) -> None:
+    """Let every BatchNorm inside a module in training see the whole batch; nothing changes alone."""
     if world.size == 1:
         return
     if device.type == "cuda":
-        classifier.network = convert_sync_batchnorm(classifier.network)  # type: ignore[no-untyped-call]
+        convert_sync_batchnorm(holder)  # type: ignore[no-untyped-call]
         return
-    for module in classifier.network.modules():
+    for module in holder.modules():
         kind = type(module)
         if kind in _SHARED:
             # The class alone changes: weights, buffers and names stay what they are.

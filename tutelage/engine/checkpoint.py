@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from tutelage.errors import InputError
 from tutelage.files import read_json, whole_folder
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Checkpoint(NamedTuple):

@@ -5,12 +5,13 @@ What is not here: device moves (loader), precision (runtime), who teaches (teach
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tutelage.data.loader import Loader
 from tutelage.engine.checkpoint import load_checkpoint, save_checkpoint
+from tutelage.engine.gradients import gradient_norms
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Journal, Screen, bar, duration, terms_text
 from tutelage.engine.optim import learning_rate
@@ -22,7 +23,7 @@ from tutelage.errors import Interrupted
 from tutelage.evaluation.metrics import Metrics
 from tutelage.files import settle
 from tutelage.models.weights import fingerprint_of
-from tutelage.nouns import Batch, Progress
+from tutelage.nouns import Batch, Outcome, Progress
 from tutelage.teachers.source import Teacher
 from tutelage.world import ALONE, World
 
@@ -33,7 +34,8 @@ READ_EVERY = 20
 class Course(NamedTuple):
     """All that a training run is given, apart from what changes in it.
 
-    facts: what the journal says of how it is trained; journal: of the first process, the others have none.
+    facts: what the journal says of how it is trained; notes: what a person should know; journal: of the
+    first process, the others have none.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Course(NamedTuple):
     screen: Screen
     stop: StopRequest
     world: World = ALONE
+    notes: Sequence[str] = ()
 
 
 def fit(state: TrainingState, course: Course) -> None:
@@ -79,9 +82,15 @@ def _epochs(state: TrainingState, course: Course) -> None:
             last = (state.batch + 1) % settings.accumulate == 0 or state.batch + 1 == len(loader)
             share = shares[state.batch]
             outcome, total = learn(
-                state, batch, course.teacher(batch), progress, share=share, last=last
+                state,
+                batch,
+                course.teacher(batch),
+                progress,
+                share=share,
+                last=last,
+                watch=_watch(state, course, progress),
             )
-            state.sums.add(outcome, total)
+            state.sums.add(outcome, total, method.weights_at(progress))
             state.batch += 1
             if not last:
                 continue
@@ -91,6 +100,23 @@ def _epochs(state: TrainingState, course: Course) -> None:
                 _save(state, course)
                 saved = time.monotonic()
         _close_epoch(state, course, clock)
+
+
+def _watch(
+    state: TrainingState, course: Course, progress: Progress
+) -> Callable[[Outcome], None] | None:
+    """Notes how hard each of several terms pulls, at the first batch of the first and the last epoch."""
+    if state.batch or state.epoch not in (0, course.settings.epochs - 1):
+        return None
+    if len(state.method.weights) < 2:
+        return None
+
+    def watch(outcome: Outcome) -> None:
+        norms = gradient_norms(state, outcome, progress)
+        if course.journal is not None:
+            course.journal.write("gradients", epoch=state.epoch + 1, norms=norms)
+
+    return watch
 
 
 def _steps_per_epoch(course: Course) -> int:
@@ -129,6 +155,8 @@ def _resume(state: TrainingState, course: Course) -> None:
         course.journal.rewind(checkpoint.facts["journal"] if checkpoint else 0)
         if checkpoint is None:
             course.journal.write("begin", **course.facts)
+            for note in course.notes:
+                course.journal.write("note", text=note)
     if checkpoint is None:
         return
     course.screen.line(f"{course.name}: continued in epoch {state.epoch + 1}, step {state.step}")

@@ -78,7 +78,7 @@ def learning_rate(settings: Training, *, step: int, steps_per_epoch: int) -> flo
     if settings.schedule == "cosine":
         return settings.lr * 0.5 * (1 + math.cos(math.pi * done))
     if settings.schedule == "step":
-        return settings.lr * 0.1 ** sum(done >= at for at in (0.6, 0.8))
+        return settings.lr * 0.1 ** sum(done >= at for at in settings.milestones)
     return settings.lr
 
 

@@ -4,8 +4,14 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import torch
+
 from tutelage.data.pack import Pack
 from tutelage.errors import InputError, MachineError, UsageError
+from tutelage.losses.settings import Objective, chosen, weights
+from tutelage.losses.table import term_class
+from tutelage.losses.weight_settings import Pointed
+from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import build, require_known
 from tutelage.models.settings import Network
 from tutelage.models.weights import find_weights
@@ -44,6 +50,50 @@ def require_batch(batch_size: int, images: int, *, flag: str = "--") -> None:
             found=f"batch_size = {batch_size}, {images} training images",
             fix=f"{flag}batch-size {max(1, images // 4)}",
         )
+
+
+def require_rest(objective: Objective, batch_size: int, images: int, *, flag: str = "--") -> None:
+    """The last batch of an epoch, which takes what is left, is enough for every term.
+
+    Raises:
+        UsageError: it is not.
+    """
+    rest = images % batch_size or batch_size
+    for name in weights(objective):
+        least = term_class(name).least
+        if rest < least:
+            better = next(
+                n for n in range(batch_size + 1, images + 2) if (images % n or n) >= least
+            )
+            raise UsageError(
+                f"terms.{name} compares at least {least} pictures, and the last batch has {rest}",
+                found=f"batch_size = {batch_size}, {images} training images",
+                fix=f"{flag}batch-size {better}",
+            )
+
+
+def require_lesson(
+    objective: Objective, student: Network, teacher: Network, pack: Pack, *, seed: int = 0
+) -> None:
+    """Terms that look inside find what they look for in the two networks, before any of them is trained.
+
+    Raises:
+        UsageError: points that do not exist, or an idea that does not fit these networks.
+    """
+    if not any(isinstance(settings, Pointed) for settings in chosen(objective).values()):
+        return
+    pupil, master = (
+        build(
+            dataclasses.replace(settings, weights="none"),
+            classes=len(pack.classes),
+            stored_size=pack.image_size,
+            train_statistics=(pack.mean, pack.std),
+            seed=seed,
+        ).classifier
+        for settings in (student, teacher)
+    )
+    lesson = Lesson(1, len(pack.classes), torch.arange(1), pack.image_size)
+    taught(pupil, master, objective, lesson)
 
 
 def require_validation(pack: Pack) -> None:

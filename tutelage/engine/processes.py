@@ -120,6 +120,37 @@ class _Gather(torch.autograd.Function):
         return gradient[low:high], None
 
 
+def average_parts(value: Tensor, share: float) -> Tensor:
+    """The mean over this process's pictures, which are `share` of a batch -> the mean over the batch.
+
+    Differentiable: averaging over processes afterwards gives the gradient of one process.
+    """
+    averaged: Tensor = _Average.apply(value, share)
+    return averaged
+
+
+class _Average(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, share: float) -> Tensor:
+        ctx.factor = share * dist.get_world_size()
+        part = value * share
+        dist.all_reduce(part, group=_steps)
+        return part
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.factor, None
+
+
+def average_gradient(gradient: Tensor) -> Tensor:
+    """The mean over processes of what each of them holds; itself, alone."""
+    if not dist.is_initialized():
+        return gradient
+    gradient = gradient.clone()
+    dist.all_reduce(gradient, group=_steps)
+    return gradient / dist.get_world_size()
+
+
 def gather_array(rows: np.ndarray, whole: int, world: World) -> np.ndarray:
     """Like `gather_rows` for a measured array, over the patient group.
 

@@ -29,7 +29,10 @@ class Training:
     """Momentum of sgd."""
 
     schedule: Literal["constant", "cosine", "step"] = "constant"
-    """How the learning rate falls: not, along a half cosine to zero, or tenfold at 60 and 80 %."""
+    """How the learning rate falls: not, along a half cosine to zero, or tenfold at each of `milestones`."""
+
+    milestones: tuple[float, ...] = setting((0.6, 0.8), above=0, below=1)
+    """Shares of training (after the warm-up) at which schedule `step` divides the learning rate by ten."""
 
     warmup_epochs: float = setting(0.0, at_least=0)
     """Epochs over which the learning rate rises linearly from zero."""

@@ -19,7 +19,7 @@ from tutelage.engine.checkpoint import (
 )
 from tutelage.engine.optim import Weights
 from tutelage.engine.precision import Runtime
-from tutelage.engine.processes import gather_rows, step_group
+from tutelage.engine.processes import average_parts, gather_rows, step_group
 from tutelage.engine.settings import Training
 from tutelage.engine.sums import Sums
 from tutelage.errors import InputError
@@ -148,7 +148,7 @@ class TrainingState:
 
 
 def _parallel(method: Method, device: torch.device) -> DistributedDataParallel:
-    method.gather = gather_rows
+    method.gather, method.average = gather_rows, average_parts
     # Statistics of BatchNorm are computed over all processes, so buffers are equal without being sent.
     return DistributedDataParallel(
         method,
@@ -156,4 +156,6 @@ def _parallel(method: Method, device: torch.device) -> DistributedDataParallel:
         process_group=step_group(),
         broadcast_buffers=False,
         gradient_as_bucket_view=True,
+        # A term in stages leaves some of its parameters alone for a while.
+        find_unused_parameters=any(getattr(term, "staged", False) for term in method.modules()),
     )

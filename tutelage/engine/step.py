@@ -1,6 +1,7 @@
 """One step: forward, backward, update. Nothing in it waits for the device."""
 
 import contextlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ def learn(
     *,
     share: float = 1.0,
     last: bool = True,
+    watch: Callable[[Outcome], None] | None = None,
 ) -> tuple[Outcome, Tensor]:
     """Add a batch's gradient to what the parameters hold.
 
@@ -29,6 +31,7 @@ def learn(
         progress: where training stands.
         share: the batch's weight in the coming update, by images.
         last: whether `update` follows; processes exchange gradients only then.
+        watch: looks at the outcome before its graph is gone.
 
     Returns:
         The outcome, and the total that was differentiated (before `share`).
@@ -36,10 +39,15 @@ def learn(
     wait = contextlib.nullcontext() if last or state.parallel is None else state.parallel.no_sync()
     with wait:
         # A network is compiled for one size of batch; a smaller last one runs as it is written.
-        odd = state.compiled_for is not None and len(batch.images) != state.compiled_for
+        # Its graph cannot be walked twice, so a step that is watched runs like that, too.
+        odd = state.compiled_for is not None and (
+            len(batch.images) != state.compiled_for or watch is not None
+        )
         with state.runtime.cast(), eager(when=odd):
             outcome: Outcome = state.forward(batch, signal, progress)
-        total = state.method.total(outcome)
+        total = state.method.total(outcome, progress)
+        if watch is not None:
+            watch(outcome)
         torch.autograd.backward(state.scaler.scale(total * share))
     return outcome, total
 

@@ -1,6 +1,6 @@
 """Running sums of an epoch: kept on the device, read now and then, divided once at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,32 +11,36 @@ from tutelage.nouns import Outcome
 
 
 class Sums:
-    """Images, labelled images, right answers, and each term times its images, in float64.
+    """Images, labelled images, right answers, each term times its images, raw and weighted, in float64.
 
     `add` never waits for the device; `read` does.
     """
 
     def __init__(self, terms: Sequence[str], device: torch.device) -> None:
         self.terms = list(terms)
-        self._sums = torch.zeros(4 + len(self.terms), dtype=torch.float64, device=device)
+        self._sums = torch.zeros(4 + 2 * len(self.terms), dtype=torch.float64, device=device)
 
-    def add(self, outcome: Outcome, total: Tensor) -> None:
+    def add(self, outcome: Outcome, total: Tensor, weights: Mapping[str, float]) -> None:
         """Add a batch; in several processes each adds the whole batch, so that all sums are equal."""
         with torch.no_grad():
             size = len(outcome.labels)
             labelled = outcome.labels >= 0
             right = ((outcome.logits.argmax(1) == outcome.labels) & labelled).sum()
             raw = [outcome.terms[name] * size for name in self.terms]
-            parts = [torch.full_like(total, size), labelled.sum(), right, total * size, *raw]
+            weighted = [weights[name] * of for name, of in zip(self.terms, raw, strict=True)]
+            parts = [torch.full_like(total, size), labelled.sum(), right, total * size]
+            parts += raw + weighted
             self._sums += torch.stack([part.detach().to(torch.float64) for part in parts])
 
     def read(self) -> dict[str, Any]:
-        """Means so far: loss, terms, accuracy over labelled images (None without any).
+        """Means so far: loss, terms, accuracy over labelled images (None without any), and what share of the
+        loss each weighted term is.
 
         Raises:
             DivergedError: the loss is not finite.
         """
-        images, labelled, right, total, *raw = self._sums.tolist()
+        images, labelled, right, total, *rest = self._sums.tolist()
+        raw, weighted = rest[: len(self.terms)], rest[len(self.terms) :]
         if not all(map(_finite, (total, *raw))):
             bad = [name for name, value in zip(self.terms, raw, strict=True) if not _finite(value)]
             raise DivergedError(
@@ -49,6 +53,10 @@ class Sums:
             "images": int(images),
             "loss": total / count,
             "terms": {name: value / count for name, value in zip(self.terms, raw, strict=True)},
+            "shares": {
+                name: value / (total or 1.0)
+                for name, value in zip(self.terms, weighted, strict=True)
+            },
             "accuracy": right / labelled if labelled else None,
         }
 

@@ -1,12 +1,15 @@
 """Learning from the labels: cross-entropy with label smoothing."""
 
+from typing import Self
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.term import Needs, Term
-from tutelage.nouns import Batch, Mixed, Output, Signal
+from tutelage.losses.term import Ground, Needs, Term
+from tutelage.losses.weight_settings import Weighted
+from tutelage.nouns import Batch, Mixed, Output, Progress, Signal
 
 UNLABELLED = -1
 
@@ -87,7 +90,12 @@ class LabelTerm(Term):
         _check_smoothing(smoothing)
         self.smoothing = smoothing
 
-    def forward(self, student: Output, signal: Signal, batch: Batch) -> Tensor:  # noqa: ARG002
+    @classmethod
+    def build(cls, settings: Weighted, ground: Ground) -> Self:
+        """Smoothing is a setting of the training, since controls have it, too."""
+        return cls(ground.label_smoothing)
+
+    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
         """Cross-entropy of the student's logits [B, C] with the batch's labels [B]."""
         return label_loss(student.logits, batch.labels, smoothing=self.smoothing, mixed=batch.mixed)
 

@@ -1,24 +1,73 @@
-"""Every known term by name, and how to make it from its settings. Adding one is a line here."""
+"""Every known term by name, and where it lives. Adding one is a line here.
 
-from collections.abc import Callable, Mapping
-from typing import Any
+A term's file is imported when the term is used: nobody waits for thirty ideas to load.
+"""
 
-from tutelage.losses.label import LabelTerm
-from tutelage.losses.response.kd import KDTerm
-from tutelage.losses.settings import Objective
-from tutelage.losses.term import Term
+import zlib
+from collections.abc import Mapping
+from importlib import import_module
 
-TERMS: Mapping[str, Callable[[Any, float], Term]] = {
-    "label": lambda _settings, smoothing: LabelTerm(smoothing=smoothing),
-    "kd": lambda settings, _smoothing: KDTerm(temperature=settings.temperature),
+import torch
+
+from tutelage.losses.own import own_term
+from tutelage.losses.settings import Objective, chosen, weights
+from tutelage.losses.term import Ground, Term
+
+TERMS: Mapping[str, str] = {
+    "label": "label:LabelTerm",
+    "kd": "response.kd:KDTerm",
+    "dkd": "response.dkd:DKDTerm",
+    "dist": "response.dist:DISTTerm",
+    "nkd": "response.nkd:NKDTerm",
+    "wsld": "response.wsld:WSLDTerm",
+    "mlkd": "response.mlkd:MLKDTerm",
+    "ttm": "response.ttm:TTMTerm",
+    "logit_mse": "response.logit_mse:LogitMSETerm",
+    "hard_label": "response.hard_label:HardLabelTerm",
+    "hint": "feature.hint:HintTerm",
+    "attention": "feature.attention:AttentionTerm",
+    "nst": "feature.nst:NSTTerm",
+    "vid": "feature.vid:VIDTerm",
+    "ab": "feature.ab:ABTerm",
+    "ft": "feature.ft:FTTerm",
+    "ofd": "feature.ofd:OFDTerm",
+    "review": "feature.review:ReviewTerm",
+    "simkd": "feature.simkd:SimKDTerm",
+    "crd": "feature.crd:CRDTerm",
+    "mgd": "feature.mgd:MGDTerm",
+    "srrl": "feature.srrl:SRRLTerm",
+    "kdpp": "feature.kdpp:KDPPTerm",
+    "fsp": "relation.fsp:FSPTerm",
+    "rkd_distance": "relation.rkd_distance:RKDDistanceTerm",
+    "rkd_angle": "relation.rkd_angle:RKDAngleTerm",
+    "similarity": "relation.similarity:SimilarityTerm",
+    "correlation": "relation.correlation:CorrelationTerm",
+    "pkt": "relation.pkt:PKTTerm",
+    "icc": "relation.icc:ICCTerm",
+    "irg": "relation.irg:IRGTerm",
 }
 
 
-def make_terms(objective: Objective, *, label_smoothing: float) -> dict[str, Term]:
-    """The terms an objective names, in the order of the table."""
-    chosen = {name: getattr(objective.terms, name) for name in TERMS}
-    return {
-        name: TERMS[name](settings, label_smoothing)
-        for name, settings in chosen.items()
-        if settings is not None
-    }
+def term_class(name: str) -> type[Term]:
+    """The class of a term of the table, or of one of the user's own."""
+    if name not in TERMS:
+        return own_term(name).term
+    module, _, cls = TERMS[name].partition(":")
+    found: type[Term] = getattr(import_module(f"tutelage.losses.{module}"), cls)
+    return found
+
+
+def make_terms(objective: Objective, ground: Ground, *, seed: int = 0) -> dict[str, Term]:
+    """The terms of an objective whose weight is not 0, in the order of the table.
+
+    Args:
+        objective: the settings.
+        ground: what is known of the two networks.
+        seed: of random adapters; each term has numbers of its own, whatever stands beside it.
+    """
+    settings, made = chosen(objective), {}
+    for name in weights(objective):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + zlib.crc32(name.encode()))
+            made[name] = term_class(name).build(settings[name], ground)
+    return made

@@ -5,33 +5,70 @@ objective. A term that learns something (an adapter) or remembers something (a m
 submodule or buffer.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor, nn
 
-from tutelage.nouns import Batch, Output, Signal
+from tutelage.losses.weight_settings import Weighted
+from tutelage.nouns import Anatomy, Batch, Output, Progress, Signal
 
 
 class Needs(NamedTuple):
     """What a term reads; points are submodule paths whose features are to be recorded.
 
-    Of `teacher_pooled` the mean over positions is enough, which is small enough to be kept in a cache.
+    `teacher_vectors` are points that give a vector, which is small enough to be kept in a cache.
     """
 
     teacher_logits: bool = False
     labels: bool = False
     student_points: tuple[str, ...] = ()
     teacher_points: tuple[str, ...] = ()
-    teacher_pooled: tuple[str, ...] = ()
+    teacher_vectors: tuple[str, ...] = ()
     ids: bool = False
+
+
+class Ground(NamedTuple):
+    """What is known before training begins, for terms that build something from it.
+
+    images: pictures that are taught with; ids: theirs [images], in a pack that holds others as well, or None
+    where they are 0 to images - 1.
+    """
+
+    student: Anatomy
+    teacher: Anatomy
+    classes: int
+    images: int
+    ids: Tensor | None = None
+    label_smoothing: float = 0.0
 
 
 class Term(nn.Module, ABC):
     """One idea of what to teach. Subclasses set `needs` and write `forward`."""
 
     needs: Needs = Needs()
+    least: int = 1
+    """Pictures without which a batch means nothing to the idea."""
+
+    across_batch: bool = True
+    """Whether pictures are compared with each other: then several processes gather the whole batch for it.
+    Otherwise the loss is a mean over pictures, and each process computes it for its own.
+    """
+
+    @classmethod
+    def build(cls, settings: Weighted, ground: Ground) -> Self:
+        """The term of some settings: each of them that is no weight is an argument of the same name."""
+        return cls(**own_settings(settings))
 
     @abstractmethod
-    def forward(self, student: Output, signal: Signal, batch: Batch) -> Tensor:
-        """The mean of the loss over the batch, a scalar in fp32 (fp64 for fp64 logits)."""
+    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+        """The mean of the loss over the batch, a scalar in fp32 (fp64 for fp64 inputs)."""
+
+
+def own_settings(settings: Weighted) -> dict[str, Any]:
+    """What a term's settings say beside its weight, schedule and points."""
+    shared = {"weight", "from_epoch", "warmup_epochs", "until_epoch", "fade"}
+    shared |= {"student_points", "teacher_points"}
+    fields = (field.name for field in dataclasses.fields(settings))
+    return {name: getattr(settings, name) for name in fields if name not in shared}

@@ -6,6 +6,7 @@ import timm
 import torch
 from torch import nn
 
+import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
 from tutelage.errors import UsageError, suggest
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.settings import Network

@@ -1,8 +1,9 @@
 """A network on disk: weights, class names and preprocessing in one folder, in timm's hub layout.
 
 `timm.create_model("local-dir:FOLDER", pretrained=True)` loads it without us. A network that layout
-cannot rebuild (a changed stem, a module of the user's own) is saved the same way, and the folder says
-that only `tutelage.load` reads it (a named network) or that it takes the module it was made with.
+cannot rebuild (a changed stem, a network timm has not got, a module of the user's own) is saved the same
+way, and the folder says that only `tutelage.load` reads it (a named network) or that it takes the module
+it was made with.
 `tutelage.json` holds what timm's layout has no place for.
 """
 
@@ -22,6 +23,7 @@ from tutelage.config import shared, table
 from tutelage.errors import InputError
 from tutelage.models.build import build
 from tutelage.models.preprocess import Classifier, Preprocess
+from tutelage.models.reuse import Reused, Reusing
 from tutelage.models.settings import Network
 from tutelage.models.weights import load_weights, read_weights
 
@@ -62,9 +64,9 @@ def save_model(
     classifier.lay_out(torch.contiguous_format)
     network, preprocess = classifier.network, classifier.preprocess
     named = hasattr(network, "pretrained_cfg")
-    plain = named and settings.stem == "standard"
+    obstacle = beyond_timm(network, settings)
     mean, std = preprocess.mean.flatten().tolist(), preprocess.std.flatten().tolist()
-    if plain:
+    if obstacle is None:
         size = preprocess.size
         save_for_hf(
             network,
@@ -86,7 +88,8 @@ def save_model(
     facts = {
         "format": FORMAT,
         "network": table(Network(**shared(Network, settings))) if named else None,
-        "loads_with": _loads_with(named=named, plain=plain),
+        "reuses": network.reused._asdict() if isinstance(network, Reusing) else None,
+        "loads_with": _loads_with(obstacle, named=named),
         "classes": list(classes),
         "stored_size": stored_size,
         "input_size": preprocess.size,
@@ -100,12 +103,24 @@ def save_model(
     _compare(folder, classifier, stored_size, named=named)
 
 
-def _loads_with(*, named: bool, plain: bool) -> str:
-    if plain:
+def beyond_timm(network: nn.Module, settings: Network) -> str | None:
+    """Why timm alone cannot load this network from its folder, as a sentence; None where it can."""
+    if not hasattr(network, "pretrained_cfg"):
+        return "the network is a module of your own"
+    if settings.stem != "standard":
+        return "timm's layout cannot hold a changed stem"
+    if isinstance(network, Reusing):
+        return "timm has no network with another one's classifier"
+    if type(network).__module__.startswith("tutelage."):
+        return "timm has no such network of its own"
+    return None
+
+
+def _loads_with(obstacle: str | None, *, named: bool) -> str:
+    if obstacle is None:
         return 'timm.create_model("local-dir:FOLDER", pretrained=True) and tutelage.load("FOLDER")'
-    if named:
-        return 'tutelage.load("FOLDER"): timm\'s layout cannot hold a changed stem'
-    return 'tutelage.load("FOLDER", network=YOUR_MODULE): the network is a module of your own'
+    own = "" if named else ", network=YOUR_MODULE"
+    return f'tutelage.load("FOLDER"{own}): {obstacle}'
 
 
 def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
@@ -140,6 +155,13 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
                 train_statistics=(mean, std),
                 seed=0,
             ).classifier
+            if reuses := facts.get("reuses"):
+                classifier.network = Reusing(
+                    classifier.network,
+                    Reused(**reuses),
+                    size=facts["input_size"],
+                    classes=len(facts["classes"]),
+                )
     load_weights(classifier.network, weights, classifier=None)
     classifier.eval()
     name = settings.model if facts["network"] else type(classifier.network).__name__

@@ -1,4 +1,4 @@
-"""Features from inside a network, recorded by hooks at named submodules."""
+"""Features from inside a network, recorded by hooks at named points."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,12 @@ from tutelage.models.preprocess import Classifier
 from tutelage.nouns import Output
 
 
-class Tapped(nn.Module):
-    """A classifier whose output also carries what some of its submodules returned.
+class Tapped:
+    """A classifier whose output also carries what happened at some of its points.
 
-    Points are submodule paths of the network, such as `layer3` or `global_pool`.
+    A point is a submodule's path (`layer3`), for what it returns, or `path.input`, for what it is given. No
+    module itself, so that it adds no names to what is saved; nothing is recorded when the classifier is
+    called otherwise.
     """
 
     def __init__(self, classifier: Classifier, points: Sequence[str]) -> None:
@@ -22,32 +24,41 @@ class Tapped(nn.Module):
         Raises:
             UsageError: the network has no such submodule.
         """
-        super().__init__()
         self.classifier = classifier
-        self._recorded: dict[str, Tensor] = {}
+        self._recorded: dict[str, Tensor] | None = None
         modules = dict(classifier.network.named_modules())
-        for point in points:
-            if point not in modules:
+        for point in dict.fromkeys(points):
+            if point in modules:
+                modules[point].register_forward_hook(self._recorder(point, of_input=False))
+            elif (path := point.removesuffix(".input")) in modules and path != point:
+                modules[path].register_forward_hook(self._recorder(point, of_input=True))
+            else:
                 raise UsageError(
                     f"the network has no point {point}", expected=suggest(point, list(modules))
                 )
-            modules[point].register_forward_hook(self._recorder(point))
 
-    def _recorder(self, point: str) -> Any:
-        def record(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            self._recorded[point] = output
+    def _recorder(self, point: str, *, of_input: bool) -> Any:
+        # A plain function: a copy of the network (a moving average) then shares it, and stays silent.
+        def record(_module: nn.Module, given: Any, gave: Any) -> None:
+            if self._recorded is not None:
+                features = given[0] if of_input else gave
+                self._recorded[point] = seen(self.classifier.network, features)
 
         return record
 
-    def forward(self, images: Tensor) -> Output:
+    def __call__(self, images: Tensor) -> Output:
         """uint8 [B, 3, H, W] -> Output with a tensor for each point."""
-        logits = self.classifier(images).logits
-        features, self._recorded = self._recorded, {}
+        features: dict[str, Tensor] = {}
+        self._recorded = features
+        try:
+            logits = self.classifier(images).logits
+        finally:
+            self._recorded = None
         return Output(logits=logits, features=features)
 
 
-def pooled(features: Tensor) -> Tensor:
-    """The mean over positions: [B, C, H, W] -> [B, C], tokens [B, N, C] -> [B, C], [B, D] as it is."""
-    if features.ndim == 4:
-        return features.mean((2, 3))
-    return features.mean(1) if features.ndim == 3 else features
+def seen(network: nn.Module, features: Tensor) -> Tensor:
+    """Features as terms take them: maps are [B, C, H, W], also of networks that keep channels last."""
+    if features.ndim == 4 and getattr(network, "output_fmt", "NCHW") == "NHWC":
+        return features.permute(0, 3, 1, 2)
+    return features

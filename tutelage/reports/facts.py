@@ -91,6 +91,25 @@ class Epoch(NamedTuple):
     terms: Mapping[str, float]
 
 
+class Pull(NamedTuple):
+    """A term in one epoch: raw value, share of the loss, norm of its weighted gradient where measured."""
+
+    value: float | None
+    share: float | None
+    gradient: float | None
+
+
+class TermFacts(NamedTuple):
+    """One term of a run: `points` are those of student and teacher, `pulls` one for each epoch."""
+
+    name: str
+    weight: float
+    points: tuple[str, ...]
+    adapters: tuple[str, ...]
+    parameters: int
+    pulls: tuple[Pull, ...]
+
+
 class Latency(NamedTuple):
     """Milliseconds for one batch."""
 
@@ -158,6 +177,7 @@ class Run:
     best: Scored
     cost: Cost
     journal: tuple[Epoch, ...]
+    terms: tuple[TermFacts, ...]
     notes: tuple[str, ...]
     timings: Timings
     settings: Mapping[str, str]

@@ -6,6 +6,7 @@ from tutelage.reports.compare import Verdict
 from tutelage.reports.details import data_lines, run_details
 from tutelage.reports.facts import SPLIT_WORDS, Record
 from tutelage.reports.figures import Figure
+from tutelage.reports.lesson import lesson
 from tutelage.reports.published import NOTE, has_published
 from tutelage.reports.sections import class_lines, plateau_sentences
 from tutelage.reports.tables import (
@@ -15,7 +16,7 @@ from tutelage.reports.tables import (
     published_form,
     roles_of,
 )
-from tutelage.reports.wording import count_of, markdown_cell, percent, points
+from tutelage.reports.wording import NONE, count_of, markdown_cell, percent, points
 
 
 def render_markdown(record: Record, verdict: Verdict, figures: Sequence[Figure]) -> str:
@@ -31,6 +32,7 @@ def render_markdown(record: Record, verdict: Verdict, figures: Sequence[Figure])
     parts += ["### Every run", _runs(record)]
     if verdict.pairs:
         parts += ["### Seed by seed", _pairs(verdict)]
+    parts += _lesson(record)
     parts += ["## Curves", *plateau_sentences(record)]
     parts += [f"![{markdown_cell(f.caption)}](figures/{f.name}.png)" for f in figures]
     parts += [f"## Class by class ({SPLIT_WORDS[split]})", _classes(record)]
@@ -96,6 +98,31 @@ def _pairs(verdict: Verdict) -> str:
             for p in verdict.pairs
         ],
     )  # fmt: skip
+
+
+def _lesson(record: Record) -> list[str]:
+    found = lesson(record)
+    if found is None:
+        return []
+    head = [
+        "Term",
+        "Weight",
+        "Value",
+        "Share of the loss (%)",
+        "Gradient",
+        "Student / teacher",
+        "Adapters",
+    ]
+    rows = [
+        [line.name, line.weight, line.value, line.share, line.gradient,
+         "; ".join(line.where).replace(" | ", " / ") or NONE, line.adapters]
+        for line in found.lines
+    ]  # fmt: skip
+    note = (
+        f"{found.run}, from the first epoch to the last. Gradient: its norm, of the weighted term by the "
+        "student's weights, on the first batch of these epochs."
+    )
+    return ["## What the student was taught", table(head, rows), note]
 
 
 def _classes(record: Record) -> str:

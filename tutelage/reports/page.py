@@ -22,6 +22,7 @@ from tutelage.reports.gallery import (
     find_disagreements,
     find_mistakes,
 )
+from tutelage.reports.lesson import lesson
 from tutelage.reports.pictures import Pictures
 from tutelage.reports.published import NOTE, has_published
 from tutelage.reports.sections import (
@@ -95,6 +96,7 @@ def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
         pictures=Pictures(record.data.pixels if record.data else None, PICTURE_BUDGET),
         data=data_lines(record),
         details=run_details(record),
+        lesson=lesson(record),
         random_teacher=any(run.weights == "none" for run in record.of("teacher")),
         curves=Markup(curve_data(record)),
         style=Markup(style),

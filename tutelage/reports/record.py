@@ -21,6 +21,7 @@ from tutelage.reports.facts import (
     Timings,
 )
 from tutelage.reports.files import Fields, read_json, read_json_lines
+from tutelage.reports.lesson import read_terms
 from tutelage.reports.pack import flat, read_data
 from tutelage.reports.scores import read_cost, read_scored
 from tutelage.reports.wording import plain
@@ -115,6 +116,7 @@ def read_run(folder: Path) -> Run:
         best=read_scored(scores.table("best")),
         cost=read_cost(scores.table("cost")),
         journal=_journal(events),
+        terms=read_terms(events),
         notes=tuple(plain(e.text("text", "")) for e in events if e.plain.get("event") == "note"),
         timings=_timings(folder / "timings.json"),
         settings=_settings(folder / "config.toml"),

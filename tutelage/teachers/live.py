@@ -1,5 +1,7 @@
 """A live teacher: a frozen network that is asked at every batch."""
 
+from collections.abc import Sequence
+
 import torch
 
 from tutelage.models.preprocess import Classifier
@@ -10,12 +12,13 @@ from tutelage.nouns import Batch, Signal
 class Live:
     """Ask a network; it stays in eval mode and nothing flows back into it."""
 
-    def __init__(self, classifier: Classifier | Tapped) -> None:
+    def __init__(self, classifier: Classifier, points: Sequence[str] = ()) -> None:
         self.classifier = classifier.eval().requires_grad_(False)
+        self._look = Tapped(classifier, points) if points else classifier
 
     def __call__(self, batch: Batch) -> Signal:
-        """What the teacher says about a batch: logits [B, C] in fp32."""
+        """What the teacher says about a batch: logits [B, C] in fp32, and its features."""
         # no_grad rather than inference_mode: terms may save these tensors for their own backward pass.
         with torch.no_grad():
-            output = self.classifier(batch.images)
+            output = self._look(batch.images)
         return Signal(logits=output.logits.float(), features=output.features)

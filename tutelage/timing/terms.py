@@ -1,74 +1,132 @@
-"""Every term of the loss table on logits and features of ordinary sizes, forward and backward."""
+"""What every term of the loss table costs beside a plain step of the student: time and memory."""
 
 from collections.abc import Callable
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
+from tutelage.errors import TutelageError
 from tutelage.losses.settings import Terms
-from tutelage.losses.table import TERMS
-from tutelage.losses.term import Term
-from tutelage.nouns import Batch, Output, Signal
+from tutelage.losses.table import TERMS, term_class
+from tutelage.losses.term import Ground, Term
+from tutelage.losses.weight_settings import Weighted
+from tutelage.models.anatomy import study
+from tutelage.models.build import build
+from tutelage.models.preprocess import Classifier
+from tutelage.models.settings import Network
+from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.timing.memory import peak_bytes
 from tutelage.timing.rounds import Way, interleave
 
-REPEATED = 20
-"""How often a term is computed in one round: once would be too short to time."""
-
-_MAP = (64, 7, 7)
-"""Channels, height and width of the features that a term is given."""
+_LATE = Progress(epoch=9, step=900, fraction=0.9)
+"""Past the first stage of terms that have stages."""
 
 
-def time_terms(
-    *, classes: int, batch_size: int, device: torch.device, rounds: int, settle: Callable[[], None]
-) -> dict[str, list[float]]:
-    """Seconds of one forward and backward pass of each term, by name, in each round.
+class Setting(NamedTuple):
+    """A student and its teacher by name, pictures [batch_size, 3, size, size], and outputs."""
+
+    student: str
+    teacher: str
+    size: int
+    batch_size: int
+    classes: int
+    device: torch.device
+
+
+class Cost(NamedTuple):
+    """Seconds and bytes by name, the plain step first; without: terms that do not fit, and why."""
+
+    seconds: dict[str, list[float]]
+    bytes: dict[str, int]
+    without: dict[str, str]
+
+
+def cost_of_terms(setting: Setting, *, rounds: int, settle: Callable[[], None]) -> Cost:
+    """Time and memory of each term's forward and backward pass, on features of the networks' real shapes.
+
+    The plain step is the student's forward pass, cross-entropy and backward pass in fp32. Networks and
+    features are random: costs do not depend on what they know.
 
     Args:
-        classes: of the logits.
-        batch_size: images.
-        device: where to compute.
-        rounds: how often each is timed.
+        setting: what is computed.
+        rounds: how often each is timed, in turn.
         settle: waits for work still in flight.
     """
-    ways = {
-        name: _way(_made(name).to(device), classes, batch_size, device, seed)
-        for seed, name in enumerate(TERMS)
-    }
+    student, teacher = (_network(name, setting) for name in (setting.student, setting.teacher))
+    ground = Ground(
+        study(student, setting.size),
+        study(teacher, setting.size),
+        classes=setting.classes,
+        images=50_000,  # as many as CIFAR and Fashion-MNIST teach with, for terms with a memory
+    )
+    ways: dict[str, Way] = {"plain step": _plain(student, setting)}
+    without = {}
+    for seed, name in enumerate(TERMS):
+        try:
+            term = term_class(name).build(_defaults(name), ground).to(setting.device)
+            ways[name] = _way(term, setting, seed)
+        except TutelageError as error:
+            without[name] = str(error).splitlines()[0]
     seconds = interleave(ways, rounds=rounds, settle=settle)
-    return {name: [value / REPEATED for value in values] for name, values in seconds.items()}
+    taken = {name: peak_bytes(way, setting.device) for name, way in ways.items()}
+    return Cost(seconds, taken, without)
 
 
-def _made(name: str) -> Term:
-    """A term of the table with its default settings."""
+def _network(name: str, setting: Setting) -> Classifier:
+    built = build(
+        Network(model=name, weights="none"),
+        classes=setting.classes,
+        stored_size=setting.size,
+        train_statistics=((0.5,) * 3, (0.5,) * 3),
+        seed=0,
+    )
+    return built.classifier.to(setting.device)
+
+
+def _plain(student: Classifier, setting: Setting) -> Way:
+    size = (setting.batch_size, 3, setting.size, setting.size)
+    images = torch.zeros(size, dtype=torch.uint8, device=setting.device)
+    labels = torch.zeros(setting.batch_size, dtype=torch.int64, device=setting.device)
+
+    def way() -> None:
+        student.train()
+        torch.autograd.backward(cross_entropy(student(images).logits, labels))
+        student.zero_grad(set_to_none=True)
+
+    return way
+
+
+def _defaults(name: str) -> Weighted:
     hint: Any = get_type_hints(Terms)[name]
-    settings = next(part for part in (*get_args(hint), hint) if part is not type(None))
-    return TERMS[name](settings(), 0.0)
+    settings: type[Weighted] = next(part for part in get_args(hint) if part is not type(None))
+    return settings()
 
 
-def _way(term: Term, classes: int, batch_size: int, device: torch.device, seed: int) -> Way:
+def _way(term: Term, setting: Setting, seed: int) -> Way:
     generator = torch.Generator().manual_seed(seed)
 
     def numbers(*shape: int) -> Tensor:
-        return torch.randn(batch_size, *shape, generator=generator).to(device)
+        drawn = torch.randn(setting.batch_size, *shape, generator=generator)
+        return drawn.to(setting.device)
 
-    needs = term.needs
+    pairs = getattr(term, "pairs", ())
     student = Output(
-        numbers(classes).requires_grad_(),
-        {point: numbers(*_MAP).requires_grad_() for point in needs.student_points},
+        numbers(setting.classes).requires_grad_(),
+        {pair.student.path: numbers(*pair.student.shape).requires_grad_() for pair in pairs},
     )
-    maps = {point: numbers(*_MAP) for point in needs.teacher_points}
-    pooled = {point: numbers(_MAP[0]) for point in needs.teacher_pooled}
-    signal = Signal(numbers(classes), {**maps, **pooled})
-    labels = torch.randint(0, classes, (batch_size,), generator=generator).to(device)
-    images = torch.zeros(batch_size, 3, 1, 1, dtype=torch.uint8, device=device)
-    batch = Batch(images, labels, torch.arange(batch_size, device=device), view=0)
+    features = {pair.teacher.path: numbers(*pair.teacher.shape) for pair in pairs}
+    signal = Signal(numbers(setting.classes), features)
+    count = setting.batch_size
+    labels = torch.randint(0, setting.classes, (count,), generator=generator).to(setting.device)
+    images = torch.zeros(count, 3, 1, 1, dtype=torch.uint8, device=setting.device)
+    batch = Batch(images, labels, torch.arange(count, device=setting.device), view=0)
     leaves = [student.logits, *student.features.values(), *term.parameters()]
 
     def way() -> None:
-        for _ in range(REPEATED):
-            torch.autograd.backward(term(student, signal, batch))
-            for leaf in leaves:
-                leaf.grad = None
+        torch.autograd.backward(term(student, signal, batch, _LATE))
+        for leaf in leaves:
+            leaf.grad = None
 
     return way

@@ -1,0 +1,298 @@
+"""DIST against plain loops, torchdistill, its invariances, nearly equal numbers, its refusals."""
+
+import functools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from proving import (
+    batch_of,
+    finite_in_any_precision,
+    gradcheck,
+    gradient,
+    numbers,
+    spares_the_teacher,
+)
+from torch import Tensor
+
+from tutelage.errors import InputError, UsageError
+from tutelage.losses.response.dist import DISTTerm, correlation, dist_loss
+from tutelage.losses.response.logits import standardized
+from tutelage.losses.response.settings import DIST
+from tutelage.losses.term import Ground, Needs
+from tutelage.nouns import START, Anatomy, Output, Signal
+
+TEMPERATURES = [0.05, 1.0, 4.0, 100.0]
+NOWHERE = Anatomy("", (), None, None, {})
+INTER = functools.partial(dist_loss, inter=1.0, intra=0.0)
+INTRA = functools.partial(dist_loss, inter=0.0, intra=1.0)
+
+
+def softmax(row: list[float]) -> list[float]:
+    top = max(row)
+    total = math.fsum(math.exp(value - top) for value in row)
+    return [math.exp(value - top) / total for value in row]
+
+
+def pearson(x: list[float], y: list[float]) -> float:
+    """As in books, but for numbers that differ by less than a thousandth, which chance may bring."""
+
+    def from_mean(z: list[float]) -> list[float]:
+        mean = math.fsum(z) / len(z)
+        size = max(math.hypot(*(value - mean for value in z)), 1e-3 * math.hypot(*z))
+        return [(value - mean) / size for value in z]
+
+    return math.fsum(a * b for a, b in zip(from_mean(x), from_mean(y), strict=True))
+
+
+def slow_dist(
+    student: Tensor, teacher: Tensor, *, temperature: float, inter: float, intra: float
+) -> float:
+    """The formula of the docstring, row by row and column by column."""
+    q = [softmax([value / temperature for value in row]) for row in student.tolist()]
+    p = [softmax([value / temperature for value in row]) for row in teacher.tolist()]
+    rows = [pearson(a, b) for a, b in zip(q, p, strict=True)]
+    columns = [
+        pearson(list(a), list(b))
+        for a, b in zip(zip(*q, strict=True), zip(*p, strict=True), strict=True)
+    ]
+    of_rows = inter * (1 - math.fsum(rows) / len(rows))
+    of_columns = intra * (1 - math.fsum(columns) / len(columns))
+    return temperature**2 * (of_rows + of_columns)
+
+
+@given(
+    batch=st.integers(2, 6),
+    classes=st.integers(2, 8),
+    seed=st.integers(0, 999),
+    temperature=st.sampled_from([0.5, 1.0, 4.0]),
+    inter=st.sampled_from([0.0, 1.0, 2.0]),
+    intra=st.sampled_from([0.0, 1.0, 2.0]),
+)
+@settings(max_examples=50, deadline=None)
+def test_oracle(
+    batch: int, classes: int, seed: int, temperature: float, inter: float, intra: float
+) -> None:
+    """The loss equals plain loops in float64, and is between 0 and 2 T^2 (inter + intra)."""
+    student, teacher = numbers(batch, classes, seed=seed), numbers(batch, classes, seed=seed + 1000)
+    weights = {"temperature": temperature, "inter": inter, "intra": intra}
+    found = dist_loss(student, teacher, **weights)
+    assert found.dtype == torch.float64
+    expected = slow_dist(student, teacher, **weights)
+    assert found.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert -1e-12 <= found.item() <= 2 * temperature**2 * (inter + intra) + 1e-12
+
+
+def test_defaults() -> None:
+    """The paper's for ImageNet: T 1, both weights 2."""
+    student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
+    expected = slow_dist(student, teacher, temperature=1, inter=2, intra=2)
+    assert dist_loss(student, teacher).item() == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+@pytest.mark.parametrize(("inter", "intra"), [(1.0, 1.0), (2.0, 0.5)])
+def test_torchdistill(
+    precision: torch.dtype, temperature: float, inter: float, intra: float
+) -> None:
+    """The same number, and the same gradient, as torchdistill's DISTLoss (its weights are 1 by default)."""
+    from torchdistill.losses.mid_level import DISTLoss
+
+    theirs = DISTLoss("m", "output", "m", "output", beta=inter, gamma=intra, tau=temperature)
+
+    def other(student: Tensor, teacher: Tensor) -> Tensor:
+        found: Tensor = theirs({"m": {"output": student}}, {"m": {"output": teacher}})
+        return found
+
+    ours = functools.partial(dist_loss, temperature=temperature, inter=inter, intra=intra)
+    student, teacher = numbers(16, 10).to(precision), numbers(16, 10, seed=1).to(precision)
+    scale = temperature**2  # fp32 rounding of 1 - rho, times T^2
+    torch.testing.assert_close(
+        ours(student, teacher), other(student, teacher), rtol=1e-6, atol=1e-6 * scale
+    )
+    torch.testing.assert_close(
+        gradient(ours, student, teacher),
+        gradient(other, student, teacher),
+        rtol=1e-5,
+        atol=1e-6 * scale,
+    )
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_gradcheck(temperature: float) -> None:
+    """Finite differences agree, for each part alone, too."""
+    student, teacher = numbers(3, 4), numbers(3, 4, seed=1)
+    for weights in ({}, {"inter": 0.0}, {"intra": 0.0}):
+        loss = functools.partial(dist_loss, temperature=temperature, **weights)
+        assert gradcheck(loss, student, teacher)
+    spares_the_teacher(dist_loss, student, teacher)
+
+
+def test_gradcheck_of_nearly_equal_numbers() -> None:
+    """Where the bound holds, value and gradient still belong together."""
+    student, teacher = numbers(3, 4, scale=1e-4), numbers(3, 4, seed=1)
+    assert gradcheck(dist_loss, student, teacher)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 100.0])
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_zero_at_equality(temperature: float, precision: torch.dtype) -> None:
+    """A student that equals its teacher has no loss, but for the rounding of 1 - rho."""
+    student = numbers(6, 4, scale=2).to(precision)
+    found = dist_loss(student, student.clone(), temperature=temperature)
+    assert abs(found.item()) <= 20 * torch.finfo(precision).eps * temperature**2
+
+
+def test_invariances() -> None:
+    """A constant added to a row, the order of pictures and that of classes do not matter."""
+    student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
+    expected = dist_loss(student, teacher)
+    order = torch.tensor([2, 0, 3, 1])
+    for found in (
+        dist_loss(student + numbers(5, 1, seed=2, scale=50), teacher - 30),
+        dist_loss(student.flip(0), teacher.flip(0)),
+        dist_loss(student[:, order], teacher[:, order]),
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=0)
+
+
+def test_inter_is_affine_by_row() -> None:
+    """Probabilities scaled and shifted in each picture (by its own numbers) lose nothing there."""
+    student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
+    scale, shift = numbers(5, 1, seed=2).exp(), numbers(5, 1, seed=3).exp()
+    # The softmax divides by scale + C shift, which is a scale again.
+    changed = (scale * student.softmax(1) + shift).log()
+    torch.testing.assert_close(INTER(changed, teacher), INTER(student, teacher))
+    assert (INTRA(changed, teacher) - INTRA(student, teacher)).abs() > 1e-3
+    assert INTER(changed, student).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_intra_is_affine_by_column() -> None:
+    """Probabilities mixed with a fixed distribution, another shift for each class, lose nothing there."""
+    student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
+    fixed = numbers(1, 4, seed=2).softmax(1)
+    changed = (0.3 * student.softmax(1) + 0.7 * fixed).log()
+    torch.testing.assert_close(INTRA(changed, teacher), INTRA(student, teacher))
+    assert (INTER(changed, teacher) - INTER(student, teacher)).abs() > 1e-3
+    assert INTRA(changed, student).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_correlation() -> None:
+    """Any positive scale and shift per row or column leave it; a negative scale turns its sign."""
+    x, y = numbers(5, 4), numbers(5, 4, seed=1)
+    for dim, (a, b) in enumerate((((1, 4), (1, 4)), ((5, 1), (5, 1)))):
+        scale, shift = numbers(*a, seed=2).exp(), numbers(*b, seed=3)
+        expected = correlation(x, y, dim=dim)
+        torch.testing.assert_close(correlation(scale * x + shift, y, dim=dim), expected)
+        torch.testing.assert_close(correlation(x, y - shift * scale, dim=dim), expected)
+        torch.testing.assert_close(correlation(-scale * x, y, dim=dim), -expected)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-8, 1e-4, 1.0])
+def test_small_probabilities(scale: float) -> None:
+    """A class that is never likely counts like any other in fp32; an epsilon of 1e-6 would silence it."""
+    x, y = numbers(8, 1).exp(), numbers(8, 1, seed=1).exp()
+    expected = correlation(x, y, dim=0)
+    found = correlation((scale * x).float(), (scale * y).float(), dim=0)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-20, 0.1, 1 / 3])
+def test_equal_numbers(value: float) -> None:
+    """Equal numbers correlate with nothing, whatever the rounding of their mean."""
+    x, y = torch.full((2, 7), value), numbers(2, 7, seed=1).float()
+    assert correlation(x, y, dim=1).abs().max() < 1e-3
+    assert correlation(x, x.clone(), dim=1).abs().max() < 1e-6
+
+
+def test_constant_student() -> None:
+    """Equal logits, as a head of zeros gives: the loss is that of no relation, the gradient moderate."""
+    student, teacher = torch.zeros(4, 10), numbers(4, 10).float()
+    assert dist_loss(student, teacher).item() == pytest.approx(4, abs=1e-3)
+    found = gradient(dist_loss, student, teacher)
+    assert 0 < found.abs().max() < 1e3
+    # and it points to the teacher
+    nearer = dist_loss(-1e-2 * found / found.abs().max(), teacher)
+    assert nearer < dist_loss(student, teacher) - 1
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("spread", [0.0, 1e-4, 1.0, 1e4])
+def test_finite(temperature: float, spread: float) -> None:
+    """Finite for constant rows, identical pictures, and logits 1e4 apart, which leave columns of zeros."""
+    ends = spread * torch.tensor([[1, -1, 0, -1], [-1, 1, 0, -1], [0, 0, 1, -1], [1, 1, 1, 1]])
+    loss = functools.partial(dist_loss, temperature=temperature)
+    for student, teacher in (
+        (ends, ends),
+        (ends, ends.roll(1, dims=0)),
+        (ends[:1].repeat(4, 1), ends),
+        (ends, ends[:1].repeat(4, 1)),
+    ):
+        finite_in_any_precision(loss, student, teacher)
+    finite_in_any_precision(functools.partial(loss, intra=0.0), ends[:1], ends[1:2])
+
+
+def test_one_picture() -> None:
+    """One picture has no relation with others: refused by name, unless that part has no weight."""
+    one, other = numbers(1, 4), numbers(1, 4, seed=1)
+    with pytest.raises(InputError, match=r"dist relates the pictures(.|\n)*\[1, 4\]"):
+        dist_loss(one, other)
+    q, p = softmax(one[0].tolist()), softmax(other[0].tolist())
+    assert INTER(one, other).item() == pytest.approx(1 - pearson(q, p), rel=1e-10)
+    with pytest.raises(InputError, match="dist"):
+        DISTTerm()(Output(one, {}), Signal(other, {}), batch_of(1), START)
+
+
+def test_one_class() -> None:
+    """One class has no relation with others: refused by name."""
+    with pytest.raises(InputError, match=r"dist relates the classes(.|\n)*\[4, 1\]"):
+        dist_loss(numbers(4, 1), numbers(4, 1))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher"),
+    [((4, 10), (4, 1)), ((4, 10), (1, 10)), ((4, 10), (4, 9)), ((10,), (10,))],
+)
+def test_shapes(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
+    """Shapes that differ are refused with both printed; nothing is broadcast."""
+    with pytest.raises(InputError) as caught:
+        dist_loss(torch.zeros(student), torch.zeros(teacher))
+    assert str(list(student)) in str(caught.value)
+    assert str(list(teacher)) in str(caught.value)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_temperature(temperature: float) -> None:
+    """A temperature that is not a finite number above 0 is refused, by function and term."""
+    with pytest.raises(UsageError, match="temperature"):
+        dist_loss(numbers(2, 2), numbers(2, 2), temperature=temperature)
+    with pytest.raises(UsageError, match="temperature"):
+        DISTTerm(temperature)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_term(standardize: bool) -> None:
+    """Settings reach the function, and several processes bring their pictures together first."""
+    chosen = DIST(temperature=2.0, inter=0.5, intra=3.0, standardize=standardize)
+    term = DISTTerm.build(chosen, Ground(NOWHERE, NOWHERE, 4, 5))
+    student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
+    found = term(Output(student, {}), Signal(teacher, {}), batch_of(5), START)
+    prepared = [standardized(x) if standardize else x for x in (student, teacher)]
+    assert torch.equal(found, dist_loss(*prepared, temperature=2.0, inter=0.5, intra=3.0))
+    assert term.needs == Needs(teacher_logits=True)
+    assert term.across_batch
+    assert not term.state_dict()
+
+
+def test_term_defaults() -> None:
+    """The term's defaults are those of its settings."""
+    term, default = DISTTerm(), DIST()
+    assert (term.temperature, term.inter, term.intra, term.standardize) == (
+        default.temperature,
+        default.inter,
+        default.intra,
+        default.standardize,
+    )

@@ -1,0 +1,39 @@
+"""How hard each term pulls at the student: the norm of its weighted gradient, measured now and then."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tutelage.engine.processes import average_gradient
+from tutelage.engine.state import TrainingState
+from tutelage.nouns import Outcome, Progress
+
+
+def gradient_norms(state: TrainingState, outcome: Outcome, progress: Progress) -> dict[str, float]:
+    """The norm of the gradient by the student's weights of each weighted term of one batch.
+
+    A backward pass for each term, and the device is waited for: not for every step. A term that has no say
+    now, or none about the student's weights, has the norm 0.
+
+    Args:
+        state: the method in training.
+        outcome: of a batch, whose graph is kept.
+        progress: where training stands.
+    """
+    weights = state.method.weights_at(progress)
+    parameters = [p for p in state.method.student.parameters() if p.requires_grad]
+    scale = state.scaler.get_scale() if state.scaler.is_enabled() else 1.0
+    norms = {}
+    for name, weight in weights.items():
+        value = outcome.terms[name] * weight * scale
+        norms[name] = _norm(value, parameters) / scale if value.requires_grad and weight else 0.0
+    return norms
+
+
+def _norm(value: Tensor, parameters: Sequence[Tensor]) -> float:
+    found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    parts = [gradient.flatten().float() for gradient in found if gradient is not None]
+    if not parts:
+        return 0.0
+    return float(average_gradient(torch.cat(parts)).norm())

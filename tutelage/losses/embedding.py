@@ -1,0 +1,42 @@
+"""Embeddings of features: a linear layer, and only the direction of what it returns."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from tutelage.losses.precision import full_precision
+from tutelage.losses.relation.distances import unit
+from tutelage.losses.shapes import as_vector, channels
+from tutelage.nouns import Point
+
+
+class Embedding(nn.Module):
+    """The features of a point, averaged over positions -> a linear layer -> unit vectors [B, width]."""
+
+    def __init__(self, point: Point, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels(point), width)
+
+    @full_precision
+    def forward(self, features: Tensor) -> Tensor:
+        """Unit vectors [B, width] in fp32 (fp64) of maps, tokens or vectors."""
+        return unit(self.linear(as_vector(features)))
+
+
+class FixedEmbedding(nn.Module):
+    """The same with a random orthogonal matrix that is not trained, as a buffer.
+
+    Where `width` is at least the number of channels, all cosines are kept exactly; else roughly.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, point: Point, width: int) -> None:
+        super().__init__()
+        matrix = nn.init.orthogonal_(torch.empty(width, channels(point)))
+        self.register_buffer("matrix", matrix)
+
+    @full_precision
+    def forward(self, features: Tensor) -> Tensor:
+        """Unit vectors [B, width] in fp32 (fp64) of maps, tokens or vectors."""
+        return unit(linear(as_vector(features), self.matrix))

@@ -1,0 +1,229 @@
+"""Contrastive representation: what the student and the teacher see in a picture belongs together."""
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tutelage.errors import InputError
+from tutelage.losses.embedding import Embedding
+from tutelage.losses.feature.memory import Memory, cosines, settled
+from tutelage.losses.features import FeatureTerm
+from tutelage.losses.points import Pair, pairs
+from tutelage.losses.precision import full_precision
+from tutelage.losses.response.logits import check_temperature, target_class
+from tutelage.losses.term import Ground, own_settings
+from tutelage.losses.weight_settings import Pointed, Weighted
+from tutelage.nouns import Batch, Output, Progress, Signal
+
+
+@full_precision
+def crd_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    weights: Tensor,
+    log_z: Tensor,
+    noise: float,
+) -> Tensor:
+    """Noise-contrastive estimation: a picture's own pair is told apart from pairs with other pictures.
+
+        loss = L(student) + L(teacher)
+        L(s) = -(1 / B) sum_i [log h_i0 / (h_i0 + c) + sum_k w_ik log c / (h_ik + c)]
+        h_ik = exp(s_ik) / Z,   c = K / N
+
+    s_i0 is the score of picture i with its own row of the other network's memory, s_ik those with K rows of
+    pictures of other classes among N: cosines over the temperature. In log space, with x = s - log Z - log c:
+
+        L(s) = (1 / B) sum_i [softplus(-x_i0) + sum_k w_ik softplus(x_ik)]
+
+    Both arguments get a gradient: the embeddings of both networks learn. (The term keeps it from the
+    teacher's features.) Computed in fp32 (fp64 for fp64 scores).
+
+    Tian, Krishnan, Isola 2020, Contrastive representation distillation, arXiv:1910.10699, section 3, with
+    the memory and the fixed Z of Wu et al. 2018, arXiv:1805.01978. Where we differ: the authors' code adds
+    1e-7 in the denominators, which log space does not need. It also knows all labels from the start; the
+    term learns them from batches, so that in the first epoch a row that is still random may be drawn from
+    the picture's own class. Its draws are with replacement.
+
+    Args:
+        student: scores [B, 1 + M] of the student's embeddings with the teacher's memory, the own row first.
+        teacher: exactly the same shape: the teacher's embeddings with the student's memory.
+        weights: w [B, M], how often each row counts: 1 each for M = K draws.
+        log_z: log Z [2] of student and teacher; see `log_normalizers`.
+        noise: c, above 0.
+
+    Returns:
+        A scalar: summed over rows and both directions, averaged over the batch, in nats.
+
+    Raises:
+        InputError: the shapes do not fit.
+    """
+    _check(student, teacher, "scores", "both [B, 1 + M]")
+    if weights.shape != student[:, 1:].shape or log_z.shape != (2,):
+        raise InputError(
+            "crd: weights or normalisers do not fit the scores",
+            found=f"scores {list(student.shape)}, weights {list(weights.shape)}, "
+            f"normalisers {list(log_z.shape)}",
+            expected="[B, 1 + M], [B, M] and [2]",
+        )
+    losses = []
+    for scores, log_one in zip((student, teacher), log_z.unbind(), strict=True):
+        x = scores - log_one - math.log(noise)
+        losses.append(F.softplus(-x[:, 0]) + (weights * F.softplus(x[:, 1:])).sum(1))
+    return torch.stack(losses).sum(0).mean()
+
+
+@full_precision
+def log_normalizers(student: Tensor, teacher: Tensor, weights: Tensor, *, images: int) -> Tensor:
+    """The logarithm [2] of Z = N times the mean of exp(score), over scores [B, 1 + M] weighted [B, M]."""
+    every = F.pad(weights, (1, 0), value=1.0).to(student)
+    size = math.log(images) - every.sum().log()
+    log_weights = every.log()
+    return torch.stack(
+        [torch.logsumexp(s + log_weights, (0, 1)) + size for s in (student, teacher)]
+    )
+
+
+@full_precision
+def crd_batch_loss(
+    student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float = 0.07
+) -> Tensor:
+    """The same idea without a memory: a picture is told apart from those of other classes in its batch.
+
+        loss = -(1 / B) sum_i [log exp(s_ii) / sum_j exp(s_ij) + log exp(s_ii) / sum_j exp(s_ji)]
+        s_ij = u_i . v_j / T,   j: i itself and all pictures of other classes
+
+    This is InfoNCE (van den Oord et al. 2018, arXiv:1807.03748, eq. 4) in both directions, which needs no Z.
+    Pictures of the same class are left out, as CRD does (arXiv:1910.10699). A picture without a
+    label is of another class than any other. A picture that meets no other class adds 0.
+
+    Both embeddings get a gradient, as in `crd_loss`.
+
+    Args:
+        student: u, unit vectors [B, D].
+        teacher: v, exactly the same shape.
+        labels: int64 [B], -1 where unknown.
+        temperature: T, above 0.
+
+    Returns:
+        A scalar, averaged over the batch, summed over both directions, in nats.
+
+    Raises:
+        InputError: the shapes do not fit, or there is only one picture.
+        UsageError: the temperature is not a finite number above 0.
+    """
+    _check(student, teacher, "embeddings", "both [B, D]")
+    check_temperature(temperature)
+    if len(student) < 2 or labels.shape != student.shape[:1]:
+        raise InputError(
+            "crd without a memory compares the pictures of a batch",
+            found=f"embeddings {list(student.shape)}, labels {list(labels.shape)}",
+            expected="at least two pictures, and a label for each",
+            fix="a larger --batch-size, or --terms.crd.memory",
+        )
+    own = torch.arange(len(labels), device=labels.device)
+    same = (labels[:, None] == labels) & (labels >= 0) & (own[:, None] != own)
+    scores = (student @ teacher.T / temperature).masked_fill(same, -math.inf)
+    return F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)
+
+
+def _check(student: Tensor, teacher: Tensor, what: str, expected: str) -> None:
+    if student.ndim != 2 or student.shape != teacher.shape:
+        raise InputError(
+            f"crd: {what} of student and teacher differ in shape",
+            found=f"student {list(student.shape)}, teacher {list(teacher.shape)}",
+            expected=expected,
+        )
+
+
+class CRDTerm(FeatureTerm):
+    """`crd_loss` with a memory of all pictures, or `crd_batch_loss` without, summed over pairs of points.
+
+    Both networks' features go through linear layers that are trained; Z is that of the first batch. A row of
+    the memory keeps `momentum` of itself and takes the rest from the picture it has just been compared with,
+    in training only. A view made of two pictures counts as the picture whose row it has.
+    """
+
+    places: Tensor
+    name = "crd"
+    wants = "vector"
+    across_batch = True
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        temperature: float = 0.07,
+        width: int = 128,
+        negatives: int = 16384,
+        momentum: float = 0.5,
+        *,
+        memory: bool = True,
+        images: int,
+        ids: Tensor | None = None,
+    ) -> None:
+        super().__init__(pairs)
+        check_temperature(temperature)
+        self.needs = self.needs._replace(labels=True, ids=memory)
+        self.temperature = temperature
+        self.negatives = negatives
+        self.images = images
+        # Where each picture stands in the memory, which holds only those that are taught with.
+        ids = torch.arange(images) if ids is None else ids
+        places = torch.zeros(int(ids.max()) + 1, dtype=torch.int64)
+        places[ids] = torch.arange(images)
+        self.register_buffer("places", places, persistent=False)
+        self.student = nn.ModuleList(Embedding(pair.student, width) for pair in pairs)
+        self.teacher = nn.ModuleList(Embedding(pair.teacher, width) for pair in pairs)
+        count = len(self.pairs) if memory else 0
+        self.memories = nn.ModuleList(
+            Memory(images, width, momentum=momentum) for _ in range(count)
+        )
+
+    @classmethod
+    def build(cls, settings: Weighted, ground: Ground) -> Self:
+        """A memory has a row for each picture."""
+        assert isinstance(settings, Pointed)
+        found = pairs(cls.wants, settings, ground, term=cls.name)
+        return cls(found, **own_settings(settings), images=ground.images, ids=ground.ids)
+
+    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+        """The sum over the pairs of points.
+
+        Raises:
+            InputError: one picture only, and no memory.
+        """
+        losses = []
+        for number, (mine, theirs) in enumerate(self.features(student, signal)):
+            u, v = self.student[number](mine), self.teacher[number](theirs)
+            if self.memories:
+                memory = self.memories[number]
+                assert isinstance(memory, Memory)
+                losses.append(self._remembered(u, v, memory, batch, seed=progress.step))
+            else:
+                labels = target_class(batch)
+                losses.append(crd_batch_loss(u, v, labels, temperature=self.temperature))
+        return torch.stack(losses).sum()
+
+    @full_precision
+    def _remembered(
+        self, student: Tensor, teacher: Tensor, memory: Memory, batch: Batch, *, seed: int
+    ) -> Tensor:
+        """The loss of unit vectors [B, width] against the memory, which takes them in afterwards."""
+        places = self.places[batch.ids]
+        memory.learn(places, batch.labels)
+        rows, weights = memory.draw(places, self.negatives, seed=seed)
+
+        def loss(u: Tensor, v: Tensor) -> Tensor:
+            mine = cosines(u, memory.teacher, places, rows) / self.temperature
+            theirs = cosines(v, memory.student, places, rows) / self.temperature
+            now = log_normalizers(mine.detach(), theirs.detach(), weights, images=self.images)
+            noise = self.negatives / self.images
+            return crd_loss(mine, theirs, weights=weights, log_z=memory.first(now), noise=noise)
+
+        found = settled(loss, student, teacher)
+        memory.remember(places, student, teacher)
+        return found

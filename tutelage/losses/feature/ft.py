@@ -1,0 +1,165 @@
+"""Factor transfer: a paraphraser says what the teacher sees in fewer channels, and the student repeats it."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.errors import InputError, UsageError
+from tutelage.losses.feature.positions import same_places, unit
+from tutelage.losses.features import FeatureTerm
+from tutelage.losses.points import Pair
+from tutelage.losses.precision import full_precision
+from tutelage.losses.shapes import channels, check_same
+from tutelage.nouns import Batch, Output, Progress, Signal
+
+_SHORTEST = 1e-4
+"""Length of a factor below which it is as good as 0: its gradient grows as 1 / length."""
+
+
+@full_precision
+def ft_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean absolute difference of two factors, each of length 1.
+
+        loss = (1 / (B n)) sum_i || f^s_i / ||f^s_i||_2 - f^t_i / ||f^t_i||_2 ||_1,   n = K H W
+
+    f^s is what the translator makes of the student's features, f^t what the paraphraser makes of the
+    teacher's. The scale of a picture's factor does not matter. A factor of zeros stays 0. Computed in fp32
+    (fp64 for fp64 factors). No gradient goes to the teacher.
+
+    Kim, Park, Kwak 2018, Paraphrasing complex network, arXiv:1802.04977, section 3.2, p = 1. Where we differ:
+    the paper writes the norm, which sums over the n numbers of a factor; its authors' code takes their mean,
+    as is done here, so the paper's is n times ours, averaged over the batch.
+
+    Args:
+        student: [B, K, H, W].
+        teacher: exactly the same shape.
+
+    Returns:
+        A scalar, the mean over all numbers.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    check_same(student, teacher, term="ft", expected="factors of the same shape")
+    mine = unit(student.flatten(1), shortest=_SHORTEST)
+    theirs = unit(teacher.detach().flatten(1), shortest=_SHORTEST)
+    return (mine - theirs).abs().mean()
+
+
+@full_precision
+def paraphrase_loss(restored: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of the teacher's features and what its paraphraser restores of them.
+
+    Kim, Park, Kwak 2018, section 3.1, as a mean over all numbers where the paper sums. No gradient goes to
+    the teacher.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    check_same(restored, teacher, term="ft", expected="the teacher's features, restored")
+    return (restored - teacher.detach()).square().mean()
+
+
+class Paraphraser(nn.Module):
+    """An auto-encoder of maps with C channels, whose factors have K; maps keep their size."""
+
+    def __init__(self, channels: int, factors: int) -> None:
+        super().__init__()
+        self.encoder = translator(channels, factors)
+        self.decoder = nn.Sequential(
+            *_layer(factors, factors, nn.ConvTranspose2d),
+            *_layer(factors, channels, nn.ConvTranspose2d),
+            *_layer(channels, channels, nn.ConvTranspose2d),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The features [B, C, H, W], restored from their factors."""
+        restored: Tensor = self.decoder(self.encoder(features))
+        return restored
+
+
+def translator(channels: int, factors: int) -> nn.Sequential:
+    """Maps of C channels -> factors of K: three 3 x 3 convolutions, as in the paraphraser's encoder."""
+    return nn.Sequential(
+        *_layer(channels, channels, nn.Conv2d),
+        *_layer(channels, factors, nn.Conv2d),
+        *_layer(factors, factors, nn.Conv2d),
+    )
+
+
+def _layer(
+    have: int, want: int, kind: type[nn.Conv2d] | type[nn.ConvTranspose2d]
+) -> tuple[nn.Module, ...]:
+    # BatchNorm shifts by itself, so the convolution needs no bias.
+    convolution = kind(have, want, 3, padding=1, bias=False)
+    return convolution, nn.BatchNorm2d(want), nn.LeakyReLU(0.1)
+
+
+class FTTerm(FeatureTerm):
+    """First the paraphraser learns the teacher (`paraphrase_loss`), then the student its factors (`ft_loss`).
+
+    The paper trains the paraphraser before the student; here the student goes on with its other terms
+    meanwhile and gets no gradient from this one. The larger map is pooled to the smaller first.
+    """
+
+    name = "ft"
+    wants = "last"
+
+    staged: ClassVar[bool] = True
+    """Some parameters get no gradient in some steps (the translator's first, then the paraphraser's), so
+    DistributedDataParallel must look for those that are not used (`find_unused_parameters`).
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], rate: float = 0.5, paraphraser: float = 0.125
+    ) -> None:
+        super().__init__(pairs)
+        if not (rate > 0.0 and 0.0 <= paraphraser < 1.0):
+            raise UsageError(
+                "the settings of factor transfer are out of range",
+                found=f"rate {rate}, paraphraser {paraphraser}",
+                expected="a rate above 0, and a share of the run from 0 to below 1",
+                fix="rate 0.5 and paraphraser 0.125 as published",
+            )
+        self.paraphraser = paraphraser
+        self.paraphrasers, self.translators = nn.ModuleList(), nn.ModuleList()
+        for pair in pairs:
+            have, want = channels(pair.student), channels(pair.teacher)
+            factors = max(1, int(rate * want))
+            self.paraphrasers.append(Paraphraser(want, factors))
+            self.translators.append(translator(have, factors))
+
+    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+        """The sum over the pairs of points, of whichever loss it is time for.
+
+        Raises:
+            InputError: features that are no maps; one number a channel, which BatchNorm cannot normalise.
+        """
+        learning = progress.fraction < self.paraphraser
+        # A paraphraser that has learned must not move: neither by gradients nor by its BatchNorm's averages.
+        self.paraphrasers.train(self.training and learning)
+        losses = []
+        for paraphraser, translator, features in zip(
+            self.paraphrasers, self.translators, self.features(student, signal), strict=True
+        ):
+            assert isinstance(paraphraser, Paraphraser)
+            mine, theirs = same_places(*features, term=self.name)
+            self._check_several(mine)
+            if learning:
+                losses.append(paraphrase_loss(paraphraser(theirs), theirs))
+            else:
+                with torch.no_grad():
+                    factors = paraphraser.encoder(theirs)
+                losses.append(ft_loss(translator(mine), factors))
+        return torch.stack(losses).sum()
+
+    def _check_several(self, features: Tensor) -> None:
+        if self.training and features[:, 0].numel() == 1:
+            raise InputError(
+                "ft: BatchNorm cannot normalise one number a channel",
+                found=f"features {list(features.shape)}",
+                expected="more pictures in the batch, or a point with more places",
+                fix="a larger --batch-size",
+            )

@@ -1,0 +1,101 @@
+"""Masked generation: the teacher's features are restored from the student's with some places left out."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.losses.features import FeatureTerm
+from tutelage.losses.points import Pair
+from tutelage.losses.precision import full_precision
+from tutelage.losses.shapes import as_map, channels, check_same, same_size
+from tutelage.nouns import Batch, Output, Progress, Signal
+
+
+@full_precision
+def mgd_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared difference of the restored features and the teacher's, summed over a picture.
+
+        loss = (1 / B) sum (g - t)^2,   g = G(a(s) * mask)
+
+    g is what the generator G makes of the student's aligned and masked features. Computed in fp32 (fp64 for
+    fp64 features). No gradient goes to the teacher.
+
+    Yang et al. 2022, Masked generative distillation, arXiv:2205.01529, section 3. Like its code, for which
+    the published weights were found, we divide by the number of pictures; the paper writes the sum alone.
+
+    Args:
+        student: [B, C, H, W], or any shape: the restored features.
+        teacher: exactly the same shape.
+
+    Returns:
+        A scalar, summed over channels and places and averaged over the batch.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    check_same(student, teacher, term="mgd", expected="the same shape, after the generator")
+    return (student - teacher.detach()).square().sum() / len(student)
+
+
+def kept(features: Tensor, masked: float, generator: torch.Generator) -> Tensor:
+    """Which places of maps [B, C, H, W] stay: [B, 1, H, W] of 1, and 0 with the probability `masked`.
+
+    Args:
+        features: for their shape, type and device, which is also that of the generator.
+        masked: share of the places that is left out, in [0, 1).
+        generator: of the random numbers.
+    """
+    shape = (len(features), 1, *features.shape[2:])
+    chance = torch.rand(shape, generator=generator, device=features.device)
+    return (chance >= masked).to(features.dtype)
+
+
+class MGDTerm(FeatureTerm):
+    """`mgd_loss` at the last stage, summed over the pairs of points; the larger map is pooled first.
+
+    A 1 x 1 convolution aligns the channels, where they differ; the generator is two 3 x 3 convolutions with a
+    ReLU between them. A mask is decided by the number of the step: a step that is repeated, or resumed, sees
+    the same (on the same kind of device). The masks of several points are drawn one after the other, and
+    those of several processes are parts of the one of the whole batch.
+
+    Where we differ: places are masked, as in the paper; its code for classification masks whole channels.
+    """
+
+    name = "mgd"
+    wants = "last"
+    # No picture is compared with another, but which places are masked must not depend on who computes what.
+    across_batch = True
+
+    def __init__(self, pairs: Sequence[Pair], masked: float = 0.15) -> None:
+        super().__init__(pairs)
+        self.masked = masked
+        self.aligners = nn.ModuleList(_aligner(pair) for pair in pairs)
+        self.generators = nn.ModuleList(_generator(channels(pair.teacher)) for pair in pairs)
+
+    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+        """The sum over the pairs of points.
+
+        Raises:
+            InputError: features that are no maps.
+        """
+        losses, random = [], None
+        for i, (mine, theirs) in enumerate(self.features(student, signal)):
+            mine, theirs = as_map(mine, term=self.name), as_map(theirs, term=self.name)
+            mine, theirs = same_size(mine, theirs)
+            if random is None:
+                random = torch.Generator(mine.device).manual_seed(progress.step)
+            mask = kept(mine, self.masked, random)
+            restored = self.generators[i](self.aligners[i](mine) * mask)
+            losses.append(mgd_loss(restored, theirs))
+        return torch.stack(losses).sum()
+
+
+def _aligner(pair: Pair) -> nn.Module:
+    have, want = channels(pair.student), channels(pair.teacher)
+    return nn.Identity() if have == want else nn.Conv2d(have, want, 1)
+
+
+def _generator(width: int) -> nn.Sequential:
+    first, second = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+    return nn.Sequential(first, nn.ReLU(), second)

@@ -1,0 +1,77 @@
+"""Neuron selectivity transfer: the same kinds of activation patterns, whichever channels show them."""
+
+import torch
+from torch import Tensor
+
+from tutelage.losses.feature.positions import check_places, same_places, unit
+from tutelage.losses.features import FeatureTerm
+from tutelage.losses.precision import full_precision
+from tutelage.nouns import Batch, Output, Progress, Signal
+
+_SHORTEST = 1e-6
+"""Length below which a channel's pattern is as good as 0."""
+
+
+@full_precision
+def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared mean discrepancy between the patterns of the student's and the teacher's channels.
+
+        x_c = F_c / ||F_c||_2   (each channel of a picture, over its H W places),   k(x, y) = (x . y)^2
+
+        loss = (1 / B) sum_i [ mean_cc' k(x^s_c, x^s_c') + mean_cc' k(x^t_c, x^t_c')
+                               - 2 mean_cc' k(x^s_c, x^t_c') ]
+
+    The patterns are a set: the order of channels, their number and their scale do not matter, and neither
+    does a common order of places. With X [C, H W] the patterns of a picture, both of these are the same
+    number, and the one with less work is computed; no tensor holds pairs of channels times places:
+
+        channels   ||X_s X_s^T||_F^2 / C_s^2 + ||X_t X_t^T||_F^2 / C_t^2 - 2 ||X_s X_t^T||_F^2 / (C_s C_t)
+        places     || X_s^T X_s / C_s - X_t^T X_t / C_t ||_F^2
+
+    A channel of zeros stays 0 and gets no gradient. It is never below 0 but for rounding in the first form.
+    Computed in fp32 (fp64 for fp64 features). No gradient goes to the teacher.
+
+    Huang, Wang 2017, Like what you like, arXiv:1707.01219, section 4, with the polynomial kernel (d = 2,
+    c = 0). Where we differ: the paper's weight lambda / 2 is not in here.
+
+    Args:
+        student: [B, C, H, W].
+        teacher: [B, C', H, W], of the same pictures and places.
+
+    Returns:
+        A scalar, the mean over pictures.
+
+    Raises:
+        InputError: shapes that differ in more than the channels.
+    """
+    check_places(student, teacher, term="nst")
+    mine = unit(student.flatten(2), shortest=_SHORTEST)
+    theirs = unit(teacher.detach().flatten(2), shortest=_SHORTEST)
+    (have, places), want = mine.shape[1:], theirs.shape[1]
+    if places * (have + want) < have**2 + have * want + want**2:
+        gap = mine.mT @ mine / have - theirs.mT @ theirs / want
+        return gap.square().sum((1, 2)).mean()
+    return _kernel(mine, mine) + _kernel(theirs, theirs) - 2 * _kernel(mine, theirs)
+
+
+def _kernel(left: Tensor, right: Tensor) -> Tensor:
+    """The mean of (x . y)^2 over all pairs of channels, and over pictures."""
+    return (left @ right.mT).square().mean()
+
+
+class NSTTerm(FeatureTerm):
+    """`nst_loss` of every stage; the larger map is pooled to the smaller first."""
+
+    name = "nst"
+
+    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+        """The sum over the pairs of points.
+
+        Raises:
+            InputError: features that are no maps.
+        """
+        losses = [
+            nst_loss(*same_places(mine, theirs, term=self.name))
+            for mine, theirs in self.features(student, signal)
+        ]
+        return torch.stack(losses).sum()

@@ -1,0 +1,152 @@
+"""Overhaul of feature distillation: features before the activation, whose far negative part is left alone."""
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.errors import InputError, UsageError
+from tutelage.losses.adapters import adapted, adapter
+from tutelage.losses.features import FeatureTerm
+from tutelage.losses.points import Pair, pairs
+from tutelage.losses.precision import full_precision
+from tutelage.losses.shapes import check_same
+from tutelage.losses.term import Ground, own_settings
+from tutelage.losses.weight_settings import Pointed, Weighted
+from tutelage.nouns import Batch, Output, Progress, Signal
+
+Norm = tuple[Tensor, Tensor]
+"""Weight and bias [C] of a BatchNorm."""
+
+RARE = 1e-3
+"""A channel that is negative no more often than this has no mean worth taking; published value."""
+
+
+def negative_means(weight: Tensor, bias: Tensor) -> Tensor:
+    """The mean of the negative part of each channel that a BatchNorm gives: the margins [C] of `ofd_loss`.
+
+        m_c = E[x | x < 0] = b - s phi(b / s) / Phi(-b / s)   where Phi(-b / s) > 1e-3
+        m_c = -3 s                                            elsewhere (almost never negative)
+
+        x ~ N(b, s^2),   s = |weight_c|,   b = bias_c
+
+    phi and Phi are the density and the distribution function of the standard normal. Their quotient is taken
+    in log space and float64, so that it is right far out on both sides. A channel of weight 0 is constant:
+    its margin is its bias where that is negative, else 0.
+
+    Heo et al. 2019, arXiv:1904.01866, section 3; the branch for rare negatives is that of their code.
+
+    Args:
+        weight: [C].
+        bias: [C].
+
+    Returns:
+        [C], at most 0, in float64, without gradient.
+    """
+    s, b = weight.detach().double().abs(), bias.detach().double()
+    z = b / s.clamp(min=1e-30)  # keeps 0 / 0 away; everything else stays as it is
+    log_share = torch.special.log_ndtr(-z)
+    log_density = -z.square() / 2 - math.log(2 * math.pi) / 2
+    # Where the share is tiny the quotient is thrown away, and the exponent must only not overflow.
+    quotient = (log_density - log_share.clamp(min=math.log(RARE))).exp()
+    return torch.where(log_share > math.log(RARE), b - s * quotient, -3 * s)
+
+
+@full_precision
+def ofd_loss(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
+    """Squared distance to the teacher, blind to how far below the margin both are.
+
+        loss = (1 / B) sum d(r, max(t, m_c))
+        d(r, g) = 0 where r <= g <= 0,   else (r - g)^2
+
+    r and t come before a ReLU: where the target g is not positive, the ReLU makes 0 of it, and any smaller r
+    is as good. Computed in fp32 (fp64 for fp64 features). No gradient goes to the teacher.
+
+    Heo et al. 2019, A comprehensive overhaul of feature distillation, arXiv:1904.01866, section 3. The factor
+    1e-3 of their code is the term's default weight.
+
+    Args:
+        student: [B, C, H, W], after an adapter.
+        teacher: [B, C, H, W], exactly the same shape.
+        margin: [C], negative: see `negative_means`.
+
+    Returns:
+        A scalar, summed over channels and places and averaged over the batch.
+
+    Raises:
+        InputError: the shapes differ, are no maps, or have other channels than there are margins.
+    """
+    check_same(student, teacher, term="ofd", expected="both [B, C, H, W], after an adapter")
+    if student.ndim != 4 or margin.shape != student.shape[1:2]:
+        raise InputError(
+            "ofd: features and margins do not belong together",
+            found=f"features {list(student.shape)}, margins {list(margin.shape)}",
+            expected="maps [B, C, H, W] and margins [C]",
+        )
+    target = torch.maximum(teacher.detach().to(student), margin.to(student)[:, None, None])
+    matters = (student > target) | (target > 0)
+    return ((student - target) * matters).square().sum() / len(student)
+
+
+class OFDTerm(FeatureTerm):
+    """`ofd_loss` before the last activation of each stage; earlier stages count half as much each.
+
+    The sum over the n pairs, of which pair i (from 0, the shallowest) has the weight 2^-(n - 1 - i). The
+    larger of two maps is pooled first. The adapter is a 1 x 1 convolution and BatchNorm.
+    """
+
+    name = "ofd"
+    wants = "before"
+
+    def __init__(self, pairs: Sequence[Pair], norms: Sequence[Norm]) -> None:
+        super().__init__(pairs)
+        self.adapters = nn.ModuleList(adapter(pair) for pair in pairs)
+        for i, norm in enumerate(norms):
+            # Not in the state: they follow from the teacher, who is there whenever a term is built.
+            self.register_buffer(f"margin{i}", negative_means(*norm).float(), persistent=False)
+
+    @classmethod
+    def build(cls, settings: Weighted, ground: Ground) -> Self:
+        """The term with the margins of the teacher's BatchNorms.
+
+        Raises:
+            UsageError: a point of the teacher that is the end of no stage, or has no BatchNorm before it.
+        """
+        assert isinstance(settings, Pointed)
+        found = pairs(cls.wants, settings, ground, term=cls.name)
+        norms = [_norm(pair.teacher.path, ground) for pair in found]
+        return cls(found, norms, **own_settings(settings))
+
+    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+        """The weighted sum over the pairs of points.
+
+        Raises:
+            InputError: features that are no maps.
+        """
+        losses = []
+        for i, (mine, theirs) in enumerate(self.features(student, signal)):
+            mine, theirs = adapted(self.adapters[i], mine, theirs, term=self.name)
+            margin = self.get_buffer(f"margin{i}")
+            losses.append(ofd_loss(mine, theirs, margin) / 2 ** (len(self.pairs) - 1 - i))
+        return torch.stack(losses).sum()
+
+
+def _norm(path: str, ground: Ground) -> Norm:
+    stages = {stage.before.path: stage.norm for stage in ground.teacher.stages}
+    if path not in stages:
+        raise UsageError(
+            f"terms.ofd takes its margin from a stage of the teacher, and {path} belongs to none",
+            expected="one of " + ", ".join(stages),
+            fix="--terms.ofd.teacher-points",
+        )
+    norm = stages[path]
+    if norm is None:
+        raise UsageError(
+            f"terms.ofd takes its margin from the teacher's BatchNorm, and {path} comes from none",
+            found=ground.teacher.family,
+            expected="a teacher with a BatchNorm before the last activation of each stage",
+            fix="--terms.hint.weight or --terms.ab.weight: terms that need no BatchNorm",
+        )
+    return norm

@@ -1,0 +1,100 @@
+"""Knowledge review: what a stage and all deeper ones know is compared with the teacher, at several scales."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from tutelage.errors import InputError
+from tutelage.losses.feature.fusion import Review
+from tutelage.losses.features import FeatureTerm
+from tutelage.losses.points import Pair
+from tutelage.losses.precision import full_precision
+from tutelage.losses.shapes import as_map, check_same
+from tutelage.nouns import Batch, Output, Progress, Signal
+
+LEVELS = (4, 2, 1)
+"""Sides of the pooled maps; the published ones."""
+
+
+@full_precision
+def review_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Hierarchical context loss: squared differences of the maps and of their pooled forms, averaged.
+
+        loss = sum_l w_l mean (pool_l(r) - pool_l(t))^2 / sum_l w_l
+
+    l is the whole map first, then 4 x 4, 2 x 2 and 1 x 1, of which only those smaller than the map count;
+    w is 1 for the first of them and halves from each to the next. Pooling (by means) is linear, so the
+    difference is pooled, once a level. Computed in fp32 (fp64 for fp64 features). No gradient goes to the
+    teacher.
+
+    Chen et al. 2021, Distilling knowledge via knowledge review, arXiv:2104.09044, section 3; the weights are
+    those of its code. Where we differ: a level counts only if it is smaller than the map in both
+    directions (the code looks at the height alone; on square maps this is the same).
+
+    Args:
+        student: [B, C, H, W], fused features.
+        teacher: exactly the same shape.
+
+    Returns:
+        A scalar, the mean over all numbers of each level.
+
+    Raises:
+        InputError: the shapes differ or are no maps.
+    """
+    check_same(student, teacher, term="review", expected="both [B, C, H, W]")
+    if student.ndim != 4:
+        raise InputError(
+            "review: features must be maps", found=list(student.shape), expected="[B, C, H, W]"
+        )
+    difference = student - teacher.detach()
+    loss, weight, total = difference.square().mean(), 1.0, 1.0
+    for side in LEVELS:
+        if side < min(difference.shape[2:]):
+            weight /= 2
+            total += weight
+            loss = loss + weight * adaptive_avg_pool2d(difference, side).square().mean()
+    return loss / total
+
+
+class ReviewTerm(FeatureTerm):
+    """`review_loss` of the fused features of each stage, summed over the stages.
+
+    Fusing begins at the last pair of points, which is taken for the deepest. Where we differ: what the stages
+    return is compared; the paper's code adds the vector before the classifier as one more stage, and for
+    small pictures compares before the last activations.
+    """
+
+    name = "review"
+    wants = "stages"
+
+    def __init__(self, pairs: Sequence[Pair], channels: int = 512) -> None:
+        super().__init__(pairs)
+        self.review = Review(pairs, widest=channels)
+
+    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+        """The sum over the pairs of points.
+
+        Raises:
+            InputError: features that are no maps; one number a channel, which BatchNorm cannot normalise.
+        """
+        mine, theirs = [], []
+        for ours, taught in self.features(student, signal):
+            mine.append(as_map(ours, term=self.name))
+            theirs.append(as_map(taught, term=self.name))
+        self._check(mine + theirs)
+        sizes = [(features.shape[2], features.shape[3]) for features in theirs]
+        fused = self.review(mine, sizes)
+        return torch.stack([review_loss(f, t) for f, t in zip(fused, theirs, strict=True)]).sum()
+
+    def _check(self, maps: Sequence[Tensor]) -> None:
+        """BatchNorm needs two numbers a channel, in both its places."""
+        for features in maps:
+            if self.training and features[:, 0].numel() == 1:
+                raise InputError(
+                    f"{self.name}: the fusion's BatchNorm cannot normalise one number a channel",
+                    found=f"features {list(features.shape)}",
+                    expected="more pictures in the batch, or points with more places",
+                    fix="a larger --batch-size",
+                )

@@ -1,0 +1,44 @@
+"""A convolution with what follows it, as most blocks of this folder are written."""
+
+import torch
+from torch import Tensor, nn
+
+
+def normed(
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+    active: bool = True,
+) -> list[nn.Module]:
+    """Convolution and BatchNorm, and ReLU where `active`; the maps keep their size at stride 1."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias),
+        nn.BatchNorm2d(outputs),
+    ]
+    return [*layers, nn.ReLU()] if active else layers
+
+
+class Shuffle(nn.Module):
+    """Deal the channels out again, so that the next groups see some of every group before.
+
+    Zhang et al. 2018 (arXiv:1707.01083), section 3.1.
+
+    >>> Shuffle(2)(torch.arange(6).reshape(1, 6, 1, 1)).flatten().tolist()
+    [0, 3, 1, 4, 2, 5]
+    """
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same channels in another order."""
+        return torch.unflatten(maps, 1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+
+    def extra_repr(self) -> str:
+        """How it is printed."""
+        return f"groups={self.groups}"

@@ -1,0 +1,114 @@
+"""Cells: finished runs of a sweep as small JSON files that outlive their run folders.
+
+A cell holds what a table needs and nothing else, so that cells can be kept under version control and a
+table can grow over many sessions and machines.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.errors import InputError
+from tutelage.files import read_json, write_json
+from tutelage.reports.record import read_run
+
+FORMAT = 1
+
+
+class Cell(NamedTuple):
+    """One run: what it is of, and how it did on the validation images after its last epoch.
+
+    objective: what was minimised, `control` or `teacher`; identity: fingerprint of settings and pictures;
+    teacher: fingerprint of the teacher's run; right: for each labelled validation image, whether it was
+    named rightly; agreement: with the teacher; machine, software: where it ran.
+    """
+
+    objective: str
+    seed: int
+    model: str
+    identity: str
+    teacher: str
+    epochs: int
+    image_size: int
+    accuracy: float
+    best_accuracy: float
+    nll: float
+    ece: float
+    agreement: float | None
+    seconds_per_epoch: float
+    right: NDArray[np.bool_]
+    machine: str
+    software: str
+
+
+def write_cell(folder: Path, run: Path, *, objective: str, identity: str, teacher: str) -> Path:
+    """Keep a finished run as a cell.
+
+    Args:
+        folder: of the cells.
+        run: the run folder.
+        objective: what it minimised, for the table.
+        identity: fingerprint of its settings and pictures.
+        teacher: fingerprint of its teacher's run; of the run itself where it is the teacher.
+
+    Returns:
+        The file.
+    """
+    found = read_run(run)
+    environment = read_json(run / "environment.json")
+    timings = read_json(run / "timings.json")["epochs"]
+    right = found.predictions["val"].labelled().correct()
+    facts = {
+        "format": FORMAT,
+        "objective": objective,
+        "seed": found.seed,
+        "model": found.model,
+        "identity": identity,
+        "teacher": teacher,
+        "epochs": found.last.epoch,
+        "image_size": found.cost.input_size,
+        "accuracy": float(right.mean()),
+        "best_accuracy": found.best.val.accuracy,
+        "nll": found.last.val.nll,
+        "ece": found.last.val.ece,
+        "agreement": found.last.val.fidelity.agreement if found.last.val.fidelity else None,
+        "seconds_per_epoch": round(float(np.median([epoch["seconds"] for epoch in timings])), 1),
+        "images": len(right),
+        "right": np.packbits(right).tobytes().hex(),
+        "machine": f"{environment.get('processor', '?')}, {environment.get('precision', '?')}",
+        "software": ", ".join(f"{name} {environment[name]}" for name in ("tutelage", "torch")),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{objective}-{found.seed}.json"
+    write_json(path, facts)
+    return path
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """All cells of a folder, by objective and seed.
+
+    Raises:
+        InputError: a file is no cell.
+    """
+    return [_read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _read(path: Path) -> Cell:
+    try:
+        facts: dict[str, Any] = read_json(path)
+        if facts.pop("format") != FORMAT:
+            raise KeyError("format")
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(facts["right"]), np.uint8))
+        facts["right"] = bits[: facts.pop("images")].astype(bool)
+        return Cell(**facts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError("not a cell of a sweep", where=path, found=error) from error
+
+
+def known(cells: Sequence[Cell], objective: str, seed: int, identity: str) -> bool:
+    """Whether a run of these settings and pictures is among the cells."""
+    wanted = (objective, seed, identity)
+    return any((cell.objective, cell.seed, cell.identity) == wanted for cell in cells)

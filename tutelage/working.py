@@ -1,0 +1,80 @@
+"""What every verb that trains does around its work: a folder, a screen, ears for Ctrl-C, a tidy end."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from tutelage import folder as folders
+from tutelage.config import table
+from tutelage.engine.interrupt import StopRequest, stop_requests
+from tutelage.engine.journal import Screen
+from tutelage.errors import Interrupted, TutelageError
+from tutelage.reports.report import write_report
+from tutelage.settings import Job, Single
+from tutelage.single import Place
+from tutelage.teachers.shelf import NAME as CACHE
+from tutelage.world import World
+
+
+def name_of(data: str | Path) -> str:
+    """Data as another working directory would find them."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() else str(data)
+
+
+class Work(NamedTuple):
+    """A job at work: whether its folder is new, a screen, ears for Ctrl-C, and with whom."""
+
+    state: Literal["begin", "continue", "finished"]
+    screen: Screen
+    stop: StopRequest
+    world: World
+
+
+def place_of(settings: Job | Single, name: str, out: Path, work: Work) -> Place:
+    """Where a run or a job lives, and its surroundings."""
+    caches = Path(settings.cache) if settings.cache else out.absolute().parent / CACHE
+    return Place(name, out, caches, work.screen, work.stop, world=work.world)
+
+
+def close(out: Path, *, report: bool) -> None:
+    """Write the report where one is wanted, and mark the folder as finished."""
+    if report:
+        write_report(out)
+    folders.finish(out)
+
+
+@contextmanager
+def working(
+    out: Path,
+    settings: Job | Single,
+    facts: Mapping[str, Any],
+    world: World,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> Iterator[Work]:
+    """The folder claimed and locked, a screen, and ears for Ctrl-C; the first process does it for all."""
+    state = world.first_does(
+        lambda: folders.claim(out, settings=table(settings), facts=facts, resume=resume)
+    )
+    screen = Screen(quiet=quiet or not world.first)
+    lock = folders.locked(out) if state != "finished" and world.first else nullcontext()
+    with lock, stop_requests() as stop:
+        try:
+            yield Work(state, screen, stop, world)
+        except Interrupted as error:
+            error.exit_code = stop.exit_code
+            raise
+        except TutelageError:
+            if (
+                state == "begin"
+                and world.first
+                and not (out / "plan.json").exists()
+                and not (out / "run.json").exists()
+            ):
+                folders.abandon(out)
+            raise
+        finally:
+            screen.clear()
