@@ -1,28 +1,30 @@
 """Recipes: they parse, they lie over each other, and each of them takes two steps."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from tutelage.cli import call
 from tutelage.config import build, check
 from tutelage.cookbook import objective_names, read_recipe, recipe, recipe_names
 from tutelage.data.loader import training_loader
 from tutelage.data.pack import Pack
+from tutelage.engine.optim import learning_rate
 from tutelage.engine.precision import resolve
 from tutelage.engine.state import TrainingState
 from tutelage.engine.step import learn, update
 from tutelage.errors import UsageError
 from tutelage.losses.settings import Objective, weights
 from tutelage.methods.method import Method
-from tutelage.methods.offline import supervised
+from tutelage.methods.offline import Offline, supervised
 from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import build as build_network
 from tutelage.models.preprocess import Classifier
 from tutelage.models.settings import Network
-from tutelage.models.weights import fingerprint_of
 from tutelage.nouns import NO_SIGNAL, Progress
 from tutelage.settings import Job, Trainee
 from tutelage.sweeping import objective_of
@@ -51,19 +53,43 @@ def network(trainee: Network, pack: Pack) -> Classifier:
     ).classifier
 
 
-def two_steps(method: Method, trainee: Trainee, pack: Pack, live: Live | None) -> list[float]:
-    """The losses of two steps, with the recipe's optimiser and views."""
-    small = dataclasses.replace(trainee, batch_size=8)
+def lesson(student: Classifier, teacher: Classifier, objective: Objective, pack: Pack) -> Offline:
+    """A student under a teacher for 240 epochs, made as a run makes it."""
+    ids = torch.from_numpy(pack.rows("train"))
+    about = Lesson(240, len(pack.classes), ids, pack.image_size)
+    return taught(student, teacher, objective, about)
+
+
+def two_steps(
+    method: Offline, trainee: Trainee, pack: Pack, *, batch: int, teacher: Classifier | None = None
+) -> None:
+    """The first step and one half way, with the recipe's optimiser and views: each moves the student.
+
+    Between them every term counts once: those of a first stage, and those that wait or warm up.
+    """
+    small = dataclasses.replace(trainee, batch_size=batch)
     state = TrainingState(method.train(), small, resolve(Job(device="cpu", precision="fp32")))
-    loader = training_loader(pack, batch_size=8, views=small, seed=0, device=CPU)
-    losses = []
-    for number, batch in zip(range(2), loader.epoch(), strict=False):
-        progress = Progress(epoch=number, step=number, fraction=number / 2)
-        signal = live(batch) if live else NO_SIGNAL
-        _, total = learn(state, batch, signal, progress)
+    loader = training_loader(pack, batch_size=batch, views=small, seed=0, device=CPU)
+    points = sorted({*method.needs.teacher_points, *method.needs.teacher_vectors})
+    live = Live(teacher, points) if teacher else None
+    counted: set[str] = set()
+    for number, pictures in zip(range(2), loader.epoch(), strict=False):
+        progress = Progress(epoch=120 * number, step=number, fraction=number / 2)
+        before = learnt(method)
+        outcome, total = learn(state, pictures, live(pictures) if live else NO_SIGNAL, progress)
         update(state, small.lr, clip=small.clip, progress=progress)
-        losses.append(total.item())
-    return losses
+        assert math.isfinite(total.item())
+        assert all(math.isfinite(term.item()) for term in outcome.terms.values())
+        assert not torch.equal(learnt(method), before)
+        assert learnt(method).isfinite().all()
+        counted |= {name for name, weight in method.weights_at(progress).items() if weight}
+    assert state.step == 2
+    assert counted == set(method.weights)
+
+
+def learnt(method: Method) -> torch.Tensor:
+    """What the student learns, its norms' averages left out."""
+    return torch.cat([p.detach().flatten().clone() for p in method.student.parameters()])
 
 
 @pytest.mark.parametrize("name", recipe_names() + objective_names())
@@ -81,26 +107,63 @@ def test_objective_takes_two_steps(name: str, small_pack: Pack) -> None:
     """Under any published objective two steps give finite losses and change the student."""
     student = network(Network(model="cifar_resnet8"), small_pack)
     teacher = network(Network(model="cifar_resnet14"), small_pack)
-    ids = torch.from_numpy(small_pack.rows("train"))
-    lesson = Lesson(2, len(small_pack.classes), ids, small_pack.image_size)
-    method = taught(student, teacher, objective_of(name), lesson)
-    before = fingerprint_of(method.student)
-    needs = method.needs
-    live = Live(teacher, sorted({*needs.teacher_points, *needs.teacher_vectors}))
-    losses = two_steps(method, Trainee(lr=1e-3), small_pack, live)
-    assert len(losses) == 2
-    assert all(abs(loss) < float("inf") for loss in losses)
-    assert fingerprint_of(method.student) != before
+    method = lesson(student, teacher, objective_of(name), small_pack)
+    two_steps(method, Trainee(lr=1e-3), small_pack, batch=8, teacher=teacher)
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_networks_of_a_job_take_two_steps(name: str, small_pack: Pack) -> None:
-    """Teacher and student of a job train, each with its own optimiser, on pictures of 32 pixels."""
+    """A job's teacher learns, and its student from it, each with its own optimiser and views."""
     job = recipe(name)
-    for trainee in (job.teacher, job.student):
-        method = supervised(network(trainee, small_pack), label_smoothing=trainee.label_smoothing)
-        losses = two_steps(method, trainee, small_pack, None)
-        assert all(abs(loss) < float("inf") for loss in losses)
+    side = 64 if job.data.image_size == 224 else 32
+    own = [dataclasses.replace(each, input_size=side) for each in (job.teacher, job.student)]
+    teacher, student = (network(each, small_pack) for each in own)
+    alone = supervised(teacher, label_smoothing=job.teacher.label_smoothing)
+    two_steps(alone, own[0], small_pack, batch=4)
+    method = lesson(student, teacher, job, small_pack)
+    two_steps(method, own[1], small_pack, batch=4, teacher=teacher)
+
+
+@pytest.mark.parametrize("name", [n for n in recipe_names() if n.startswith("cifar100")])
+def test_settings_of_the_cifar_tables(name: str) -> None:
+    """What arXiv:1910.10699 trains with: a tenth of the rate at 150, 180 and 210 of 240 epochs."""
+    job = recipe(name)
+    slow = any(kind in job.student.model for kind in ("mobilenet", "shufflenet"))
+    for trainee, rate in ((job.teacher, 0.05), (job.student, 0.01 if slow else 0.05)):
+        assert (trainee.epochs, trainee.batch_size, trainee.weights) == (240, 64, "none")
+        assert (trainee.optimizer, trainee.momentum, trainee.weight_decay) == ("sgd", 0.9, 5e-4)
+        assert (trainee.flip, trainee.shift, trainee.crop) == (True, 4, None)
+        assert rates(trainee, (0, 149, 150, 179, 180, 209, 210, 239)) == pytest.approx(
+            [rate, rate, rate / 10, rate / 10, rate / 100, rate / 100, rate / 1000, rate / 1000]
+        )
+    assert (job.data.image_size, job.seeds) == (32, 3)
+    assert weights(job) == pytest.approx({"label": 0.1, "kd": 0.9})
+    assert job.terms.kd is not None
+    assert job.terms.kd.temperature == 4
+
+
+def test_settings_of_imagenet() -> None:
+    """The usual 100 epochs, under torchvision's own teacher, who sees pictures as it was trained on them."""
+    job = recipe("imagenet-resnet34-resnet18")
+    assert (job.teacher.model, job.teacher.epochs) == ("resnet34.tv_in1k", 0)
+    assert (job.teacher.weights, job.teacher.normalization) == (None, "weights")
+    student = job.student
+    assert (student.model, student.weights, student.normalization) == (
+        "resnet18",
+        "none",
+        "weights",
+    )
+    assert (student.epochs, student.batch_size, student.weight_decay) == (100, 256, 1e-4)
+    assert (student.optimizer, student.momentum, student.flip) == ("sgd", 0.9, True)
+    assert rates(student, (0, 29, 30, 59, 60, 89, 90, 99)) == pytest.approx(
+        [0.1, 0.1, 1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4]
+    )
+    assert (job.data.image_size, student.crop) == (224, 0.08)
+
+
+def rates(trainee: Trainee, epochs: tuple[int, ...]) -> list[float]:
+    """The learning rate at the first step of some epochs (from 0)."""
+    return [learning_rate(trainee, step=epoch * 704, steps_per_epoch=704) for epoch in epochs]
 
 
 def test_an_objective_replaces_the_one_below(tmp_path: Path) -> None:
@@ -122,3 +185,15 @@ def test_unknown_parts_are_refused() -> None:
     with pytest.raises(UsageError, match="names no terms"):
         objective_of("terms-64")
     assert isinstance(objective_of("kd"), Objective)
+
+
+def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """`tutelage recipes` names every job and, under a heading, every objective, each with its first line."""
+    call(["recipes"])
+    jobs, _, objectives = capsys.readouterr().out.partition("\n\n")
+    assert objectives.splitlines()[0].endswith("(--recipe demo+crd):")
+    for text, names in ((jobs, recipe_names()), (objectives, objective_names())):
+        lines = text.splitlines()[1:]
+        assert [line.split()[0] for line in lines] == names
+        for name, line in zip(names, lines, strict=True):
+            assert line.removeprefix(name).strip() == read_recipe(name).comment.splitlines()[0]

@@ -18,7 +18,10 @@ SCORES: dict[str, Any] = {
 
 
 def card(
-    moment: str = "last", classes: tuple[str, ...] = ("a", "b"), own: bool = False, **changes: Any
+    moment: str = "last",
+    classes: tuple[str, ...] = ("a", "b"),
+    obstacle: str | None = None,
+    **changes: Any,
 ) -> str:
     settings = dataclasses.replace(Single(model="resnet18", role="student"), **changes)
     return model_card(
@@ -27,7 +30,7 @@ def card(
         scores=SCORES,
         moment=moment,
         stored_size=32,
-        obstacle="the network is a module of your own" if own else None,
+        obstacle=obstacle,
     )
 
 
@@ -57,7 +60,9 @@ def test_use() -> None:
     """What timm can load is told for timm; a changed stem or a module of one's own for Tutelage."""
     assert "timm.create_model" in card()
     assert "library_name: timm" in card()
-    for other in (card(stem="small"), card(own=True)):
+    for why in ("timm's layout cannot hold a changed stem", "the network is a module of your own"):
+        other = card(obstacle=why)
+        assert why in other
         assert "timm.create_model" not in other
         assert "tutelage.load" in other
         assert "library_name: tutelage" in other

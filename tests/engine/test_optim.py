@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tutelage.config import check
 from tutelage.engine.optim import (
     Weights,
     clip_gradient,
@@ -14,6 +15,7 @@ from tutelage.engine.optim import (
     set_learning_rate,
 )
 from tutelage.engine.settings import Training
+from tutelage.errors import UsageError
 
 
 def step(weights: Weights) -> None:
@@ -135,6 +137,33 @@ def test_step() -> None:
     """Step divides by ten at 60 and at 80 % of the steps."""
     found = rates(Training(epochs=10, lr=1.0, schedule="step"), 10)
     assert found == pytest.approx([1.0] * 60 + [0.1] * 20 + [0.01] * 20)
+
+
+@pytest.mark.parametrize(
+    ("milestones", "epochs"),
+    [((0.625, 0.75, 0.875), (150, 180, 210)), ((0.3, 0.6, 0.9), (72, 144, 216))],
+)
+def test_milestones(milestones: tuple[float, ...], epochs: tuple[int, ...]) -> None:
+    """Each milestone divides by ten from the first step of its epoch on, whatever their order."""
+    for given in (milestones, milestones[::-1]):
+        found = rates(Training(epochs=240, lr=1.0, schedule="step", milestones=given), 3)
+        drops = [step for step in range(1, 720) if found[step] < found[step - 1]]
+        assert drops == [3 * epoch for epoch in epochs]
+        assert found[-1] == pytest.approx(1e-3)
+
+
+def test_milestones_after_a_warm_up() -> None:
+    """Milestones are shares of what follows the warm-up; without any, the rate stays."""
+    settings = Training(epochs=10, lr=1.0, schedule="step", milestones=(0.5,), warmup_epochs=2.0)
+    assert rates(settings, 10)[20:] == pytest.approx([1.0] * 40 + [0.1] * 40)
+    assert rates(Training(epochs=2, lr=1.0, schedule="step", milestones=()), 5) == [1.0] * 10
+
+
+@pytest.mark.parametrize("milestone", [0.0, 1.0, -0.1, 150.0, math.nan])
+def test_milestones_are_shares(milestone: float) -> None:
+    """A milestone outside of training, such as an epoch, is refused."""
+    with pytest.raises(UsageError, match="milestones is out of range"):
+        check(Training(milestones=(0.5, milestone)))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.label import LabelTerm, label_loss
 from tutelage.losses.term import Needs
-from tutelage.nouns import NO_SIGNAL, Batch, Mixed, Output
+from tutelage.nouns import NO_SIGNAL, START, Batch, Mixed, Output
 
 
 def made(batch: int, classes: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -284,10 +284,10 @@ def test_term() -> None:
     logits, labels = made(4, 10)
     images = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
     term = LabelTerm(smoothing=0.1)
-    found = term(Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0))
+    found = term(Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0), START)
     assert torch.equal(found, label_loss(logits, labels, smoothing=0.1))
     mixed = Mixed(labels.roll(1), torch.full((4,), 0.25))
-    found = term(Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0, mixed))
+    found = term(Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0, mixed), START)
     assert torch.equal(found, label_loss(logits, labels, smoothing=0.1, mixed=mixed))
     assert term.needs == Needs(labels=True)
     assert not list(term.parameters())

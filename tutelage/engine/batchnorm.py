@@ -55,7 +55,7 @@ _SHARED: dict[type[nn.Module], type[nn.Module]] = {
 def _normed(norm: nn.BatchNorm2d | nn.BatchNorm1d, images: Tensor) -> Tensor:
     """[b, C, ...] normalised by mean and variance over all processes; running statistics move on."""
     size = torch.distributed.get_world_size()
-    values = images.float()
+    values = images.to(torch.promote_types(images.dtype, torch.float32))
     axes = [axis for axis in range(images.ndim) if axis != 1]
     variance, mean = torch.var_mean(values, axes, correction=0)
     count = mean.new_full((1,), images.numel() / images.shape[1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -147,6 +148,14 @@ class TrainingState:
         return {"epoch": self.best.epoch, "accuracy": self.best.accuracy}
 
 
+# Its name until torch 2.14, which warns of the older one.
+_SYNC_BUFFERS = (
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
+
+
 def _parallel(method: Method, device: torch.device) -> DistributedDataParallel:
     method.gather, method.average = gather_rows, average_parts
     # Statistics of BatchNorm are computed over all processes, so buffers are equal without being sent.
@@ -154,8 +163,7 @@ def _parallel(method: Method, device: torch.device) -> DistributedDataParallel:
         method,
         device_ids=[device] if device.type == "cuda" else None,
         process_group=step_group(),
-        broadcast_buffers=False,
         gradient_as_bucket_view=True,
-        # A term in stages leaves some of its parameters alone for a while.
-        find_unused_parameters=any(getattr(term, "staged", False) for term in method.modules()),
+        find_unused_parameters=method.partial,
+        **{_SYNC_BUFFERS: False},
     )

@@ -66,7 +66,7 @@ class Objective:
 
     terms: Terms = field(default_factory=Terms)
 
-    own: dict[str, dict[str, float | bool | str]] = field(default_factory=dict)
+    own: dict[str, dict[str, int | float | bool | str]] = field(default_factory=dict)
     """Terms of your own, by name, each with its settings: `--own.NAME.weight 2 --plugin FILE`."""
 
 

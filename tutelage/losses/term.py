@@ -56,6 +56,9 @@ class Term(nn.Module, ABC):
     Otherwise the loss is a mean over pictures, and each process computes it for its own.
     """
 
+    staged: bool = False
+    """Whether parameters of the term are left alone in some steps."""
+
     @classmethod
     def build(cls, settings: Weighted, ground: Ground) -> Self:
         """The term of some settings: each of them that is no weight is an argument of the same name."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from tutelage.losses.features import FeatureTerm
 from tutelage.losses.term import Term
@@ -38,9 +38,15 @@ def _described(name: str, term: Term, weights: Mapping[str, float]) -> dict[str,
         ],
         "adapters": [_layer(part) for part in term.modules() if _is_layer(part)],
         "parameters": sum(p.numel() for p in trained),
-        "remembers": sum(b.numel() for b in term.buffers() if b.numel() > 10_000),
+        "remembers": sum(b.numel() for b in _kept(term) if b.numel() > 10_000),
         "across_batch": term.across_batch,
     }
+
+
+def _kept(term: Term) -> list[Tensor]:
+    """The buffers that are part of a term's state."""
+    state = term.state_dict()
+    return [tensor for name, tensor in term.named_buffers() if name in state]
 
 
 def _is_layer(module: nn.Module) -> bool:

@@ -46,6 +46,11 @@ class Method(nn.Module, ABC):
     def needs(self) -> Needs:
         """What the terms want to be given."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether a step may leave some parameters without a gradient."""
+        return False
+
     @abstractmethod
     def forward(self, batch: Batch, signal: Signal, progress: Progress) -> Outcome:
         """Run the student on a batch and compare it with teacher and label."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from tutelage.losses.features import FeatureTerm
 from tutelage.losses.label import LabelTerm
 from tutelage.losses.term import Needs, Term
 from tutelage.methods.method import Method, Weighing
@@ -54,6 +55,12 @@ class Offline(Method):
             ids=any(n.ids for n in needs),
         )
 
+    @property
+    def partial(self) -> bool:
+        """Stages of a term leave some of its parameters alone; features alone, what comes after them."""
+        terms = self._terms().values()
+        return any(t.staged for t in terms) or all(isinstance(t, FeatureTerm) for t in terms)
+
     def forward(self, batch: Batch, signal: Signal, progress: Progress) -> Outcome:
         """Run the student once and hand its output to every term.
 
@@ -70,7 +77,8 @@ class Offline(Method):
             else self._mean(term(output, signal, batch, progress), batch)
             for name, term in terms.items()
         }
-        return Outcome(logits=whole[0].logits, labels=whole[2].labels, terms=found)
+        # Only the terms are differentiated; logits with a graph would look like another way to the loss.
+        return Outcome(logits=whole[0].logits.detach(), labels=whole[2].labels, terms=found)
 
     def _mean(self, value: Tensor, batch: Batch) -> Tensor:
         """A mean over this process's pictures -> over those of all."""

@@ -140,6 +140,15 @@ def _check(student: Tensor, teacher: Tensor, what: str, expected: str) -> None:
         )
 
 
+def _places(images: int, ids: Tensor | None) -> Tensor:
+    """Where each picture stands in a memory of those that are taught with, by its id."""
+    if ids is None:
+        return torch.arange(images)
+    places = torch.zeros(int(ids.max()) + 1, dtype=torch.int64)
+    places[ids] = torch.arange(images)
+    return places
+
+
 class CRDTerm(FeatureTerm):
     """`crd_loss` with a memory of all pictures, or `crd_batch_loss` without, summed over pairs of points.
 
@@ -171,11 +180,8 @@ class CRDTerm(FeatureTerm):
         self.temperature = temperature
         self.negatives = negatives
         self.images = images
-        # Where each picture stands in the memory, which holds only those that are taught with.
-        ids = torch.arange(images) if ids is None else ids
-        places = torch.zeros(int(ids.max()) + 1, dtype=torch.int64)
-        places[ids] = torch.arange(images)
-        self.register_buffer("places", places, persistent=False)
+        if memory:
+            self.register_buffer("places", _places(images, ids), persistent=False)
         self.student = nn.ModuleList(Embedding(pair.student, width) for pair in pairs)
         self.teacher = nn.ModuleList(Embedding(pair.teacher, width) for pair in pairs)
         count = len(self.pairs) if memory else 0

@@ -1,7 +1,6 @@
 """Factor transfer: a paraphraser says what the teacher sees in fewer channels, and the student repeats it."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -107,10 +106,7 @@ class FTTerm(FeatureTerm):
     name = "ft"
     wants = "last"
 
-    staged: ClassVar[bool] = True
-    """Some parameters get no gradient in some steps (the translator's first, then the paraphraser's), so
-    DistributedDataParallel must look for those that are not used (`find_unused_parameters`).
-    """
+    staged = True  # the translator gets no gradient at first, the paraphraser none later on
 
     def __init__(
         self, pairs: Sequence[Pair], rate: float = 0.5, paraphraser: float = 0.125

@@ -1,0 +1,122 @@
+"""Terms of one's own: from a file, from an installed package, and what is refused."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tutelage.config import build, table
+from tutelage.errors import UsageError
+from tutelage.losses.own import own_term, use_terms
+from tutelage.losses.settings import Objective, weights
+from tutelage.losses.table import make_terms
+from tutelage.losses.term import Ground
+from tutelage.nouns import START, UNSTUDIED, Batch, Output, Signal
+
+FILE = """
+from dataclasses import dataclass
+
+from tutelage.config import setting
+from tutelage.losses.term import Term
+from tutelage.losses.weight_settings import Weighted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shrink(Weighted):
+    power: int = setting(2, at_least=1)
+
+
+class ShrinkTerm(Term):
+    def __init__(self, power=2):
+        super().__init__()
+        self.power = power
+
+    def forward(self, student, signal, batch, progress):
+        return student.logits.abs().pow(self.power).mean()
+
+
+TERMS = {"shrink": (Shrink, ShrinkTerm)}
+PAIR = TERMS["shrink"]
+"""
+GROUND = Ground(UNSTUDIED, UNSTUDIED, classes=3, images=4)
+
+
+def objective(**settings: float | bool | str) -> Objective:
+    return build(Objective, {"alpha": 0.5, "own": {"shrink": settings}}, where="test")
+
+
+def test_file(tmp_path: Path) -> None:
+    """A file's term has its weight and settings, and stands behind the built-in ones."""
+    file = tmp_path / "shrink.py"
+    file.write_text(FILE)
+    assert use_terms(file) == ["shrink"]
+    chosen = objective(weight=3.0, power=4)
+    assert weights(chosen) == {"label": 0.5, "kd": 0.5, "shrink": 3.0}
+    assert table(chosen)["own"] == {"shrink": {"weight": 3.0, "power": 4}}
+    term = make_terms(chosen, GROUND)["shrink"]
+    logits = torch.tensor([[1.0, -2.0, 0.0]])
+    batch = Batch(
+        torch.zeros(1, 3, 1, 1, dtype=torch.uint8), torch.zeros(1).long(), torch.arange(1), 0
+    )
+    value = term(Output(logits, {}), Signal(None, {}), batch, START)
+    assert value.item() == pytest.approx(17 / 3)
+
+
+def test_other_code_is_another_run(tmp_path: Path) -> None:
+    """The version of a file's term is that of its text, so a changed file makes another run."""
+    file = tmp_path / "shrink.py"
+    file.write_text(FILE)
+    use_terms(file)
+    before = own_term("shrink").version
+    file.write_text(FILE + "\n# changed\n")
+    use_terms(file)
+    assert own_term("shrink").version != before
+
+
+def test_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package offers a term by an entry point, without a file being named."""
+    (tmp_path / "shrinking.py").write_text(FILE)
+    facts = tmp_path / "shrinking-1.2.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: shrinking\nVersion: 1.2\n")
+    (facts / "entry_points.txt").write_text("[tutelage.terms]\nless = shrinking:PAIR\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = own_term("less")
+    assert found.version == "shrinking 1.2"
+    assert found.term.__name__ == "ShrinkTerm"
+    assert "shrinking" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "offers no terms"),
+        ("TERMS = {}", "offers no terms"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("TERMS = {'kd': (int, int)}", "name that cannot be used"),
+        ("TERMS = {'mine': (int, int)}", "not a pair of classes"),
+        ("TERMS = {'mine': 3}", "not a pair of classes"),
+    ],
+)
+def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
+    """A file that offers nothing usable is refused with its path."""
+    file = tmp_path / "bad.py"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=message) as caught:
+        use_terms(file)
+    assert str(file) in str(caught.value)
+
+
+def test_refused(tmp_path: Path) -> None:
+    """A missing file, a term that nobody offers, a setting it does not have, one out of range."""
+    with pytest.raises(UsageError, match="no such file"):
+        use_terms(tmp_path / "nothing.py")
+    with pytest.raises(UsageError, match="nobody offers the term other"):
+        weights(build(Objective, {"own": {"other": {"weight": 1.0}}}, where="test"))
+    (tmp_path / "shrink.py").write_text(FILE)
+    use_terms(tmp_path / "shrink.py")
+    with pytest.raises(UsageError, match="no such setting: powr"):
+        weights(objective(powr=3))
+    with pytest.raises(UsageError, match="power is out of range"):
+        weights(objective(power=0))

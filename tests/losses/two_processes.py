@@ -1,0 +1,78 @@
+"""Two steps of a student with one term, by one of several processes: `two_processes.py RANK FOLDER`."""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from lessons import IMAGES, LATE, batch_of, build, couple
+from torch import Tensor
+
+from tutelage.engine.batchnorm import share_statistics
+from tutelage.engine.precision import Runtime
+from tutelage.engine.settings import Training
+from tutelage.engine.state import TrainingState
+from tutelage.engine.step import learn
+from tutelage.losses.label import LabelTerm
+from tutelage.losses.table import TERMS
+from tutelage.methods.offline import Offline
+from tutelage.models.taps import Tapped
+from tutelage.nouns import START
+from tutelage.teachers.live import Live
+from tutelage.world import World
+
+CPU = torch.device("cpu")
+WHOLE = 7
+"""Pictures of the batch, which two processes do not share evenly."""
+
+EQUAL = ("fsp", "simkd")
+"""Ideas that need as many channels in both networks."""
+
+
+def trained(name: str, world: World) -> dict[str, Tensor]:
+    """Value and gradient of a first and of a late step, and what method and term remember after both.
+
+    In float64, so that only what is computed differs, and not how sums are rounded. With networks of its own:
+    those of `couple` are shared, and their norms have seen what other tests showed them.
+    """
+    both = couple.__wrapped__("cifar_resnet8", "wide" if name not in EQUAL else "cifar_resnet14")
+    student, teacher = both.student.double(), both.teacher.double()
+    term = (LabelTerm() if name == "label" else build(name, both.ground)).double()
+    needs = term.needs
+    look = Tapped(student, needs.student_points) if needs.student_points else None
+    method = Offline(student, {name: term}, {name: 1.0}, look=look).train()
+    share_statistics(student, CPU, world)
+    if not term.across_batch:
+        share_statistics(term, CPU, world)
+    state = TrainingState(method, Training(), Runtime(CPU, None, channels_last=False), world)
+    live = Live(teacher, (*needs.teacher_points, *needs.teacher_vectors))
+    batch = batch_of(WHOLE, size=32)
+    assert int(batch.ids.max()) < IMAGES
+    if world.size > 1:
+        mine = slice(world.share(WHOLE).start, world.share(WHOLE).stop)
+        images, labels, ids = (part[mine] for part in batch[:3])
+        batch = batch._replace(images=images, labels=labels, ids=ids, whole=WHOLE)
+    found = {}
+    for progress in (START, LATE):
+        outcome, total = learn(state, batch, live(batch), progress)
+        found[f"{progress.step} value"] = outcome.terms[name].detach()
+        found[f"{progress.step} total"] = total.detach()
+        for key, parameter in method.named_parameters():
+            if parameter.grad is not None:
+                found[f"{progress.step} gradient {key}"] = parameter.grad.clone()
+        method.zero_grad()
+    return found | {f"state {key}": t.clone() for key, t in method.state_dict().items()}
+
+
+def main(rank: int, folder: Path) -> None:
+    """Every term in turn, over one connection."""
+    torch.set_num_threads(1)
+    address = f"file://{folder / 'meeting'}"
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    world = World(rank, 2, rank)
+    torch.save({name: trained(name, world) for name in TERMS}, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
