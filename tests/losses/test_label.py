@@ -287,7 +287,9 @@ def test_term() -> None:
     found = term(Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0), START)
     assert torch.equal(found, label_loss(logits, labels, smoothing=0.1))
     mixed = Mixed(labels.roll(1), torch.full((4,), 0.25))
-    found = term(Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0, mixed), START)
+    found = term(
+        Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0, mixed), START
+    )
     assert torch.equal(found, label_loss(logits, labels, smoothing=0.1, mixed=mixed))
     assert term.needs == Needs(labels=True)
     assert not list(term.parameters())
