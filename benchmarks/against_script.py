@@ -79,7 +79,7 @@ def ours(task: Task, seed: int) -> Run:
         model="resnet18",
         weights="none",
         zero_init_last=False,
-        teacher=str(task.folder / "teacher" / "model"),
+        teacher=(str(task.folder / "teacher" / "model"),),
         data=tutelage.Data(image_size=task.size),
         epochs=task.epochs,
         batch_size=task.batch,

@@ -193,7 +193,7 @@ def canonical(folder: Path) -> None:
     job = tutelage.recipe(str(folder / "recipe.toml"))
     teacher, student = (step.settings for step in job_steps(job)[:2])
     pack, out = folder / "pack", {name: folder / name for name in ("teacher", "student")}
-    taught = dataclasses.replace(student, teacher=str(out["teacher"]))
+    taught = dataclasses.replace(student, teacher=(str(out["teacher"]),))
     jobs = {
         "pack": lambda: tutelage.pack(folder / "photos", job.data, out=pack, quiet=True),
         "teacher": lambda: tutelage.train(pack, teacher, out=out["teacher"], quiet=True),

@@ -69,7 +69,7 @@ def main() -> None:
         )
         teacher = _teacher(folder, plain, chosen)
         second = dataclasses.replace(
-            plain, role="student", teacher=str(teacher), cache=str(folder / "cache")
+            plain, role="student", teacher=(str(teacher),), cache=str(folder / "cache")
         )
         _run(folder, "warm-up", second)
         # Each run times its network for itself where asked to choose; here all take what the first one did.

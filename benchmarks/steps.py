@@ -34,7 +34,7 @@ from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
 from tutelage.engine.loop import Course, fit
 from tutelage.engine.state import TrainingState
-from tutelage.engine.step import learn, update
+from tutelage.engine.step import train_on
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.nouns import Progress
 from tutelage.teachers.source import Teacher
@@ -158,8 +158,7 @@ def _timed(
     def validate(state: TrainingState) -> Metrics:
         stop_watch("epoch")
         for _ in range(len(loader)):
-            learn(state, batch, signal, start)
-            update(state, 1e-3, clip=None, progress=start)
+            train_on(state, batch, signal, start, rate=1e-3, clip=None)
         stop_watch("bare")
         return _nothing_measured()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tutelage.asking import Surroundings, Word, open_word
+from tutelage.asking import Surroundings, Word, ask_one
 from tutelage.data.loader import training_loader
 from tutelage.data.pack import Pack
 from tutelage.engine.interrupt import StopRequest
@@ -34,12 +34,12 @@ def opened(
     """Open the word of a teacher for a student with some settings."""
 
     def make(needs: Needs = LOGITS, stop: StopRequest | None = None, **changes: object) -> Word:
-        settings = single(teacher=str(teacher_folder), epochs=3, **changes)
+        settings = single(teacher=(str(teacher_folder),), epochs=3, **changes)
         runtime = resolve(Machine(device="cpu", precision=settings.precision))
         around = Surroundings(
             "run", tmp_path / "kept", runtime, Screen(quiet=True), stop or StopRequest(), ALONE
         )
-        return open_word(
+        return ask_one(
             open_teacher(teacher_folder, small_pack.classes), settings, small_pack, needs, around
         )
 

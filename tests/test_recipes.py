@@ -16,7 +16,7 @@ from tutelage.data.pack import Pack
 from tutelage.engine.optim import learning_rate
 from tutelage.engine.precision import resolve
 from tutelage.engine.state import TrainingState
-from tutelage.engine.step import learn, update
+from tutelage.engine.step import train_on
 from tutelage.errors import UsageError
 from tutelage.losses.settings import Objective, weights
 from tutelage.methods.method import Method
@@ -76,8 +76,8 @@ def two_steps(
     for number, pictures in zip(range(2), loader.epoch(), strict=False):
         progress = Progress(epoch=120 * number, step=number, fraction=number / 2)
         before = learnt(method)
-        outcome, total = learn(state, pictures, live(pictures) if live else NO_SIGNAL, progress)
-        update(state, small.lr, clip=small.clip, progress=progress)
+        signal = live(pictures) if live else NO_SIGNAL
+        outcome, total = train_on(state, pictures, signal, progress, rate=small.lr, clip=small.clip)
         assert math.isfinite(total.item())
         assert all(math.isfinite(term.item()) for term in outcome.terms.values())
         assert not torch.equal(learnt(method), before)

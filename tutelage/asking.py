@@ -1,7 +1,7 @@
 """A teacher's folder -> a teacher that answers in training: from its cache where it can, else live."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +15,13 @@ from tutelage.engine.journal import Screen, duration
 from tutelage.engine.precision import Runtime
 from tutelage.errors import Interrupted
 from tutelage.losses.term import Needs
+from tutelage.methods.method import Method
 from tutelage.models.folder import Saved
 from tutelage.models.folding import folded
 from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
 from tutelage.models.weights import fingerprint_of
-from tutelage.nouns import Batch, Signal
+from tutelage.nouns import START, Batch, Progress, Signal
 from tutelage.settings import Single
 from tutelage.teachers.cache import Cached, Question, audit, fill, missing
 from tutelage.teachers.identity import Identity
@@ -55,17 +56,33 @@ class Surroundings(NamedTuple):
 
 
 def open_word(
-    saved: Saved | None, settings: Single, pack: Pack, needs: Needs, around: Surroundings
+    teachers: Sequence[Saved], settings: Single, pack: Pack, method: Method, around: Surroundings
 ) -> Word:
-    """Make the teacher of a run ready: choose how it is asked, and ask what is to be asked ahead.
+    """Make the teachers of a run ready.
+
+    Args:
+        teachers: none, one, or as many as the method hears.
+        settings: of the student.
+        pack: the pictures.
+        method: says what is wanted of them.
+        around: where they are asked.
+
+    Raises:
+        UsageError, InputError, Interrupted: see `ask_one`.
+    """
+    if not teachers:
+        return Word(nobody, None, None)
+    return ask_one(teachers[0], settings, pack, method.needs, around)
+
+
+def ask_one(saved: Saved, settings: Single, pack: Pack, needs: Needs, around: Surroundings) -> Word:
+    """Make one teacher ready: choose how it is asked, and ask what is to be asked ahead.
 
     Raises:
         UsageError: asked ahead for what cannot be kept.
         InputError: a cache that does not fit, or a teacher that no longer says what its cache holds.
         Interrupted: asked to stop; answers so far are kept.
     """
-    if saved is None:
-        return Word(nobody, None, None)
     live, fold = _live(saved.classifier, needs, around.runtime)
     points = sorted(set(needs.teacher_vectors))
     widths = {"logits": len(pack.classes)}
@@ -106,7 +123,7 @@ def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teach
         skip_padding(classifier.network)
     teacher = Live(classifier, points)
 
-    def ask(batch: Batch) -> Signal:
+    def ask(batch: Batch, _progress: Progress = START, /) -> Signal:
         with runtime.cast():
             return teacher(batch)
 

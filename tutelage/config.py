@@ -39,6 +39,8 @@ def check(settings: Any, path: str = "") -> None:
         if dataclasses.is_dataclass(value):
             check(value, f"{name}.")
             continue
+        if isinstance(value, str) and isinstance(field.default, tuple):
+            raise UsageError(f"{name} takes several", found=value, fix=f"{name}=({value!r},)")
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float) and not isinstance(number, bool):
                 _check_range(name, number, field.metadata)
@@ -117,6 +119,8 @@ def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
             expected="one of " + ", ".join(map(str, arguments)),
         )
     if origin is tuple:
+        if isinstance(value, str):
+            value = [value]  # one of several names
         variadic = arguments[-1] is Ellipsis
         if isinstance(value, list | tuple) and (variadic or len(value) == len(arguments)):
             kinds = [arguments[0]] * len(value) if variadic else arguments

@@ -42,11 +42,13 @@ class Batch(NamedTuple):
 class Signal(NamedTuple):
     """What a teacher says about a batch, wherever it came from.
 
-    logits: [B, C] or None where nobody teaches; features: tensors by point name.
+    logits: [B, C] or None where nobody teaches; features: tensors by point name; others: the words of
+    further teachers that are to be heard apart.
     """
 
     logits: Tensor | None
     features: Mapping[str, Tensor]
+    others: tuple["Signal", ...] = ()
 
 
 class Output(NamedTuple):

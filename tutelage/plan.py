@@ -19,11 +19,11 @@ from tutelage.single import Networks, Place, run_single
 
 
 class Step(NamedTuple):
-    """One run of a plan. teacher: the step whose network teaches; compares: whose answers it is held to."""
+    """One run of a plan. teachers: the steps whose networks teach; compares: whose answers it is held to."""
 
     name: str
     settings: Single
-    teacher: str | None = None
+    teachers: tuple[str, ...] = ()
     compares: str | None = None
 
 
@@ -33,7 +33,7 @@ def job_steps(job: Job) -> list[Step]:
     for seed in range(job.seed, job.seed + job.seeds):
         taught = _single(job, job.student, role="student", seed=seed)
         alone = _single(job, job.student, role="control", seed=seed)
-        steps.append(Step(f"student-{seed}", taught, teacher="teacher", compares="teacher"))
+        steps.append(Step(f"student-{seed}", taught, teachers=("teacher",), compares="teacher"))
         steps.append(Step(f"control-{seed}", alone, compares="teacher"))
     return steps
 
@@ -49,13 +49,13 @@ def sweep_steps(job: Job, objectives: Mapping[str, Objective]) -> list[Step]:
                 job, alpha=objective.alpha, terms=objective.terms, own=objective.own
             )
             taught = _single(own, job.student, role="student", seed=seed)
-            steps.append(Step(f"{name}-{seed}", taught, teacher="teacher", compares="teacher"))
+            steps.append(Step(f"{name}-{seed}", taught, teachers=("teacher",), compares="teacher"))
     return steps
 
 
 def _single(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
     common = {**shared(Single, job), **shared(Trainee, trainee)}
-    return Single(**{**common, "teacher": None, "role": role, "seed": seed})
+    return Single(**{**common, "teacher": (), "role": role, "seed": seed})
 
 
 def run_steps(
@@ -83,8 +83,9 @@ def run_steps(
         if any(place.world.everyone(bool(place.stop))):
             raise Interrupted(f"stopped before {step.name}; nothing is lost", where=folder)
         settings = step.settings
-        if step.teacher:
-            settings = dataclasses.replace(settings, teacher=str(folder / step.teacher))
+        if step.teachers:
+            teachers = tuple(str(folder / teacher) for teacher in step.teachers)
+            settings = dataclasses.replace(settings, teacher=teachers)
         reference = folder / step.compares if step.compares else None
         own = place._replace(name=step.name, folder=folder / step.name, reference=reference)
         make = networks.get("teacher" if settings.role == "teacher" else "student")

@@ -1,5 +1,6 @@
 """The folder of one run: what it is a run of, whether it is finished, and where its settings are."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
@@ -16,7 +17,7 @@ from tutelage.models.weights import fingerprint_of
 from tutelage.settings import Single
 from tutelage.toml import to_toml
 
-FORMAT = 2
+FORMAT = 3
 _MACHINE = ("device", "precision", "compile")
 
 _ELSEWHERE = ("data", "teacher", "cache")
@@ -24,7 +25,7 @@ _ELSEWHERE = ("data", "teacher", "cache")
 
 
 def run_fingerprint(
-    settings: Single, pack: Pack, teacher: Classifier | None, network: nn.Module | None
+    settings: Single, pack: Pack, teachers: Sequence[Classifier], network: nn.Module | None
 ) -> str:
     """What makes two runs the same run: settings, pictures, teacher, own network."""
     plain = {key: value for key, value in table(settings).items() if key not in _ELSEWHERE}
@@ -32,7 +33,7 @@ def run_fingerprint(
         FORMAT,
         plain,
         pack.fingerprint,
-        fingerprint_of(teacher.network) if teacher else None,
+        [fingerprint_of(teacher.network) for teacher in teachers],
         fingerprint_of(network) if network else None,
         {name: own_term(name).version for name in settings.own},
     )
@@ -78,7 +79,8 @@ def begin(
     if in_job or not (folder / "config.toml").exists():
         plain = table(settings)
         if settings.teacher and in_job:
-            plain["teacher"] = f"../{Path(settings.teacher).name}"  # a job can be moved as a whole
+            # A job can be moved as a whole.
+            plain["teacher"] = [f"../{Path(teacher).name}" for teacher in settings.teacher]
         write_bytes(folder / "config.toml", to_toml(plain).encode())
     write_json(folder / "environment.json", environment(runtime))
     _mark(folder, settings, facts, finished=False)

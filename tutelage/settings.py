@@ -10,7 +10,7 @@ from tutelage.config import setting
 from tutelage.data.settings import Data
 from tutelage.data.view_settings import Views
 from tutelage.engine.settings import Machine, Training
-from tutelage.losses.settings import Objective
+from tutelage.methods.settings import Teaching
 from tutelage.models.settings import Network
 from tutelage.teachers.settings import Asking
 
@@ -21,7 +21,7 @@ class Trainee(Views, Training, Network):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Machine, Asking, Objective):
+class Job(Machine, Asking, Teaching):
     """The whole job: teacher, students, controls, over seeds."""
 
     title: str = "Knowledge distillation"
@@ -45,13 +45,13 @@ class Job(Machine, Asking, Objective):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Single(Machine, Asking, Objective, Trainee):
+class Single(Machine, Asking, Teaching, Trainee):
     """One run: a network trained alone, or taught by a teacher."""
 
     data: Data = field(default_factory=Data)
 
-    teacher: str | None = None
-    """Who teaches: a run folder or a model folder. Unset: nobody."""
+    teacher: tuple[str, ...] = ()
+    """Who teaches: a run folder or a model folder; several times for several teachers. Unset: nobody."""
 
     role: Literal["teacher", "student", "control"] = "student"
     """What the report will call this run."""

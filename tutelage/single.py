@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,8 @@ from tutelage.losses.term import Term
 from tutelage.methods.description import described, unlike
 from tutelage.methods.method import Method
 from tutelage.methods.offline import supervised
-from tutelage.methods.teaching import Lesson, taught
+from tutelage.methods.table import METHODS, companions
+from tutelage.methods.teaching import Lesson, make_method
 from tutelage.models.build import Built, build
 from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
@@ -42,6 +43,9 @@ from tutelage.world import ALONE, World
 
 Maker = Callable[[int], nn.Module]
 Networks = Mapping[str, Maker]
+
+PEER_SEED = 100_003
+"""How far apart the seeds of networks are that learn side by side."""
 
 
 class Place(NamedTuple):
@@ -65,7 +69,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     """Train, measure and save one network; a finished run of the same settings is returned as it is.
 
     Args:
-        settings: of the run; `settings.teacher` is a folder or None.
+        settings: of the run; `settings.teacher` are folders.
         pack: the pictures.
         place: its folder and surroundings.
         make: makes a network of the caller's own instead of `settings.model`, given the class count.
@@ -82,8 +86,9 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     network = make(len(pack.classes)) if make else None
     if network is not None:
         settings = dataclasses.replace(settings, model=type(network).__name__)
-    saved = open_teacher(Path(settings.teacher), pack.classes) if settings.teacher else None
-    identity = run_fingerprint(settings, pack, saved.classifier if saved else None, network)
+    teachers = [open_teacher(Path(folder), pack.classes) for folder in settings.teacher]
+    finished = [teacher.classifier for teacher in teachers]
+    identity = run_fingerprint(settings, pack, finished, network)
     if is_finished(place.folder, identity):
         place.screen.line(f"{place.name}: done before, kept")
         return place.folder
@@ -96,7 +101,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         seed=settings.seed,
         network=network,
     )
-    method = _method(settings, built.classifier, saved.classifier if saved else None, pack)
+    method = _method(settings, built.classifier, finished or beside(settings, pack), pack)
     runtime = settle_precision(
         runtime,
         settings,
@@ -110,17 +115,19 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     )
     if world.first:
         begin(place.folder, settings, facts, runtime, in_job=place.reference is not None)
-    runtime.place(built.classifier)
     plain = runtime.device.type == "cpu" and settings.compile != "yes"
-    skip_padding(built.classifier.network, on=plain)
+    for learner in (built.classifier, *method.companions):
+        assert isinstance(learner, Classifier)
+        runtime.place(learner)
+        skip_padding(learner.network, on=plain)
+        share_statistics(learner, runtime.device, world)
     method.to(runtime.device)
-    share_statistics(built.classifier, runtime.device, world)
     for term in method.modules():
         if isinstance(term, Term) and not term.across_batch:
             share_statistics(term, runtime.device, world)
     # The teacher's answers must not depend on what is faster for one of its students.
     around = Surroundings(place.name, place.caches, asked_with, place.screen, place.stop, world)
-    word = open_word(saved, settings, pack, method.needs, around)
+    word = open_word(teachers, settings, pack, method, around)
     state = TrainingState(method, settings, runtime, world)
     state.compiled_for = compile_where_it_pays(
         built.classifier,
@@ -132,7 +139,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         say=lambda line: place.screen.line(f"{place.name}: {line}"),
     )
     _say(place, settings, built, pack)
-    notes = unlike(method, built.classifier, saved.classifier) if saved else []
+    notes = [n for teacher in finished for n in unlike(method, built.classifier, teacher)]
     for note in notes:
         place.screen.line(f"{place.name}: note: {note}")
     with _journal(place) as journal:
@@ -165,7 +172,8 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         )
         fit(state, course)
         # What is measured is what will be deployed.
-        skip_padding(state.measured, on=False)
+        for learner in (state.measured, *method.companions):
+            skip_padding(learner, on=False)
         uncompile(state.measured)
         if journal is not None:
             finish(
@@ -176,7 +184,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
                 folder=place.folder,
                 runtime=runtime,
                 weights=built.weights,
-                reference=Path(settings.teacher) if settings.teacher else place.reference,
+                reference=Path(settings.teacher[0]) if settings.teacher else place.reference,
                 teacher_seconds=word.seconds,
             )
             journal.write("end")
@@ -193,10 +201,17 @@ def _journal(place: Place) -> contextlib.AbstractContextManager[Journal | None]:
     return contextlib.closing(Journal(place.folder / "journal.jsonl"))
 
 
+def is_taught(settings: Single) -> bool:
+    """Whether anyone teaches: not where a teacher or a control is made, or a finished one is missing."""
+    if settings.role in ("teacher", "control"):
+        return False
+    return bool(settings.teacher) or not METHODS[settings.method].taught
+
+
 def _method(
-    settings: Single, student: Classifier, teacher: Classifier | None, pack: Pack
+    settings: Single, student: Classifier, others: Sequence[Classifier], pack: Pack
 ) -> Method:
-    if teacher is None:
+    if not is_taught(settings):
         return supervised(student, label_smoothing=settings.label_smoothing)
     lesson = Lesson(
         epochs=settings.epochs,
@@ -206,7 +221,23 @@ def _method(
         label_smoothing=settings.label_smoothing,
         seed=settings.seed,
     )
-    return taught(student, teacher, settings, lesson)
+    return make_method(settings, student, others, lesson)
+
+
+def beside(settings: Single, pack: Pack) -> list[Classifier]:
+    """The networks that learn beside the student, each from random weights and a seed of its own."""
+    if not is_taught(settings):
+        return []
+    return [
+        build(
+            dataclasses.replace(settings, model=model, weights="none"),
+            classes=len(pack.classes),
+            stored_size=pack.image_size,
+            train_statistics=(pack.mean, pack.std),
+            seed=settings.seed + (number + 1) * PEER_SEED,
+        ).classifier
+        for number, model in enumerate(companions(settings, settings.model))
+    ]
 
 
 def _validation(pack: Pack, runtime: Runtime, world: World) -> Callable[[TrainingState], Metrics]:

@@ -71,7 +71,8 @@ def sweep(
     facts = {"verb": "sweep", "data": name_of(data), "networks": []}
     with together() as world, working(out, same, facts, world, resume=True, quiet=quiet) as work:
         pack = prepare(data, settings.data, out, screen=work.screen, stop=work.stop, world=world)
-        require_batch(settings.student.batch_size, len(pack.rows("train")), flag="--student.")
+        for role, trainee in (("teacher", settings.teacher), ("student", settings.student)):
+            require_batch(trainee.batch_size, len(pack.rows("train")), flag=f"--{role}.")
         for objective in objectives.values():
             require_rest(
                 objective, settings.student.batch_size, len(pack.rows("train")), flag="--student."
@@ -80,9 +81,9 @@ def sweep(
         there = read_cells(folder)
         identities = {step.name: essence(step.settings, pack) for step in steps}
         missing = [s for s in steps if not known(there, *_cell_of(s), identities[s.name])]
-        if missing and not any(step.teacher is None for step in missing[:1]):
-            missing = steps[:1] + missing  # students need their teacher, whose cell may be there
         work.screen.line(f"sweep: {len(steps) - len(missing)} of {len(steps)} runs have a cell")
+        if missing and missing[0] is not steps[0]:
+            missing = steps[:1] + missing  # all others need the teacher, whose cell may be there
 
         def keep(step: Step, run: Path) -> None:
             if world.first:

@@ -24,10 +24,11 @@ from tutelage.engine.preflight import (
 from tutelage.engine.processes import together
 from tutelage.errors import Interrupted, UsageError
 from tutelage.losses.settings import weights
+from tutelage.methods.table import METHODS
 from tutelage.plan import job_steps, run_steps, write_plan
 from tutelage.preparing import packed, prepare
 from tutelage.settings import Job, Single
-from tutelage.single import Maker, Networks, run_single
+from tutelage.single import Maker, Networks, is_taught, run_single
 from tutelage.toml import read_toml
 from tutelage.working import close, name_of, place_of, working
 
@@ -116,7 +117,7 @@ def train(
     resolve(settings)
     if network is None:
         require_network(settings)
-    verb = "distill" if settings.teacher else "train"
+    verb = "distill" if is_taught(settings) else "train"
     facts = {
         "verb": verb,
         "data": name_of(data),
@@ -132,7 +133,7 @@ def train(
                 data, settings.data, out, screen=work.screen, stop=work.stop, world=world
             )
             require_batch(settings.batch_size, len(pack.rows("train")))
-            if settings.teacher:
+            if is_taught(settings):
                 require_rest(settings, settings.batch_size, len(pack.rows("train")))
             run_single(settings, pack, place_of(settings, settings.role, out, work), make=network)
             world.first_does(lambda: close(out, report=False))
@@ -148,8 +149,8 @@ def distill(
     network: Maker | None = None,
     quiet: bool = False,
 ) -> Path:
-    """One student from the teacher that `settings.teacher` names; otherwise as `train`."""
-    if settings.teacher is None:
+    """One student, from the teachers that `settings.teacher` names, its peers or itself; else as `train`."""
+    if METHODS[settings.method].taught and not settings.teacher:
         raise UsageError(
             "nobody to learn from",
             expected="a run folder or a model folder",

@@ -45,6 +45,11 @@ def close(out: Path, *, report: bool) -> None:
     folders.finish(out)
 
 
+def _begun(out: Path) -> bool:
+    """Whether a run has begun in the folder, or in one of those below it that a job and a sweep make."""
+    return (out / "plan.json").exists() or any(out.glob("run.json")) or any(out.glob("*/run.json"))
+
+
 @contextmanager
 def working(
     out: Path,
@@ -68,12 +73,7 @@ def working(
             error.exit_code = stop.exit_code
             raise
         except TutelageError:
-            if (
-                state == "begin"
-                and world.first
-                and not (out / "plan.json").exists()
-                and not (out / "run.json").exists()
-            ):
+            if state == "begin" and world.first and not _begun(out):
                 folders.abandon(out)
             raise
         finally:

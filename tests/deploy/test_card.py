@@ -50,7 +50,7 @@ def test_numbers() -> None:
 @pytest.mark.parametrize(("alpha", "said"), [(None, "0.7"), (0.25, "0.25"), (1.0, "1")])
 def test_taught(alpha: float | None, said: str) -> None:
     """A taught network says so, with alpha; one trained alone says that."""
-    assert f"(alpha {said} on the teacher's term)" in card(teacher="t", alpha=alpha).replace(
+    assert f"(alpha {said} on the teacher's term)" in card(teacher=("t",), alpha=alpha).replace(
         "\n", " "
     )
     assert "trained on the labels alone" in card()

@@ -249,7 +249,7 @@ def test_run_folder(
 ) -> None:
     """A taught run leaves its files, keeps its teacher's bytes, and is returned when asked for again."""
     before = {path.name: path.read_bytes() for path in teacher_folder.iterdir()}
-    settings = single(teacher=str(teacher_folder), role="student", epochs=1)
+    settings = single(teacher=(str(teacher_folder),), role="student", epochs=1)
     folder = run_single(settings, small_pack, place())
     assert {path.name: path.read_bytes() for path in teacher_folder.iterdir()} == before
     names = {path.name for path in folder.iterdir()}
@@ -257,11 +257,12 @@ def test_run_folder(
     expected |= {"scores.json", "predictions", "model", "model-best"}
     assert names == expected
     events = read_journal(folder / "journal.jsonl")
-    assert [event["event"] for event in events] == ["begin", "epoch", "end"]
+    assert [event["event"] for event in events] == ["begin", "gradients", "epoch", "end"]
     asked = events[0]["teacher"]
     assert (asked["name"], asked["number"]) == ("views", 1)
     assert asked["why"] == "every epoch shows the same pictures"
-    terms = events[1]["train"]
+    assert set(events[1]["norms"]) == {"label", "kd"}
+    terms = events[2]["train"]
     total = 0.3 * terms["terms"]["label"] + 0.7 * terms["terms"]["kd"]
     assert terms["loss"] == pytest.approx(total, rel=1e-5)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}

@@ -29,7 +29,7 @@ def test_optimiser_sees_weights_as_they_lie_in_memory() -> None:
     for layout in (torch.contiguous_format, torch.channels_last):
         module = nn.Conv2d(3, 4, (2, 5)).to(memory_format=layout)  # type: ignore[call-overload]
         made = Weights(module, Training(optimizer="sgd", momentum=0.0, lr=1.0))
-        assert all(view.is_contiguous() for view in made.trained())
+        assert all(view.is_contiguous() for views in made.trained() for view in views)
         before = module.weight.detach().clone()
         gradient = torch.randn(4, 3, 2, 5)
         module.weight.grad = gradient.clone(memory_format=torch.contiguous_format)

@@ -88,7 +88,7 @@ def test_stopped_at_every_step(
     stops: int,
 ) -> None:
     """Weights, journal, scores and predictions are the same bytes, stopped at every step or never."""
-    settings = single(**changes, teacher=str(teacher_folder) if taught else None)
+    settings = single(**changes, teacher=(str(teacher_folder),) if taught else ())
     run_single(settings, small_pack, place("whole"))
     assert stopped_at_every_step(settings, small_pack, place("stopped")) == stops
     whole, stopped = contents(place("whole").folder), contents(place("stopped").folder)

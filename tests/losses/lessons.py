@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple
 
 import timm
 import torch
 from torch import Tensor, nn
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.losses.settings import Objective, Terms
+from tutelage.losses.settings import Objective, Terms, settings_classes
 from tutelage.losses.table import TERMS, make_terms
 from tutelage.losses.term import Ground, Term
 from tutelage.losses.weight_settings import Weighted
@@ -72,9 +72,7 @@ def batch_of(count: int, *, size: int) -> Batch:
 
 def defaults(name: str) -> Weighted:
     """The settings of a term when nothing is said of it."""
-    hint: Any = get_type_hints(Terms)[name]
-    settings: type[Weighted] = next(part for part in get_args(hint) if part is not type(None))
-    return settings()
+    return settings_classes()[name]()
 
 
 def objective(names: Sequence[str]) -> Objective:

@@ -80,3 +80,17 @@ def test_make_terms() -> None:
     assert isinstance(kd, KDTerm)
     assert (label.smoothing, kd.temperature) == (0.1, 2.5)
     assert list(make_terms(objective(label=None, kd=KD()), ground)) == ["kd"]
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        objective(label=Label(weight=0.0), kd=KD(weight=0.0)),
+        objective(label=None, kd=None),
+        objective(alpha=0.0, label=None, kd=KD()),
+    ],
+)
+def test_nothing_to_learn(nothing: Objective) -> None:
+    """An objective without any weight is refused, rather than trained on nothing."""
+    with pytest.raises(UsageError, match="nothing would be learned"):
+        weights(nothing)

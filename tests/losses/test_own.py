@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tutelage.arguments import defaults, whole_numbers
+from tutelage.cli import app
 from tutelage.config import build, table
 from tutelage.errors import UsageError
 from tutelage.losses.own import own_term, use_terms
@@ -120,3 +122,23 @@ def test_refused(tmp_path: Path) -> None:
         weights(objective(powr=3))
     with pytest.raises(UsageError, match="power is out of range"):
         weights(objective(power=0))
+
+
+@pytest.mark.parametrize("place", ["flags", "recipe"])
+def test_numbers_of_the_command_line(place: str, tmp_path: Path) -> None:
+    """A fraction stays one, a whole number fits a whole setting, in flags and in a recipe below them."""
+    (tmp_path / "shrink.py").write_text(FILE)
+    (tmp_path / "shrink.toml").write_text("[own.shrink]\nweight = 0.5\npower = 4\n")
+    given = {
+        "flags": ["--own.shrink.weight", "0.5", "--own.shrink.power", "4"],
+        "recipe": ["--recipe", str(tmp_path / "shrink.toml")],
+    }[place]
+    use_terms(tmp_path / "shrink.py")
+    tokens = ["run", "photos", *given]
+    app.config = (defaults("run", tokens), whole_numbers)
+    _, bound, _ = app.parse_args(tokens)
+    found = bound.arguments["settings"]
+    assert weights(found)["shrink"] == 0.5
+    term = make_terms(found, GROUND)["shrink"]
+    assert term.power == 4
+    assert isinstance(term.power, int)

@@ -30,10 +30,11 @@ from tutelage.evaluation.metrics import Metrics, score
 from tutelage.evaluation.reading import read_logits
 from tutelage.losses.settings import weights
 from tutelage.losses.table import make_terms
+from tutelage.losses.term import Ground
 from tutelage.methods.offline import Offline
 from tutelage.models.build import build
 from tutelage.models.preprocess import Classifier
-from tutelage.nouns import Batch
+from tutelage.nouns import UNSTUDIED, Batch
 from tutelage.teachers.cache import Cached, Question, fill
 from tutelage.teachers.identity import Identity
 from tutelage.teachers.live import Live
@@ -160,7 +161,11 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
     fill(table, Live(teacher), question, world=ALONE, progress=lambda _done, _count: None)
     cached = Cached(open_table(tmp_path / "cache"), question)
     loader = training_loader(pack, batch_size=32, views=settings, seed=0, device=runtime.device)
-    method = Offline(student, make_terms(job, label_smoothing=0), weights(job))
+    method = Offline(
+        student,
+        make_terms(job, Ground(UNSTUDIED, UNSTUDIED, classes=10, images=TRAIN)),
+        weights(job),
+    )
     state = TrainingState(method, settings, runtime)
 
     seen: list[Moment] = []

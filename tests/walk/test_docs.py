@@ -1,12 +1,15 @@
 """Documentation that cannot be run is wrong: every command and every example of the pages is executed."""
 
+import json
 import re
 import runpy
 import shlex
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -51,6 +54,57 @@ def test_examples_of_the_python_page_run(
         script = tmp_path / f"example_{number}.py"
         script.write_text(example)
         runpy.run_path(str(script))
+
+
+def test_a_loss_of_ones_own(
+    workplace: Path, tutelage_command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/extend.md as it stands: its files under the names it says, proved, run, and made a recipe."""
+    monkeypatch.chdir(workplace)
+    page = DOCS / "extend.md"
+    (file, proof), (recipe, entry) = blocks(page, "python"), blocks(page, "toml")
+    (command,) = re.findall(r"^tutelage run (?:.*\\\n)*.*$", page.read_text(), flags=re.MULTILINE)
+    for name, text in (("pairs.py", file), ("preference.toml", recipe)):
+        assert page.read_text().count(f"`{name}`") == 1
+        Path(name).write_text(text)
+    Path("proof.py").write_text(proof)
+    runpy.run_path("proof.py")
+
+    program, *words = shlex.split(command.replace("\\\n", " "))
+    assert program == "tutelage"
+    answer = tutelage_command(*words)
+    assert answer.returncode == 0, answer.stderr
+    lines = Path("runs/preference/student-0/journal.jsonl").read_text().splitlines()
+    epoch = next(event for event in map(json.loads, lines) if event["event"] == "epoch")
+    assert set(epoch["train"]["terms"]) == {"label", "kd", "preference"}
+    assert epoch["train"]["terms"]["preference"] > 0
+    used = tomllib.loads(Path("runs/preference/config.toml").read_text())
+    assert used["own"] == {"preference": {"weight": 0.5, "margin": 2}}
+
+    for name in ("preference.toml", "demo+preference.toml"):
+        shown = tutelage_command("show", name)
+        assert shown.returncode == 0, shown.stderr
+        told = tomllib.loads(shown.stdout)
+        assert (told["alpha"], told["own"]) == (0.7, used["own"])
+
+    (group,) = tomllib.loads(entry)["project"]["entry-points"]
+    from tutelage.losses.own import GROUP
+
+    assert group == GROUP
+
+
+def test_what_extending_needs_is_there() -> None:
+    """Every place to look and every file that docs/extend.md names is one that there is."""
+    from tutelage.losses.points import Wants
+
+    text = (DOCS / "extend.md").read_text()
+    wants = re.search(r"what it `wants`:(.*?)\. Points", text, flags=re.DOTALL)
+    assert wants is not None
+    assert set(re.findall(r"`(\w+)`", wants[1])) == set(get_args(Wants))
+    paths = re.findall(r"`(t(?:utelage|ests)/[\w/.]+)`", text)
+    assert len(paths) >= 6
+    for path in paths:
+        assert (DOCS.parent / path).exists(), path
 
 
 @pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)

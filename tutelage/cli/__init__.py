@@ -41,6 +41,7 @@ VERBS = {
         "telling",
         "A recipe's settings with every default filled in: itself a valid recipe.",
     ),
+    "losses": ("catalogue", "The terms an objective is made of, or all about one of them."),
     "models": ("telling", "The networks there are, with their weight tags."),
 }
 """The module of each verb below this package, and its help."""

@@ -48,7 +48,7 @@ def train(
 ) -> str:
     """One network on its own: a teacher, a control."""
     settings = settings or Single()
-    if settings.teacher is not None:
+    if settings.teacher:
         raise UsageError("`train` has no teacher", fix="tutelage distill DATA --teacher RUN")
     out = out or Path("runs", f"{_stem(data)}-{settings.model}")
     return _scores(_verbs().train(data, settings, out=out, resume=resume, quiet=quiet))

@@ -21,7 +21,7 @@ from tutelage.engine.journal import Screen
 from tutelage.engine.precision import Runtime, resolve
 from tutelage.engine.probe import settle_precision
 from tutelage.engine.state import TrainingState
-from tutelage.engine.step import learn, update
+from tutelage.engine.step import train_on
 from tutelage.errors import InputError
 from tutelage.methods.method import Method
 from tutelage.methods.offline import supervised
@@ -89,7 +89,7 @@ class Trial(NamedTuple):
         settings = dataclasses.replace(self.settings, ask=ask)
         screen, stop = Screen(quiet=True), StopRequest()
         around = Surroundings("trial", self.folder / "cache", self.runtime, screen, stop, ALONE)
-        return open_word(saved, settings, pack, state.method.needs, around).teacher
+        return open_word([saved], settings, pack, state.method, around).teacher
 
     def _teacher(self) -> Classifier:
         return _network(Network(model=self.teacher, weights="none"), self.pack).classifier
@@ -152,8 +152,7 @@ def step_way(state: TrainingState, teacher: Teacher, batch: Batch) -> Way:
     start = Progress(epoch=0, step=0, fraction=0.0)
 
     def way() -> None:
-        learn(state, batch, teacher(batch), start)
-        update(state, 1e-3, clip=None, progress=start)
+        train_on(state, batch, teacher(batch), start, rate=1e-3, clip=None)
 
     return way
 

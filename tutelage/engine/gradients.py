@@ -1,5 +1,6 @@
 """How hard each term pulls at the student: the norm of its weighted gradient, measured now and then."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,10 +12,10 @@ from tutelage.nouns import Outcome, Progress
 
 
 def gradient_norms(state: TrainingState, outcome: Outcome, progress: Progress) -> dict[str, float]:
-    """The norm of the gradient by the student's weights of each weighted term of one batch.
+    """The norm of the gradient by the networks' weights of each weighted term of one batch.
 
     A backward pass for each term, and the device is waited for: not for every step. A term that has no say
-    now, or none about the student's weights, has the norm 0.
+    now, or none about these weights, has the norm 0; one whose norm is not finite is left out.
 
     Args:
         state: the method in training.
@@ -22,13 +23,15 @@ def gradient_norms(state: TrainingState, outcome: Outcome, progress: Progress) -
         progress: where training stands.
     """
     weights = state.method.weights_at(progress)
-    parameters = [p for p in state.method.student.parameters() if p.requires_grad]
+    networks = [state.method.student, *state.method.companions]
+    parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
     scale = state.scaler.get_scale() if state.scaler.is_enabled() else 1.0
     norms = {}
-    for name, weight in weights.items():
-        value = outcome.terms[name] * weight * scale
+    for name, term in outcome.terms.items():
+        weight = weights[name]
+        value = term * weight * scale
         norms[name] = _norm(value, parameters) / scale if value.requires_grad and weight else 0.0
-    return norms
+    return {name: norm for name, norm in norms.items() if math.isfinite(norm)}
 
 
 def _norm(value: Tensor, parameters: Sequence[Tensor]) -> float:

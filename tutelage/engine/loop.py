@@ -18,7 +18,7 @@ from tutelage.engine.optim import learning_rate
 from tutelage.engine.processes import agreed_stop, answering
 from tutelage.engine.settings import Training
 from tutelage.engine.state import TrainingState
-from tutelage.engine.step import learn, update
+from tutelage.engine.step import train_on
 from tutelage.errors import Interrupted
 from tutelage.evaluation.metrics import Metrics
 from tutelage.files import settle
@@ -81,22 +81,20 @@ def _epochs(state: TrainingState, course: Course) -> None:
             )
             last = (state.batch + 1) % settings.accumulate == 0 or state.batch + 1 == len(loader)
             share = shares[state.batch]
-            outcome, total = learn(
+            outcome, total = train_on(
                 state,
                 batch,
-                course.teacher(batch),
+                course.teacher(batch, progress),
                 progress,
+                rate=learning_rate(settings, step=state.step, steps_per_epoch=steps_per_epoch),
+                clip=settings.clip,
                 share=share,
                 last=last,
                 watch=_watch(state, course, progress),
             )
             state.sums.add(outcome, total, method.weights_at(progress))
             state.batch += 1
-            if not last:
-                continue
-            rate = learning_rate(settings, step=state.step, steps_per_epoch=steps_per_epoch)
-            update(state, rate, clip=settings.clip, progress=progress)
-            if _pause(state, course, due=time.monotonic() - saved > CHECKPOINT_SECONDS):
+            if last and _pause(state, course, due=time.monotonic() - saved > CHECKPOINT_SECONDS):
                 _save(state, course)
                 saved = time.monotonic()
         _close_epoch(state, course, clock)

@@ -1,7 +1,7 @@
 """Optimiser and learning rate. The rate is a pure function of the step, so a resume needs no state."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,14 +14,24 @@ from tutelage.engine.settings import Training
 class Weights:
     """What is trained, and its optimiser (Adam, AdamW or SGD); norms and biases are not decayed.
 
+    One optimiser serves several networks as well as one for each would: all three work on each weight by
+    itself, and leave those without a gradient alone. The gradients of `learners` are clipped apart.
+
     The optimiser is given views of the parameters whose dimensions stand as they lie in memory: torch's
     fused step copies a channels-last weight, its gradient and its moments there and back, and with
     small batches that was a quarter of the step.
     """
 
-    def __init__(self, method: nn.Module, settings: Training) -> None:
+    def __init__(
+        self, method: nn.Module, settings: Training, learners: Sequence[nn.Module] = ()
+    ) -> None:
         self.parameters = [p for p in method.parameters() if p.requires_grad]
         self._views = [nn.Parameter(in_memory_order(p.detach(), p)) for p in self.parameters]
+        view_of = dict(zip(map(id, self.parameters), self._views, strict=True))
+        self._apart = [
+            [view_of[id(p)] for p in learner.parameters() if id(p) in view_of]
+            for learner in learners or [method]
+        ]
         decayed = [view for view in self._views if view.ndim > 1]
         plain = [view for view in self._views if view.ndim <= 1]
         groups = [
@@ -39,9 +49,9 @@ class Weights:
                 view.grad = in_memory_order(parameter.grad, parameter).contiguous()
                 parameter.grad = None
 
-    def trained(self) -> list[nn.Parameter]:
-        """What the optimiser changes: views of the parameters, with the gradients taken."""
-        return self._views
+    def trained(self) -> list[list[nn.Parameter]]:
+        """What the optimiser changes, by learner: views of the parameters, with the gradients taken."""
+        return self._apart
 
     def forget_gradients(self) -> None:
         """Drop the gradients after a step."""

@@ -59,17 +59,16 @@ def require_rest(objective: Objective, batch_size: int, images: int, *, flag: st
         UsageError: it is not.
     """
     rest = images % batch_size or batch_size
-    for name in weights(objective):
-        least = term_class(name).least
-        if rest < least:
-            better = next(
-                n for n in range(batch_size + 1, images + 2) if (images % n or n) >= least
-            )
-            raise UsageError(
-                f"terms.{name} compares at least {least} pictures, and the last batch has {rest}",
-                found=f"batch_size = {batch_size}, {images} training images",
-                fix=f"{flag}batch-size {better}",
-            )
+    needs = {name: term_class(name).least for name in weights(objective)}
+    name, least = max(needs.items(), key=lambda need: need[1])
+    if rest < least:
+        sizes = range(batch_size + 1, images + 1)
+        better = next((n for n in sizes if (images % n or n) >= least), None)
+        raise UsageError(
+            f"terms.{name} compares at least {least} pictures, and the last batch has {rest}",
+            found=f"batch_size = {batch_size}, {images} training images",
+            fix=f"{flag}batch-size {better}" if better else "more training images",
+        )
 
 
 def require_lesson(

@@ -25,6 +25,7 @@ from tutelage.engine.settings import Training
 from tutelage.engine.sums import Sums
 from tutelage.errors import InputError
 from tutelage.methods.method import Method
+from tutelage.methods.sharing import Sharing
 from tutelage.nouns import Outcome
 from tutelage.world import ALONE, World
 
@@ -50,7 +51,7 @@ class TrainingState:
     ) -> None:
         self.method = method
         self.runtime = runtime
-        self.weights = Weights(method, settings)
+        self.weights = Weights(method, settings, method.learners)
         # fp16 has few exponents: its losses are scaled up and its gradients down again. Else it does nothing.
         half = runtime.autocast == torch.float16
         self.scaler = GradScaler(runtime.device.type, enabled=half)
@@ -148,16 +149,13 @@ class TrainingState:
         return {"epoch": self.best.epoch, "accuracy": self.best.accuracy}
 
 
-# Its name until torch 2.14, which warns of the older one.
-_SYNC_BUFFERS = (
-    "forward_sync_buffers"
-    if "forward_sync_buffers" in signature(DistributedDataParallel).parameters
-    else "broadcast_buffers"
-)
+# A newer torch has another name for it, and warns of the older one.
+_NEWER = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+_SEND_NO_BUFFERS: Any = {"forward_sync_buffers" if _NEWER else "broadcast_buffers": False}
 
 
 def _parallel(method: Method, device: torch.device) -> DistributedDataParallel:
-    method.gather, method.average = gather_rows, average_parts
+    method.sharing = Sharing(gather_rows, average_parts)
     # Statistics of BatchNorm are computed over all processes, so buffers are equal without being sent.
     return DistributedDataParallel(
         method,
@@ -165,5 +163,5 @@ def _parallel(method: Method, device: torch.device) -> DistributedDataParallel:
         process_group=step_group(),
         gradient_as_bucket_view=True,
         find_unused_parameters=method.partial,
-        **{_SYNC_BUFFERS: False},
+        **_SEND_NO_BUFFERS,
     )

@@ -20,6 +20,7 @@ def learn(
     *,
     share: float = 1.0,
     last: bool = True,
+    phase: int = 0,
     watch: Callable[[Outcome], None] | None = None,
 ) -> tuple[Outcome, Tensor]:
     """Add a batch's gradient to what the parameters hold.
@@ -31,6 +32,7 @@ def learn(
         progress: where training stands.
         share: the batch's weight in the coming update, by images.
         last: whether `update` follows; processes exchange gradients only then.
+        phase: of the method.
         watch: looks at the outcome before its graph is gone.
 
     Returns:
@@ -44,7 +46,7 @@ def learn(
             len(batch.images) != state.compiled_for or watch is not None
         )
         with state.runtime.cast(), eager(when=odd):
-            outcome: Outcome = state.forward(batch, signal, progress)
+            outcome: Outcome = state.forward(batch, signal, progress, phase=phase)
         total = state.method.total(outcome, progress)
         if watch is not None:
             watch(outcome)
@@ -52,14 +54,56 @@ def learn(
     return outcome, total
 
 
-def update(state: TrainingState, rate: float, *, clip: float | None, progress: Progress) -> None:
+def train_on(
+    state: TrainingState,
+    batch: Batch,
+    signal: Signal,
+    progress: Progress,
+    *,
+    rate: float,
+    clip: float | None,
+    share: float = 1.0,
+    last: bool = True,
+    watch: Callable[[Outcome], None] | None = None,
+) -> tuple[Outcome, Tensor]:
+    """Learn from a batch in every phase of the method, with an optimiser step after the last of a group.
+
+    Args:
+        state: the method in training.
+        batch: pictures of this process.
+        signal: what the teacher says about them.
+        progress: where training stands.
+        rate: learning rate.
+        clip: largest norm of a learner's gradient; None: any.
+        share: the batch's weight in the update, by images.
+        last: whether an update follows; else the gradients wait for the next batch.
+        watch: looks at the outcome of each phase before its graph is gone.
+
+    Returns:
+        The outcome of all phases, and the sum of their totals.
+    """
+    outcomes, totals = [], []
+    for phase in range(state.method.phases):
+        outcome, total = learn(
+            state, batch, signal, progress, share=share, last=last, phase=phase, watch=watch
+        )
+        outcomes.append(outcome)
+        totals.append(total.detach())
+        if last:
+            update(state, rate, clip=clip)
+    if last:
+        advance(state, progress)
+    terms = {name: value for outcome in outcomes for name, value in outcome.terms.items()}
+    return outcomes[-1]._replace(terms=terms), torch.stack(totals).sum()
+
+
+def update(state: TrainingState, rate: float, *, clip: float | None) -> None:
     """One optimiser step with the gradients gathered so far.
 
     Args:
         state: the method in training.
         rate: learning rate.
-        clip: largest norm of the gradient; None: any.
-        progress: where training stands.
+        clip: largest norm of a learner's gradient; None: any.
     """
     weights = state.weights
     set_learning_rate(weights.optimizer, rate)
@@ -67,10 +111,15 @@ def update(state: TrainingState, rate: float, *, clip: float | None, progress: P
     if clip is not None:
         # Gradients scaled up for fp16 are scaled back before their norm is looked at.
         state.scaler.unscale_(weights.optimizer)
-        clip_gradient(weights.trained(), clip)
+        for learner in weights.trained():
+            clip_gradient(learner, clip)
     state.scaler.step(weights.optimizer)
     state.scaler.update()
     weights.forget_gradients()
+
+
+def advance(state: TrainingState, progress: Progress) -> None:
+    """Count a step, and move on what follows the weights: memories, averages."""
     state.step += 1
     state.method.after_step(progress)
     if state.average is not None:

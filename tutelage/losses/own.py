@@ -90,9 +90,18 @@ def own_settings_of(own: Mapping[str, Mapping[str, Any]]) -> dict[str, Weighted]
         UsageError: nobody offers a term, or it has no such setting.
     """
     return {
-        name: build(own_term(name).settings, table, where=f"own.{name}")
+        name: build(
+            own_term(name).settings,
+            {key: _number(value) for key, value in table.items()},
+            where=f"own.{name}",
+        )
         for name, table in own.items()
     }
+
+
+def _number(value: Any) -> Any:
+    """2 rather than 2.0, which `--own.NAME.power 2` gives; `build` makes it a float where one is wanted."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _own(name: str, pair: Any, version: str, *, where: str | Path) -> Own:

@@ -9,7 +9,7 @@ nothing else; any other term's weight is absolute. A term of weight 0 is not com
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from tutelage.config import setting
 from tutelage.errors import UsageError
@@ -66,11 +66,22 @@ class Objective:
 
     terms: Terms = field(default_factory=Terms)
 
-    own: dict[str, dict[str, int | float | bool | str]] = field(default_factory=dict)
+    # float comes first: the command line takes the first that fits, and would round 0.5 to a whole number.
+    own: dict[str, dict[str, float | int | bool | str]] = field(default_factory=dict)
     """Terms of your own, by name, each with its settings: `--own.NAME.weight 2 --plugin FILE`."""
 
 
 DEFAULT_ALPHA = 0.7
+
+
+def settings_classes() -> dict[str, type[Weighted]]:
+    """The settings class of each known term, in the order of the table.
+
+    >>> settings_classes()["hint"]().weight
+    100.0
+    """
+    hints = get_type_hints(Terms).items()
+    return {name: next(c for c in get_args(hint) if c is not type(None)) for name, hint in hints}
 
 
 def chosen(objective: Objective) -> dict[str, Weighted]:
@@ -88,7 +99,8 @@ def weights(objective: Objective) -> dict[str, float]:
     """The weight of each term in the total, by name, in the order of the table; none of them is 0.
 
     Raises:
-        UsageError: alpha together with a weight of `label` or `kd`, or only one of these two weights.
+        UsageError: alpha together with a weight of `label` or `kd`, only one of these two weights, or no
+            weight at all.
     """
     terms: Mapping[str, Any] = chosen(objective)
     pair = {name: terms[name] for name in ("label", "kd") if name in terms}
@@ -110,4 +122,7 @@ def weights(objective: Objective) -> dict[str, float]:
             fix=f"--terms.{missing}.weight",
         )
     found = {name: given.get(name, shares.get(name, term.weight)) for name, term in terms.items()}
-    return {name: weight for name, weight in found.items() if weight != 0}
+    counted = {name: weight for name, weight in found.items() if weight != 0}
+    if not counted:
+        raise UsageError("no term has a weight, so nothing would be learned", fix="--alpha 0.7")
+    return counted

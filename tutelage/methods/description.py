@@ -72,9 +72,11 @@ def unlike(method: Method, student: Classifier, teacher: Classifier) -> list[str
     looking = {n: t for n, t in _terms(method).items() if isinstance(t, FeatureTerm)}
     warnings = []
     if looking and families[0] != families[1]:
+        compare = "compares" if len(looking) == 1 else "compare"
         warnings.append(
-            f"{', '.join(looking)} compare what happens inside a {families[0]} and a {families[1]}: between "
-            "unlike networks, published tables show hint, attention and RKD below a student without a teacher"
+            f"{', '.join(looking)} {compare} what happens inside a {families[0]} and a {families[1]}: "
+            "between unlike networks, published tables show hint, attention and RKD below a student without "
+            "a teacher"
         )
     for name, term in looking.items():
         for mine, theirs in term.pairs:

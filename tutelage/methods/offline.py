@@ -3,14 +3,16 @@
 Training with no teacher at all, as teachers and controls are trained, is the same with one term.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from tutelage.losses.features import FeatureTerm
 from tutelage.losses.label import LabelTerm
 from tutelage.losses.term import Needs, Term
+from tutelage.methods.comparing import compare_with_each, needs_of, terms_in
 from tutelage.methods.method import Method, Weighing
+from tutelage.methods.sharing import whole_labels, whole_rows
 from tutelage.nouns import Batch, Outcome, Output, Progress, Signal
 
 
@@ -25,6 +27,8 @@ class Offline(Method):
         *,
         look: Callable[[Tensor], Output] | None = None,
         weighing: Weighing | None = None,
+        further: Sequence[Mapping[str, Term]] = (),
+        shares: Sequence[float] = (1.0,),
     ) -> None:
         """Put a method together.
 
@@ -34,64 +38,54 @@ class Offline(Method):
             weights: of each of them.
             look: calls the student and records its features as well; None where no term asks for any.
             weighing: how the weights change in training.
+            further: under teachers whose word stands in `signal.others`, the terms that hear a teacher.
+            shares: of each teacher in such a term; they add up to 1.
         """
         super().__init__()
         self.student = student
         self.terms = nn.ModuleDict(dict(terms))
+        self.further = nn.ModuleList(nn.ModuleDict(dict(more)) for more in further)
+        self.shares = tuple(shares)
         self.weights = dict(weights)
         self.weighing = weighing
         self._look = look
 
     @property
     def needs(self) -> Needs:
-        """The union of what the terms want."""
-        needs = [term.needs for term in self._terms().values()]
-        return Needs(
-            teacher_logits=any(n.teacher_logits for n in needs),
-            labels=any(n.labels for n in needs),
-            student_points=tuple(p for n in needs for p in n.student_points),
-            teacher_points=tuple(p for n in needs for p in n.teacher_points),
-            teacher_vectors=tuple(p for n in needs for p in n.teacher_vectors),
-            ids=any(n.ids for n in needs),
-        )
+        """The union of what the terms want; each teacher is asked for its own by `needs_from`."""
+        return needs_of(term for terms in self._lessons() for term in terms.values())
+
+    def needs_from(self, teacher: int) -> Needs:
+        """What the terms under one of several teachers want of it."""
+        return needs_of(self._lessons()[teacher].values())
 
     @property
     def partial(self) -> bool:
         """Stages of a term leave some of its parameters alone; features alone, what comes after them."""
-        terms = self._terms().values()
+        terms = [term for lesson in self._lessons() for term in lesson.values()]
         return any(t.staged for t in terms) or all(isinstance(t, FeatureTerm) for t in terms)
 
-    def forward(self, batch: Batch, signal: Signal, progress: Progress) -> Outcome:
-        """Run the student once and hand its output to every term.
-
-        Terms that compare pictures with each other see those of all processes; the others are means over
-        pictures, and each process computes its own.
-        """
+    def forward(
+        self,
+        batch: Batch,
+        signal: Signal,
+        progress: Progress,
+        *,
+        phase: int = 0,  # noqa: ARG002  there is one
+    ) -> Outcome:
+        """Run the student once and hand its output to every term."""
         output = self.student(batch.images) if self._look is None else self._look(batch.images)
-        terms = self._terms()
-        points = {p for term in terms.values() if term.across_batch for p in _points(term.needs)}
-        whole = self.together(output, signal, batch, points)
-        found = {
-            name: term(*whole, progress)
-            if term.across_batch
-            else self._mean(term(output, signal, batch, progress), batch)
-            for name, term in terms.items()
-        }
+        signals = (signal, *signal.others)[: len(self.shares)]
+        found = compare_with_each(
+            self._lessons(), output, signals, self.shares, batch, progress, self.sharing
+        )
         # Only the terms are differentiated; logits with a graph would look like another way to the loss.
-        return Outcome(logits=whole[0].logits.detach(), labels=whole[2].labels, terms=found)
+        logits = whole_rows(output.logits.detach(), batch, self.sharing)
+        return Outcome(logits=logits, labels=whole_labels(batch, self.sharing), terms=found)
 
-    def _mean(self, value: Tensor, batch: Batch) -> Tensor:
-        """A mean over this process's pictures -> over those of all."""
-        if self.average is None or batch.whole is None:
-            return value
-        return self.average(value, len(batch.ids) / batch.whole)
-
-    def _terms(self) -> dict[str, Term]:
-        return {name: term for name, term in self.terms.items() if isinstance(term, Term)}
-
-
-def _points(needs: Needs) -> tuple[str, ...]:
-    return (*needs.student_points, *needs.teacher_points, *needs.teacher_vectors)
+    def _lessons(self) -> list[dict[str, Term]]:
+        further = [terms_in(more) for more in self.further if isinstance(more, nn.ModuleDict)]
+        return [terms_in(self.terms), *further]
 
 
 def supervised(student: nn.Module, *, label_smoothing: float) -> Offline:

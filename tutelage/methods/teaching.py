@@ -1,16 +1,20 @@
-"""Settings and two networks -> the method by which one teaches the other."""
+"""Settings and networks -> the method by which one teaches the other."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import NamedTuple, cast
 
 from torch import Tensor
 
 from tutelage.losses.settings import Objective, chosen, weights
 from tutelage.losses.table import make_terms
-from tutelage.losses.term import Ground
+from tutelage.losses.term import Ground, Term
 from tutelage.losses.weight_settings import Pointed, weight_at
-from tutelage.methods.method import Weighing
+from tutelage.methods.comparing import hears
+from tutelage.methods.method import Method, Weighing
 from tutelage.methods.offline import Offline
+from tutelage.methods.settings import Teaching
+from tutelage.methods.table import METHODS, refuse_term
 from tutelage.models.anatomy import study
 from tutelage.models.preprocess import Classifier
 from tutelage.models.reuse import reuse_classifier
@@ -29,6 +33,40 @@ class Lesson(NamedTuple):
     seed: int = 0
 
 
+def make_method(
+    settings: Teaching, student: Classifier, others: Sequence[Classifier], lesson: Lesson
+) -> Method:
+    """The method of some settings.
+
+    Args:
+        settings: who teaches, and what.
+        student: the network that is handed over at the end.
+        others: finished teachers, or the networks that learn beside the student.
+        lesson: how long, and about what.
+
+    Raises:
+        UsageError: a term that the method cannot teach by, points that do not exist, or an idea that does
+            not fit these networks.
+    """
+    require_terms(settings)
+    module = METHODS[settings.method].module
+    if module == "offline":
+        return taught(student, others[0], settings, lesson)
+    found = import_module(f"tutelage.methods.{module}").build(settings, student, others, lesson)
+    return cast(Method, found)
+
+
+def require_terms(settings: Teaching) -> None:
+    """Every term of an objective can be used under the method.
+
+    Raises:
+        UsageError: one cannot, and why.
+    """
+    for name in weights(settings):
+        looks_inside = isinstance(chosen(settings)[name], Pointed)
+        refuse_term(settings.method, name, looks_inside=looks_inside)
+
+
 def taught(
     student: Classifier, teacher: Classifier, objective: Objective, lesson: Lesson
 ) -> Offline:
@@ -43,6 +81,53 @@ def taught(
         assert objective.terms.simkd is not None
         reduction = objective.terms.simkd.reduction
         reuse_classifier(student, teacher, stored_size=lesson.size, reduction=reduction)
+    return taught_by_each(student, [teacher], objective, lesson, shares=(1.0,))
+
+
+def taught_by_each(
+    student: Classifier,
+    teachers: Sequence[Classifier],
+    objective: Objective,
+    lesson: Lesson,
+    *,
+    shares: Sequence[float],
+) -> Offline:
+    """A student under several teachers that are heard apart, each term as often as there are teachers.
+
+    Args:
+        student: the network.
+        teachers: their networks.
+        objective: the terms and their weights.
+        lesson: how long, and about what.
+        shares: of each teacher; they add up to 1.
+
+    Raises:
+        UsageError: points that do not exist, or an idea that does not fit these networks.
+    """
+    lessons = [
+        terms_between(student, teacher, objective, lesson, salt=number)
+        for number, teacher in enumerate(teachers)
+    ]
+    further = [{n: t for n, t in terms.items() if hears(t)} for terms in lessons[1:]]
+    return Offline(
+        student,
+        lessons[0],
+        weights(objective),
+        look=looking(student, [lessons[0], *further]),
+        weighing=weighing(objective, lesson.epochs),
+        further=further,
+        shares=shares,
+    )
+
+
+def terms_between(
+    student: Classifier, teacher: Classifier, objective: Objective, lesson: Lesson, *, salt: int = 0
+) -> dict[str, Term]:
+    """The terms of an objective between two networks; `salt` seeds adapters that must differ from others'.
+
+    Raises:
+        UsageError: points that do not exist, or an idea that does not fit these networks.
+    """
     inside = any(isinstance(settings, Pointed) for settings in chosen(objective).values())
     ground = Ground(
         student=study(student, lesson.size) if inside else UNSTUDIED,
@@ -52,26 +137,24 @@ def taught(
         ids=lesson.ids,
         label_smoothing=lesson.label_smoothing,
     )
-    terms = make_terms(objective, ground, seed=lesson.seed)
-    points = [point for term in terms.values() for point in term.needs.student_points]
-    return Offline(
-        student,
-        terms,
-        weights(objective),
-        look=Tapped(student, points) if points else None,
-        weighing=_weighing(objective, lesson.epochs),
-    )
+    return make_terms(objective, ground, seed=lesson.seed + salt)
 
 
-def _weighing(objective: Objective, epochs: int) -> Weighing:
+def looking(student: Classifier, lessons: Sequence[Mapping[str, Term]]) -> Tapped | None:
+    """What calls a network and records all that some terms look at in it; None where they look at nothing."""
+    points = [p for terms in lessons for term in terms.values() for p in term.needs.student_points]
+    return Tapped(student, points) if points else None
+
+
+def weighing(objective: Objective, epochs: int) -> Weighing:
     """The weight of each term as training goes on."""
     settings, all_weights = chosen(objective), weights(objective)
 
-    def weighing(progress: Progress) -> Mapping[str, float]:
+    def weights_now(progress: Progress) -> Mapping[str, float]:
         epoch = progress.fraction * epochs
         return {
             name: weight_at(settings[name], weight, epoch=epoch, epochs=epochs)
             for name, weight in all_weights.items()
         }
 
-    return weighing
+    return weights_now

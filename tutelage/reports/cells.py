@@ -4,15 +4,16 @@ A cell holds what a table needs and nothing else, so that cells can be kept unde
 table can grow over many sessions and machines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.errors import InputError
 from tutelage.files import read_json, write_json
+from tutelage.reports.files import Fields
 from tutelage.reports.record import read_run
 
 FORMAT = 1
@@ -97,15 +98,34 @@ def read_cells(folder: Path) -> list[Cell]:
 
 
 def _read(path: Path) -> Cell:
+    facts, kinds = Fields(read_json(path), path), get_type_hints(Cell)
+    if facts.plain.get("format") != FORMAT or set(facts.plain) != {*kinds, "format", "images"}:
+        raise InputError("not a cell of a sweep", where=path, expected=f"one of format {FORMAT}")
+    read: dict[Any, Callable[[str], Any]] = {
+        str: facts.text,
+        int: facts.integer,
+        float: facts.number,
+        float | None: facts.optional_number,
+    }
+    plain = {name: read[kind](name) for name, kind in kinds.items() if name != "right"}
+    return Cell(**plain, right=_answers(facts))
+
+
+def _answers(facts: Fields) -> NDArray[np.bool_]:
+    """Right or wrong, image by image, of eight a byte."""
+    images = facts.integer("images")
     try:
-        facts: dict[str, Any] = read_json(path)
-        if facts.pop("format") != FORMAT:
-            raise KeyError("format")
-        bits = np.unpackbits(np.frombuffer(bytes.fromhex(facts["right"]), np.uint8))
-        facts["right"] = bits[: facts.pop("images")].astype(bool)
-        return Cell(**facts)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError("not a cell of a sweep", where=path, found=error) from error
+        packed = np.frombuffer(bytes.fromhex(facts.text("right")), np.uint8)
+    except ValueError as error:
+        raise InputError("right cannot be read", where=facts.where, found=error) from error
+    if len(packed) != -(-images // 8):
+        raise InputError(
+            "right does not fit the images",
+            where=facts.where,
+            found=f"{images} images, {len(packed)} bytes",
+            expected="eight images a byte",
+        )
+    return np.unpackbits(packed)[:images].astype(bool)
 
 
 def known(cells: Sequence[Cell], objective: str, seed: int, identity: str) -> bool:

@@ -11,6 +11,7 @@ from tutelage.files import write_bytes
 from tutelage.reports.cells import Cell, read_cells
 from tutelage.reports.compare import SEEDS_NEEDED
 from tutelage.reports.intervals import Interval, bootstrap_interval, t_interval
+from tutelage.reports.wording import markdown_cell, points
 
 _FEW = "-"
 
@@ -46,12 +47,12 @@ def grid(cells: Sequence[Cell]) -> str:
 
 
 def difference(these: Sequence[Cell], those: Sequence[Cell]) -> Difference | None:
-    """Accuracy apart, seed by seed; None where no seed is in both.
+    """Accuracy apart, seed by seed; None where no seed is in both, with the same network, budget and images.
 
     The interval is the wider of Student's t over seeds and the bootstrap over images, as in a report.
     """
-    other = {cell.seed: cell for cell in those}
-    pairs = [(cell, other[cell.seed]) for cell in these if cell.seed in other]
+    other = {_fair(cell): cell for cell in those}
+    pairs = [(cell, other[_fair(cell)]) for cell in these if _fair(cell) in other]
     if not pairs:
         return None
     apart = np.array([one.accuracy - two.accuracy for one, two in pairs])
@@ -61,6 +62,11 @@ def difference(these: Sequence[Cell], those: Sequence[Cell]) -> Difference | Non
     over_seeds, over_images = t_interval(apart), bootstrap_interval(by_image)
     wider = max((over_seeds, over_images), key=lambda interval: interval.width)
     return Difference(float(apart.mean()), wider, len(pairs))
+
+
+def _fair(cell: Cell) -> tuple[int | str, ...]:
+    """What two cells have in common that may be compared."""
+    return cell.seed, cell.model, cell.epochs, cell.image_size, len(cell.right)
 
 
 def _head(cells: Sequence[Cell], teachers: Sequence[Cell]) -> list[str]:
@@ -96,7 +102,8 @@ def _table(
         agreement = [cell.agreement for cell in own if cell.agreement is not None]
         agrees = f"{100 * mean(agreement):.1f}" if agreement else _FEW
         lines.append(
-            f"| {name} | {len(own)} | {_spread(own)} | {_apart(to_control)} | {_apart(to_kd)} | {agrees} | "
+            f"| {markdown_cell(name)} | {len(own)} | {_spread(own)} | {_apart(to_control)} | "
+            f"{_apart(to_kd)} | {agrees} | "
             f"{100 * mean(c.ece for c in own):.1f} | {mean(c.seconds_per_epoch for c in own):.0f} |"
         )
     return lines
@@ -124,7 +131,11 @@ def _verdicts(
             worse.append(name)
         else:
             unclear.append(name)
-    lines = [f"- {text}: {', '.join(names)}." for text, names in groups.items() if names]
+    lines = [
+        f"- {text}: {', '.join(map(markdown_cell, names))}."
+        for text, names in groups.items()
+        if names
+    ]
     if len(order) > 6:
         lines.append(
             f"- {len(order) - 1} comparisons are made here: of as many without any effect, about "
@@ -148,7 +159,7 @@ def _origin(cells: Sequence[Cell], teachers: Sequence[Cell]) -> list[str]:
 
 
 def _one_of(values: Iterable[str]) -> str:
-    return " or ".join(sorted(set(values)))
+    return " or ".join(map(markdown_cell, sorted(set(values))))
 
 
 def _mean(cells: Sequence[Cell]) -> float:
@@ -166,5 +177,5 @@ def _apart(found: Difference | None) -> str:
     if found is None:
         return f"{_FEW} | {_FEW}"
     between = found.interval
-    told = f"{100 * between.lower:+.2f} to {100 * between.upper:+.2f}" if between else _FEW
-    return f"{100 * found.mean:+.2f} | {told}"
+    told = f"{points(between.lower, 2)} to {points(between.upper, 2)}" if between else _FEW
+    return f"{points(found.mean, 2)} | {told}"

@@ -21,7 +21,7 @@ class TermLine(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """The terms of one run, which stands for all with the same settings; notes: what to be wary of."""
+    """The terms of one run, which stands for all with the same settings."""
 
     run: str
     lines: tuple[TermLine, ...]

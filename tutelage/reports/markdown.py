@@ -38,6 +38,8 @@ def render_markdown(record: Record, verdict: Verdict, figures: Sequence[Figure])
     parts += [f"## Class by class ({SPLIT_WORDS[split]})", _classes(record)]
     parts += _data(record)
     parts += ["## Time", _timings(record)]
+    if notes := run_details(record).notes:
+        parts += ["## Notes from training", table(["Run", "Note"], notes)]
     return "\n\n".join(parts) + "\n"
 
 

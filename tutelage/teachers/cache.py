@@ -16,7 +16,7 @@ from tutelage.data.loader import reading_loader
 from tutelage.data.pack import Pack
 from tutelage.data.view_settings import Views
 from tutelage.errors import InputError
-from tutelage.nouns import Batch, Signal
+from tutelage.nouns import START, Batch, Progress, Signal
 from tutelage.teachers.source import Teacher
 from tutelage.teachers.table import Answers, Table, Writer
 from tutelage.world import World
@@ -43,7 +43,7 @@ class Cached:
         self._places: NDArray[np.int64] = np.empty(0, np.int64)
         self._resident: dict[str, Tensor] = {}
 
-    def __call__(self, batch: Batch) -> Signal:
+    def __call__(self, batch: Batch, _progress: Progress = START, /) -> Signal:
         """What the teacher said about these pictures: logits [b, C] in fp32, pooled features [b, D]."""
         if batch.view != self._view:
             self._turn_to(batch.view)

@@ -6,7 +6,7 @@ import torch
 
 from tutelage.models.preprocess import Classifier
 from tutelage.models.taps import Tapped
-from tutelage.nouns import Batch, Signal
+from tutelage.nouns import START, Batch, Progress, Signal
 
 
 class Live:
@@ -16,7 +16,7 @@ class Live:
         self.classifier = classifier.eval().requires_grad_(False)
         self._look = Tapped(classifier, points) if points else classifier
 
-    def __call__(self, batch: Batch) -> Signal:
+    def __call__(self, batch: Batch, _progress: Progress = START, /) -> Signal:
         """What the teacher says about a batch: logits [B, C] in fp32, and its features."""
         # no_grad rather than inference_mode: terms may save these tensors for their own backward pass.
         with torch.no_grad():

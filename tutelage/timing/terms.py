@@ -1,17 +1,16 @@
 """What every term of the loss table costs beside a plain step of the student: time and memory."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from tutelage.errors import TutelageError
-from tutelage.losses.settings import Terms
-from tutelage.losses.table import TERMS, term_class
+from tutelage.losses.settings import settings_classes
+from tutelage.losses.table import term_class
 from tutelage.losses.term import Ground, Term
-from tutelage.losses.weight_settings import Weighted
 from tutelage.models.anatomy import study
 from tutelage.models.build import build
 from tutelage.models.preprocess import Classifier
@@ -63,9 +62,9 @@ def cost_of_terms(setting: Setting, *, rounds: int, settle: Callable[[], None]) 
     )
     ways: dict[str, Way] = {"plain step": _plain(student, setting)}
     without = {}
-    for seed, name in enumerate(TERMS):
+    for seed, (name, settings) in enumerate(settings_classes().items()):
         try:
-            term = term_class(name).build(_defaults(name), ground).to(setting.device)
+            term = term_class(name).build(settings(), ground).to(setting.device)
             ways[name] = _way(term, setting, seed)
         except TutelageError as error:
             without[name] = str(error).splitlines()[0]
@@ -96,12 +95,6 @@ def _plain(student: Classifier, setting: Setting) -> Way:
         student.zero_grad(set_to_none=True)
 
     return way
-
-
-def _defaults(name: str) -> Weighted:
-    hint: Any = get_type_hints(Terms)[name]
-    settings: type[Weighted] = next(part for part in get_args(hint) if part is not type(None))
-    return settings()
 
 
 def _way(term: Term, setting: Setting, seed: int) -> Way:

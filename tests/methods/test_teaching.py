@@ -1,0 +1,192 @@
+"""From settings to a method: weights by schedule reach the total, and stages are steps of one run."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from tutelage.data.loader import reading_loader
+from tutelage.data.pack import Pack
+from tutelage.engine.journal import read_journal
+from tutelage.losses.feature.settings import Hint
+from tutelage.losses.response.settings import KD, Label
+from tutelage.losses.settings import Objective, Terms
+from tutelage.methods.offline import Offline
+from tutelage.methods.teaching import Lesson, taught
+from tutelage.models.build import Built
+from tutelage.nouns import START, Batch, Progress, Signal
+from tutelage.settings import Single
+from tutelage.single import Place, run_single
+from tutelage.sweeping import objective_of
+from tutelage.teachers.live import Live
+
+EPOCHS = 4
+
+
+class Class(NamedTuple):
+    """A method, a batch, and what the teacher says about it."""
+
+    method: Offline
+    batch: Batch
+    signal: Signal
+
+    def total(self, epoch: float) -> Tensor:
+        """What is minimised after so many epochs."""
+        progress = at(epoch)
+        return self.method.total(self.method(self.batch, self.signal, progress), progress)
+
+    def gradients(self, epoch: float) -> dict[str, float]:
+        """The size of each parameter's gradient; 0 where there is none."""
+        self.method.zero_grad()
+        torch.autograd.backward(self.total(epoch))
+        return {
+            name: 0.0 if p.grad is None else p.grad.abs().sum().item()
+            for name, p in self.method.named_parameters()
+        }
+
+
+def at(epoch: float) -> Progress:
+    """Where training stands after so many of the epochs."""
+    return Progress(epoch=int(epoch), step=round(10 * epoch), fraction=epoch / EPOCHS)
+
+
+@pytest.fixture(scope="module")
+def lesson(make_network: Callable[..., Built], small_pack: Pack) -> Callable[[Objective], Class]:
+    """A small ResNet taught by another for four epochs; what comes before fixes all random numbers."""
+
+    def make(objective: Objective) -> Class:
+        student, teacher = (make_network(f"cifar_resnet{n}", seed=n).classifier for n in (8, 14))
+        rows = small_pack.rows("train")
+        about = Lesson(
+            EPOCHS, len(small_pack.classes), torch.from_numpy(rows), small_pack.image_size
+        )
+        method = taught(student, teacher, objective, about).eval()  # its norms then keep still
+        loader = reading_loader(small_pack, rows[::25], batch_size=8, device=torch.device("cpu"))
+        batch = next(loader.epoch())
+        return Class(method, batch, Live(teacher, list(method.needs.teacher_points))(batch))
+
+    return make
+
+
+def scheduled() -> Objective:
+    """KD that warms up for two epochs, a hint that fades until the third, a label from the first on."""
+    return Objective(
+        terms=Terms(
+            label=Label(weight=0.5, from_epoch=1.0),
+            kd=KD(weight=2.0, warmup_epochs=2.0),
+            hint=Hint(weight=8.0, until_epoch=3.0, fade=True),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("epoch", "label", "kd", "hint"),
+    [
+        (0.0, 0.0, 0.0, 8.0),
+        (0.5, 0.0, 0.5, 8.0 * 2.5 / 3),
+        (1.0, 0.5, 1.0, 8.0 * 2 / 3),
+        (1.5, 0.5, 1.5, 4.0),
+        (2.5, 0.5, 2.0, 8.0 * 0.5 / 3),
+        (3.0, 0.5, 2.0, 0.0),
+        (4.0, 0.5, 2.0, 0.0),
+    ],
+)
+def test_schedules_reach_the_total(
+    lesson: Callable[[Objective], Class], epoch: float, label: float, kd: float, hint: float
+) -> None:
+    """The total is the sum of the raw terms by the weights of this moment, worked out by hand."""
+    found = lesson(scheduled())
+    outcome = found.method(found.batch, found.signal, at(epoch))
+    raw = {name: value.item() for name, value in outcome.terms.items()}
+    assert list(raw) == ["label", "kd", "hint"]
+    assert all(value > 0 for value in raw.values())
+    expected = label * raw["label"] + kd * raw["kd"] + hint * raw["hint"]
+    assert found.total(epoch).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_raw_terms_do_not_follow_the_schedule(lesson: Callable[[Objective], Class]) -> None:
+    """What is reported of a term is its value, whatever it counts at the moment."""
+    found = lesson(scheduled())
+    early, late = (found.method(found.batch, found.signal, at(epoch)).terms for epoch in (0, 4))
+    for name in early:
+        torch.testing.assert_close(early[name], late[name], rtol=0, atol=0)
+
+
+def test_the_gradient_follows_the_schedule(lesson: Callable[[Objective], Class]) -> None:
+    """A warm-up half way is half the weight in the gradient, too."""
+    half = lesson(
+        Objective(terms=Terms(label=Label(weight=0.0), kd=KD(weight=2.0, warmup_epochs=2.0)))
+    )
+    plain = lesson(Objective(terms=Terms(label=Label(weight=0.0), kd=KD(weight=1.0))))
+    assert half.gradients(1.0) == pytest.approx(plain.gradients(1.0), rel=1e-6)
+    assert not any(half.gradients(0.0).values())
+
+
+def test_a_constant_objective(lesson: Callable[[Objective], Class]) -> None:
+    """Without a schedule the weights are the objective's at every moment."""
+    method = lesson(objective_of("hint-attention-kd")).method
+    for epoch in (0, 1.7, 4):
+        assert method.weights_at(at(epoch)) == {
+            "label": 1.0, "kd": 1.0, "hint": 100.0, "attention": 1000.0,
+        }  # fmt: skip
+
+
+def test_stages_of_fitnets(lesson: Callable[[Objective], Class]) -> None:
+    """First the hint moves its adapter and the layers up to the middle, then label and KD all layers."""
+    found = lesson(objective_of("fitnets"))
+    first, second = found.gradients(1.99), found.gradients(2.0)
+    adapter = {name for name in first if name.startswith("terms.hint.")}
+    behind = {name for name in first if ".layer3." in name or ".fc." in name}
+    assert adapter
+    assert behind
+    for name in first:
+        assert (first[name] > 0) == (name not in behind), name
+        assert (second[name] > 0) == (name not in adapter), name
+
+
+def test_stages_are_steps_of_one_run(
+    small_pack: Pack,
+    teacher_folder: Path,
+    place: Callable[..., Place],
+    single: Callable[..., Single],
+) -> None:
+    """One run of fitnets: two epochs of hint alone, then two of label and KD alone, told by its journal."""
+    objective = objective_of("fitnets")
+    settings = dataclasses.replace(
+        single(),
+        epochs=EPOCHS,
+        role="student",
+        teacher=(str(teacher_folder),),
+        terms=objective.terms,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        folder = run_single(settings, small_pack, place())
+    events = read_journal(folder / "journal.jsonl")
+    epochs = [event["train"] for event in events if event["event"] == "epoch"]
+    norms = [event["norms"] for event in events if event["event"] == "gradients"]
+    assert len(epochs) == EPOCHS
+    for train in epochs[:2]:
+        assert train["shares"] == pytest.approx({"label": 0.0, "kd": 0.0, "hint": 1.0})
+        assert train["loss"] == pytest.approx(100 * train["terms"]["hint"], rel=1e-5)
+    for train in epochs[2:]:
+        assert train["shares"]["hint"] == 0.0
+        expected = 0.3 * train["terms"]["label"] + 0.7 * train["terms"]["kd"]
+        assert train["loss"] == pytest.approx(expected, rel=1e-5)
+    first, last = norms
+    assert (first["label"], first["kd"]) == (0.0, 0.0)
+    assert first["hint"] > 0
+    assert last["hint"] == 0.0
+    assert min(last["label"], last["kd"]) > 0
+    assert epochs[1]["terms"]["hint"] < epochs[0]["terms"]["hint"]
+
+
+def test_the_first_step_is_the_start(lesson: Callable[[Objective], Class]) -> None:
+    """Where nothing is said of progress, the weights are those before the first step."""
+    found = lesson(scheduled())
+    outcome = found.method(found.batch, found.signal, START)
+    assert found.method.total(outcome).item() == found.total(0.0).item()

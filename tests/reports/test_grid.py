@@ -1,0 +1,270 @@
+"""The page of a sweep: differences seed by seed, four verdicts, and names that stay names."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from tutelage.files import write_json
+from tutelage.reports.cells import Cell, read_cells
+from tutelage.reports.grid import difference, grid, write_grid
+from tutelage.reports.intervals import bootstrap_interval
+
+IMAGES = 400
+
+
+def first(share: float, images: int = IMAGES) -> NDArray[np.bool_]:
+    """A share of the images is right: the first ones."""
+    return np.arange(images) < round(share * images)
+
+
+def cell(objective: str, seed: int, right: float | NDArray[np.bool_], **facts: object) -> Cell:
+    """A cell of made-up answers: which images are right, or what share of them."""
+    answers = first(right) if isinstance(right, float) else right
+    usual = Cell(
+        objective=objective, seed=seed, model="resnet8", identity="i", teacher="t", epochs=5,
+        image_size=32, accuracy=float(answers.mean()), best_accuracy=0.9, nll=1.0, ece=0.1,
+        agreement=0.8, seconds_per_epoch=2.0, right=answers, machine="one core", software="tutelage 0",
+    )  # fmt: skip
+    return usual._replace(**facts)
+
+
+def cells(objective: str, *shares: float, **facts: object) -> list[Cell]:
+    return [cell(objective, seed, share, **facts) for seed, share in enumerate(shares)]
+
+
+def drawn(objective: str, seed: int, share: float) -> Cell:
+    """A cell whose right answers are spread over the images at random."""
+    number = sum(map(ord, objective)) * 100 + seed
+    return cell(objective, seed, np.random.default_rng(number).random(IMAGES) < share)
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """The table by objective, in its order."""
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    parts = [[part.strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    head, rule, *rest = parts
+    assert {len(part) for part in parts} == {len(head)} == {10}
+    assert set("".join(rule)) == {"-"}
+    return {part[0]: part[1:] for part in rest}
+
+
+def groups(page: str) -> dict[str, str]:
+    """The verdicts: the first word of each, and the names it is about."""
+    found = re.findall(r"^- ([A-Z]\w+) .*?: (.*)\.$", page, flags=re.MULTILINE)
+    return dict(found)
+
+
+CONTROLS = cells("control", 0.50, 0.51, 0.49)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_difference_equals_a_slow_loop(seeds: int) -> None:
+    """The mean over seeds, and the wider of scipy's t interval and the bootstrap over images."""
+    these = [drawn("kd", seed, 0.6 + 0.02 * seed) for seed in range(seeds)]
+    those = [drawn("control", seed, 0.55) for seed in range(seeds)]
+    apart, by_image = [], []
+    for one, two in zip(these, those, strict=True):
+        apart.append(sum(one.right) / IMAGES - sum(two.right) / IMAGES)
+    for image in range(IMAGES):
+        both = zip(these, those, strict=True)
+        by_image.append(sum(int(a.right[image]) - int(b.right[image]) for a, b in both) / seeds)
+    scale = np.std(apart, ddof=1) / np.sqrt(seeds)
+    over_seeds = stats.t.interval(0.95, seeds - 1, loc=np.mean(apart), scale=scale)
+    over_images = bootstrap_interval(np.array(by_image))
+    wider = max(over_seeds, tuple(over_images), key=lambda interval: interval[1] - interval[0])
+    found = difference(these, those)
+    assert found is not None
+    assert found.seeds == seeds
+    assert found.mean == pytest.approx(np.mean(apart))
+    assert found.interval == pytest.approx(wider, rel=1e-6)
+
+
+def test_each_interval_can_be_the_wider() -> None:
+    """Scattered seeds make that over seeds rule, equal seeds that over images."""
+    scattered = difference(cells("kd", 0.7, 0.5, 0.6), CONTROLS)
+    assert scattered is not None
+    assert scattered.interval is not None
+    apart = np.array([0.2, -0.01, 0.11])
+    half = stats.t.ppf(0.975, 2) * apart.std(ddof=1) / np.sqrt(3)
+    assert scattered.interval == pytest.approx((0.1 - half, 0.1 + half))
+    even = difference(cells("kd", 0.60, 0.61, 0.59), CONTROLS)
+    assert even is not None
+    assert even.interval is not None
+    assert even.interval.width == pytest.approx(2 * 1.96 * np.sqrt(0.1 * 0.9 / IMAGES), rel=0.1)
+
+
+def test_pairs_are_of_one_seed() -> None:
+    """Cells are paired by seed, in whatever order they come; a seed that only one has is left out."""
+    ours, theirs = cells("kd", 0.7, 0.5, 0.6), CONTROLS
+    assert (
+        difference(ours[::-1], theirs) == difference(ours, theirs[::-1]) == difference(ours, theirs)
+    )
+    some = difference(ours, [*theirs[1:], cell("control", 9, 0.1)])
+    assert some is not None
+    assert (some.seeds, some.mean) == (2, pytest.approx((0.5 - 0.51 + 0.6 - 0.49) / 2))
+
+
+def test_no_common_seed() -> None:
+    """Without a seed in common there is no difference, with one there is no interval."""
+    assert difference(cells("kd", 0.5), [cell("control", 1, 0.5)]) is None
+    assert difference(cells("kd", 0.5), []) is None
+    assert difference([], CONTROLS) is None
+    alone = difference(cells("kd", 0.75), CONTROLS)
+    assert alone is not None
+    assert (alone.mean, alone.interval, alone.seeds) == (0.25, None, 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"model": "resnet14"}, {"epochs": 6}, {"image_size": 64}, {"right": first(0.9, IMAGES + 8)}],
+)
+def test_unlike_cells_are_not_compared(other: dict[str, object]) -> None:
+    """Another network, budget, size or number of images is no fair pair, and no cause to fail."""
+    ours = [one._replace(**other) for one in cells("kd", 0.9, 0.9, 0.9)]
+    assert difference(ours, CONTROLS) is None
+    mixed = difference([*ours[:2], cell("kd", 2, 0.59)], CONTROLS)
+    assert mixed is not None
+    assert (mixed.seeds, mixed.mean) == (1, pytest.approx(0.1))
+    page = grid([*CONTROLS, *ours])
+    assert rows(page)["kd"][2:4] == ["-", "-"]
+    assert groups(page) == {"Fewer": "kd"}
+
+
+def test_order_of_the_page() -> None:
+    """The control first, then by mean accuracy, equal ones by name, however good the control is."""
+    made = [
+        *cells("worst", 0.1, 0.2, 0.3),
+        *cells("b", 0.4, 0.4, 0.4),
+        *cells("a", 0.5, 0.4, 0.3),
+        *cells("control", 0.9, 0.9, 0.9),
+        *cells("best", 0.6, 0.8, 0.7),
+        *cells("teacher", 0.99),
+    ]
+    for order in (made, made[::-1]):
+        assert list(rows(grid(order))) == ["control", "best", "a", "b", "worst"]
+    assert grid(made) == grid(made[::-1])
+
+
+def test_every_verdict() -> None:
+    """Above zero, below zero, across zero, and too few seeds: each objective is in its group by name."""
+    made = [
+        *CONTROLS,
+        *cells("good", 0.65, 0.66, 0.64),
+        *cells("fine", 0.61, 0.60, 0.62),
+        *cells("bad", 0.35, 0.36, 0.34),
+        *cells("equal", 0.50, 0.51, 0.49),
+        *cells("scattered", 0.9, 0.4, 0.6),
+        *cells("early", 0.99, 0.99),
+        *cells("first", 0.01),
+        cell("apart", 7, 0.3),
+    ]
+    page = grid(made)
+    assert groups(page) == {
+        "Better": "good, fine",
+        "Cannot": "scattered, equal",
+        "Worse": "bad",
+        "Fewer": "early, apart, first",
+    }
+    assert "Worse than no teacher, beyond chance: bad." in page
+    assert "Cannot be told from no teacher: scattered, equal." in page
+    assert "about 0.4 would be expected" in page
+
+
+def test_no_verdict_without_a_control() -> None:
+    """Without controls nothing is claimed, and empty groups are not named."""
+    page = grid([*cells("kd", 0.9, 0.9, 0.9), *cells("hint", 0.1, 0.1, 0.1)])
+    assert groups(page) == {"Fewer": "kd, hint"}
+    assert "would be expected" not in page
+
+
+def test_the_verdict_is_that_of_the_interval_shown() -> None:
+    """What is told in words agrees with the interval in the table, for drawn answers of every strength."""
+    made = [drawn("control", seed, 0.5) for seed in range(3)]
+    for name, share in {"n": 0.3, "m": 0.47, "l": 0.5, "k": 0.53, "j": 0.7}.items():
+        made += [drawn(name, seed, share) for seed in range(3)]
+    page = grid(made)
+    told = {name: word for word, names in groups(page).items() for name in names.split(", ")}
+    for name, row in rows(page).items():
+        if name != "control":
+            low, high = map(float, row[3].split(" to "))
+            expected = "Better" if low > 0 else "Worse" if high < 0 else "Cannot"
+            assert told[name] == expected
+    assert len(set(told.values())) == 3
+
+
+def test_figures_of_a_row() -> None:
+    """Seeds, mean and deviation, difference to control and to kd, agreement, ECE and seconds, by hand."""
+    made = [
+        *CONTROLS,
+        *cells("kd", 0.60, 0.61, 0.59),
+        *cells("hint", 0.55, 0.56, 0.57, agreement=0.5, ece=0.25, seconds_per_epoch=3.4),
+        *cells("solo", 0.7, agreement=None),
+    ]
+    found = rows(grid(made))
+    seeds, accuracy, control, _, kd, _, agrees, ece, seconds = found["hint"]
+    assert (seeds, accuracy) == ("3", "56.00 ± 1.00")
+    assert (control, kd) == ("+6.00", "-4.00")
+    assert (agrees, ece, seconds) == ("50.0", "25.0", "3")
+    assert found["solo"][:7] == ["1", "70.00", "+20.00", "-", "+10.00", "-", "-"]
+    assert found["control"][2:6] == ["-"] * 4
+    assert found["kd"][2] == "+10.00"
+    assert found["kd"][4:6] == ["-"] * 2
+
+
+def test_nothing_is_no_less_than_nothing() -> None:
+    """A difference that rounds to zero has no minus before it."""
+    ours = [c._replace(accuracy=c.accuracy - 1e-9) for c in cells("kd", 0.50, 0.51, 0.49)]
+    assert rows(grid([*CONTROLS, *ours]))["kd"][2:4] == ["+0.00", "+0.00 to +0.00"]
+
+
+def test_names_are_only_names() -> None:
+    """Markdown and HTML in the name of an objective, network or machine is text, and breaks no row."""
+    name = "a|b<script>*x*`c`[d](e)\n| f"
+    made = [
+        *CONTROLS,
+        *cells(name, 0.9, 0.9, 0.9, model="m|<b>", machine="<i>|\n# x", software="*s*"),
+    ]
+    made += cells("teacher", 0.9, model="t|<u>")
+    page = grid(made)
+    assert len(rows(page)) == 2
+    assert not re.search(r"<[a-zA-Z/!]", page)
+    assert not re.search(r"(?<!\\)\]\(", page)
+    assert re.findall(r"(?<!\\)[*`]", page) == ["`", "`"]  # around `tutelage sweep`
+    assert [line for line in page.splitlines() if line.startswith("#")] == [
+        "# Objectives side by side"
+    ]
+
+
+def test_where_the_figures_come_from() -> None:
+    """Network, epochs, size, images, machine, and how many teachers there were."""
+    made = [
+        *CONTROLS,
+        *cells("kd", 0.6, teacher="other"),
+        *cells("teacher", 0.875, model="resnet56"),
+    ]
+    page = grid(made)
+    assert "Student resnet8, 5 epochs at 32 pixels; last epoch on 400 validation images." in page
+    assert "Teacher resnet56: 87.5 %." in page
+    assert "from 5 cells on one core; tutelage 0." in page
+    assert "2 trainings of the same teacher" in page
+    assert "trainings" not in grid(CONTROLS)
+
+
+def test_a_page_beside_its_cells(tmp_path: Path) -> None:
+    """The page of a folder lies beside it, the same bytes each time; a teacher alone has one, too."""
+    folder = tmp_path / "objectives"
+    folder.mkdir()
+    for one in [*CONTROLS, *cells("kd", 0.6), *cells("teacher", 0.7)]:
+        facts = {**one._asdict(), "right": np.packbits(one.right).tobytes().hex()}
+        facts |= {"format": 1, "images": IMAGES}
+        write_json(folder / f"{one.objective}-{one.seed}.json", facts)
+    path = write_grid(folder)
+    assert path == tmp_path / "objectives.md"
+    first = path.read_bytes()
+    assert first.decode() == grid(read_cells(folder))
+    assert write_grid(folder).read_bytes() == first
+    assert "70.0 %" in grid(cells("teacher", 0.7))

@@ -1,0 +1,88 @@
+"""`tutelage losses`: the terms there are, and all about one of them."""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from tutelage.errors import UsageError, suggest
+
+KINDS = {
+    "response": "what the logits say",
+    "feature": "what happens inside",
+    "relation": "how things relate",
+}
+"""What each kind of knowledge looks at; the kinds are folders of `tutelage/losses`."""
+
+
+def losses(name: str = "", /) -> str:
+    """The terms an objective is made of; with a name: its formula, source, settings and recipes."""
+    from tutelage.losses.settings import settings_classes
+
+    types = settings_classes()
+    if name:
+        wanted = name.replace("-", "_")
+        if wanted not in types:
+            raise UsageError(
+                f"no such term: {name}", expected=suggest(name, types), fix="tutelage losses"
+            )
+        return "\n".join(_about(wanted, types[wanted]))
+    lines = []
+    for kind, looks_at in KINDS.items():
+        members = {
+            term: cls for term, cls in types.items() if cls.__module__.split(".")[-2] == kind
+        }
+        lines += [f"{kind}: {looks_at}", *(_line(*member) for member in members.items()), ""]
+    lines.append(
+        "Weights are those of the total where a recipe says nothing else: --terms.NAME.weight."
+    )
+    lines.append("One of them in full: tutelage losses NAME. Ready objectives: tutelage recipes.")
+    return "\n".join(lines)
+
+
+def _line(term: str, settings: type) -> str:
+    weight = settings().weight  # label and kd share what alpha leaves
+    shown = {"label": "1 - alpha", "kd": "alpha"}.get(term) or f"{weight:g}"
+    return f"  {term.replace('_', '-'):14}{shown:>10}  {inspect.getdoc(settings)}".replace(
+        "\n", " "
+    )
+
+
+def _about(term: str, settings: type) -> Iterator[str]:
+    from importlib import import_module
+
+    from tutelage.installation import require_matching
+
+    require_matching()
+    from tutelage.losses.table import TERMS
+
+    module = import_module(f"tutelage.losses.{TERMS[term].partition(':')[0]}")
+    yield f"{term.replace('_', '-')}: {inspect.getdoc(settings)}"
+    for function in _functions(module):
+        signature = str(inspect.signature(function)).replace("torch.Tensor", "Tensor")
+        yield f"\n{function.__name__}{signature}\n\n{inspect.getdoc(function)}"
+    yield "\nThe term\n"
+    yield str(inspect.getdoc(getattr(module, TERMS[term].partition(":")[2])))
+    yield f"\nSettings (in a recipe below [terms.{term}])\n"
+    for field in dataclasses.fields(settings):
+        flag = f"--terms.{term}.{field.name}".replace("_", "-")
+        yield f"  {flag:44} {'unset' if field.default in (None, ()) else field.default}"
+    named = [name for name, table in _objectives() if term in table.get("terms", {})]
+    yield f"\nRecipes: {', '.join(named) or 'none'}"
+
+
+def _functions(module: ModuleType) -> list[Any]:
+    """The pure functions of a term's file, in its order."""
+    return [
+        value
+        for name, value in vars(module).items()
+        if name.endswith("_loss") and inspect.unwrap(value).__module__ == module.__name__
+    ]
+
+
+def _objectives() -> Iterator[tuple[str, dict[str, Any]]]:
+    from tutelage.cookbook import objective_names, read_recipe
+
+    for name in objective_names():
+        yield name, read_recipe(name).table

@@ -1,0 +1,202 @@
+"""Every method by name: its family, what it needs, and what terms hear under it. Adding one is a line here.
+
+No torch is imported from here: the list is printed at once, and a term that a method cannot teach by is
+refused before anything is built.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from tutelage.errors import UsageError
+from tutelage.methods.settings import Name, Teaching
+
+
+class About(NamedTuple):
+    """What is known of a method before anything is built.
+
+    family: of knowledge distillation; module: below `tutelage.methods`, with a function `build`; taught:
+    whether a finished teacher is needed; hears: what terms are given of who teaches; planned: whether one
+    student takes several runs, which `tutelage run` plans; line: for a list; source: where it was published.
+    """
+
+    family: Literal["offline", "online", "self"]
+    module: str
+    taught: bool
+    hears: Literal["features", "logits"]
+    planned: bool
+    line: str
+    source: str
+
+
+METHODS: Mapping[Name, About] = {
+    "offline": About(
+        "offline",
+        "offline",
+        True,
+        "features",
+        False,
+        "one finished teacher",
+        "Hinton 2015, arXiv:1503.02531",
+    ),
+    "several": About(
+        "offline",
+        "offline",
+        True,
+        "features",
+        False,
+        "several finished teachers",
+        "You 2017; Du 2020 (weights)",
+    ),
+    "assistants": About(
+        "offline",
+        "offline",
+        True,
+        "features",
+        True,
+        "a chain from the teacher over networks in between to the student",
+        "Mirzadeh 2020, arXiv:1902.03393; dense: Son 2021, arXiv:2009.08825",
+    ),
+    "course": About(
+        "offline",
+        "offline",
+        True,
+        "features",
+        False,
+        "the teacher's own checkpoints, one after the other",
+        "Jin 2019, arXiv:1904.09149",
+    ),
+    "specialists": About(
+        "offline",
+        "offline",
+        True,
+        "logits",
+        True,
+        "a generalist and specialists for the classes it mixes up",
+        "Hinton 2015, arXiv:1503.02531, section 5",
+    ),
+    "mutual": About(
+        "online",
+        "online.mutual",
+        False,
+        "features",
+        False,
+        "networks side by side, each taught by all others",
+        "Zhang 2018, arXiv:1706.00384",
+    ),
+    "ensemble": About(
+        "online",
+        "online.ensemble",
+        False,
+        "logits",
+        False,
+        "networks side by side, taught by what they say together",
+        "Lan 2018, arXiv:1806.04606; Guo 2020 (KDCL)",
+    ),
+    "joint": About(
+        "online",
+        "online.joint",
+        False,
+        "features",
+        False,
+        "teacher and student from the start",
+        "Gou 2021, arXiv:2006.05525, section 3.2",
+    ),
+    "generations": About(
+        "self",
+        "offline",
+        False,
+        "features",
+        True,
+        "the network's own earlier generation",
+        "Furlanello 2018, arXiv:1805.04770",
+    ),
+    "exits": About(
+        "self",
+        "self.exits",
+        False,
+        "logits",
+        False,
+        "exits inside the network, taught by the last one",
+        "Zhang 2019, arXiv:1905.08094",
+    ),
+    "past": About(
+        "self",
+        "self.past",
+        False,
+        "logits",
+        False,
+        "what the network said in the epoch before",
+        "Kim 2021, arXiv:2006.12000",
+    ),
+    "class-wise": About(
+        "self",
+        "self.classwise",
+        False,
+        "logits",
+        False,
+        "what the network says about another picture of the class",
+        "Yun 2020, arXiv:2003.13964",
+    ),
+    "virtual": About(
+        "self",
+        "self.virtual",
+        False,
+        "logits",
+        False,
+        "a teacher that is no network",
+        "Yuan 2020, arXiv:1909.11723",
+    ),
+    "momentum": About(
+        "self",
+        "self.momentum",
+        False,
+        "features",
+        False,
+        "a moving average of the network",
+        "Tarvainen 2017, arXiv:1703.01780",
+    ),
+}
+
+
+def companions(settings: Teaching, student: str) -> tuple[str, ...]:
+    """The names of the networks that learn beside a student of the given name."""
+    methods = settings.methods
+    if settings.method == "mutual":
+        return methods.mutual.models or (student,)
+    if settings.method == "ensemble":
+        return methods.ensemble.models or (student, student)
+    return (methods.joint.model,) if settings.method == "joint" else ()
+
+
+def refuse_term(method: Name, term: str, *, looks_inside: bool) -> None:
+    """Nothing happens where a term can be used under a method.
+
+    Raises:
+        UsageError: it cannot; the reason is told.
+    """
+    reason = obstacle(method, term, looks_inside=looks_inside)
+    if reason is not None:
+        raise UsageError(
+            f"terms.{term} cannot be used under the method {method}: {reason}",
+            expected="a term on logits, or another method" if looks_inside else "another method",
+            fix="tutelage methods",
+        )
+
+
+def obstacle(method: Name, term: str, *, looks_inside: bool) -> str | None:
+    """Why a term cannot be used under a method; None where it can."""
+    if term == "simkd" and method != "offline":
+        return "it keeps the classifier of one teacher that is finished before"
+    if looks_inside and METHODS[method].hears == "logits":
+        return f"{_WORD[method]} has logits and no features"
+    return None
+
+
+_WORD: Mapping[str, str] = {
+    "specialists": "the combination of a generalist and specialists",
+    "ensemble": "what several networks say together",
+    "exits": "an exit",
+    "past": "what was said in the epoch before",
+    "class-wise": "what is said about another picture",
+    "virtual": "a virtual teacher",
+}
