@@ -15,7 +15,7 @@ from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
 from tutelage.engine.precision import resolve
 from tutelage.engine.settings import Machine
-from tutelage.errors import Interrupted, UsageError
+from tutelage.errors import Interrupted
 from tutelage.losses.term import Needs
 from tutelage.models.taps import Tapped
 from tutelage.settings import Single
@@ -101,17 +101,37 @@ def test_vectors_are_kept(
             )
 
 
-def test_maps_are_asked_live(opened: Callable[..., Word], small_pack: Pack) -> None:
-    """Feature maps are not kept: the teacher then answers live, and says why."""
-    needs = Needs(teacher_logits=True, teacher_points=("layer2",))
-    word = opened(needs)
+def test_maps_are_kept(opened: Callable[..., Word], small_pack: Pack, tmp_path: Path) -> None:
+    """Features of any point are kept beside the logits, in their shapes, for the next student."""
+    needs = Needs(
+        teacher_logits=True, teacher_points=("layer2", "layer3.0"), teacher_vectors=("fc.input",)
+    )
+    live, first, again = opened(needs, ask="live"), opened(needs), opened(needs)
+    assert first.mode is not None
+    assert first.mode.name == "views"
+    assert first.seconds is not None
+    assert again.seconds is None
+    assert list(tables(tmp_path / "kept").values()) == [len(small_pack.rows("train"))]
+    loader = training_loader(small_pack, batch_size=16, views=Single(), seed=3, device=CPU)
+    for batch in loader.epoch(0):
+        expected, found = live.teacher(batch), again.teacher(batch)
+        assert set(found.features) == {"layer2", "layer3.0", "fc.input"}
+        assert found.features["layer2"].ndim == 4
+        for point, features in expected.features.items():
+            assert found.features[point].dtype == torch.float32
+            torch.testing.assert_close(found.features[point], features, rtol=2e-3, atol=2e-3)
+
+
+def test_maps_that_are_too_large_are_asked_live(
+    opened: Callable[..., Word], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit the teacher answers live, and says why."""
+    monkeypatch.setattr("tutelage.teachers.mode.MOST_BYTES", 200 * 1000)
+    assert opened().mode == opened(ask="ahead").mode
+    word = opened(Needs(teacher_logits=True, teacher_points=("layer2",)))
     assert word.mode is not None
-    assert word.mode.name == "live"
-    assert "feature maps" in word.mode.why
-    loader = training_loader(small_pack, batch_size=4, views=Single(), seed=3, device=CPU)
-    assert word.teacher(next(loader.epoch(0))).features["layer2"].ndim == 4
-    with pytest.raises(UsageError, match="not kept"):
-        opened(needs, ask="ahead")
+    assert (word.mode.name, word.mode.number) == ("live", 0)
+    assert "GB" in word.mode.why
 
 
 def test_live_and_ahead_say_the_same(opened: Callable[..., Word], small_pack: Pack) -> None:

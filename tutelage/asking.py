@@ -1,5 +1,6 @@
 """A teacher's folder -> a teacher that answers in training: from its cache where it can, else live."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -29,7 +30,7 @@ from tutelage.teachers.live import Live
 from tutelage.teachers.mode import Mode, choose_mode
 from tutelage.teachers.shelf import locked
 from tutelage.teachers.source import Teacher, nobody
-from tutelage.teachers.table import INDEX, create, open_table
+from tutelage.teachers.table import INDEX, Shapes, create, open_table
 from tutelage.world import World
 
 _TOLERANCE = {None: 0.01, torch.bfloat16: 0.1, torch.float16: 0.1}
@@ -79,29 +80,27 @@ def ask_one(saved: Saved, settings: Single, pack: Pack, needs: Needs, around: Su
     """Make one teacher ready: choose how it is asked, and ask what is to be asked ahead.
 
     Raises:
-        UsageError: asked ahead for what cannot be kept.
         InputError: a cache that does not fit, or a teacher that no longer says what its cache holds.
         Interrupted: asked to stop; answers so far are kept.
     """
     live, fold = _live(saved.classifier, needs, around.runtime)
-    points = sorted(set(needs.teacher_vectors))
-    widths = {"logits": len(pack.classes)}
+    points = sorted({*needs.teacher_points, *needs.teacher_vectors})
+    shapes: dict[str, tuple[int, ...]] = {"logits": (len(pack.classes),)}
     if points:
-        widths |= _widths(live, pack, points, around.runtime.device)
+        shapes |= _shapes(live, pack, points, around.runtime.device)
     mode = choose_mode(
         settings.ask,
         settings,
         epochs=settings.epochs,
         images=len(pack.rows("train")),
-        record_bytes=INDEX.itemsize + 2 * sum(widths.values()),
-        maps=bool(needs.teacher_points),
+        record_bytes=INDEX.itemsize + 2 * sum(map(math.prod, shapes.values())),
     )
     around.screen.line(f"{around.name}: teacher asked {_how(mode)}: {mode.why}")
     if mode.name == "live":
         return Word(live, mode, None)
     identity = _identity(saved, settings, pack, tuple(points), fold, around.runtime)
     question = Question(pack, settings, mode.number, around.runtime.device)
-    cached, seconds = _ahead(live, identity, widths, question, around)
+    cached, seconds = _ahead(live, identity, shapes, question, around)
     return Word(cached, mode, seconds)
 
 
@@ -130,13 +129,15 @@ def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teach
     return ask, short is not None
 
 
-def _widths(live: Teacher, pack: Pack, points: list[str], device: torch.device) -> dict[str, int]:
-    """How many numbers each vector has, found by asking about one picture."""
+def _shapes(
+    live: Teacher, pack: Pack, points: list[str], device: torch.device
+) -> dict[str, tuple[int, ...]]:
+    """The shape of one picture's features at each point, found by asking about one."""
     row = pack.rows("train")[:1]
     image = torch.from_numpy(pack.images[row]).permute(0, 3, 1, 2).to(device)
     unknown = torch.full((1,), -1)
     signal = live(Batch(images=image, labels=unknown, ids=torch.from_numpy(row), view=0))
-    return {point: signal.features[point].shape[1] for point in points}
+    return {point: tuple(signal.features[point].shape[1:]) for point in points}
 
 
 def _identity(
@@ -162,7 +163,7 @@ def _identity(
         device=runtime.device.type,
         views={} if settings.fixed else _views(settings, runtime.device),
         partners=pack.fingerprint if settings.mixing else None,
-        pooled=points,
+        points=points,
     )
 
 
@@ -182,7 +183,7 @@ def _views(settings: Single, device: torch.device) -> dict[str, object]:
 def _ahead(
     live: Teacher,
     identity: Identity,
-    widths: dict[str, int],
+    shapes: Shapes,
     question: Question,
     around: Surroundings,
 ) -> tuple[Cached, float | None]:
@@ -190,7 +191,7 @@ def _ahead(
     begin, seconds = time.monotonic(), None
     with locked(folder, world, waiting=_waiting(around)):
         if world.first:
-            create(folder, identity, widths)
+            create(folder, identity, shapes)
         world.wait()
         table = open_table(folder)
         if missing(table, question):

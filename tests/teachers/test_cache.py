@@ -50,7 +50,7 @@ def written(
 ) -> tuple[Table, Question]:
     """A table that holds the answers about so many views."""
     question = Question(pack, views, number, CPU)
-    create(folder, identity, {"logits": len(pack.classes)})
+    create(folder, identity, {"logits": (len(pack.classes),)})
     table = open_table(folder)
     fill(table, teacher, question, world=ALONE, batch_size=batch_size, progress=progress)
     return open_table(folder), question
@@ -120,7 +120,7 @@ def test_files_are_plain(tmp_path: Path, live: Live, small_pack: Pack, identity:
     assert logits.max(axis=1).tolist() == [0.0] * len(index)
     assert set(index["view"]) == {0}
     manifest = json.loads((tmp_path / "cache" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest == {**identity.fields(), "widths": {"logits": 10}}
+    assert manifest == {**identity.fields(), "shapes": {"logits": [10]}}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_files_are_plain(tmp_path: Path, live: Live, small_pack: Pack, identity:
         ("device", "cuda"),
         ("views", {"flip": True}),
         ("partners", "a pack"),
-        ("pooled", ("layer4",)),
+        ("points", ("layer4",)),
     ],
 )
 def test_other_identity(tmp_path: Path, identity: Identity, field: str, value: object) -> None:
@@ -147,9 +147,9 @@ def test_other_identity(tmp_path: Path, identity: Identity, field: str, value: o
     assert field in identity.fields()
     other = identity._replace(**{field: value})  # type: ignore[arg-type]
     assert other.name != identity.name
-    create(tmp_path / "cache", identity, {"logits": 10})
+    create(tmp_path / "cache", identity, {"logits": (10,)})
     with pytest.raises(InputError, match=f"another {field}") as caught:
-        create(tmp_path / "cache", other, {"logits": 10})
+        create(tmp_path / "cache", other, {"logits": (10,)})
     assert str(tmp_path / "cache") in str(caught.value)
 
 

@@ -109,16 +109,13 @@ def test_tapped(make_network: Callable[..., Built], small_pack: Pack) -> None:
 def test_modes() -> None:
     """Which mode, how many views, and why."""
 
-    def mode(
-        ask: str, views: Views, *, record_bytes: int = 40, maps: bool = False
-    ) -> tuple[str, int]:
+    def mode(ask: str, views: Views, *, record_bytes: int = 40) -> tuple[str, int]:
         found = choose_mode(
             ask,  # type: ignore[arg-type]
             views,
             epochs=50,
             images=7800,
             record_bytes=record_bytes,
-            maps=maps,
         )
         assert found.why
         return found.name, found.number
@@ -130,6 +127,3 @@ def test_modes() -> None:
     assert mode("auto", Views(flip=True), record_bytes=20_000) == ("live", 0)
     assert mode("ahead", Views(flip=True), record_bytes=20_000) == ("schedule", 50)
     assert mode("live", Views()) == ("live", 0)
-    assert mode("auto", Views(), maps=True) == ("live", 0)
-    with pytest.raises(UsageError, match="feature maps"):
-        mode("ahead", Views(), maps=True)

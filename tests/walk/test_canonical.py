@@ -156,7 +156,7 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
         "cpu",
         {},
     )
-    create(tmp_path / "cache", identity, {"logits": 10})
+    create(tmp_path / "cache", identity, {"logits": (10,)})
     table = open_table(tmp_path / "cache")
     fill(table, Live(teacher), question, world=ALONE, progress=lambda _done, _count: None)
     cached = Cached(open_table(tmp_path / "cache"), question)

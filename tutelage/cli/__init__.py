@@ -41,7 +41,10 @@ VERBS = {
         "telling",
         "A recipe's settings with every default filled in: itself a valid recipe.",
     ),
-    "losses": ("catalogue", "The terms an objective is made of, or all about one of them."),
+    "losses": (
+        "catalogue",
+        "The terms an objective is made of; with a name: its formula, source, settings and recipes.",
+    ),
     "models": ("telling", "The networks there are, with their weight tags."),
 }
 """The module of each verb below this package, and its help."""

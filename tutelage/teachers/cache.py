@@ -4,8 +4,8 @@ Exact, because a view is a pure function of (pixels, key, view number, seed): th
 very pixels the teacher was asked about, and the teacher, being frozen, would say the same again.
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from tutelage.data.view_settings import Views
 from tutelage.errors import InputError
 from tutelage.nouns import START, Batch, Progress, Signal
 from tutelage.teachers.source import Teacher
-from tutelage.teachers.table import Answers, Table, Writer
+from tutelage.teachers.table import Answers, Shapes, Table, Writer
 from tutelage.world import World
 
 BATCH = 256
@@ -44,7 +44,7 @@ class Cached:
         self._resident: dict[str, Tensor] = {}
 
     def __call__(self, batch: Batch, _progress: Progress = START, /) -> Signal:
-        """What the teacher said about these pictures: logits [b, C] in fp32, pooled features [b, D]."""
+        """What the teacher said about these pictures: logits [b, C] and features [b, ...], in fp32."""
         if batch.view != self._view:
             self._turn_to(batch.view)
         if self._resident:
@@ -54,7 +54,8 @@ class Cached:
                 name: torch.from_numpy(block).to(batch.ids.device, non_blocking=True)
                 for name, block in self._read(self._places[batch.ids.cpu().numpy()]).items()
             }
-        return Signal(logits=rows.pop("logits").float(), features=rows)
+        found = {name: block.float() for name, block in rows.items()}
+        return Signal(logits=found.pop("logits"), features=found)
 
     def _turn_to(self, view: int) -> None:
         pack, device = self._question.pack, self._question.device
@@ -73,12 +74,10 @@ class Cached:
                 for name, block in self._read(self._places.clip(min=0)).items()
             }
 
-    def _read(self, places: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-        pooled = [name for name in self._table.widths if name != "logits"]
-        return {
-            "logits": self._table.logits(places),
-            **{name: self._table.pooled(name, places) for name in pooled},
-        }
+    def _read(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        points = [name for name in self._table.shapes if name != "logits"]
+        features = {name: self._table.features(name, places) for name in points}
+        return {"logits": self._table.logits(places), **features}
 
 
 def missing(table: Table, question: Question) -> list[tuple[int, NDArray[np.int64]]]:
@@ -120,13 +119,13 @@ def fill(
     """
     parts = missing(table, question)
     count, done = sum(len(ids) for _, ids in parts), 0
-    writer = Writer(table.folder, table.widths) if world.first else None
+    writer = Writer(table.folder, table.shapes) if world.first else None
     try:
         for view, ids in parts:
             for low in range(0, len(ids), batch_size * world.size):
                 some = ids[low : low + batch_size * world.size]
                 mine = some[world.share(len(some))]
-                said = world.everyone(ask(teacher, question, mine, view, widths=table.widths))
+                said = world.everyone(ask(teacher, question, mine, view, shapes=table.shapes))
                 if writer is not None:
                     for answers in said:
                         writer.add(answers)
@@ -144,16 +143,11 @@ def ask(
     ids: NDArray[np.int64],
     view: int,
     *,
-    widths: Mapping[str, int],
+    shapes: Shapes,
 ) -> Answers:
     """What a teacher says about one view of some training pictures, in their order."""
     keys = np.asarray(question.pack.keys)[ids]
-    logits = [np.empty((0, widths["logits"]), np.float32)]
-    pooled = {
-        name: [np.empty((0, width), np.float32)]
-        for name, width in widths.items()
-        if name != "logits"
-    }
+    said = {name: [np.empty((0, *shape), np.float32)] for name, shape in shapes.items()}
     loader = reading_loader(
         question.pack,
         ids,
@@ -165,17 +159,17 @@ def ask(
     for batch in loader.epoch() if len(ids) else ():
         signal = teacher(batch)
         assert signal.logits is not None
-        if signal.logits.shape != (len(batch.ids), widths["logits"]):
+        if signal.logits.shape != (len(batch.ids), *shapes["logits"]):
             raise InputError(
                 "the teacher's answer has another shape than the classes",
                 found=list(signal.logits.shape),
-                expected=[len(batch.ids), widths["logits"]],
+                expected=[len(batch.ids), *shapes["logits"]],
             )
-        logits.append(signal.logits.float().cpu().numpy())
-        for name, parts in pooled.items():
-            parts.append(signal.features[name].float().cpu().numpy())
-    whole = {name: np.concatenate(parts) for name, parts in pooled.items()}
-    return Answers(keys, np.full(len(ids), view, np.int32), np.concatenate(logits), whole)
+        for name, answer in {"logits": signal.logits, **signal.features}.items():
+            if name in said:
+                said[name].append(answer.float().cpu().numpy())
+    whole = {name: np.concatenate(parts) for name, parts in said.items()}
+    return Answers(keys, np.full(len(ids), view, np.int32), whole.pop("logits"), whole)
 
 
 def audit(table: Table, teacher: Teacher, question: Question, *, tolerance: float) -> None:
@@ -196,7 +190,7 @@ def audit(table: Table, teacher: Teacher, question: Question, *, tolerance: floa
     generator = np.random.default_rng(len(table))
     view = int(generator.integers(question.number))
     ids = np.sort(generator.choice(rows, min(AUDITED, len(rows)), replace=False))
-    said = ask(teacher, question, ids, view, widths=table.widths)
+    said = ask(teacher, question, ids, view, shapes=table.shapes)
     kept = table.logits(table.positions(said.keys, view))
     # Without the row's mean: an offset means nothing, and would hide behind a large spread.
     difference = np.abs(_centred(said.logits) - _centred(kept)).max(axis=1)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tutelage.config import fingerprint
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Identity(NamedTuple):
@@ -20,7 +20,7 @@ class Identity(NamedTuple):
     classes: in the order of the logits; stored_size, input_size: pixels; mean, std: its normalisation;
     precision, folded, device: how it is computed; views: settings and implementation of the views that
     shape a picture; partners: fingerprint of the pack where pictures are mixed with others of it;
-    pooled: points whose pooled features are kept beside the logits.
+    points: where features are kept beside the logits.
     """
 
     teacher: str
@@ -36,7 +36,7 @@ class Identity(NamedTuple):
     device: str
     views: dict[str, Any]
     partners: str | None = None
-    pooled: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """As the manifest holds it: plain JSON values."""

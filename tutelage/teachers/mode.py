@@ -3,7 +3,6 @@
 from typing import Literal, NamedTuple
 
 from tutelage.data.view_settings import Views
-from tutelage.errors import UsageError
 
 MOST_BYTES = 4 << 30
 
@@ -25,7 +24,6 @@ def choose_mode(
     epochs: int,
     images: int,
     record_bytes: int,
-    maps: bool,
 ) -> Mode:
     """How a student's teacher is asked.
 
@@ -35,24 +33,10 @@ def choose_mode(
         epochs: of the student.
         images: training pictures.
         record_bytes: of one answer.
-        maps: whether a term wants the teacher's feature maps, which are too large to keep.
 
-    Raises:
-        UsageError: asked ahead for what cannot be kept.
-
-    >>> choose_mode("auto", Views(), epochs=50, images=7800, record_bytes=40, maps=False).why
+    >>> choose_mode("auto", Views(), epochs=50, images=7800, record_bytes=40).why
     'every epoch shows the same pictures'
     """
-    if maps:
-        if ask == "ahead":
-            raise UsageError(
-                "a term wants the teacher's feature maps, which are not kept",
-                found="ask = ahead",
-                fix="--ask live",
-            )
-        return Mode(
-            "live", "a term wants the teacher's feature maps, which are too large to keep", 0
-        )
     if ask == "live":
         return Mode("live", "as asked for", 0)
     count = views.count(epochs)

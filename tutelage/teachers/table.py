@@ -3,7 +3,7 @@
 manifest.json    what the answers are of (see `identity.py`), and the shape of a record
 index.bin        a record: key int64, view int32, top float32, crc uint32
 logits.bin       float16 [R, C], less the record's largest logit, which is `top`
-POINT.bin        float16 [R, D], pooled features of a point, where asked for
+POINT.bin        float16 [R, D], features of a point, laid out one after the other, where asked for
 
 A record counts once it is in the index, which is written last: what a killed process leaves behind it is
 cut off by the next one that writes. The largest logit is kept apart because what is left then has the
@@ -11,6 +11,7 @@ finest steps where the probabilities are largest (a divergence of 1e-7 instead o
 """
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Mapping
@@ -29,24 +30,30 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 class Answers(NamedTuple):
-    """What a teacher said: keys int64 [R], views int32 [R], logits float32 [R, C], pooled [R, D] by point."""
+    """What a teacher said: keys int64 [R], views int32 [R], logits float32 [R, C], features [R, ...]
+    by point.
+    """
 
     keys: NDArray[np.int64]
     views: NDArray[np.int32]
     logits: NDArray[np.float32]
-    pooled: Mapping[str, NDArray[np.float32]] = {}
+    features: Mapping[str, NDArray[np.float32]] = {}
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of one picture's answer: `logits` (C,), and each point (D,), (N, C) or (C, H, W)."""
 
 
 class Table:
     """An opened table: the index in memory, the answers memory-mapped."""
 
-    def __init__(self, folder: Path, widths: Mapping[str, int]) -> None:
+    def __init__(self, folder: Path, shapes: Shapes) -> None:
         self.folder = folder
-        self.widths = dict(widths)
+        self.shapes = dict(shapes)
         self.index = _index(folder)
         self.columns = {
-            name: _mapped(folder / f"{name}.bin", len(self.index), width)
-            for name, width in widths.items()
+            name: _mapped(folder / f"{name}.bin", len(self.index), math.prod(shape))
+            for name, shape in shapes.items()
         }
 
     def __len__(self) -> int:
@@ -69,9 +76,10 @@ class Table:
         logits: NDArray[np.float32] = self.columns["logits"][positions].astype(np.float32) + top
         return np.asarray(logits)
 
-    def pooled(self, point: str, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """float32 [N, D] of a point at some positions."""
-        return np.asarray(self.columns[point][positions]).astype(np.float32)
+    def features(self, point: str, positions: NDArray[np.int64]) -> NDArray[np.float16]:
+        """float16 [N, ...] of a point at some positions."""
+        found = np.asarray(self.columns[point][positions])
+        return found.reshape(len(positions), *self.shapes[point])
 
     def damaged(self) -> NDArray[np.int64]:
         """Positions whose bytes are no longer those that were written; reads the whole table."""
@@ -83,7 +91,7 @@ class Table:
         return zlib.crc32(b"".join(column[row].tobytes() for column in self.columns.values()))
 
 
-def create(folder: Path, identity: Identity, widths: Mapping[str, int]) -> None:
+def create(folder: Path, identity: Identity, shapes: Shapes) -> None:
     """Begin an empty table; nothing where there is one of this identity already.
 
     Raises:
@@ -94,9 +102,9 @@ def create(folder: Path, identity: Identity, widths: Mapping[str, int]) -> None:
         require_same(folder, identity)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("index", *widths):
+    for name in ("index", *shapes):
         (folder / f"{name}.bin").touch()
-    facts = {**identity.fields(), "widths": dict(widths)}
+    facts = {**identity.fields(), "shapes": {name: list(shape) for name, shape in shapes.items()}}
     write_bytes(folder / "manifest.json", (json.dumps(facts, indent=1) + "\n").encode())
 
 
@@ -106,12 +114,18 @@ def open_table(folder: Path) -> Table:
     Raises:
         InputError: none there, or it is damaged.
     """
-    widths = read_json(folder / "manifest.json").get("widths")
-    if not isinstance(widths, dict) or not all(
-        isinstance(width, int) and width > 0 for width in widths.values()
-    ):
+    shapes = read_json(folder / "manifest.json").get("shapes")
+    if not isinstance(shapes, dict) or not all(map(_is_shape, shapes.values())):
         raise InputError("the teacher's cache is damaged", where=folder / "manifest.json")
-    return Table(folder, widths)
+    return Table(folder, {name: tuple(shape) for name, shape in shapes.items()})
+
+
+def _is_shape(found: Any) -> bool:
+    return (
+        isinstance(found, list)
+        and bool(found)
+        and all(type(size) is int and size > 0 for size in found)
+    )
 
 
 def require_same(folder: Path, identity: Identity) -> None:
@@ -135,9 +149,10 @@ def require_same(folder: Path, identity: Identity) -> None:
 class Writer:
     """Appends answers to a table. One process at a time; see `shelf.locked`."""
 
-    def __init__(self, folder: Path, widths: Mapping[str, int]) -> None:
+    def __init__(self, folder: Path, shapes: Shapes) -> None:
         count = len(_index(folder))
-        sizes = {"index": INDEX.itemsize, **{name: 2 * width for name, width in widths.items()}}
+        sizes = {"index": INDEX.itemsize}
+        sizes |= {name: 2 * math.prod(shape) for name, shape in shapes.items()}
         # Whatever lies behind the last whole record was never said.
         self._files = {}
         for name, size in sizes.items():
@@ -155,15 +170,18 @@ class Writer:
         """
         top = answers.logits.max(axis=1)
         with np.errstate(invalid="ignore"):  # infinite less infinite is refused right below
-            columns = {"logits": answers.logits - top[:, None], **answers.pooled}
+            columns = {"logits": answers.logits - top[:, None], **answers.features}
         halves = {}
-        for name, values in columns.items():
+        for name, found in columns.items():
+            values = found.reshape(len(found), -1)
             whole = np.isfinite(values).all(axis=1) & (np.abs(values) <= _LARGEST).all(axis=1)
             if not whole.all():
                 raise InputError(
                     f"the teacher's {name} are not finite, or beyond what float16 holds",
                     found=f"picture with key {answers.keys[~whole][0]}",
-                    fix="another teacher: this one has diverged",
+                    fix="another teacher: this one has diverged"
+                    if name == "logits"
+                    else "--ask live, or another teacher: this one may have diverged",
                 )
             halves[name] = values.astype(np.float16)
         index = np.empty(len(answers.keys), INDEX)
