@@ -47,7 +47,7 @@ from tutelage.engine.compiling import compile_network
 from tutelage.engine.precision import resolve
 from tutelage.engine.settings import Machine
 from tutelage.models.preprocess import Classifier
-from tutelage.plan import job_steps
+from tutelage.plans.job import job_steps
 from tutelage.timing.rounds import Way, interleave, ratio
 
 WHOLE = 570.0

@@ -10,7 +10,7 @@ import torch
 
 from tutelage.cli import call
 from tutelage.config import build, check
-from tutelage.cookbook import objective_names, read_recipe, recipe, recipe_names
+from tutelage.cookbook import method_names, objective_names, read_recipe, recipe, recipe_names
 from tutelage.data.loader import training_loader
 from tutelage.data.pack import Pack
 from tutelage.engine.optim import learning_rate
@@ -92,7 +92,7 @@ def learnt(method: Method) -> torch.Tensor:
     return torch.cat([p.detach().flatten().clone() for p in method.student.parameters()])
 
 
-@pytest.mark.parametrize("name", recipe_names() + objective_names())
+@pytest.mark.parametrize("name", recipe_names() + objective_names() + method_names())
 def test_recipe_holds(name: str) -> None:
     """A recipe is a valid job with a valid objective, and opens with one line of what it is."""
     found = read_recipe(name)
@@ -190,9 +190,11 @@ def test_unknown_parts_are_refused() -> None:
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """`tutelage recipes` names every job and, under a heading, every objective, each with its first line."""
     call(["recipes"])
-    jobs, _, objectives = capsys.readouterr().out.partition("\n\n")
+    jobs, objectives, methods = capsys.readouterr().out.split("\n\n")
     assert objectives.splitlines()[0].endswith("(--recipe demo+crd):")
-    for text, names in ((jobs, recipe_names()), (objectives, objective_names())):
+    assert methods.splitlines()[0].endswith("(--recipe demo+mutual):")
+    parts = ((jobs, recipe_names()), (objectives, objective_names()), (methods, method_names()))
+    for text, names in parts:
         lines = text.splitlines()[1:]
         assert [line.split()[0] for line in lines] == names
         for name, line in zip(names, lines, strict=True):

@@ -226,6 +226,18 @@ def test_other_settings_are_others(copy: Path, sample_folder: Path, tmp_path: Pa
     assert answer.trained == ["teacher", "control-0", "kd-0"]
 
 
+def test_students_of_another_teacher_are_others(
+    copy: Path, sample_folder: Path, tmp_path: Path
+) -> None:
+    """With other settings of the teacher its students are trained anew; the control has none."""
+    one = ["--objectives", "kd", "--seeds", "1", "--teacher.lr", "0.002"]
+    place = ["--out", tmp_path / "new", "--cells", copy / "cells"]
+    answer = tutelage("sweep", sample_folder, *place, *one, *SMALL)
+    assert answer.code == 0, answer.err
+    assert "1 of 3 runs have a cell" in answer.err
+    assert answer.trained == ["teacher", "kd-0"]
+
+
 def test_resume_says_what_to_do(copy: Path) -> None:
     """A sweep is continued by its own command, and `resume` says so."""
     answer = tutelage("resume", copy)
@@ -236,6 +248,7 @@ def test_resume_says_what_to_do(copy: Path) -> None:
 RECIPES = {
     "control.toml": "alpha = 0.5\n",
     "teacher.toml": "alpha = 0.5\n",
+    "kd.toml": "alpha = 0.5\n",
     "nothing.toml": "seeds = 2\n",
     "wide.toml": "alpha = 1.5\n",
     "twice.toml": "alpha = 0.5\n[terms.kd]\nweight = 1.0\n",
@@ -249,6 +262,7 @@ REFUSED = {
     "out of range": (["{}/wide.toml"], {}, "alpha"),
     "weights said twice": (["kd", "{}/twice.toml"], {}, "same thing twice"),
     "no such point": (["kd", "{}/lost.toml"], {}, "the student has no point layer9"),
+    "one name twice": (["kd", "{}/kd.toml"], {}, "two objectives have one name"),
     "too large a batch": (["kd"], {"--student.batch-size": "300"}, "--student.batch-size 50"),
     "too large a teacher's": (["kd"], {"--teacher.batch-size": "300"}, "--teacher.batch-size 50"),
     "too small a rest": (["kd", "rkd"], {"--student.batch-size": "66"}, "rkd_angle compares at least 3"),

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,6 @@ from tutelage.engine.journal import Screen, duration
 from tutelage.engine.precision import Runtime
 from tutelage.errors import Interrupted
 from tutelage.losses.term import Needs
-from tutelage.methods.method import Method
 from tutelage.models.folder import Saved
 from tutelage.models.folding import folded
 from tutelage.models.padding import skip_padding
@@ -29,7 +28,7 @@ from tutelage.teachers.identity import Identity
 from tutelage.teachers.live import Live
 from tutelage.teachers.mode import Mode, choose_mode
 from tutelage.teachers.shelf import locked
-from tutelage.teachers.source import Teacher, nobody
+from tutelage.teachers.source import Teacher
 from tutelage.teachers.table import INDEX, Shapes, create, open_table
 from tutelage.world import World
 
@@ -54,26 +53,6 @@ class Surroundings(NamedTuple):
     screen: Screen
     stop: StopRequest
     world: World
-
-
-def open_word(
-    teachers: Sequence[Saved], settings: Single, pack: Pack, method: Method, around: Surroundings
-) -> Word:
-    """Make the teachers of a run ready.
-
-    Args:
-        teachers: none, one, or as many as the method hears.
-        settings: of the student.
-        pack: the pictures.
-        method: says what is wanted of them.
-        around: where they are asked.
-
-    Raises:
-        UsageError, InputError, Interrupted: see `ask_one`.
-    """
-    if not teachers:
-        return Word(nobody, None, None)
-    return ask_one(teachers[0], settings, pack, method.needs, around)
 
 
 def ask_one(saved: Saved, settings: Single, pack: Pack, needs: Needs, around: Surroundings) -> Word:

@@ -11,7 +11,10 @@ from tutelage.toml import read_toml
 FOLDER = Path(__file__).parent / "recipes"
 OBJECTIVES = FOLDER / "objectives"
 """Recipes that say only what a student minimises, to be put on top of one that says the rest."""
+METHODS = FOLDER / "methods"
+"""The same for who teaches; they also say what is minimised."""
 OBJECTIVE = {"alpha", "terms", "own"}
+METHOD = {"method", "methods"}
 
 
 class Recipe(NamedTuple):
@@ -32,11 +35,17 @@ def objective_names() -> list[str]:
     return sorted(path.stem for path in OBJECTIVES.glob("*.toml"))
 
 
+def method_names() -> list[str]:
+    """The names of the recipes that come with Tutelage and say who teaches."""
+    return sorted(path.stem for path in METHODS.glob("*.toml"))
+
+
 def read_recipe(name: str) -> Recipe:
     """A recipe by name, by the path of a TOML file (a run's config.toml is one), or several: `demo+crd`.
 
     Of several, each is laid over those before it. One that has terms or an alpha replaces the whole
-    objective, since weights of two objectives make no sense side by side.
+    objective, since weights of two objectives make no sense side by side; one that has a method replaces
+    the method with all its settings.
 
     Raises:
         UsageError: no such recipe or file, or not TOML.
@@ -46,8 +55,9 @@ def read_recipe(name: str) -> Recipe:
     parts = [_read_one(part) for part in name.split("+")]
     whole: dict[str, Any] = {}
     for part in parts:
-        if OBJECTIVE & part.table.keys():
-            whole = {key: value for key, value in whole.items() if key not in OBJECTIVE}
+        for group in (OBJECTIVE, METHOD):
+            if group & part.table.keys():
+                whole = {key: value for key, value in whole.items() if key not in group}
         whole = _laid_over(whole, part.table)
     return Recipe("+".join(part.name for part in parts), parts[0].comment, whole)
 
@@ -63,12 +73,12 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_one(name: str) -> Recipe:
-    places = [folder / f"{name}.toml" for folder in (FOLDER, OBJECTIVES)]
+    places = [folder / f"{name}.toml" for folder in (FOLDER, OBJECTIVES, METHODS)]
     path = next((place for place in places if place.is_file()), Path(name))
     if not path.is_file():
         raise UsageError(
             f"no such recipe: {name}",
-            expected=suggest(name, recipe_names() + objective_names())
+            expected=suggest(name, recipe_names() + objective_names() + method_names())
             + "; or the path of a TOML file",
             fix="tutelage recipes",
         )

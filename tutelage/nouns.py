@@ -28,7 +28,8 @@ class Batch(NamedTuple):
 
     images: uint8 [B, 3, H, W]; labels: int64 [B], -1 where unknown; ids: int64 [B], rows of the pack;
     view: which view of each picture this is (0 where views are fixed); mixed: where each view is made
-    of two pictures; whole: images in the whole batch over all processes (None: these are all).
+    of two pictures; whole: images in the whole batch over all processes (None: these are all);
+    partners: uint8 [B, 3, H, W], for each another picture of its class, where a method asks for them.
     """
 
     images: Tensor
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
     view: int
     mixed: Mixed | None = None
     whole: int | None = None
+    partners: Tensor | None = None
 
 
 class Signal(NamedTuple):

@@ -53,7 +53,7 @@ class Single(Machine, Asking, Teaching, Trainee):
     teacher: tuple[str, ...] = ()
     """Who teaches: a run folder or a model folder; several times for several teachers. Unset: nobody."""
 
-    role: Literal["teacher", "student", "control"] = "student"
+    role: Literal["teacher", "assistant", "generation", "student", "control", "longer"] = "student"
     """What the report will call this run."""
 
     seed: int = setting(0, at_least=0, at_most=2**31)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tutelage.asking import Surroundings, open_word
+from tutelage.asking import Surroundings
+from tutelage.companions import beside
 from tutelage.data.feed import choose
 from tutelage.data.loader import training_loader
 from tutelage.data.pack import Pack
@@ -27,25 +28,23 @@ from tutelage.errors import DivergedError
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.evaluation.reading import read_logits
 from tutelage.finish import finish
+from tutelage.keeping import keeper
 from tutelage.losses.term import Term
 from tutelage.methods.description import described, unlike
 from tutelage.methods.method import Method
 from tutelage.methods.offline import supervised
-from tutelage.methods.table import METHODS, companions
+from tutelage.methods.table import METHODS
 from tutelage.methods.teaching import Lesson, make_method
 from tutelage.models.build import Built, build
 from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
+from tutelage.panel import open_teachers, open_word, told, weigh
 from tutelage.run_folder import begin, end, is_finished, run_fingerprint
 from tutelage.settings import Single
-from tutelage.teachers.open import open_teacher
 from tutelage.world import ALONE, World
 
 Maker = Callable[[int], nn.Module]
 Networks = Mapping[str, Maker]
-
-PEER_SEED = 100_003
-"""How far apart the seeds of networks are that learn side by side."""
 
 
 class Place(NamedTuple):
@@ -86,7 +85,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     network = make(len(pack.classes)) if make else None
     if network is not None:
         settings = dataclasses.replace(settings, model=type(network).__name__)
-    teachers = [open_teacher(Path(folder), pack.classes) for folder in settings.teacher]
+    teachers = open_teachers(settings, pack.classes)
     finished = [teacher.classifier for teacher in teachers]
     identity = run_fingerprint(settings, pack, finished, network)
     if is_finished(place.folder, identity):
@@ -101,7 +100,11 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         seed=settings.seed,
         network=network,
     )
-    method = _method(settings, built.classifier, finished or beside(settings, pack), pack)
+    shares = weigh(settings, finished, pack, asked_with.device)
+    others = finished
+    if is_taught(settings) and METHODS[settings.method].family == "online":
+        others = beside(settings, pack, make)
+    method = _method(settings, built.classifier, others, pack, shares)
     runtime = settle_precision(
         runtime,
         settings,
@@ -116,18 +119,18 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     if world.first:
         begin(place.folder, settings, facts, runtime, in_job=place.reference is not None)
     plain = runtime.device.type == "cpu" and settings.compile != "yes"
-    for learner in (built.classifier, *method.companions):
-        assert isinstance(learner, Classifier)
-        runtime.place(learner)
-        skip_padding(learner.network, on=plain)
-        share_statistics(learner, runtime.device, world)
+    # Student, companions, and what only listens, such as an average.
+    for inside in [m for m in method.modules() if isinstance(m, Classifier)]:
+        runtime.place(inside)
+        skip_padding(inside.network, on=plain)
+        share_statistics(inside, runtime.device, world)
     method.to(runtime.device)
-    for term in method.modules():
-        if isinstance(term, Term) and not term.across_batch:
-            share_statistics(term, runtime.device, world)
+    terms = [m for m in method.modules() if isinstance(m, Term) and not m.across_batch]
+    for part in (*terms, *method.attachments):
+        share_statistics(part, runtime.device, world)
     # The teacher's answers must not depend on what is faster for one of its students.
     around = Surroundings(place.name, place.caches, asked_with, place.screen, place.stop, world)
-    word = open_word(teachers, settings, pack, method, around)
+    word = open_word(teachers, settings, pack, method, around, shares=shares)
     state = TrainingState(method, settings, runtime, world)
     state.compiled_for = compile_where_it_pays(
         built.classifier,
@@ -139,7 +142,8 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         say=lambda line: place.screen.line(f"{place.name}: {line}"),
     )
     _say(place, settings, built, pack)
-    notes = [n for teacher in finished for n in unlike(method, built.classifier, teacher)]
+    notes = [n for teacher in others for n in unlike(method, built.classifier, teacher)]
+    notes = list(dict.fromkeys(notes))  # several teachers may be of one kind
     for note in notes:
         place.screen.line(f"{place.name}: note: {note}")
     with _journal(place) as journal:
@@ -153,6 +157,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
                 seed=settings.seed,
                 device=runtime.device,
                 world=world,
+                partners=method.wants_partners,
             ),
             teacher=word.teacher,
             validate=_validation(pack, runtime, world),
@@ -161,6 +166,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
                 "computes": str(runtime),
                 "processes": world.size,
                 "teacher": word.mode._asdict() if word.mode else None,
+                "teachers": told(settings, teachers, shares),
                 "terms": described(method),
             },
             folder=place.folder,
@@ -169,6 +175,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
             stop=place.stop,
             world=world,
             notes=notes,
+            keep=keeper(settings, pack, place.folder, name=place.name),
         )
         fit(state, course)
         # What is measured is what will be deployed.
@@ -184,7 +191,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
                 folder=place.folder,
                 runtime=runtime,
                 weights=built.weights,
-                reference=Path(settings.teacher[0]) if settings.teacher else place.reference,
+                reference=place.reference or next(map(Path, settings.teacher), None),
                 teacher_seconds=word.seconds,
             )
             journal.write("end")
@@ -203,13 +210,19 @@ def _journal(place: Place) -> contextlib.AbstractContextManager[Journal | None]:
 
 def is_taught(settings: Single) -> bool:
     """Whether anyone teaches: not where a teacher or a control is made, or a finished one is missing."""
-    if settings.role in ("teacher", "control"):
+    about = METHODS[settings.method]
+    if settings.role in ("teacher", "control", "longer"):
         return False
-    return bool(settings.teacher) or not METHODS[settings.method].taught
+    # Generation zero teaches itself as little as a student without its teacher is taught.
+    return bool(settings.teacher) or not (about.taught or about.planned)
 
 
 def _method(
-    settings: Single, student: Classifier, others: Sequence[Classifier], pack: Pack
+    settings: Single,
+    student: Classifier,
+    others: Sequence[Classifier],
+    pack: Pack,
+    shares: tuple[float, ...],
 ) -> Method:
     if not is_taught(settings):
         return supervised(student, label_smoothing=settings.label_smoothing)
@@ -220,24 +233,9 @@ def _method(
         size=pack.image_size,
         label_smoothing=settings.label_smoothing,
         seed=settings.seed,
+        shares=shares,
     )
     return make_method(settings, student, others, lesson)
-
-
-def beside(settings: Single, pack: Pack) -> list[Classifier]:
-    """The networks that learn beside the student, each from random weights and a seed of its own."""
-    if not is_taught(settings):
-        return []
-    return [
-        build(
-            dataclasses.replace(settings, model=model, weights="none"),
-            classes=len(pack.classes),
-            stored_size=pack.image_size,
-            train_statistics=(pack.mean, pack.std),
-            seed=settings.seed + (number + 1) * PEER_SEED,
-        ).classifier
-        for number, model in enumerate(companions(settings, settings.model))
-    ]
 
 
 def _validation(pack: Pack, runtime: Runtime, world: World) -> Callable[[TrainingState], Metrics]:

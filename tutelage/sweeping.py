@@ -5,12 +5,13 @@ here or elsewhere, does what has no cell yet.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tutelage.config import build, check
+from tutelage.config import build, check, fingerprint
 from tutelage.cookbook import OBJECTIVE, read_recipe
+from tutelage.data.pack import Pack
 from tutelage.engine.precision import resolve
 from tutelage.engine.preflight import (
     require_batch,
@@ -21,7 +22,8 @@ from tutelage.engine.preflight import (
 from tutelage.engine.processes import together
 from tutelage.errors import UsageError
 from tutelage.losses.settings import Objective, weights
-from tutelage.plan import Step, run_steps, sweep_steps
+from tutelage.plans.step import Step, run_steps
+from tutelage.plans.sweep import sweep_steps
 from tutelage.preparing import prepare
 from tutelage.reports.cells import known, read_cells, write_cell
 from tutelage.reports.grid import write_grid
@@ -79,7 +81,7 @@ def sweep(
             )
             require_lesson(objective, settings.student, settings.teacher, pack)
         there = read_cells(folder)
-        identities = {step.name: essence(step.settings, pack) for step in steps}
+        identities = _identities(steps, pack)
         missing = [s for s in steps if not known(there, *_cell_of(s), identities[s.name])]
         work.screen.line(f"sweep: {len(steps) - len(missing)} of {len(steps)} runs have a cell")
         if missing and missing[0] is not steps[0]:
@@ -108,6 +110,17 @@ def objective_of(recipe: str) -> Objective:
     if not own:
         raise UsageError(f"the recipe {recipe} names no terms and no alpha", fix="tutelage recipes")
     return build(Objective, own, where=recipe)
+
+
+def _identities(steps: Sequence[Step], pack: Pack) -> dict[str, str]:
+    """What makes a step's cell that of this step: its own settings, and those of who taught it."""
+    own = {step.name: essence(step.settings, pack) for step in steps}
+    return {
+        step.name: fingerprint(own[step.name], *(own[teacher] for teacher in step.teachers))
+        if step.teachers
+        else own[step.name]
+        for step in steps
+    }
 
 
 def _cell_of(step: Step) -> tuple[str, int]:

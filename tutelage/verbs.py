@@ -16,7 +16,8 @@ from tutelage.engine.journal import Screen
 from tutelage.engine.precision import resolve
 from tutelage.engine.preflight import (
     require_batch,
-    require_lesson,
+    require_course,
+    require_kept,
     require_network,
     require_rest,
     require_room,
@@ -24,8 +25,12 @@ from tutelage.engine.preflight import (
 from tutelage.engine.processes import together
 from tutelage.errors import Interrupted, UsageError
 from tutelage.losses.settings import weights
-from tutelage.methods.table import METHODS
-from tutelage.plan import job_steps, run_steps, write_plan
+from tutelage.methods.table import METHODS, refuse_mixtures
+from tutelage.methods.teaching import require_terms
+from tutelage.plans.generations import family
+from tutelage.plans.job import job_steps
+from tutelage.plans.require import require_fit, require_steps
+from tutelage.plans.step import run_steps, write_plan
 from tutelage.preparing import packed, prepare
 from tutelage.settings import Job, Single
 from tutelage.single import Maker, Networks, is_taught, run_single
@@ -68,11 +73,10 @@ def run(
     networks = networks or {}
     check(settings)
     weights(settings)
+    refuse_mixtures(settings.method, settings.student)
     resolve(settings)
-    for role, trainee in (("teacher", settings.teacher), ("student", settings.student)):
-        if role not in networks:
-            require_network(trainee, flag=f"--{role}.")
     steps = job_steps(settings)
+    require_steps(settings, steps, networks)
     facts = {"verb": "run", "data": name_of(data), "recipe": recipe, "networks": sorted(networks)}
     with (
         together() as world,
@@ -83,15 +87,9 @@ def run(
             pack = prepare(
                 data, settings.data, out, screen=work.screen, stop=work.stop, world=world
             )
-            for role, trainee in (("teacher", settings.teacher), ("student", settings.student)):
-                require_batch(trainee.batch_size, len(pack.rows("train")), flag=f"--{role}.")
-            require_rest(
-                settings, settings.student.batch_size, len(pack.rows("train")), flag="--student."
-            )
-            if not networks:
-                require_lesson(settings, settings.student, settings.teacher, pack)
+            require_fit(settings, steps, pack, networks)
             if world.first:
-                write_plan(settings, steps, out, recipe=recipe)
+                write_plan(settings, steps, out, recipe=recipe, ensembles=family(steps))
             run_steps(steps, pack, place_of(settings, "job", out, work), networks=networks)
             world.first_does(lambda: close(out, report=True))
     return out / "report" / "report.html"
@@ -114,6 +112,17 @@ def train(
     settings, out = settings or Single(), Path(out)
     check(settings)
     weights(settings)
+    if METHODS[settings.method].planned and settings.role == "student":
+        raise UsageError(
+            f"the method {settings.method} takes several runs",
+            found=f"method = {settings.method}",
+            fix="tutelage run, which plans them",
+        )
+    require_kept(settings)
+    if is_taught(settings):
+        refuse_mixtures(settings.method, settings)
+        require_terms(settings)
+        require_course(settings, settings.epochs)
     resolve(settings)
     if network is None:
         require_network(settings)

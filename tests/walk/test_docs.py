@@ -32,10 +32,13 @@ def workplace(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_commands_of_the_walk_run(workplace: Path, tutelage_command: Callable) -> None:
-    """Every command of docs/walk.md does what the page says, in its order."""
-    commands = [line for block in blocks(DOCS / "walk.md", "bash") for line in block.splitlines()]
-    assert len(commands) >= 9
+@pytest.mark.parametrize(("page", "least"), [("walk.md", 9), ("losses.md", 5)])
+def test_commands_of_a_page_run(
+    page: str, least: int, workplace: Path, tutelage_command: Callable
+) -> None:
+    """Every command of a page does what the page says, in its order."""
+    commands = [line for block in blocks(DOCS / page, "bash") for line in block.splitlines()]
+    assert len(commands) >= least
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "tutelage"
@@ -126,3 +129,34 @@ def test_recipes_and_flags_of_the_readme_exist(tutelage_command: Callable) -> No
     for flag in set(re.findall(r"tutelage [^\n`]*?(--[a-z.-]+)", text)):
         assert flag in known or flag in SHORT or flag == "--help", flag
     assert sys.version_info >= (3, 11)
+
+
+def test_catalogue_of_losses_is_that_of_the_table() -> None:
+    """docs/losses.md lists every term, and says rightly where it looks and whether it is gathered."""
+    from tutelage.losses.table import TERMS, term_class
+
+    rows = re.findall(
+        r"^\| (`[a-z`, -]+) \|(.*)\|$", (DOCS / "losses.md").read_text(), re.MULTILINE
+    )
+    told = {
+        name: [cell.strip() for cell in cells.split("|")]
+        for names, cells in rows
+        for name in re.findall(r"`([a-z-]+)`", names)
+    }
+    assert set(told) == {name.replace("_", "-") for name in TERMS} - {"label"}
+    for name, (_, points, _, gathered, _) in told.items():
+        term = term_class(name.replace("-", "_"))
+        assert points == getattr(term, "wants", "logits"), name
+        assert gathered == ("yes" if term.across_batch else ""), name
+
+
+def test_objective_of_the_losses_page_holds(tmp_path: Path) -> None:
+    """The recipe the page shows is one."""
+    from tutelage.losses.settings import weights
+    from tutelage.sweeping import objective_of
+
+    (block,) = blocks(DOCS / "losses.md", "toml")
+    (tmp_path / "page.toml").write_text(block)
+    assert weights(objective_of(str(tmp_path / "page.toml"))) == {
+        "label": 0.3, "kd": 0.7, "hint": 100.0,
+    }  # fmt: skip

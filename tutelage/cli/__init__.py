@@ -45,6 +45,10 @@ VERBS = {
         "catalogue",
         "The terms an objective is made of; with a name: its formula, source, settings and recipes.",
     ),
+    "methods": (
+        "catalogue",
+        "Who can teach whom; with a name: its source, settings and what terms hear under it.",
+    ),
     "models": ("telling", "The networks there are, with their weight tags."),
 }
 """The module of each verb below this package, and its help."""

@@ -1,4 +1,4 @@
-"""`tutelage losses`: the terms there are, and all about one of them."""
+"""`tutelage losses` and `tutelage methods`: what can be taught and by whom, and all about one of them."""
 
 import dataclasses
 import inspect
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from tutelage.config import flag
 from tutelage.errors import UsageError, suggest
 
 KINDS = {
@@ -41,6 +42,44 @@ def losses(name: str = "", /) -> str:
     return "\n".join(lines)
 
 
+def methods(name: str = "", /) -> str:
+    """Who can teach whom; with a name: its source, settings and what terms hear under it."""
+    from tutelage.methods.table import METHODS
+
+    if not name:
+        lines = []
+        for family in ("offline", "online", "self"):
+            members = [(key, about) for key, about in METHODS.items() if about.family == family]
+            lines += [f"{family}:", *(f"  {key:14}{about.line}" for key, about in members), ""]
+        lines.append("Use one with --method NAME; one in full: tutelage methods NAME.")
+        return "\n".join(
+            [*lines, "With its published settings: --recipe demo+NAME (tutelage recipes)."]
+        )
+    found = next((about for key, about in METHODS.items() if key == name), None)
+    if found is None:
+        raise UsageError(
+            f"no such method: {name}", expected=suggest(name, METHODS), fix="tutelage methods"
+        )
+    heard = "features and logits" if found.hears == "features" else "logits alone"
+    lines = [f"{name}: {found.line}", f"source: {found.source}", f"family: {found.family}"]
+    lines.append(f"terms hear: {heard} of who teaches")
+    lines.append(f"a finished teacher: {'needed' if found.taught else 'not needed'}")
+    lines.append("runs: a plan of several (tutelage run)" if found.planned else "runs: one")
+    return "\n".join([*lines, *_method_settings(name)])
+
+
+def _method_settings(name: str) -> Iterator[str]:
+    from tutelage.methods.settings import Methods
+
+    own = Methods.__dataclass_fields__.get(name)
+    if own is None:
+        return
+    settings = getattr(Methods(), name)
+    yield f"\n{inspect.getdoc(type(settings))}"
+    yield f"\nSettings (in a recipe below [methods.{name}])\n"
+    yield from _flags(f"methods.{name}", type(settings))
+
+
 def _line(term: str, settings: type) -> str:
     weight = settings().weight  # label and kd share what alpha leaves
     shown = {"label": "1 - alpha", "kd": "alpha"}.get(term) or f"{weight:g}"
@@ -65,11 +104,19 @@ def _about(term: str, settings: type) -> Iterator[str]:
     yield "\nThe term\n"
     yield str(inspect.getdoc(getattr(module, TERMS[term].partition(":")[2])))
     yield f"\nSettings (in a recipe below [terms.{term}])\n"
-    for field in dataclasses.fields(settings):
-        flag = f"--terms.{term}.{field.name}".replace("_", "-")
-        yield f"  {flag:44} {'unset' if field.default in (None, ()) else field.default}"
-    named = [name for name, table in _objectives() if term in table.get("terms", {})]
+    yield from _flags(f"terms.{term}", settings)
+    named = [
+        name
+        for name, table in _objectives()
+        if table.get("terms", {}).get(term, {"weight": 0}).get("weight", 1) != 0
+    ]
     yield f"\nRecipes: {', '.join(named) or 'none'}"
+
+
+def _flags(path: str, settings: type) -> Iterator[str]:
+    for field in dataclasses.fields(settings):
+        shown = "unset" if field.default in (None, ()) else field.default
+        yield f"  {flag(f'{path}.{field.name}'):44} {shown}"
 
 
 def _functions(module: ModuleType) -> list[Any]:

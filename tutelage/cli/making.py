@@ -97,6 +97,12 @@ def sweep(
 
     out = out or Path("runs", f"{_stem(data)}-sweep")
     chosen = {Path(name).stem: sweeping.objective_of(name) for name in objectives}
+    if len(chosen) < len(objectives):
+        raise UsageError(
+            "two objectives have one name",
+            found=", ".join(objectives),
+            fix="rename a recipe's file",
+        )
     table = sweeping.sweep(data, settings, objectives=chosen, out=out, cells=cells, quiet=quiet)
     return f"{table.read_text()}\n{table}"
 

@@ -23,14 +23,15 @@ def report(job: Path) -> str:
 
 def recipes() -> str:
     """The named settings there are."""
-    from tutelage.cookbook import objective_names, read_recipe, recipe_names
+    from tutelage.cookbook import method_names, objective_names, read_recipe, recipe_names
 
     def told(names: list[str]) -> list[str]:
         firsts = {name: read_recipe(name).comment.partition("\n")[0] for name in names}
         return [f"{name:28}{text}" for name, text in firsts.items()]
 
     lines = ["Whole jobs:", *told(recipe_names()), ""]
-    lines += ["Objectives, laid over a job (--recipe demo+crd):", *told(objective_names())]
+    lines += ["Objectives, laid over a job (--recipe demo+crd):", *told(objective_names()), ""]
+    lines += ["Methods, laid over a job (--recipe demo+mutual):", *told(method_names())]
     return "\n".join(lines)
 
 

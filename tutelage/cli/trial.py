@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from tutelage.asking import Surroundings, open_word
+from tutelage.asking import Surroundings
 from tutelage.config import check
 from tutelage.data.loader import Loader, training_loader
 from tutelage.data.pack import Pack, open_pack
@@ -32,6 +32,7 @@ from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
 from tutelage.models.settings import Network
 from tutelage.nouns import Batch, Progress
+from tutelage.panel import open_word
 from tutelage.preparing import packed
 from tutelage.settings import Single
 from tutelage.teachers.source import Teacher, nobody

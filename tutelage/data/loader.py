@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tutelage.data.feed import Feed, choose, passing
 from tutelage.data.pack import Pack
+from tutelage.data.partners import plan_partners
 from tutelage.data.showing import Showing
 from tutelage.data.view_settings import Views
 from tutelage.errors import UsageError
-from tutelage.nouns import Batch
+from tutelage.nouns import Batch, Mixed
 from tutelage.world import ALONE, World
 
 FIXED = Views()
@@ -25,7 +27,8 @@ FIXED = Views()
 class Loader:
     """Batches of one split on one device. Make it with `training_loader` or `reading_loader`.
 
-    view: the number of the view that is shown; None: that of the epoch.
+    view: the number of the view that is shown; None: that of the epoch; partners: whether each picture comes
+    with another one of its class.
     """
 
     pack: Pack
@@ -38,6 +41,7 @@ class Loader:
     feed: Feed
     view: int | None = None
     world: World = ALONE
+    partners: bool = False
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -56,14 +60,34 @@ class Loader:
         showing = Showing(self.pack, self.feed, self.views, view, self.device)
         rows, sizes = self._part(epoch, start)
         batches = zip(
-            showing.batches(torch.from_numpy(rows), sizes),
+            self._shown(showing, torch.from_numpy(rows), sizes, epoch),
             showing.split(self.pack.labels[rows], sizes),
             showing.split(rows, sizes),
             wholes if self.world.size > 1 else [None] * len(wholes),
             strict=True,
         )
-        for (images, mixed), labels, ids, whole in batches:
-            yield Batch(images, labels, ids, view, mixed, whole)
+        for (images, mixed, partners), labels, ids, whole in batches:
+            yield Batch(images, labels, ids, view, mixed, whole, partners)
+
+    def _shown(
+        self, showing: Showing, rows: Tensor, sizes: list[int], epoch: int
+    ) -> Iterator[tuple[Tensor, Mixed | None, Tensor | None]]:
+        """The pictures of each batch, how they are mixed, and their partners, as far as there are any."""
+        if not self.partners:
+            for images, mixed in showing.batches(rows, sizes):
+                yield images, mixed, None
+            return
+        pack = self.pack
+        others = plan_partners(
+            rows,
+            among=torch.from_numpy(self.rows),
+            labels=pack.labels,
+            keys=pack.keys,
+            epoch=epoch,
+            seed=self.seed,
+        )
+        for images, partners in showing.pairs(rows, others, sizes):
+            yield images, None, partners
 
     def _bounds(self) -> list[tuple[int, int]]:
         count, size = len(self.rows), self.batch_size
@@ -95,6 +119,7 @@ def training_loader(
     seed: int,
     device: torch.device,
     world: World = ALONE,
+    partners: bool = False,
 ) -> Loader:
     """Shuffled views of the training split, labelled or not; at least one batch.
 
@@ -102,14 +127,21 @@ def training_loader(
         pack: where the pictures are.
         batch_size: images in a batch of all processes together.
         views: which views, and their seed.
-        seed: of the order alone.
+        seed: of the order, and of who is whose partner.
         device: where the batches are wanted.
         world: the processes that share each batch. However many there are, order and views are the same;
             batches, too, but where a last one with fewer images than processes joins the one before it.
+        partners: whether each picture comes with another one of its class, not with views of two pictures.
 
     Raises:
-        UsageError: fewer images in a batch than processes.
+        UsageError: fewer images in a batch than processes; partners of mixtures.
     """
+    if partners and views.mixing:
+        raise UsageError(
+            "a mixture of two pictures has no one class, and so no partner",
+            found=f"mixup = {views.mixup}, cutmix = {views.cutmix}",
+            fix="no mixup and no cutmix",
+        )
     rows = pack.rows("train")
     least = min(batch_size, len(rows))
     if least < world.size:
@@ -122,7 +154,7 @@ def training_loader(
             else "fewer processes: there are no more training images",
         )
     feed = choose(pack, rows, device)
-    return Loader(pack, rows, batch_size, views, seed, device, True, feed, world=world)
+    return Loader(pack, rows, batch_size, views, seed, device, True, feed, None, world, partners)
 
 
 def reading_loader(

@@ -44,6 +44,26 @@ class Showing(NamedTuple):
             for images in self._alone(rows, sizes):
                 yield images, None
 
+    def pairs(
+        self, rows: Tensor, partners: Tensor, sizes: list[int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The views of these rows and of their partners, each picture by itself.
+
+        Args:
+            rows: int64 [N] on the host.
+            partners: int64 [N], one for each of them.
+            sizes: images in each batch, N together.
+
+        Yields:
+            Images and their partners, both uint8 [b, 3, H, W].
+        """
+        # Each batch is fetched together with its partners, which come after it.
+        parts = zip(torch.split(rows, sizes), torch.split(partners, sizes), strict=True)
+        both = torch.cat([part for pair in parts for part in pair])
+        for images in self._alone(both, [2 * size for size in sizes]):
+            own, others = images.chunk(2)
+            yield own, others
+
     def split(self, numbers: np.ndarray, sizes: list[int]) -> tuple[Tensor, ...]:
         """Numbers [N] on the device, in batches."""
         return torch.split(torch.from_numpy(numbers).to(self.device), sizes)
@@ -62,18 +82,14 @@ class Showing(NamedTuple):
             settings=self.views,
             size=self._size(),
         )
-        # Each batch is fetched together with its partners, which come after it.
-        pairs = zip(torch.split(rows, sizes), torch.split(partners, sizes), strict=True)
-        both = torch.cat([part for pair in pairs for part in pair])
         mixtures = zip(
-            self._alone(both, [2 * size for size in sizes]),
+            self.pairs(rows, partners, sizes),
             torch.split(shares.to(self.device), sizes),
             torch.split(boxes.to(self.device), sizes),
             self.split(self.pack.labels[partners.numpy()], sizes),
             strict=True,
         )
-        for images, share, box, labels in mixtures:
-            own, others = images.chunk(2)
+        for (own, others), share, box, labels in mixtures:
             yield mix(own, others, share, box, self.views), Mixed(labels, share)
 
     def _keys(self, rows: Tensor) -> Tensor:

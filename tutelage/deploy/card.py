@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tutelage.methods.table import METHODS
 from tutelage.settings import Single
 
 _USE = """```python
@@ -26,6 +27,7 @@ def model_card(
     moment: str,
     stored_size: int,
     obstacle: str | None,
+    companion: str = "",
 ) -> str:
     """The text of `README.md` in a model folder.
 
@@ -36,18 +38,14 @@ def model_card(
         moment: "last" or "best" epoch.
         stored_size: of the pictures, in pixels.
         obstacle: why timm alone cannot load it; None where it can.
+        companion: its name where it learned beside the student that the settings are of.
     """
     measured = scores[moment]
     split = "test" if measured["test"] else "val"
     metrics = measured[split]
     epoch = f"epoch {measured['epoch']} ({moment}"
     epoch += ", chosen on the validation split)" if moment == "best" else ")"
-    taught = (
-        f"taught by a teacher (alpha {settings.alpha if settings.alpha is not None else 0.7:g} on the "
-        "teacher's term)"
-        if settings.teacher
-        else "trained on the labels alone"
-    )
+    who = f"Companion of a student ({companion})" if companion else settings.role.capitalize()
     names = "".join(f"- {_plain(name)}\n" for name in classes)
     return f"""---
 library_name: {"tutelage" if obstacle else "timm"}
@@ -56,7 +54,7 @@ pipeline_tag: image-classification
 
 # {settings.model}: {len(classes)} classes
 
-{settings.role.capitalize()}, {taught}; first weights: {scores["weights"]}; {epoch}.
+{who}, {_taught(settings, companion)}; first weights: {scores["weights"]}; {epoch}.
 
 | measure on {metrics["images"]} {"test" if split == "test" else "validation"} images | |
 |---|---|
@@ -78,6 +76,17 @@ standardised with the mean and standard deviation in `tutelage.json`.
 ## Classes, in the order of the outputs
 
 {names}"""
+
+
+def _taught(settings: Single, companion: str) -> str:
+    """Who taught it, as the middle of a sentence."""
+    method = METHODS[settings.method]
+    if settings.teacher:
+        alpha = settings.alpha if settings.alpha is not None else 0.7
+        return f"taught by a teacher (alpha {alpha:g} on the teacher's term)"
+    if settings.role == "student" and not method.taught and companion != "teacher":
+        return f"taught without a finished teacher (method {settings.method}: {method.line})"
+    return "trained on the labels alone"
 
 
 def _plain(name: str) -> str:

@@ -22,6 +22,7 @@ from tutelage.engine.step import train_on
 from tutelage.errors import Interrupted
 from tutelage.evaluation.metrics import Metrics
 from tutelage.files import settle
+from tutelage.models.kept import kept_epochs
 from tutelage.models.weights import fingerprint_of
 from tutelage.nouns import Batch, Outcome, Progress
 from tutelage.teachers.source import Teacher
@@ -35,7 +36,7 @@ class Course(NamedTuple):
     """All that a training run is given, apart from what changes in it.
 
     facts: what the journal says of how it is trained; notes: what a person should know; journal: of the
-    first process, the others have none.
+    first process, the others have none; keep: saves the network of an epoch that is to be kept.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Course(NamedTuple):
     stop: StopRequest
     world: World = ALONE
     notes: Sequence[str] = ()
+    keep: Callable[[TrainingState], None] = lambda _state: None
 
 
 def fit(state: TrainingState, course: Course) -> None:
@@ -196,6 +198,11 @@ def _close_epoch(state: TrainingState, course: Course, clock: "_Clock") -> None:
         f"  {terms_text(train['terms'])}  validation {100 * metrics['accuracy']:.1f} % {best}"
         f"  {duration(state.epoch_timings[-1]['seconds'])}"
     )
+    # What is kept is a function of the epoch: where an interruption makes it twice, it is made the same.
+    if state.epoch + 1 in kept_epochs(course.settings.keep, course.settings.epochs):
+        if course.world.first:
+            course.keep(state)
+        course.world.wait()
     state.next_epoch()
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 
 from tutelage.data.pack import Pack
+from tutelage.engine.settings import Training
 from tutelage.errors import InputError, MachineError, UsageError
 from tutelage.losses.settings import Objective, chosen, weights
 from tutelage.losses.table import term_class
 from tutelage.losses.weight_settings import Pointed
+from tutelage.methods.settings import Teaching
 from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import build, require_known
 from tutelage.models.settings import Network
@@ -68,6 +70,35 @@ def require_rest(objective: Objective, batch_size: int, images: int, *, flag: st
             f"terms.{name} compares at least {least} pictures, and the last batch has {rest}",
             found=f"batch_size = {batch_size}, {images} training images",
             fix=f"{flag}batch-size {better}" if better else "more training images",
+        )
+
+
+def require_kept(settings: Training, *, flag: str = "--") -> None:
+    """Each network that is to be kept is that of an epoch of its own.
+
+    Raises:
+        UsageError: more of them than epochs.
+    """
+    if settings.keep is not None and settings.keep > settings.epochs:
+        raise UsageError(
+            "more networks are to be kept than there are epochs",
+            found=f"keep = {settings.keep}, {settings.epochs} epochs",
+            fix=f"{flag}epochs {settings.keep}",
+        )
+
+
+def require_course(settings: Teaching, epochs: int, *, flag: str = "--") -> None:
+    """Each checkpoint of a course teaches for at least one epoch.
+
+    Raises:
+        UsageError: the student has fewer epochs than there are checkpoints.
+    """
+    count = settings.methods.course.checkpoints
+    if settings.method == "course" and count > epochs:
+        raise UsageError(
+            "the course has more checkpoints than the student has epochs",
+            found=f"methods.course.checkpoints = {count}, {epochs} epochs",
+            fix=f"{flag}epochs {count}, or --methods.course.checkpoints {max(1, epochs)}",
         )
 
 

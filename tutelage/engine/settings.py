@@ -49,6 +49,9 @@ class Training:
     ema: float | None = setting(None, above=0, below=1)
     """Decay of a moving average of the weights, which is then what is measured and saved; unset: none."""
 
+    keep: int | None = setting(None, at_least=1)
+    """Networks kept on the way, evenly spaced over the epochs, the last one included; unset: none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:

@@ -39,6 +39,9 @@ class Method(nn.Module, ABC):
     phases: int = 1
     """Updates a batch: each phase runs `forward` again and updates what it gave a gradient."""
 
+    wants_partners: bool = False
+    """Whether batches come with another picture of each one's class."""
+
     @property
     @abstractmethod
     def needs(self) -> Needs:
@@ -57,6 +60,11 @@ class Method(nn.Module, ABC):
     @property
     def companions(self) -> Sequence[nn.Module]:
         """Networks that learn beside the student, to be measured and saved, too."""
+        return []
+
+    @property
+    def attachments(self) -> Sequence[nn.Module]:
+        """Layers of its own, beside networks and terms, that see this process's part of a batch."""
         return []
 
     @abstractmethod

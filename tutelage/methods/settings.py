@@ -14,7 +14,6 @@ Name = Literal[
     "several",
     "assistants",
     "course",
-    "specialists",
     "mutual",
     "ensemble",
     "joint",
@@ -72,20 +71,6 @@ class Course:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Specialists:
-    """Hinton's specialists: a network for each group of classes that the generalist mixes up."""
-
-    groups: int = setting(2, at_least=1)
-    """Groups of classes, found from the generalist's predictions."""
-
-    epochs: int = setting(3, at_least=0)
-    """Passes of each specialist, which begins as the generalist."""
-
-    active: int = setting(1, at_least=1)
-    """Of the generalist's most probable classes, how many call in the specialists that know them."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Mutual:
     """Deep mutual learning: networks that learn side by side, each from all others."""
 
@@ -104,8 +89,8 @@ class Ensemble:
     """Networks beside the student, by name; unset: two more like it."""
 
     combine: Literal["gate", "mean", "least-loss"] = "gate"
-    """The teacher they make: logits weighted by a gate that learns from the picture (ONE), their mean, or
-    for each picture those of least cross-entropy (KDCL-minimum-logits).
+    """The teacher they make: logits weighted by a gate that learns (ONE), their mean, or for each picture
+    those of least cross-entropy (KDCL-Naive); a picture without a label has the mean.
     """
 
 
@@ -166,7 +151,6 @@ class Methods:
     several: Several = field(default_factory=Several)
     assistants: Assistants = field(default_factory=Assistants)
     course: Course = field(default_factory=Course)
-    specialists: Specialists = field(default_factory=Specialists)
     mutual: Mutual = field(default_factory=Mutual)
     ensemble: Ensemble = field(default_factory=Ensemble)
     joint: Joint = field(default_factory=Joint)

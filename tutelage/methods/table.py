@@ -7,8 +7,9 @@ refused before anything is built.
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from tutelage.data.view_settings import Views
 from tutelage.errors import UsageError
-from tutelage.methods.settings import Name, Teaching
+from tutelage.methods.settings import Methods, Name, Teaching
 
 
 class About(NamedTuple):
@@ -40,7 +41,7 @@ METHODS: Mapping[Name, About] = {
     ),
     "several": About(
         "offline",
-        "offline",
+        "several",
         True,
         "features",
         False,
@@ -49,7 +50,7 @@ METHODS: Mapping[Name, About] = {
     ),
     "assistants": About(
         "offline",
-        "offline",
+        "several",
         True,
         "features",
         True,
@@ -64,15 +65,6 @@ METHODS: Mapping[Name, About] = {
         False,
         "the teacher's own checkpoints, one after the other",
         "Jin 2019, arXiv:1904.09149",
-    ),
-    "specialists": About(
-        "offline",
-        "offline",
-        True,
-        "logits",
-        True,
-        "a generalist and specialists for the classes it mixes up",
-        "Hinton 2015, arXiv:1503.02531, section 5",
     ),
     "mutual": About(
         "online",
@@ -168,13 +160,27 @@ def companions(settings: Teaching, student: str) -> tuple[str, ...]:
     return (methods.joint.model,) if settings.method == "joint" else ()
 
 
-def refuse_term(method: Name, term: str, *, looks_inside: bool) -> None:
-    """Nothing happens where a term can be used under a method.
+def companion_names(settings: Teaching, student: str) -> tuple[str, ...]:
+    """What the networks beside a student are called: in its terms, its scores and its run folder.
+
+    >>> companion_names(Teaching(method="mutual"), "resnet18")
+    ('peer1',)
+    """
+    if settings.method == "joint":
+        return ("teacher",)
+    count = len(companions(settings, student))
+    return tuple(f"peer{number}" for number in range(1, count + 1))
+
+
+def refuse_term(
+    method: Name, term: str, *, looks_inside: bool, settings: Methods | None = None
+) -> None:
+    """Nothing happens where a term can be used under a method; `settings` are those of the methods.
 
     Raises:
         UsageError: it cannot; the reason is told.
     """
-    reason = obstacle(method, term, looks_inside=looks_inside)
+    reason = obstacle(method, term, looks_inside=looks_inside, settings=settings)
     if reason is not None:
         raise UsageError(
             f"terms.{term} cannot be used under the method {method}: {reason}",
@@ -183,17 +189,58 @@ def refuse_term(method: Name, term: str, *, looks_inside: bool) -> None:
         )
 
 
-def obstacle(method: Name, term: str, *, looks_inside: bool) -> str | None:
-    """Why a term cannot be used under a method; None where it can."""
+def obstacle(
+    method: Name, term: str, *, looks_inside: bool, settings: Methods | None = None
+) -> str | None:
+    """Why a term cannot be used under a method; None where it can.
+
+    Args:
+        method: who teaches.
+        term: by name.
+        looks_inside: whether it compares features.
+        settings: of the methods, since what is heard may depend on them; the defaults where not given.
+    """
     if term == "simkd" and method != "offline":
         return "it keeps the classifier of one teacher that is finished before"
-    if looks_inside and METHODS[method].hears == "logits":
+    if term in _OF_WEIGHTS and method in ("mutual", "joint", "momentum"):
+        return f"it takes the {_OF_WEIGHTS[term]} of its teacher, which here is still learning"
+    if looks_inside and hears(method, settings) == "logits":
         return f"{_WORD[method]} has logits and no features"
     return None
 
 
+def refuse_mixtures(method: Name, views: Views) -> None:
+    """Nothing happens where a method can be used with these views.
+
+    Raises:
+        UsageError: they are made of two pictures, and the method asks about one.
+    """
+    if views.mixing and method in _OF_ONE_PICTURE:
+        raise UsageError(
+            f"the method {method} cannot be used with views of two pictures: {_OF_ONE_PICTURE[method]}",
+            found=f"mixup = {views.mixup}, cutmix = {views.cutmix}",
+            fix="no mixup and no cutmix, or another method",
+        )
+
+
+def hears(method: Name, settings: Methods | None = None) -> Literal["features", "logits"]:
+    """What terms are given of who teaches, under some settings of the methods."""
+    several = (settings or Methods()).several
+    if method == "several" and several.combine != "divergences":
+        return "logits"
+    return METHODS[method].hears
+
+
+_OF_ONE_PICTURE: Mapping[str, str] = {
+    "past": "what was said of one mixture says nothing of the next, of other pictures in other shares",
+    "class-wise": "a mixture has no one class of which another picture could be shown",
+}
+
+_OF_WEIGHTS: Mapping[str, str] = {"srrl": "last layer", "ofd": "BatchNorm"}
+"""Terms that copy weights of a teacher before training begins."""
+
 _WORD: Mapping[str, str] = {
-    "specialists": "the combination of a generalist and specialists",
+    "several": "what several teachers say together (methods.several.combine is not divergences)",
     "ensemble": "what several networks say together",
     "exits": "an exit",
     "past": "what was said in the epoch before",

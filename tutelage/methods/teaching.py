@@ -23,7 +23,10 @@ from tutelage.nouns import UNSTUDIED, Progress
 
 
 class Lesson(NamedTuple):
-    """How long is taught, and what about: epochs; classes; ids of the pictures; their size."""
+    """How long is taught, and what about: epochs; classes; ids of the pictures; their size.
+
+    shares: how much each of several teachers counts, adding up to 1; empty: all the same.
+    """
 
     epochs: int
     classes: int
@@ -31,6 +34,7 @@ class Lesson(NamedTuple):
     size: int
     label_smoothing: float = 0.0
     seed: int = 0
+    shares: tuple[float, ...] = ()
 
 
 def make_method(
@@ -51,7 +55,8 @@ def make_method(
     require_terms(settings)
     module = METHODS[settings.method].module
     if module == "offline":
-        return taught(student, others[0], settings, lesson)
+        # Of a course the last teacher is the finished one: what terms keep of a teacher is of that one.
+        return taught(student, others[-1], settings, lesson)
     found = import_module(f"tutelage.methods.{module}").build(settings, student, others, lesson)
     return cast(Method, found)
 
@@ -64,7 +69,7 @@ def require_terms(settings: Teaching) -> None:
     """
     for name in weights(settings):
         looks_inside = isinstance(chosen(settings)[name], Pointed)
-        refuse_term(settings.method, name, looks_inside=looks_inside)
+        refuse_term(settings.method, name, looks_inside=looks_inside, settings=settings.methods)
 
 
 def taught(

@@ -62,9 +62,16 @@ def compare(record: Record, *, resamples: int = RESAMPLES, seed: int = 0) -> Ver
             split,
             "No control was trained, so nothing can be said about whether distillation helped.",
         )
-    reason = _unequal(students, controls, split)
+    reason = unequal(students, controls, split)
     if reason:
         return _nothing("unequal", split, f"Student and control cannot be compared: {reason}.")
+    return judge(*pair_up(students, controls, split), split, resamples=resamples, seed=seed)
+
+
+def pair_up(
+    students: Sequence[Run], controls: Sequence[Run], split: Split
+) -> tuple[tuple[Pair, ...], NDArray[np.float64]]:
+    """Students and controls of the same seed, and the difference by image [N] of all of them."""
     by_seed = {run.seed: run for run in controls}
     paired = [(run, by_seed[run.seed]) for run in students if run.seed in by_seed]
     answers = [
@@ -74,7 +81,7 @@ def compare(record: Record, *, resamples: int = RESAMPLES, seed: int = 0) -> Ver
         _pair(run, control, *correct)
         for (run, control), correct in zip(paired, map(_both_correct, answers), strict=True)
     )
-    return judge(pairs, difference_by_image(answers), split, resamples=resamples, seed=seed)
+    return pairs, difference_by_image(answers)
 
 
 def difference_by_image(answers: Sequence[tuple[Predictions, Predictions]]) -> NDArray[np.float64]:
@@ -155,8 +162,10 @@ def _sentence(
     )
 
 
-def _unequal(students: Sequence[Run], controls: Sequence[Run], split: Split) -> str:
-    """Why no pair is fair, or nothing."""
+def unequal(
+    students: Sequence[Run], controls: Sequence[Run], split: Split, *, same_epochs: bool = True
+) -> str:
+    """Why no pair is fair, or nothing; with `same_epochs` also where one was trained for longer."""
     for word, runs in (("students", students), ("controls", controls)):
         if len({run.seed for run in runs}) != len(runs):
             return f"several {word} have the same seed"
@@ -165,7 +174,7 @@ def _unequal(students: Sequence[Run], controls: Sequence[Run], split: Split) -> 
     runs = [*students, *controls]
     if len({run.model for run in runs}) > 1:
         return "they are different networks"
-    if len({run.epochs for run in runs}) > 1:
+    if same_epochs and len({run.epochs for run in runs}) > 1:
         return "they were trained for different numbers of epochs"
     first = runs[0].predictions[split].labelled()
     for run in runs[1:]:

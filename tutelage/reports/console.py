@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tutelage.reports.compare import compare
 from tutelage.reports.facts import SPLIT_WORDS, Record
+from tutelage.reports.further import further_sentences
 from tutelage.reports.tables import accuracy_with_interval, comparison, roles_of
 from tutelage.reports.wording import count_of, number, short
 
@@ -34,7 +35,7 @@ def render_comparison(record: Record) -> list[str]:
                 cells = [line.cells[role].text for role in roles]
                 metrics.append([line.label, *cells, line.difference.text])
         lines += ["", *align(metrics)]
-    return [*lines, "", verdict.sentence]
+    return [*lines, "", verdict.sentence, *further_sentences(record)]
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

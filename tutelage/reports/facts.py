@@ -1,13 +1,13 @@
 """The nouns of a report: what was read from finished run folders, as plain frozen facts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Role = Literal["teacher", "student", "control"]
+Role = Literal["teacher", "assistant", "generation", "student", "control", "longer"]
 Split = Literal["val", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
 SPLIT_WORDS: dict[Split, str] = {"val": "validation", "test": "test"}
@@ -221,6 +221,8 @@ class Record:
     runs: tuple[Run, ...]
     data: Data | None
     settings: Mapping[str, str]
+    ensembles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The runs that are asked together, by the name of the student they belong to, which is the last one."""
 
     def of(self, role: Role) -> tuple[Run, ...]:
         """The runs of one role, by seed."""

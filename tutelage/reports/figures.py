@@ -16,8 +16,8 @@ from tutelage.reports.facts import Record, Role, Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS: dict[Role, str] = {"teacher": "#00805d", "student": "#0072b2", "control": "#b86800"}
-DARK_COLOURS: dict[Role, str] = {"teacher": "#3cc79f", "student": "#62b7ee", "control": "#f0a83a"}
+COLOURS: dict[Role, str] = {"teacher": "#00805d", "student": "#0072b2"}
+DARK_COLOURS: dict[Role, str] = {"teacher": "#3cc79f", "student": "#62b7ee"}
 DRAWN: tuple[Role, ...] = ("teacher", "student")
 
 

@@ -60,10 +60,12 @@ def _point(point: Fields) -> str:
 
 def _pulls(events: Sequence[Fields], term: str) -> tuple[Pull, ...]:
     """A term at the end of each epoch, with the norm of its gradient where that was measured."""
+    # Where networks are updated one after the other, each tells of its own terms.
     norms = {
-        event.integer("epoch"): event.table("norms").optional_number(term)
+        event.integer("epoch"): norm
         for event in events
         if event.plain.get("event") == "gradients"
+        and (norm := event.table("norms").optional_number(term)) is not None
     }
     pulls = {}
     for event in events:

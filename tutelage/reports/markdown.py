@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from tutelage.reports.companions import sides, sides_note
 from tutelage.reports.compare import Verdict
 from tutelage.reports.details import data_lines, run_details
 from tutelage.reports.facts import SPLIT_WORDS, Record
 from tutelage.reports.figures import Figure
+from tutelage.reports.further import further_sentences
 from tutelage.reports.lesson import lesson
 from tutelage.reports.published import NOTE, has_published
 from tutelage.reports.sections import class_lines, plateau_sentences
@@ -22,7 +24,7 @@ from tutelage.reports.wording import NONE, count_of, markdown_cell, percent, poi
 def render_markdown(record: Record, verdict: Verdict, figures: Sequence[Figure]) -> str:
     """The whole file; the same record gives the same bytes."""
     split = record.split()
-    parts = [f"# {markdown_cell(record.title)}", verdict.sentence]
+    parts = [f"# {markdown_cell(record.title)}", verdict.sentence, *further_sentences(record)]
     if any(run.weights == "none" for run in record.of("teacher")):
         parts.append("The teacher started from random weights: no pretrained weights were used.")
     parts += ["## Results in the published form", _published(record)]
@@ -32,6 +34,7 @@ def render_markdown(record: Record, verdict: Verdict, figures: Sequence[Figure])
     parts += ["### Every run", _runs(record)]
     if verdict.pairs:
         parts += ["### Seed by seed", _pairs(verdict)]
+    parts += _sides(record)
     parts += _lesson(record)
     parts += ["## Curves", *plateau_sentences(record)]
     parts += [f"![{markdown_cell(f.caption)}](figures/{f.name}.png)" for f in figures]
@@ -100,6 +103,16 @@ def _pairs(verdict: Verdict) -> str:
             for p in verdict.pairs
         ],
     )  # fmt: skip
+
+
+def _sides(record: Record) -> list[str]:
+    found = sides(record)
+    if not found:
+        return []
+    head = ["Run", "Who", "Network", "Accuracy (%)", "95 % interval", "Validation (%)",
+            "Negative log-likelihood", "Parameters (M)", "Best on validation"]  # fmt: skip
+    rows = [[*side[:-1], "yes" if side.best else ""] for side in found]
+    return ["## Learned side by side", table(head, rows), sides_note(record.split())]
 
 
 def _lesson(record: Record) -> list[str]:

@@ -10,11 +10,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tutelage.reports.charts import draw_whisker
+from tutelage.reports.companions import sides, sides_note
 from tutelage.reports.compare import Verdict
 from tutelage.reports.details import data_lines, run_details
 from tutelage.reports.facts import SPLIT_WORDS, Record, Split
 from tutelage.reports.figures import Figure
 from tutelage.reports.files import strict
+from tutelage.reports.further import further_sentences
 from tutelage.reports.gallery import (
     Change,
     Shown,
@@ -78,6 +80,7 @@ def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
         verdict=verdict,
         split=split,
         split_word=SPLIT_WORDS[split],
+        further=further_sentences(record),
         whisker=draw_whisker(verdict),
         tiles=tiles(record),
         roles=roles_of(record),
@@ -97,6 +100,8 @@ def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
         data=data_lines(record),
         details=run_details(record),
         lesson=lesson(record),
+        sides=sides(record),
+        sides_note=sides_note(split),
         random_teacher=any(run.weights == "none" for run in record.of("teacher")),
         curves=Markup(curve_data(record)),
         style=Markup(style),

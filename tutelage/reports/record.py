@@ -46,9 +46,23 @@ def read_job(job: Path) -> Record:
         runs=tuple(runs),
         data=read_data(job),
         settings=_settings(job / "config.toml"),
+        ensembles=_ensembles(plan, {run.name for run in runs}),
     )
     _check(record, job)
     return record
+
+
+def _ensembles(plan: Fields, runs: set[str]) -> dict[str, tuple[str, ...]]:
+    found = plan.optional_table("ensembles")
+    if found is None:
+        return {}
+    named = {plain(key): tuple(plain(str(n)) for n in found.items(key)) for key in found.plain}
+    for names in named.values():
+        if not names or not runs.issuperset(names):
+            raise InputError(
+                "runs that belong together are not there", where=plan.where, found=names
+            )
+    return named
 
 
 def read_runs(folders: Sequence[Path]) -> Record:

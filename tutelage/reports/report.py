@@ -10,6 +10,7 @@ from tutelage.reports.console import render_comparison
 from tutelage.reports.facts import Record
 from tutelage.reports.figures import draw_figures, write_figures
 from tutelage.reports.files import strict
+from tutelage.reports.further import at_equal_compute, ensembles
 from tutelage.reports.markdown import render_markdown
 from tutelage.reports.page import render_page
 from tutelage.reports.record import read_job, read_runs, run_folders
@@ -69,20 +70,9 @@ def scores_json(record: Record, verdict: Verdict) -> str:
     """The verdict and every run's scores.json in one; above 100 classes without the confusions."""
     plain = {
         "format": 1,
-        "verdict": {
-            "outcome": verdict.outcome,
-            "sentence": verdict.sentence,
-            "split": verdict.split,
-            "epoch": "last",
-            "images": verdict.images,
-            "seeds": len(verdict.pairs),
-            "difference": verdict.difference,
-            "standard_deviation": verdict.deviation,
-            "interval": verdict.interval,
-            "interval_over_seeds": verdict.over_seeds,
-            "interval_over_images": verdict.over_images,
-            "per_seed": [pair._asdict() for pair in verdict.pairs],
-        },
+        "verdict": {"outcome": verdict.outcome, "sentence": verdict.sentence, **_told(verdict)},
+        "at_equal_compute": _told(at_equal_compute(record)),
+        "ensembles": [one._asdict() for one in ensembles(record)],
         "runs": {
             run.name: run.scores
             if len(record.classes) <= CONFUSION_CLASSES
@@ -91,6 +81,24 @@ def scores_json(record: Record, verdict: Verdict) -> str:
         },
     }
     return json.dumps(strict(plain), indent=1, allow_nan=False) + "\n"
+
+
+def _told(verdict: Verdict | None) -> dict[str, object]:
+    """The numbers of a comparison; none where there is nothing to compare."""
+    if verdict is None:
+        return {}
+    return {
+        "split": verdict.split,
+        "epoch": "last",
+        "images": verdict.images,
+        "seeds": len(verdict.pairs),
+        "difference": verdict.difference,
+        "standard_deviation": verdict.deviation,
+        "interval": verdict.interval,
+        "interval_over_seeds": verdict.over_seeds,
+        "interval_over_images": verdict.over_images,
+        "per_seed": [pair._asdict() for pair in verdict.pairs],
+    }
 
 
 def _without_confusion(value: object) -> object:

@@ -70,7 +70,8 @@ def tiles(record: Record) -> list[Tile]:
         note = f"{SPLIT_WORDS[split]}, last epoch"
         if len(found) > 1:
             spread = percent(float(np.std(found, ddof=1)))
-            note = f"± {spread} over {len(found)} seeds, {note}"
+            of = "seeds" if len({run.seed for run in runs}) == len(runs) else "runs"
+            note = f"± {spread} over {len(found)} {of}, {note}"
         made.append(Tile(role.capitalize(), percent(float(np.mean(found))), "%", note, role))
     small = (record.of("student") or record.of("control") or record.runs)[0]
     teacher = next(iter(record.of("teacher")), None)
@@ -174,7 +175,7 @@ def confusions(record: Record, limit: int = 10) -> list[Confusion]:
 def plateau_sentences(record: Record) -> list[str]:
     """When each role's validation accuracy levels off, student first; mean curve and each seed."""
     sentences = []
-    for role in sorted(ROLES, key=("student", "control", "teacher").index):
+    for role in sorted(ROLES, key=lambda role: ("student", "control", *ROLES).index(role)):
         runs = [run for run in record.of(role) if run.journal]
         if not runs:
             continue

@@ -47,7 +47,7 @@ Getter = Callable[[Run], float | None]
 
 
 def roles_of(record: Record) -> tuple[Role, ...]:
-    """The roles that have runs, in order teacher, student, control."""
+    """The roles that have runs, in the order of `ROLES`."""
     return tuple(role for role in ROLES if record.of(role))
 
 
@@ -84,8 +84,7 @@ def comparison(record: Record, verdict: Verdict) -> list[Line]:
 def published_form(record: Record) -> list[PublishedLine]:
     """The columns of the published table, by role: measured, and published where there is a row."""
     lines = []
-    for role in roles_of(record):
-        runs = record.of(role)
+    for role, runs in _by_network(record):
         run, row = runs[0], published_row(runs[0])
         spread = spread_cell([r.best.val.accuracy for r in runs], 1, 100)
         megabytes, kib = run.cost.size_bytes / 1e6, run.cost.size_bytes / 1024 / 1000
@@ -105,6 +104,15 @@ def published_form(record: Record) -> list[PublishedLine]:
         if row is not None:
             lines += _published_lines(role, run, row)
     return lines
+
+
+def _by_network(record: Record) -> list[tuple[Role, list[Run]]]:
+    """The runs of each role and network: several teachers, and assistants, need not be alike."""
+    found: dict[tuple[Role, str], list[Run]] = {}
+    for role in roles_of(record):
+        for run in record.of(role):
+            found.setdefault((role, run.model), []).append(run)
+    return [(role, runs) for (role, _), runs in found.items()]
 
 
 def spread_cell(values: list[float], decimals: int, scale: float = 1.0) -> Cell:

@@ -35,7 +35,6 @@ def confusable_groups(
             "classes cannot be grouped",
             found=f"predictions {list(probabilities.shape)}, {count} groups",
             expected="at least one picture, and as many classes as groups",
-            fix="fewer --methods.specialists.groups",
         )
     centred = probabilities.astype(np.float64) - probabilities.mean(axis=0, dtype=np.float64)
     columns = (centred.T @ centred) / len(centred)

@@ -1,7 +1,8 @@
 """A plan: runs that depend on each other, each recognised by its fingerprint and skipped when finished.
 
-The whole job is one plan: pack -> teacher -> for each seed a student and a control -> report. A control
-is the same student with the same budget, seed, order and views, but without the teacher.
+    pack -> teachers, assistants, generations -> for each seed a student and its controls -> report
+
+Which runs there are is said by the other files of this folder, one for each plan.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ from tutelage.config import shared
 from tutelage.data.pack import Pack
 from tutelage.errors import Interrupted
 from tutelage.files import write_json
-from tutelage.losses.settings import DEFAULT_ALPHA, Objective
+from tutelage.losses.settings import DEFAULT_ALPHA
 from tutelage.settings import Job, Single, Trainee
 from tutelage.single import Networks, Place, run_single
 
@@ -27,35 +28,32 @@ class Step(NamedTuple):
     compares: str | None = None
 
 
-def job_steps(job: Job) -> list[Step]:
-    """The runs of a whole job, in an order that respects who needs whom."""
-    steps = [Step("teacher", _single(job, job.teacher, role="teacher", seed=job.seed))]
-    for seed in range(job.seed, job.seed + job.seeds):
-        taught = _single(job, job.student, role="student", seed=seed)
-        alone = _single(job, job.student, role="control", seed=seed)
-        steps.append(Step(f"student-{seed}", taught, teachers=("teacher",), compares="teacher"))
-        steps.append(Step(f"control-{seed}", alone, compares="teacher"))
-    return steps
-
-
-def sweep_steps(job: Job, objectives: Mapping[str, Objective]) -> list[Step]:
-    """The runs of a sweep: one teacher, and for each seed a control and a student of each objective."""
-    steps = [Step("teacher", _single(job, job.teacher, role="teacher", seed=job.seed))]
-    for seed in range(job.seed, job.seed + job.seeds):
-        alone = _single(job, job.student, role="control", seed=seed)
-        steps.append(Step(f"control-{seed}", alone, compares="teacher"))
-        for name, objective in objectives.items():
-            own = dataclasses.replace(
-                job, alpha=objective.alpha, terms=objective.terms, own=objective.own
-            )
-            taught = _single(own, job.student, role="student", seed=seed)
-            steps.append(Step(f"{name}-{seed}", taught, teachers=("teacher",), compares="teacher"))
-    return steps
-
-
-def _single(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
+def single_of(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
+    """The settings of one run of a job."""
     common = {**shared(Single, job), **shared(Trainee, trainee)}
     return Single(**{**common, "teacher": (), "role": role, "seed": seed})
+
+
+def seeds_of(job: Job) -> range:
+    """The seeds of a job's students."""
+    return range(job.seed, job.seed + job.seeds)
+
+
+def teacher_step(job: Job) -> Step:
+    """The teacher, which is trained once for all seeds."""
+    return Step("teacher", single_of(job, job.teacher, role="teacher", seed=job.seed))
+
+
+def student_steps(
+    job: Job, seed: int, *, teachers: tuple[str, ...] = (), compares: str | None = None
+) -> list[Step]:
+    """A student, and its control: the same network, budget, seed, order and views, and nobody who teaches."""
+    taught = single_of(job, job.student, role="student", seed=seed)
+    alone = single_of(job, job.student, role="control", seed=seed)
+    return [
+        Step(f"student-{seed}", taught, teachers=teachers, compares=compares),
+        Step(f"control-{seed}", alone, compares=compares),
+    ]
 
 
 def run_steps(
@@ -88,22 +86,41 @@ def run_steps(
             settings = dataclasses.replace(settings, teacher=teachers)
         reference = folder / step.compares if step.compares else None
         own = place._replace(name=step.name, folder=folder / step.name, reference=reference)
-        make = networks.get("teacher" if settings.role == "teacher" else "student")
+        make = networks.get(maker_of(step) or "")
         after(step, run_single(settings, pack, own, make=make))
 
 
-def write_plan(job: Job, steps: list[Step], folder: Path, *, recipe: str) -> None:
-    """Write what the report reads: the runs, their roles, and the two numbers of the objective."""
+def maker_of(step: Step) -> str | None:
+    """Which of the caller's own makers makes a step's network; None where its settings name it anyhow."""
+    if step.settings.role in ("teacher", "assistant"):
+        return "teacher" if step.name == "teacher" else None
+    return "student"
+
+
+def write_plan(
+    job: Job,
+    steps: list[Step],
+    folder: Path,
+    *,
+    recipe: str,
+    ensembles: Mapping[str, list[str]] | None = None,
+) -> None:
+    """Write what the report reads: the method, the runs, their roles, and the two numbers of the objective.
+
+    `ensembles` are runs whose mean answer is reported, too, by the name of the student they belong to.
+    """
     kd = job.terms.kd
     facts = {
         "format": 1,
         "recipe": recipe,
         "title": job.title,
+        "method": job.method,
         "temperature": kd.temperature if kd else None,
         "alpha": DEFAULT_ALPHA if job.alpha is None else job.alpha,
         "runs": [
             {"name": s.name, "role": s.settings.role, "seed": s.settings.seed, "folder": s.name}
             for s in steps
         ],
+        "ensembles": dict(ensembles or {}),
     }
     write_json(folder / "plan.json", facts)

@@ -1,0 +1,70 @@
+"""Steps of each online method by one of several processes: `online_processes.py RANK FOLDER`."""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from side_by_side import SGD, batches, lesson, network, published, teaching, train
+from torch import Tensor
+
+from tutelage.losses.feature.settings import Hint
+from tutelage.losses.relation.settings import RKDDistance
+from tutelage.losses.response.settings import KD, Label
+from tutelage.losses.settings import Terms
+from tutelage.methods.settings import Ensemble, Methods, Mutual, Teaching
+from tutelage.methods.teaching import make_method
+from tutelage.world import World
+
+FEATURES = Terms(
+    label=Label(weight=1.0), kd=KD(weight=1.0), hint=Hint(), rkd_distance=RKDDistance(weight=5.0)
+)
+
+
+def settings() -> dict[str, Teaching]:
+    """Each method, with all that could depend on who sees which pictures."""
+    return {
+        "mutual": teaching("mutual", FEATURES),
+        "turns": teaching("mutual", FEATURES, methods=Methods(mutual=Mutual(alternate=True))),
+        "gate": teaching("ensemble", published()),
+        "least-loss": teaching(
+            "ensemble", published(), methods=Methods(ensemble=Ensemble(combine="least-loss"))
+        ),
+        "joint": teaching("joint", FEATURES),
+    }
+
+
+def trained(name: str, world: World) -> dict[str, Tensor]:
+    """The terms of each step, and everything the method remembers after the last; in float64."""
+    networks = [network(seed).double() for seed in range(2)]
+    method = make_method(settings()[name], networks[0], networks[1:], lesson()).double()
+    shown = batches()
+    if world.size > 1:
+        share = world.share(len(shown[0].ids))
+        mine = slice(share.start, share.stop)
+        shown = [
+            batch._replace(
+                images=batch.images[mine],
+                labels=batch.labels[mine],
+                ids=batch.ids[mine],
+                whole=len(batch.ids),
+            )
+            for batch in shown
+        ]
+    steps = train(method, SGD, shown, world)
+    found = {f"{n} {term}": value for n, step in enumerate(steps) for term, value in step.items()}
+    return found | {f"state {key}": t.clone() for key, t in method.state_dict().items()}
+
+
+def main(rank: int, folder: Path) -> None:
+    """Every method in turn, over one connection."""
+    torch.set_num_threads(1)
+    address = f"file://{folder / 'meeting'}"
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    world = World(rank, 2, rank)
+    torch.save({name: trained(name, world) for name in settings()}, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

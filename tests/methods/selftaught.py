@@ -1,0 +1,75 @@
+"""What the tests of self-distillation share: networks in float64, a lesson, batches, methods."""
+
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
+from tutelage.losses.settings import Terms
+from tutelage.methods.method import Method
+from tutelage.methods.settings import Methods, Teaching
+from tutelage.methods.teaching import Lesson, make_method
+from tutelage.models.preprocess import Classifier, Preprocess
+from tutelage.nouns import Batch, Outcome, Progress
+
+CLASSES, SIZE, EPOCHS = 5, 32, 4
+IDS = torch.arange(60) * 3 + 7
+"""Rows of a pack that holds other pictures, too."""
+
+METHODS = ("past", "class-wise", "virtual", "momentum", "exits")
+
+
+def network(name: str = "cifar_resnet8", *, seed: int = 0) -> Classifier:
+    """A small real network in training."""
+    torch.manual_seed(seed)
+    made = timm.create_model(name, num_classes=CLASSES)
+    return Classifier(made, Preprocess(size=SIZE, mean=(0.5,) * 3, std=(0.25,) * 3)).train()
+
+
+def pictures(count: int, *, seed: int) -> Tensor:
+    """uint8 [count, 3, 32, 32], of blocks rather than of noise, which looks all alike to a network."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(0, 256, (count, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    return drawn.repeat_interleave(SIZE // 4, 2).repeat_interleave(SIZE // 4, 3)
+
+
+def batch_of(count: int = 6, *, first: int = 0) -> Batch:
+    """Labelled pictures with partners; their ids are not in order."""
+    ids = IDS[torch.arange(first, first + count)].flip(0)
+    labels = (torch.arange(count) * 3 + first) % CLASSES
+    partners = pictures(count, seed=first + 1000)
+    return Batch(pictures(count, seed=first), labels, ids, 0, partners=partners)
+
+
+def lesson(**changes: Any) -> Lesson:
+    """Of the pictures `IDS`."""
+    return Lesson(epochs=EPOCHS, classes=CLASSES, ids=IDS, size=SIZE)._replace(**changes)
+
+
+def made(
+    name: str,
+    student: Classifier | None = None,
+    *,
+    alpha: float | None = None,
+    terms: Terms | None = None,
+    about: Lesson | None = None,
+    **methods: Any,
+) -> Method:
+    """A method of some settings, in training; in float64."""
+    options: Any = {"method": name, "alpha": alpha, "methods": Methods(**methods)}
+    settings = Teaching(terms=terms or Terms(), **options)
+    return make_method(settings, student or network(), (), about or lesson()).double().train()
+
+
+def at(epoch: float, *, step: int = 0) -> Progress:
+    """Where training stands after so many epochs."""
+    return Progress(int(epoch), step, epoch / EPOCHS)
+
+
+def gradients(method: Method, outcome: Outcome, progress: Progress) -> dict[str, Tensor]:
+    """The gradient of what is minimised by each parameter that has one."""
+    method.zero_grad()
+    torch.autograd.backward(method.total(outcome, progress))
+    return {n: p.grad.clone() for n, p in method.named_parameters() if p.grad is not None}

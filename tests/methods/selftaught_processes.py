@@ -1,0 +1,78 @@
+"""Two steps of each way to teach oneself, by one of two processes: `selftaught_processes.py RANK FOLDER`."""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from selftaught import METHODS, at, batch_of, made, network
+from torch import Tensor
+
+from tutelage.engine.batchnorm import share_statistics
+from tutelage.engine.precision import Runtime
+from tutelage.engine.settings import Training
+from tutelage.engine.state import TrainingState
+from tutelage.engine.step import train_on
+from tutelage.losses.feature.settings import Attention, Hint
+from tutelage.losses.response.settings import DIST
+from tutelage.losses.settings import Terms
+from tutelage.nouns import NO_SIGNAL, Batch
+from tutelage.world import World
+
+CPU = torch.device("cpu")
+WHOLE = 7
+"""Pictures of a batch, which two processes do not share evenly."""
+
+
+def part(batch: Batch, world: World) -> Batch:
+    """What a process is given of a batch."""
+    if world.size == 1:
+        return batch
+    mine = slice(world.share(WHOLE).start, world.share(WHOLE).stop)
+    images, labels, ids = (rows[mine] for rows in batch[:3])
+    assert batch.partners is not None
+    partners = batch.partners[mine]
+    return batch._replace(images=images, labels=labels, ids=ids, whole=WHOLE, partners=partners)
+
+
+def trained(name: str, world: World) -> dict[str, Tensor]:
+    """Each step's terms, and everything that is remembered after a step in each of two epochs.
+
+    In float64, so that only what is computed differs, and not how sums are rounded. In the second epoch the
+    pictures stand in another order: what one process saw of them the other is asked about. One term compares
+    pictures with each other, one has an adapter with a norm.
+    """
+    inside = {"hint": Hint(weight=1.0), "attention": Attention()} if name == "momentum" else {}
+    terms = Terms(dist=DIST(weight=1.0), **inside)  # type: ignore[arg-type]
+    method = made(name, network(), alpha=0.5, terms=terms)
+    share_statistics(method.student, CPU, world)
+    mine = [m for term_name, m in method.terms.items() if term_name != "dist"]  # type: ignore[union-attr,operator]
+    for layers in (*method.attachments, *mine):
+        share_statistics(layers, CPU, world)
+    settings = Training(optimizer="sgd", lr=0.01)
+    state = TrainingState(method, settings, Runtime(CPU, None, channels_last=False), world)
+    found = {}
+    for epoch in (0, 1):
+        whole = batch_of(WHOLE)
+        if epoch:
+            turned = (rows.flip(0) for rows in whole[:3])
+            whole = Batch(*turned, 0, partners=whole.partners)  # type: ignore[arg-type]
+        progress = at(epoch, step=state.step)
+        outcome, _ = train_on(state, part(whole, world), NO_SIGNAL, progress, rate=0.01, clip=None)
+        found |= {f"{epoch} {key}": term.detach() for key, term in outcome.terms.items()}
+        found[f"{epoch} logits"] = outcome.logits
+    return found | {f"state {key}": t.clone() for key, t in method.state_dict().items()}
+
+
+def main(rank: int, folder: Path) -> None:
+    """Every method in turn, over one connection."""
+    torch.set_num_threads(1)
+    address = f"file://{folder / 'meeting'}"
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    world = World(rank, 2, rank)
+    torch.save({name: trained(name, world) for name in METHODS}, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

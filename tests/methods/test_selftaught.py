@@ -1,0 +1,201 @@
+"""What holds for every way to teach oneself: resume, processes, whole runs, plain networks."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from selftaught import METHODS, at, batch_of, lesson, made, network
+from selftaught_processes import trained
+from torch import Tensor
+
+import tutelage
+from tutelage.config import build
+from tutelage.data.pack import Pack
+from tutelage.data.view_settings import Views
+from tutelage.engine.checkpoint import load_checkpoint, save_checkpoint
+from tutelage.engine.journal import read_journal
+from tutelage.engine.precision import Runtime
+from tutelage.engine.settings import Training
+from tutelage.engine.state import TrainingState
+from tutelage.engine.step import train_on
+from tutelage.losses.term import Needs
+from tutelage.methods.teaching import make_method
+from tutelage.models.build import Built
+from tutelage.nouns import NO_SIGNAL, Signal
+from tutelage.settings import Job, Single
+from tutelage.single import Place, run_single
+from tutelage.toml import read_toml
+from tutelage.world import ALONE
+
+RUNTIME = Runtime(torch.device("cpu"), None, channels_last=False)
+RECIPES = Path(tutelage.__file__).parent / "recipes" / "methods"
+
+
+def state_of(name: str, seed: int) -> TrainingState:
+    """A method in training, in fp32, as its recipe has it."""
+    settings = build(Job, read_toml(RECIPES / f"{name}.toml"), where=name)
+    method = make_method(settings, network(seed=seed), (), lesson()).train()
+    return TrainingState(method, Training(lr=0.01, optimizer="adamw"), RUNTIME)
+
+
+def go_on(state: TrainingState, *, until: int) -> None:
+    """Steps of three an epoch, from where the state stands."""
+    while state.step < until:
+        epoch, number = divmod(state.step, 3)
+        progress = at(epoch, step=state.step)
+        train_on(state, batch_of(first=6 * number), NO_SIGNAL, progress, rate=0.01, clip=1.0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_exact_resume(name: str, tmp_path: Path) -> None:
+    """Saved in the middle of the second epoch and continued by a method of other weights: the same bytes."""
+    whole = state_of(name, seed=0)
+    go_on(whole, until=4)
+    save_checkpoint(tmp_path / "checkpoint", whole.checkpoint(fingerprint="x", journal=0))
+    go_on(whole, until=7)
+    again = state_of(name, seed=5)
+    checkpoint = load_checkpoint(tmp_path / "checkpoint")
+    assert checkpoint is not None
+    again.restore(checkpoint, fingerprint="x")
+    go_on(again, until=7)
+    expected, found = whole.method.state_dict(), again.method.state_dict()
+    assert found.keys() == expected.keys()
+    assert [key for key in expected if not torch.equal(found[key], expected[key])] == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_word_from_outside(name: str) -> None:
+    """Nobody is asked, and what a teacher from outside would say changes nothing."""
+    totals = []
+    for signal in (NO_SIGNAL, Signal(torch.randn(6, 5), {})):
+        method = made(name)
+        outcome = method(batch_of(), signal, at(0))
+        assert method.needs == Needs()
+        totals.append(method.total(outcome, at(0)))
+    assert torch.equal(*totals)
+
+
+# ---------------------------------------------------------------------- processes
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
+    """What two processes end with, by rank and method; one start for all methods."""
+    folder = tmp_path_factory.mktemp("two")
+    script = str(Path(__file__).with_name("selftaught_processes.py"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen(
+            [sys.executable, script, str(rank), str(folder)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=240)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], "\n".join(said)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_processes(by_two: list[dict[str, dict[str, Tensor]]], name: str) -> None:
+    """Terms of each step, weights, norms, the past and the average are those of one process, to 1e-9."""
+    expected = trained(name, ALONE)
+    for found in (by_two[0][name], by_two[1][name]):
+        assert list(found) == list(expected)
+        for key, tensor in expected.items():
+            torch.testing.assert_close(found[key], tensor, rtol=1e-9, atol=1e-9, msg=key)
+
+
+# ---------------------------------------------------------------------- whole runs
+
+
+@pytest.fixture
+def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is timed: it would take longer than the training."""
+    for module in ("tutelage.finish", "tutelage.measuring"):
+        monkeypatch.setattr(f"{module}.latency", lambda *_a, **_o: [], raising=False)
+
+
+def settings_of(name: str, single: Callable[..., Single]) -> Single:
+    """A run of two epochs by the recipe of a method."""
+    job = build(Job, read_toml(RECIPES / f"{name}.toml"), where=name)
+    return dataclasses.replace(
+        single(role="student", flip=True),
+        method=job.method,
+        methods=job.methods,
+        alpha=job.alpha,
+        terms=job.terms,
+    )
+
+
+@pytest.mark.usefixtures("_no_latency")
+@pytest.mark.parametrize("name", METHODS)
+def test_a_whole_run(
+    name: str,
+    small_pack: Pack,
+    single: Callable[..., Single],
+    place: Callable[..., Place],
+    make_network: Callable[..., Built],
+) -> None:
+    """Without a teacher: the run ends, its terms are told, and its model loads as the plain network it is."""
+    folder = run_single(settings_of(name, single), small_pack, place())
+    model = tutelage.load(folder)
+    found = {n: p.shape for n, p in model.classifier.network.named_parameters()}
+    plain = make_network("test_resnet").classifier.network
+    assert found == {n: p.shape for n, p in plain.named_parameters()}
+    epochs = [e for e in read_journal(folder / "journal.jsonl") if e["event"] == "epoch"]
+    assert len(epochs) == 2
+    shares = epochs[-1]["train"]["shares"]
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert len(shares) == {"exits": 10}.get(name, 2)
+    assert all(share > 0 for share in shares.values())
+
+
+@pytest.mark.usefixtures("_no_latency")
+def test_the_past_at_alpha_0_is_cross_entropy(
+    small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
+) -> None:
+    """Weights and predictions are those of a control, byte for byte."""
+    alone = run_single(single(), small_pack, place("alone"))
+    taught = single(role="student", method="past", alpha=0.0)
+    folder = run_single(taught, small_pack, place("past"))
+    for name in ("model/model.safetensors", "predictions/val.safetensors"):
+        assert (folder / name).read_bytes() == (alone / name).read_bytes()
+
+
+@pytest.mark.usefixtures("_no_latency")
+def test_by_the_command_line(sample_folder: Path, tmp_path: Path) -> None:
+    """`tutelage distill` needs no --teacher for them; the network that is saved can be loaded."""
+    from tutelage.__main__ import main
+
+    out = tmp_path / "out"
+    words = ["distill", str(sample_folder), "--out", str(out), "--method", "class-wise"]
+    words += ["--data.image-size", "32", "--model", "cifar_resnet8", "--weights", "none"]
+    words += ["--epochs", "1", "--batch-size", "100", "--device", "cpu", "--precision", "fp32"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["tutelage", *words])
+        assert main() == 0
+    assert len(tutelage.load(out).classes) == 10
+
+
+@pytest.mark.parametrize("name", ["past", "class-wise"])
+def test_mixtures_are_refused_before_any_waiting(
+    name: str, tmp_path: Path, single: Callable[..., Single]
+) -> None:
+    """Before the pictures are even looked for."""
+    settings = single(role="student", method=name, mixup=0.4)
+    with pytest.raises(tutelage.UsageError, match="views of two pictures"):
+        tutelage.distill(tmp_path / "no such folder", settings, out=tmp_path / "out")
+    student = dataclasses.replace(Job().student, mixup=0.4)
+    job = dataclasses.replace(Job(), method=name, student=student)  # type: ignore[arg-type]
+    with pytest.raises(tutelage.UsageError, match="views of two pictures"):
+        tutelage.run(tmp_path / "no such folder", job, out=tmp_path / "out")
+    assert Views(mixup=0.4).mixing
+    assert not (tmp_path / "out").exists()

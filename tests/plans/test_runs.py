@@ -1,0 +1,243 @@
+"""Plans carried out, small and whole: what they leave, who is named, what stays, what the report says."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tutelage import verbs
+from tutelage.data.pack import Pack
+from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.journal import Screen, read_journal
+from tutelage.errors import Interrupted, UsageError
+from tutelage.losses.response.settings import KD, Label
+from tutelage.losses.settings import Terms
+from tutelage.methods.settings import Assistants, Course, Generations, Methods, Several
+from tutelage.models.folder import load_model
+from tutelage.models.weights import fingerprint_of
+from tutelage.reports.record import read_job
+from tutelage.reports.wording import markdown_cell
+from tutelage.settings import Job, Single, Trainee
+from tutelage.single import Place, run_single
+from tutelage.toml import read_toml
+
+SMALL = Trainee(model="test_resnet", weights="none", epochs=1, batch_size=100)
+BORN_AGAIN = Terms(label=Label(weight=1.0), kd=KD(weight=1.0, temperature=1.0))
+USUAL: dict[str, Any] = {"device": "cpu", "precision": "fp32", "teacher": SMALL, "student": SMALL}
+JOBS = {
+    "several": Job(
+        method="several",
+        methods=Methods(several=Several(models=("cifar_resnet8",), weigh="validation")),
+        **USUAL,
+    ),
+    "course": Job(
+        method="course",
+        methods=Methods(course=Course(checkpoints=2)),
+        **USUAL | dict.fromkeys(("teacher", "student"), dataclasses.replace(SMALL, epochs=2)),
+    ),
+    "assistants": Job(
+        method="assistants",
+        methods=Methods(assistants=Assistants(models=("cifar_resnet8",), dense=True)),
+        **USUAL,
+    ),
+    "generations": Job(
+        method="generations",
+        methods=Methods(generations=Generations(count=1)),
+        terms=BORN_AGAIN,
+        **USUAL,
+    ),
+}
+RUNS = {
+    "several": ["teacher", "teacher-2", "student-0", "control-0"],
+    "course": ["teacher", "student-0", "control-0"],
+    "assistants": ["teacher", "assistant-1", "student-0", "control-0"],
+    "generations": ["generation-0-0", "student-0", "control-0", "longer-0"],
+}
+Done = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+
+
+@pytest.fixture(scope="module")
+def done(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The whole job of a method, once for all tests here."""
+    found: dict[str, Path] = {}
+
+    def run(name: str) -> Path:
+        if name not in found:
+            found[name] = tmp_path_factory.mktemp(name) / "job"
+            verbs.run(small_pack.folder, JOBS[name], out=found[name], quiet=True)
+        return found[name]
+
+    return run
+
+
+def network(run: Path) -> str:
+    """The fingerprint of a run's last network, as it lies on the disk."""
+    return fingerprint_of(load_model(run / "model").classifier.network)
+
+
+def result(job: Path) -> dict[str, bytes]:
+    """Networks, answers and journals of all runs of a job."""
+    names = ("model.safetensors", "val.safetensors", "scores.json", "journal.jsonl", "config.toml")
+    paths = [path for name in names for path in job.rglob(name) if "report" not in path.parts]
+    return {str(path.relative_to(job)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("method", JOBS)
+def test_the_report_has_every_run(done: Done, method: str) -> None:
+    """Each plan leaves its runs and a report that lists them by role; the verdict is student and control."""
+    job = done(method)
+    record = read_job(job)
+    assert [run.name for run in record.runs] == RUNS[method]
+    page, text = ((job / "report" / f"report.{kind}").read_text() for kind in ("html", "md"))
+    for run in record.runs:
+        assert run.name in page
+        assert f"| {markdown_cell(run.name)} |" in text
+        assert f"{run.role.capitalize()}" in text
+        assert json.loads((job / run.name / "run.json").read_text())["finished"]
+    told = json.loads((job / "report" / "scores.json").read_text())
+    assert [p["student"] for p in told["verdict"]["per_seed"]] == ["student-0"]
+    assert [p["control"] for p in told["verdict"]["per_seed"]] == ["control-0"]
+
+
+@pytest.mark.parametrize(
+    ("method", "taught"),
+    [
+        ("several", {"student-0": ("teacher", "teacher-2")}),
+        ("assistants", {"assistant-1": ("teacher",), "student-0": ("teacher", "assistant-1")}),
+        ("generations", {"generation-0-0": (), "student-0": ("generation-0-0",)}),
+    ],
+)
+def test_who_taught_is_told(done: Done, method: str, taught: dict[str, tuple[str, ...]]) -> None:
+    """Each run's folder names its teachers, by folder and by weights, which are still those on the disk."""
+    job = done(method)
+    for name in RUNS[method]:
+        own = taught.get(name, ())
+        assert read_toml(job / name / "config.toml")["teacher"] == [f"../{one}" for one in own]
+        told = read_journal(job / name / "journal.jsonl")[0]["teachers"]
+        assert [one["folder"] for one in told] == list(own)
+        assert [one["weights"] for one in told] == [network(job / one) for one in own]
+        if own:
+            assert sum(one["share"] for one in told) == pytest.approx(1.0)
+
+
+def test_a_course_names_its_checkpoints(done: Done) -> None:
+    """The student's journal holds both as they still are on the disk; the last one is the teacher."""
+    job = done("course")
+    told = read_journal(job / "student-0" / "journal.jsonl")[0]["teachers"]
+    kept = sorted((job / "teacher" / "checkpoints-kept").glob("*"))
+    assert [folder.name for folder in kept] == ["0001", "0002"]
+    assert [one["weights"] for one in told] == [network(folder) for folder in kept]
+    assert told[1]["weights"] == network(job / "teacher") != told[0]["weights"]
+    assert not (job / "student-0" / "checkpoints-kept").exists()
+
+
+def test_validation_weighs_the_teachers(done: Done) -> None:
+    """What each counts is that of its loss on the validation images, as its own run measured it."""
+    job = done("several")
+    told = read_journal(job / "student-0" / "journal.jsonl")[0]["teachers"]
+    scores = [json.loads((job / t / "scores.json").read_text()) for t in ("teacher", "teacher-2")]
+    counts = np.exp([-one["last"]["val"]["nll"] for one in scores])
+    np.testing.assert_allclose([t["share"] for t in told], counts / counts.sum(), rtol=1e-6)
+
+
+def plain(pack: Pack, folder: Path, seed: int) -> Path:
+    """Supervised training of the student, by no plan at all."""
+    settings = Single(model="test_resnet", weights="none", epochs=1, batch_size=100, device="cpu",
+                      precision="fp32", role="control", seed=seed)  # fmt: skip
+    place = Place("run", folder, folder.parent / "cache", Screen(quiet=True), StopRequest())
+    return run_single(settings, pack, place)
+
+
+def test_generation_zero_is_supervised_training(
+    done: Done, small_pack: Pack, tmp_path: Path
+) -> None:
+    """Network and answers are those of a plain run of its seed, to the byte."""
+    generation = done("generations") / "generation-0-0"
+    seed = json.loads((generation / "run.json").read_text())["seed"]
+    alone = plain(small_pack, tmp_path / "run", seed)
+    for name in ("model/model.safetensors", "predictions/val.safetensors"):
+        assert (generation / name).read_bytes() == (alone / name).read_bytes()
+    terms = read_journal(generation / "journal.jsonl")[1]["train"]["terms"]
+    assert list(terms) == ["label"]
+
+
+def test_what_is_said_beside_the_verdict(done: Done) -> None:
+    """The mean answer of all generations, and the student against training for as long as they took."""
+    job = done("generations")
+    kept = [
+        load_file(job / run / "predictions" / "val.safetensors")
+        for run in ("generation-0-0", "student-0", "longer-0")
+    ]
+    logits = [one["logits"].astype(np.float64) for one in kept]
+    shares = [np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in logits[:2]]
+    right = [(s.argmax(1) == kept[0]["labels"]).mean() for s in (sum(shares), *logits[1:])]
+    told = json.loads((job / "report" / "scores.json").read_text())
+    (ensemble,) = told["ensembles"]
+    assert ensemble["runs"] == ["generation-0-0", "student-0"]
+    assert (ensemble["accuracy"], ensemble["alone"]) == pytest.approx(right[:2])
+    assert told["at_equal_compute"]["difference"] == pytest.approx(right[1] - right[2])
+    text = (job / "report" / "report.md").read_text()
+    assert f"2 generations reach {100 * right[0]:.1f} %" in text
+    assert "At equal compute, against plain training of 2 epochs: " in text
+    assert read_job(job).of("longer")[0].epochs == 2
+
+
+def test_finished_runs_are_skipped(done: Done, small_pack: Pack) -> None:
+    """A job that is done is returned as it is."""
+    job = done("assistants")
+    before = {path: path.stat().st_mtime_ns for path in job.rglob("*") if path.name != ".lock"}
+    verbs.run(small_pack.folder, JOBS["assistants"], out=job, quiet=True)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+class Later(StopRequest):
+    """Asked to stop at the so-manieth question."""
+
+    def __init__(self, questions: int) -> None:
+        super().__init__()
+        self.left = questions
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_interrupted_and_resumed(
+    done: Done, small_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the middle of its assistant and resumed from the folder, a job ends in the same bytes."""
+    out = tmp_path / "job"
+
+    @contextlib.contextmanager
+    def listening() -> Iterator[StopRequest]:
+        yield Later(5)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tutelage.working.stop_requests", listening)
+        with pytest.raises(Interrupted):
+            verbs.run(small_pack.folder, JOBS["assistants"], out=out, quiet=True)
+    assert json.loads((out / "teacher" / "run.json").read_text())["finished"]
+    assert not json.loads((out / "assistant-1" / "run.json").read_text())["finished"]
+    assert json.loads((out / "assistant-1" / "checkpoint" / "facts.json").read_text())["step"] == 1
+    verbs.resume(out, quiet=True)
+    assert result(out) == result(done("assistants"))
+
+
+def test_one_run_is_not_several() -> None:
+    """A method that takes several runs is not one of `distill`; what plans them is named."""
+    for method in ("assistants", "generations"):
+        settings = Single(method=method, teacher=("runs/teacher",))  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="takes several runs") as caught:
+            verbs.distill("sample", settings, out="never")
+        assert "tutelage run" in str(caught.value.fix)

@@ -1,0 +1,169 @@
+"""Which runs a job takes, by its method: names, roles, seeds, and who teaches whom."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tutelage.errors import UsageError
+from tutelage.losses.feature.settings import Hint
+from tutelage.losses.settings import Terms
+from tutelage.methods.settings import (
+    Assistants,
+    Course,
+    Generations,
+    Methods,
+    Mutual,
+    Name,
+    Several,
+    Teaching,
+)
+from tutelage.plans.generations import family
+from tutelage.plans.job import job_steps
+from tutelage.plans.longer import longer_epochs
+from tutelage.plans.require import require_steps
+from tutelage.plans.step import Step
+from tutelage.settings import Job, Trainee
+
+
+def job(method: Name, seeds: int = 1, **methods: Any) -> Job:
+    """A job of small networks."""
+    teacher = Trainee(model="cifar_resnet14", epochs=4, lr=0.1)
+    student = Trainee(model="cifar_resnet8", epochs=3, lr=0.2)
+    own = Methods(**methods)
+    return Job(method=method, methods=own, seeds=seeds, seed=5, teacher=teacher, student=student)
+
+
+def chain(steps: list[Step]) -> dict[str, tuple[str, ...]]:
+    return {step.name: step.teachers for step in steps}
+
+
+def test_offline() -> None:
+    """One teacher; for each seed a student of it and a control of the same settings."""
+    steps = job_steps(job("offline", seeds=2))
+    assert chain(steps) == {
+        "teacher": (),
+        "student-5": ("teacher",), "control-5": (), "student-6": ("teacher",), "control-6": (),
+    }  # fmt: skip
+    assert {step.compares for step in steps[1:]} == {"teacher"}
+    student, control = (step.settings for step in steps[1:3])
+    assert dataclasses.replace(student, role="control") == control
+
+
+@pytest.mark.parametrize("method", ["mutual", "ensemble", "joint", "past", "virtual"])
+def test_nobody_from_outside(method: Name) -> None:
+    """Networks that learn side by side, or alone at no further cost, take a student and a control."""
+    assert chain(job_steps(job(method))) == {"student-5": (), "control-5": ()}
+
+
+@pytest.mark.parametrize(("method", "epochs"), [("class-wise", 4), ("momentum", 4), ("exits", 4)])
+def test_equal_compute(method: Name, epochs: int) -> None:
+    """A method that teaches itself at a price is held against plain training of that price, rounded up."""
+    *rest, longer = job_steps(job(method))
+    assert chain(rest) == {"student-5": (), "control-5": ()}
+    assert (longer.name, longer.settings.role, longer.settings.epochs) == (
+        "longer-5",
+        "longer",
+        epochs,
+    )
+    assert dataclasses.replace(longer.settings, role="control", epochs=3) == rest[1].settings
+
+
+def test_longer_epochs() -> None:
+    """Exact where binary fractions are not: four thirds of 30 are 40, of 31 a little less than 42."""
+    assert [longer_epochs(Teaching(method="momentum"), n) for n in (0, 30, 31)] == [0, 40, 42]
+    assert [longer_epochs(Teaching(method="exits"), n) for n in (10, 30, 50)] == [11, 33, 55]
+    assert longer_epochs(Teaching(method="mutual"), 30) == 30
+
+
+def test_several() -> None:
+    """Teachers of other networks and seeds, trained alike; every student hears all of them."""
+    steps = job_steps(job("several", several=Several(models=("cifar_resnet14", "cifar_resnet20"))))
+    names = ("teacher", "teacher-2", "teacher-3")
+    assert chain(steps) == {**dict.fromkeys(names, ()), "student-5": names, "control-5": ()}
+    teachers = [step.settings for step in steps[:3]]
+    assert [t.model for t in teachers] == ["cifar_resnet14", "cifar_resnet14", "cifar_resnet20"]
+    assert [t.seed for t in teachers] == [5, 6, 7]
+    assert {(t.epochs, t.lr, t.role) for t in teachers} == {(4, 0.1, "teacher")}
+
+
+def test_course() -> None:
+    """One teacher, which keeps the checkpoints; nobody else does."""
+    steps = job_steps(job("course", course=Course(checkpoints=2)))
+    assert chain(steps) == {"teacher": (), "student-5": ("teacher",), "control-5": ()}
+    assert [step.settings.keep for step in steps] == [2, None, None]
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_assistants(*, dense: bool) -> None:
+    """A chain: each network is taught by the one before it, or by all; assistants train as students do."""
+    own = Assistants(models=("cifar_resnet20", "cifar_resnet14"), dense=dense)
+    steps = job_steps(job("assistants", seeds=2, assistants=own))
+    found = chain(steps)
+    if dense:
+        both = ("teacher", "assistant-1")
+        assert found["assistant-2"] == both
+        assert found["student-5"] == found["student-6"] == (*both, "assistant-2")
+    else:
+        assert found["assistant-2"] == ("assistant-1",)
+        assert found["student-5"] == found["student-6"] == ("assistant-2",)
+    assert found["assistant-1"] == ("teacher",)
+    assert found["control-5"] == ()
+    for step, model in zip(steps[1:3], own.models, strict=True):
+        kept = (step.settings.model, step.settings.role, step.settings.epochs, step.settings.lr)
+        assert kept == (model, "assistant", 3, 0.2)
+
+
+def test_generations() -> None:
+    """Each generation is taught by the one before; they differ in seed, and the last has the control's."""
+    steps = job_steps(job("generations", seeds=2, generations=Generations(count=2)))
+    line = ["generation-0-6", "generation-1-6", "student-6"]
+    found = chain(steps)
+    assert [found[name] for name in line] == [(), ("generation-0-6",), ("generation-1-6",)]
+    by_name = {step.name: step.settings for step in steps}
+    assert len({by_name[name].seed for name in family(steps)["student-5"] + line}) == 6
+    assert by_name["student-6"].seed == by_name["control-6"].seed == 6
+    assert by_name["longer-6"].epochs == 3 * 3
+    assert family(steps)["student-6"] == line
+    first = by_name["generation-0-6"]
+    assert dataclasses.replace(first, role="control", seed=6) == by_name["control-6"]
+
+
+def test_no_generations() -> None:
+    """With none after the first, the student is plain training, and so is what it costs."""
+    steps = job_steps(job("generations", generations=Generations(count=0)))
+    assert chain(steps) == {"student-5": (), "control-5": ()}
+    assert family(steps) == {"student-5": ["student-5"]}
+
+
+WRONG = {
+    "unknown teacher": (job("several", several=Several(models=("cifar_resnt14",))), "cifar_resnt14"),
+    "unknown assistant": (job("assistants", assistants=Assistants(models=("rsnet18",))), "rsnet18"),
+    "unknown peer": (job("mutual", mutual=Mutual(models=("resnt18",))), "resnt18"),
+    "weights": (job("several", several=Several(weights=(1.0,), models=("resnet18",))), "do not fit"),
+    "long course": (job("course", course=Course(checkpoints=4)), "more checkpoints than the student"),
+    "many kept": (
+        dataclasses.replace(job("offline"), student=Trainee(model="cifar_resnet8", epochs=2, keep=3)),
+        "more networks are to be kept",
+    ),
+    "features of several": (
+        dataclasses.replace(job("several"), terms=Terms(hint=Hint())), "several teachers say together",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_plans(case: str) -> None:
+    """What cannot be done is refused by name before any run begins."""
+    wrong, told = WRONG[case]
+    with pytest.raises(UsageError, match=told):
+        require_steps(wrong, job_steps(wrong), {})
+
+
+def test_a_students_teacher_is_not_asked_for() -> None:
+    """Where nobody teaches from outside, the teacher's network need not exist."""
+    alone = dataclasses.replace(job("past"), teacher=Trainee(model="no_such_network"))
+    require_steps(alone, job_steps(alone), {})
+    taught = dataclasses.replace(alone, method="offline")
+    with pytest.raises(UsageError, match="no_such_network"):
+        require_steps(taught, job_steps(taught), {})

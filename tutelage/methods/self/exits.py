@@ -1,0 +1,229 @@
+"""Be your own teacher: exits at the earlier stages of a network, taught by the last one."""
+
+import itertools
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.errors import InputError, UsageError
+from tutelage.losses.feature.hint import hint_loss
+from tutelage.losses.label import LabelTerm
+from tutelage.losses.settings import weights
+from tutelage.losses.shapes import as_map, same_size
+from tutelage.losses.term import Needs, Term
+from tutelage.methods.comparing import compare, terms_in
+from tutelage.methods.method import Method, Weighing
+from tutelage.methods.settings import Teaching
+from tutelage.methods.sharing import whole_labels, whole_mean, whole_rows
+from tutelage.methods.teaching import Lesson, terms_between, weighing
+from tutelage.models.anatomy import study
+from tutelage.models.preprocess import Classifier
+from tutelage.models.taps import Tapped
+from tutelage.nouns import Batch, Outcome, Output, Point, Progress, Signal
+
+
+def build(
+    settings: Teaching,
+    student: Classifier,
+    others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
+    lesson: Lesson,
+) -> "Exits":
+    """The method of some settings.
+
+    Raises:
+        UsageError: a network without earlier stages, or with stages that are no maps.
+    """
+    ends = stage_ends(student, lesson.size)
+    shapes = [map_shape(end) for end in ends]
+    exits = {}
+    for number, end in enumerate(ends[:-1]):
+        terms = terms_between(student, student, settings, lesson, salt=number)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(lesson.seed + zlib.crc32(end.path.encode()))
+            exits[end.path] = Exit(shapes[number:], lesson.classes, terms)
+    return Exits(
+        student,
+        exits,
+        LabelTerm(lesson.label_smoothing),
+        weights(settings),
+        weighing(settings, lesson.epochs),
+        look=Tapped(student, [end.path for end in ends]),
+        last=ends[-1].path,
+        features=settings.methods.exits.features,
+    )
+
+
+def stage_ends(student: Classifier, size: int) -> list[Point]:
+    """Where each stage of a network ends, the last one included.
+
+    Raises:
+        UsageError: there is none before the last, or one whose tensor is overwritten later.
+    """
+    anatomy = study(student, size)
+    ends = [stage.end for stage in anatomy.stages]
+    if len(ends) < 2:
+        raise UsageError(
+            f"the method exits needs stages before the last, and {anatomy.family} has none",
+            found=f"{len(ends)} stages at {size} pixels",
+            expected="a network that makes maps smaller in stages, such as a ResNet",
+        )
+    for end in ends:
+        if end.path in anatomy.overwritten:
+            raise UsageError(
+                f"no exit can stand at {end.path}: what it returns is overwritten further on"
+            )
+    return ends
+
+
+def map_shape(point: Point) -> tuple[int, int, int]:
+    """Channels, height and width of a point, whether a map or tokens that form a square.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        _, channels, height, width = as_map(torch.empty(1, *point.shape), term="exits").shape
+    except InputError as error:
+        raise UsageError(
+            f"no exit can stand at {point.path}: it is no map",
+            found=list(point.shape),
+            expected="[C, H, W], or tokens [N, C] that form a square",
+        ) from error
+    return channels, height, width
+
+
+class Exit(nn.Module):
+    """An early end of a network: a small bottleneck for each stage it leaves out, a mean, a linear layer."""
+
+    def __init__(
+        self, shapes: Sequence[tuple[int, int, int]], classes: int, terms: Mapping[str, Term]
+    ) -> None:
+        """Build from shapes.
+
+        Args:
+            shapes: [C, H, W] where it stands and at the end of each later stage.
+            classes: C of the logits.
+            terms: that it learns by.
+        """
+        super().__init__()
+        self.bottleneck = nn.Sequential(*(_separable(*pair) for pair in itertools.pairwise(shapes)))
+        self.head = nn.Linear(shapes[-1][0], classes)
+        self.terms = nn.ModuleDict(dict(terms))
+
+    def forward(self, features: Tensor) -> Output:
+        """Features of its stage -> logits [B, C], and the features they are made of as point `last`."""
+        found = self.bottleneck(as_map(features, term="exits"))
+        return Output(self.head(found.mean((2, 3))), {"last": found})
+
+
+def _separable(have: tuple[int, int, int], want: tuple[int, int, int]) -> nn.Sequential:
+    """Maps of one stage -> the channels and about the size of the next."""
+    stride = max(1, round(have[1] / want[1])), max(1, round(have[2] / want[2]))
+    return nn.Sequential(
+        nn.Conv2d(have[0], have[0], 3, stride, padding=1, groups=have[0], bias=False),
+        nn.BatchNorm2d(have[0]),
+        nn.ReLU(),
+        nn.Conv2d(have[0], want[0], 1, bias=False),
+        nn.BatchNorm2d(want[0]),
+        nn.ReLU(),
+    )
+
+
+class Exits(Method):
+    """Be your own teacher (BYOT): the last exit teaches those at the earlier stages, in one network.
+
+        loss = CE(y, q) + sum_i [(1 - alpha) CE(y, q_i) + alpha T^2 KL(q || q_i) + features d(F_i, F)]
+
+    q is what the whole network says, q_i what exit i says, F_i and F [B, C, H, W] the features just before
+    either answer, d the mean squared difference; no gradient of KL or d goes to q or F. The network itself
+    learns by the labels with weight 1, whatever the settings say of `label`, and by what the exits send back
+    through its earlier stages. Any other term on logits may stand beside or instead of kd. Exits are
+    part of the training alone: what is measured and saved is the plain network.
+
+    Zhang, Song, Gao, Chen, Bao, Ma 2019, arXiv:1905.08094, section 3 (published with alpha 0.3 and features
+    0.03). Where we differ: bottlenecks are separable convolutions, one for each stage left out; the distance
+    is a mean over numbers rather than a sum, and of maps rather than of their means; T^2 is part of kd.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        exits: Mapping[str, Exit],
+        label: Term,
+        weights: Mapping[str, float],
+        weighing: Weighing,
+        *,
+        look: Callable[[Tensor], Output],
+        last: str,
+        features: float,
+    ) -> None:
+        """Put a method together.
+
+        Args:
+            student: pictures -> Output.
+            exits: by the point of the student at which each stands, from the first stage on.
+            label: what the last one learns by.
+            weights: of each exit's terms.
+            weighing: how they change in training.
+            look: calls the student and records its features at the exits and at `last`.
+            last: the point where the last stage ends.
+            features: weight of the distance of features; at 0 it is not computed.
+        """
+        super().__init__()
+        self.student = student
+        self.exits = nn.ModuleList(exits.values())
+        self.terms = nn.ModuleDict({"label": label})
+        self.features = features
+        self._points = tuple(exits)
+        self._last = last
+        self._look = look
+        self._weighing_of_one = weighing
+        self.weights = self._of_all(weights)
+
+    @property
+    def needs(self) -> Needs:
+        """Nothing: nobody outside is asked."""
+        return Needs()
+
+    @property
+    def attachments(self) -> Sequence[nn.Module]:
+        """The bottlenecks of the exits."""
+        return [end.bottleneck for end in self.exits if isinstance(end, Exit)]
+
+    def weights_at(self, progress: Progress) -> Mapping[str, float]:
+        """The weight of each term of the network and of its exits."""
+        return self._of_all(self._weighing_of_one(progress))
+
+    def forward(
+        self,
+        batch: Batch,
+        signal: Signal,  # noqa: ARG002  nobody outside is listened to
+        progress: Progress,
+        *,
+        phase: int = 0,  # noqa: ARG002  there is one
+    ) -> Outcome:
+        """Run the network once and each exit on what its stage made of the pictures."""
+        output = self._look(batch.images)
+        word = Signal(output.logits.detach(), {})
+        # The label term is given nothing of the features; they would be gathered for nothing.
+        plain = Output(output.logits, {})
+        found = compare(terms_in(self.terms), plain, word, batch, progress, self.sharing)
+        last = as_map(output.features[self._last], term="exits")
+        for number, (point, end) in enumerate(zip(self._points, self.exits, strict=True), 1):
+            assert isinstance(end, Exit)
+            said: Output = end(output.features[point])
+            own = compare(terms_in(end.terms), said, word, batch, progress, self.sharing)
+            if self.features:
+                distance = hint_loss(*same_size(said.features["last"], last))
+                own["features"] = whole_mean(distance, batch, self.sharing)
+            found |= {f"exit{number}.{name}": value for name, value in own.items()}
+        logits = whole_rows(output.logits.detach(), batch, self.sharing)
+        return Outcome(logits=logits, labels=whole_labels(batch, self.sharing), terms=found)
+
+    def _of_all(self, one: Mapping[str, float]) -> dict[str, float]:
+        one = {**one, "features": self.features} if self.features else one
+        numbers = range(1, len(self.exits) + 1)
+        own = {f"exit{number}.{name}": w for number in numbers for name, w in one.items()}
+        return {"label": 1.0, **own}

@@ -1,0 +1,25 @@
+"""Checkpoints that a run keeps beside its last and best network: which epochs, and where they lie."""
+
+from pathlib import Path
+
+KEPT = "checkpoints-kept"
+
+
+def kept_epochs(keep: int | None, epochs: int) -> list[int]:
+    """The epochs (from 1) after which a network is kept: so many, evenly spaced, the last one included.
+
+    >>> kept_epochs(4, 10), kept_epochs(1, 10), kept_epochs(None, 10)
+    ([3, 5, 8, 10], [10], [])
+    """
+    return [] if keep is None else [-(-number * epochs // keep) for number in range(1, keep + 1)]
+
+
+def kept_folder(run: Path, epoch: int) -> Path:
+    """Where the network after an epoch (from 1) is kept: `checkpoints-kept/0003/model` of a run."""
+    return run / KEPT / f"{epoch:04}" / "model"
+
+
+def kept_folders(run: Path) -> list[Path]:
+    """The networks that a run has kept, in the order of their epochs."""
+    found = (run / KEPT).glob("*/model")
+    return sorted(found, key=lambda folder: int(folder.parent.name))

@@ -1,0 +1,72 @@
+"""What can be known of a plan to be wrong before its first run begins."""
+
+import dataclasses
+
+from tutelage.config import shared
+from tutelage.data.pack import Pack
+from tutelage.engine.preflight import (
+    require_batch,
+    require_course,
+    require_kept,
+    require_lesson,
+    require_network,
+    require_rest,
+)
+from tutelage.methods.several import require_teachers
+from tutelage.methods.table import companions
+from tutelage.methods.teaching import require_terms
+from tutelage.models.settings import Network
+from tutelage.plans.step import Step, maker_of
+from tutelage.settings import Job, Single
+from tutelage.single import Networks, is_taught
+
+
+def require_steps(job: Job, steps: list[Step], networks: Networks) -> None:
+    """Every network of a plan can be built, and the method fits what it is given.
+
+    Raises:
+        UsageError, InputError: see `engine.preflight`; the message names what is wrong.
+    """
+    require_terms(job)
+    require_course(job, job.student.epochs, flag="--student.")
+    looked_at = set()
+    for step in steps:
+        flag = _flag(step.settings)
+        require_kept(step.settings, flag=flag)
+        if step.teachers and job.method != "course":
+            require_teachers(job, len(step.teachers))
+        network = _network(step.settings)
+        if maker_of(step) not in networks and network not in looked_at:
+            looked_at.add(network)
+            require_network(network, flag=flag)
+    for model in companions(job, job.student.model):
+        beside = dataclasses.replace(job.student, model=model, weights="none")
+        require_network(beside, flag="--student.")
+
+
+def require_fit(job: Job, steps: list[Step], pack: Pack, networks: Networks) -> None:
+    """The pictures are enough for every run, and terms that look inside find what they look for.
+
+    Raises:
+        UsageError: see `engine.preflight`.
+    """
+    images = len(pack.rows("train"))
+    by_name, compared = {step.name: step.settings for step in steps}, set()
+    for step in steps:
+        require_batch(step.settings.batch_size, images, flag=_flag(step.settings))
+        if not is_taught(step.settings) and not step.teachers:
+            continue
+        require_rest(job, step.settings.batch_size, images, flag=_flag(step.settings))
+        for teacher in step.teachers:
+            pair = _network(step.settings), _network(by_name[teacher])
+            if not networks and pair not in compared:
+                compared.add(pair)
+                require_lesson(job, *pair, pack)
+
+
+def _network(settings: Single) -> Network:
+    return Network(**shared(Network, settings))
+
+
+def _flag(settings: Single) -> str:
+    return "--teacher." if settings.role == "teacher" else "--student."
