@@ -3,20 +3,16 @@
     python benchmarks/teachers.py
     python benchmarks/teachers.py --student test_resnet --teacher test_resnet --images 160 --name tiny
 
-For each count and each way of combining: the seconds of a training step (forward, backward, update) with all
-teachers in the cache, the ways in turn, several rounds; and beside it one teacher asked live. Peak memory is
-that of the process (`resident`), or of the device on a GPU, from a process of its own for each count.
+For each count and each way of combining: the seconds of a training step (forward, backward, update) with
+all teachers in the cache, the ways in turn, several rounds; beside them one teacher asked live. `bytes` is
+the most that the tensors of a step take at once, beyond what is there between steps, by count of teachers.
 Networks have random weights: how long a step takes does not depend on what they know.
 """
 
 import argparse
 import dataclasses
-import json
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +36,7 @@ from tutelage.nouns import Batch, Progress
 from tutelage.panel import open_word
 from tutelage.settings import Single
 from tutelage.teachers.source import Teacher
+from tutelage.timing.memory import peak_bytes
 from tutelage.timing.rounds import interleave, ratio, spread
 from tutelage.world import ALONE
 
@@ -57,20 +54,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--name", default="teachers", help="of the file of results")
-    parser.add_argument("--memory-of", type=int, default=0, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         trial = _trial(chosen, Path(name))
-        if chosen.memory_of:
-            print(json.dumps(_memory(trial, chosen.memory_of)))
-            return
         write(
             chosen.name,
             networks={"student": chosen.student, "teacher": chosen.teacher},
             pixels=chosen.size,
             batch=chosen.batch,
             steps=_steps(trial, chosen.rounds),
-            megabytes={str(count): _apart(count) for count in COUNTS},
+            bytes=_bytes(trial),
         )
 
 
@@ -150,27 +143,14 @@ def _way(state: TrainingState, teacher: Teacher, batch: Batch) -> Any:
     return lambda: _step(state, teacher, batch)
 
 
-def _apart(count: int) -> float:
-    """Peak memory of a process that takes steps under so many teachers."""
-    command = [sys.executable, *sys.argv, "--memory-of", str(count)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(json.loads(answer.stdout.splitlines()[-1]))
-
-
-def _memory(trial: Trial, count: int) -> float:
-    """Megabytes after some steps; the teachers' answers are asked for before and their networks are gone."""
-    state, teacher = _class(trial, count, COMBINED[0], "ahead")
-    on_gpu = trial.runtime.device.type == "cuda"
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
-    begin = time.monotonic()
-    for number, batch in enumerate(trial.loader().epoch(0), start=1):
-        _step(state, teacher, batch)
-        if number == 5 or time.monotonic() - begin > 60:
-            break
-    if on_gpu:
-        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1)
+def _bytes(trial: Trial) -> dict[str, int]:
+    """The most bytes of tensors alive at once in a step, beyond those that are there between steps."""
+    batch, found = next(iter(trial.loader().epoch(0))), {}
+    for count in COUNTS:
+        step = _way(*_class(trial, count, COMBINED[0], "ahead"), batch)
+        step()  # the optimiser makes its state, the cache turns to the view
+        found[str(count)] = peak_bytes(step, trial.runtime.device)
+    return found
 
 
 if __name__ == "__main__":

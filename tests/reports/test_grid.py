@@ -174,10 +174,30 @@ def test_every_verdict() -> None:
     assert "about 0.4 would be expected" in page
 
 
+def test_what_stands_out_beside_kd() -> None:
+    """An objective better or worse than KD is named, whatever it is beside the control."""
+    made = [*CONTROLS, *cells("kd", 0.50, 0.51, 0.49), *cells("like", 0.50, 0.51, 0.49)]
+    made += [*cells("above", 0.60, 0.61, 0.59), *cells("below", 0.40, 0.41, 0.39)]
+    page = grid([*made, *cells("early", 0.99, 0.99)])
+    assert "- Better than kd, beyond chance: above." in page
+    assert "- Worse than kd, beyond chance: below." in page
+    assert "than kd" not in grid([*CONTROLS, *cells("above", 0.60, 0.61, 0.59)])
+
+
+def test_committed_pages_are_those_of_their_cells() -> None:
+    """Every page of a sweep in the documentation is made of the cells beside it, to the letter."""
+    results = Path(__file__).parents[2] / "docs" / "results"
+    folders = [folder for folder in results.iterdir() if folder.is_dir()]
+    assert folders
+    for folder in folders:
+        page = folder.parent / f"{folder.name}.md"
+        assert page.read_text(encoding="utf-8") == grid(read_cells(folder))
+
+
 def test_no_verdict_without_a_control() -> None:
-    """Without controls nothing is claimed, and empty groups are not named."""
-    page = grid([*cells("kd", 0.9, 0.9, 0.9), *cells("hint", 0.1, 0.1, 0.1)])
-    assert groups(page) == {"Fewer": "kd, hint"}
+    """Without controls nothing is claimed about them, and empty groups are not named."""
+    page = grid([*cells("kd", 0.9, 0.9, 0.9), *cells("hint", 0.9, 0.9, 0.9)])
+    assert groups(page) == {"Fewer": "hint, kd"}
     assert "would be expected" not in page
 
 

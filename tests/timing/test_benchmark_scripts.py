@@ -82,6 +82,7 @@ SCRIPTS = {
     "steps": "--sizes 32 --batch 8 --rounds 2 --epochs 2 --steps 2 --precision fp32",
     "whole_job": "--pictures 24 --rounds 1 --steps 2 --size 32 --batch 8",
     "second_student": "--train 40 --val 20 --epochs 1 --teacher-epochs 1 --rounds 1",
+    "teachers": "--images 16 --size 32 --batch 8 --rounds 2 --device cpu",
 }
 
 
@@ -101,6 +102,7 @@ def test_script_writes_its_figures(
         "steps": lambda: facts["32 px"]["steps"]["cached"]["ratio"]["median"],
         "whole_job": lambda: facts["ratio"],
         "second_student": lambda: facts["ratio"]["median"],
+        "teachers": lambda: facts["steps"]["4 divergences"]["beside_one"]["median"],
     }[script]()
     assert found > 0
 

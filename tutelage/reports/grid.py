@@ -118,19 +118,20 @@ def _verdicts(
         "Worse than no teacher, beyond chance": [],
         f"Fewer than {SEEDS_NEEDED} seeds, so nothing can be said": [],
     }
-    better, unclear, worse, few = groups.values()
     for name in order:
-        if name == "control":
-            continue
-        apart = difference(by_name[name], controls)
-        if apart is None or apart.interval is None or apart.seeds < SEEDS_NEEDED:
-            few.append(name)
-        elif apart.interval.lower > 0:
-            better.append(name)
-        elif apart.interval.upper < 0:
-            worse.append(name)
-        else:
-            unclear.append(name)
+        if name != "control":
+            place = _place(difference(by_name[name], controls))
+            groups[list(groups)[place]].append(name)
+    # Beside KD only what stands out is named: the table has the rest.
+    beside_kd: dict[str, list[str]] = {
+        "Better than kd, beyond chance": [],
+        "Worse than kd, beyond chance": [],
+    }
+    for name in order:
+        place = _place(difference(by_name[name], by_name.get("kd", [])))
+        if name not in ("control", "kd") and place in (_BETTER, _WORSE):
+            beside_kd[list(beside_kd)[place == _WORSE]].append(name)
+    groups |= beside_kd
     lines = [
         f"- {text}: {', '.join(map(markdown_cell, names))}."
         for text, names in groups.items()
@@ -138,10 +139,22 @@ def _verdicts(
     ]
     if len(order) > 6:
         lines.append(
-            f"- {len(order) - 1} comparisons are made here: of as many without any effect, about "
-            f"{0.05 * (len(order) - 1):.1f} would be expected to look like one."
+            f"- {len(order) - 1} comparisons with the control are made here: of as many without any effect, "
+            f"about {0.05 * (len(order) - 1):.1f} would be expected to look like one."
         )
     return lines
+
+
+_BETTER, _UNCLEAR, _WORSE, _FEW_SEEDS = range(4)
+
+
+def _place(apart: Difference | None) -> int:
+    """Which side of zero a difference lies on, as far as its interval tells."""
+    if apart is None or apart.interval is None or apart.seeds < SEEDS_NEEDED:
+        return _FEW_SEEDS
+    if apart.interval.lower > 0:
+        return _BETTER
+    return _WORSE if apart.interval.upper < 0 else _UNCLEAR
 
 
 def _origin(cells: Sequence[Cell], teachers: Sequence[Cell]) -> list[str]:
