@@ -128,7 +128,7 @@ def _fill(trial: Trial, teacher: Teacher, folder: Path) -> None:
         device=trial.runtime.device.type,
         views={},
     )
-    create(folder, identity, {"logits": len(pack.classes)})
+    create(folder, identity, {"logits": (len(pack.classes),)})
     question = Question(pack, trial.settings, 1, trial.runtime.device)
     fill(open_table(folder), teacher, question, world=ALONE, progress=lambda *_: None)
 

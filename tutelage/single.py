@@ -142,7 +142,11 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         say=lambda line: place.screen.line(f"{place.name}: {line}"),
     )
     _say(place, settings, built, pack)
-    notes = [n for teacher in others for n in unlike(method, built.classifier, teacher)]
+    notes = [
+        note
+        for number, teacher in enumerate(others)
+        for note in unlike(method, built.classifier, teacher, number=number)
+    ]
     notes = list(dict.fromkeys(notes))  # several teachers may be of one kind
     for note in notes:
         place.screen.line(f"{place.name}: note: {note}")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tutelage.errors import UsageError
 from tutelage.losses.response.settings import DIST, KD, Label
 from tutelage.losses.settings import Terms
+from tutelage.methods.description import described
 from tutelage.methods.method import Method
 from tutelage.methods.self.exits import Exit, Exits
 from tutelage.methods.settings import Exits as Settings
@@ -101,6 +102,8 @@ def test_weights_and_schedules() -> None:
     assert found == pytest.approx(expected)
     outcome = method(batch_of(), NO_SIGNAL, at(1))
     assert outcome.terms.keys() == expected.keys()
+    told = {facts["name"]: facts["weight"] for facts in described(method)}
+    assert told == expected | {"exit1.dist": 2.0, "exit2.dist": 2.0}
     assert outcome.terms["exit1.dist"].item() > 0
 
 

@@ -17,6 +17,7 @@ from tutelage.losses.label import label_loss
 from tutelage.losses.response.kd import kd_loss
 from tutelage.losses.response.settings import DKD, KD, Label
 from tutelage.losses.settings import Terms
+from tutelage.methods.description import unlike
 from tutelage.methods.offline import Offline
 from tutelage.methods.settings import Assistants, Course, Methods, Several, Teaching
 from tutelage.methods.several import require_teachers, shares_of, temperature_of
@@ -104,11 +105,16 @@ def test_together(lesson: Class, combine: str) -> None:
 
 
 def test_each_teacher_has_adapters_of_its_own(lesson: Class) -> None:
-    """Terms that look inside are heard under every teacher, through layers that fit it; all learn."""
+    """Terms that look inside are heard under each, through layers and with warnings of its own; all learn."""
     terms = Terms(label=Label(weight=1.0), kd=KD(weight=0.0), hint=Hint(weight=2.0))
     method, teachers, batch = lesson(several(terms, combine="divergences"), count=2)
     assert all(method.needs_from(number).teacher_points for number in range(2))
     assert not method.needs_from(1).labels
+    student = method.student
+    assert isinstance(student, Classifier)
+    told = [unlike(method, student, teacher, number=n) for n, teacher in enumerate(teachers)]
+    assert told[0] == []
+    assert told[1]
     outcome = method(batch, heard(method, teachers)(batch), START)
     torch.autograd.backward(method.total(outcome))
     own = {n: p for n, p in method.named_parameters() if not n.startswith("student.")}

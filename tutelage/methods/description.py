@@ -16,8 +16,10 @@ def described(method: Method) -> list[dict[str, Any]]:
     return [_described(name, term, method.weights) for name, term in _terms(method).items()]
 
 
-def _terms(method: Method) -> dict[str, Term]:
-    terms = getattr(method, "terms", {})
+def _terms(method: Method, teacher: int = 0) -> dict[str, Term]:
+    """The terms of a method, under one of several teachers where they are heard apart."""
+    lessons = [getattr(method, "terms", {}), *getattr(method, "further", ())]
+    terms = lessons[min(teacher, len(lessons) - 1)]
     return {name: term for name, term in terms.items() if isinstance(term, Term)}
 
 
@@ -66,10 +68,16 @@ def _layer(module: nn.Module) -> str:
     return f"{high} x {wide} convolution {module.in_channels} -> {module.out_channels}"
 
 
-def unlike(method: Method, student: Classifier, teacher: Classifier) -> list[str]:
-    """What a person should know before trusting terms that look inside two networks that are not alike."""
+def unlike(
+    method: Method, student: Classifier, teacher: Classifier, *, number: int = 0
+) -> list[str]:
+    """What a person should know before trusting terms that look inside two networks that are not alike.
+
+    `number` says which of several teachers it is, from 0.
+    """
     families = type(student.network).__name__, type(teacher.network).__name__
-    looking = {n: t for n, t in _terms(method).items() if isinstance(t, FeatureTerm)}
+    terms = _terms(method, number).items()
+    looking = {n: t for n, t in terms if isinstance(t, FeatureTerm)}
     warnings = []
     if looking and families[0] != families[1]:
         compare = "compares" if len(looking) == 1 else "compare"

@@ -16,7 +16,7 @@ from tutelage.losses.term import Needs, Term
 from tutelage.methods.comparing import compare, terms_in
 from tutelage.methods.method import Method, Weighing
 from tutelage.methods.settings import Teaching
-from tutelage.methods.sharing import whole_labels, whole_mean, whole_rows
+from tutelage.methods.sharing import whole_labels, whole_rows
 from tutelage.methods.teaching import Lesson, terms_between, weighing
 from tutelage.models.anatomy import study
 from tutelage.models.preprocess import Classifier
@@ -33,13 +33,20 @@ def build(
     """The method of some settings.
 
     Raises:
-        UsageError: a network without earlier stages, or with stages that are no maps.
+        UsageError: a network without earlier stages, or with stages that are no maps; a term of one's own
+            that is called as the distance of features is here.
     """
+    if "features" in weights(settings):
+        raise UsageError(
+            "own.features is the name of a term of the method exits", fix="another name"
+        )
     ends = stage_ends(student, lesson.size)
     shapes = [map_shape(end) for end in ends]
     exits = {}
     for number, end in enumerate(ends[:-1]):
         terms = terms_between(student, student, settings, lesson, salt=number)
+        if settings.methods.exits.features:
+            terms["features"] = Distance()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(lesson.seed + zlib.crc32(end.path.encode()))
             exits[end.path] = Exit(shapes[number:], lesson.classes, terms)
@@ -92,6 +99,23 @@ def map_shape(point: Point) -> tuple[int, int, int]:
             expected="[C, H, W], or tokens [N, C] that form a square",
         ) from error
     return channels, height, width
+
+
+class Distance(Term):
+    """The mean squared difference of an exit's features and the last ones, both [B, C, H, W] at `last`."""
+
+    across_batch = False
+    needs = Needs(student_points=("last",), teacher_points=("last",))
+
+    def forward(
+        self,
+        student: Output,
+        signal: Signal,
+        batch: Batch,  # noqa: ARG002  features say it all
+        progress: Progress,  # noqa: ARG002
+    ) -> Tensor:
+        """As `hint_loss`; the larger map is pooled first."""
+        return hint_loss(*same_size(student.features["last"], signal.features["last"]))
 
 
 class Exit(nn.Module):
@@ -174,7 +198,7 @@ class Exits(Method):
         super().__init__()
         self.student = student
         self.exits = nn.ModuleList(exits.values())
-        self.terms = nn.ModuleDict({"label": label})
+        self.label = label
         self.features = features
         self._points = tuple(exits)
         self._last = last
@@ -188,9 +212,19 @@ class Exits(Method):
         return Needs()
 
     @property
+    def terms(self) -> Mapping[str, Term]:
+        """Those of the whole network and of each exit."""
+        named = {
+            f"exit{number}.{name}": term
+            for number, end in enumerate(self._ends(), 1)
+            for name, term in terms_in(end.terms).items()
+        }
+        return {"label": self.label, **named}
+
+    @property
     def attachments(self) -> Sequence[nn.Module]:
         """The bottlenecks of the exits."""
-        return [end.bottleneck for end in self.exits if isinstance(end, Exit)]
+        return [end.bottleneck for end in self._ends()]
 
     def weights_at(self, progress: Progress) -> Mapping[str, float]:
         """The weight of each term of the network and of its exits."""
@@ -206,21 +240,19 @@ class Exits(Method):
     ) -> Outcome:
         """Run the network once and each exit on what its stage made of the pictures."""
         output = self._look(batch.images)
-        word = Signal(output.logits.detach(), {})
-        # The label term is given nothing of the features; they would be gathered for nothing.
-        plain = Output(output.logits, {})
-        found = compare(terms_in(self.terms), plain, word, batch, progress, self.sharing)
         last = as_map(output.features[self._last], term="exits")
-        for number, (point, end) in enumerate(zip(self._points, self.exits, strict=True), 1):
-            assert isinstance(end, Exit)
+        word = Signal(output.logits.detach(), {"last": last.detach()})
+        label = {"label": self.label}
+        found = compare(label, output, word, batch, progress, self.sharing)
+        for number, (point, end) in enumerate(zip(self._points, self._ends(), strict=True), 1):
             said: Output = end(output.features[point])
             own = compare(terms_in(end.terms), said, word, batch, progress, self.sharing)
-            if self.features:
-                distance = hint_loss(*same_size(said.features["last"], last))
-                own["features"] = whole_mean(distance, batch, self.sharing)
             found |= {f"exit{number}.{name}": value for name, value in own.items()}
         logits = whole_rows(output.logits.detach(), batch, self.sharing)
         return Outcome(logits=logits, labels=whole_labels(batch, self.sharing), terms=found)
+
+    def _ends(self) -> list[Exit]:
+        return [end for end in self.exits if isinstance(end, Exit)]
 
     def _of_all(self, one: Mapping[str, float]) -> dict[str, float]:
         one = {**one, "features": self.features} if self.features else one
