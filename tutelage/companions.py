@@ -42,7 +42,7 @@ def beside(
             that are one more like it are then made so, too.
 
     Raises:
-        UsageError: a finished teacher, which no online method listens to, or an unknown network.
+        UsageError: a finished teacher, which online and self methods do not listen to, or an unknown network.
     """
     if settings.teacher:
         raise UsageError(

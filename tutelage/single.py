@@ -102,7 +102,8 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     )
     shares = weigh(settings, finished, pack, asked_with.device)
     others = finished
-    if is_taught(settings) and METHODS[settings.method].family == "online":
+    about = METHODS[settings.method]
+    if is_taught(settings) and not (about.taught or about.planned):
         others = beside(settings, pack, make)
     method = _method(settings, built.classifier, others, pack, shares)
     runtime = settle_precision(
