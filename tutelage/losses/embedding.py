@@ -27,14 +27,15 @@ class FixedEmbedding(nn.Module):
     """The same with a random orthogonal matrix that is not trained, as a buffer.
 
     Where `width` is at least the number of channels, all cosines are kept exactly; else roughly.
+    Made in fp64 and rounded: a seed then gives one matrix, with however many threads it was factorised.
     """
 
     matrix: Tensor
 
     def __init__(self, point: Point, width: int) -> None:
         super().__init__()
-        matrix = nn.init.orthogonal_(torch.empty(width, channels(point)))
-        self.register_buffer("matrix", matrix)
+        matrix = nn.init.orthogonal_(torch.empty(width, channels(point), dtype=torch.float64))
+        self.register_buffer("matrix", matrix.float())
 
     @full_precision
     def forward(self, features: Tensor) -> Tensor:
