@@ -11,34 +11,18 @@ Networks have random weights: how long a step takes does not depend on what they
 
 import argparse
 import dataclasses
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from result import write
+from taught import Class, make_class, open_sample
 
-from tutelage.asking import Surroundings
-from tutelage.cli.trial import Trial, open_trial
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
+from tutelage.cli.trial import Trial, first_batch, step_way
 from tutelage.methods.settings import Methods, Several
-from tutelage.methods.teaching import Lesson, make_method
-from tutelage.models.build import build
-from tutelage.models.folder import Saved
-from tutelage.models.padding import skip_padding
-from tutelage.models.preprocess import Classifier
-from tutelage.models.settings import Network
-from tutelage.nouns import Batch, Progress
-from tutelage.panel import open_word
-from tutelage.settings import Single
-from tutelage.teachers.source import Teacher
+from tutelage.nouns import Batch
 from tutelage.timing.memory import peak_bytes
-from tutelage.timing.rounds import interleave, ratio, spread
-from tutelage.world import ALONE
+from tutelage.timing.rounds import Way, interleave, ratio, spread
 
 COUNTS = (1, 2, 4)
 COMBINED = ("probabilities", "logits", "divergences")
@@ -56,7 +40,15 @@ def main() -> None:
     parser.add_argument("--name", default="teachers", help="of the file of results")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        trial = _trial(chosen, Path(name))
+        trial = open_sample(
+            Path(name),
+            student=chosen.student,
+            teacher=chosen.teacher,
+            images=chosen.images,
+            size=chosen.size,
+            batch=chosen.batch,
+            device=chosen.device,
+        )
         write(
             chosen.name,
             networks={"student": chosen.student, "teacher": chosen.teacher},
@@ -67,70 +59,24 @@ def main() -> None:
         )
 
 
-def _trial(chosen: argparse.Namespace, folder: Path) -> Trial:
-    settings = Single(
-        model=chosen.student, weights="none", batch_size=chosen.batch, device=chosen.device
-    )
-    settings = dataclasses.replace(
-        settings, data=dataclasses.replace(settings.data, image_size=chosen.size)
-    )
-    return open_trial(
-        "sample",
-        settings,
-        teacher=chosen.teacher,
-        folder=folder,
-        images=chosen.images,
-        say=lambda line: print(line, file=sys.stderr),
-    )
-
-
-def _network(trial: Trial, settings: Network, seed: int) -> Classifier:
-    pack = trial.pack
-    return build(
-        settings,
-        classes=len(pack.classes),
-        stored_size=pack.image_size,
-        train_statistics=(pack.mean, pack.std),
-        seed=seed,
-    ).classifier
-
-
-def _class(trial: Trial, count: int, combine: Any, ask: Any) -> tuple[TrainingState, Teacher]:
+def _class(trial: Trial, count: int, combine: Any, ask: Any) -> Class:
     """A student in training and the word of so many teachers."""
-    pack, name = trial.pack, trial.teacher
     own = Methods(several=Several(combine=combine))
     settings = dataclasses.replace(trial.settings, method="several", methods=own, ask=ask)
-    network = Network(model=name, weights="none")
-    teachers = [_network(trial, network, seed) for seed in range(1, count + 1)]
-    student = _network(trial, settings, 0)
-    trial.runtime.place(student)
-    skip_padding(student.network, on=trial.runtime.device.type == "cpu")
-    shares = (1 / count,) * count
-    ids = torch.from_numpy(pack.rows("train"))
-    lesson = Lesson(settings.epochs, len(pack.classes), ids, pack.image_size, shares=shares)
-    method = make_method(settings, student, teachers, lesson).to(trial.runtime.device).train()
-    saved = [Saved(one, pack.classes, pack.image_size, "white", name) for one in teachers]
-    around = Surroundings(
-        "trial", trial.folder / "cache", trial.runtime, Screen(quiet=True), StopRequest(), ALONE
-    )
-    word = open_word(saved, settings, pack, method, around, shares=shares)
-    return TrainingState(method, settings, trial.runtime), word.teacher
+    return make_class(trial, settings, [trial.teacher] * count)
 
 
-def _step(state: TrainingState, teacher: Teacher, batch: Batch) -> None:
-    progress = Progress(0, state.step, 0.0)
-    train_on(state, batch, teacher(batch, progress), progress, rate=1e-4, clip=None)
+def _way(taught: Class, batch: Batch) -> Way:
+    return step_way(taught.state, taught.word, batch)
 
 
 def _steps(trial: Trial, rounds: int) -> dict[str, Any]:
-    batch = next(iter(trial.loader().epoch(0)))
-    ways = {}
+    batch = first_batch(trial)
+    ways: dict[str, Way] = {}
     for count in COUNTS:
         for combine in COMBINED if count > 1 else COMBINED[:1]:
-            state, teacher = _class(trial, count, combine, "ahead")
-            ways[f"{count} {combine}"] = _way(state, teacher, batch)
-    state, teacher = _class(trial, 1, COMBINED[0], "live")
-    ways["1 live"] = _way(state, teacher, batch)
+            ways[f"{count} {combine}"] = _way(_class(trial, count, combine, "ahead"), batch)
+    ways["1 live"] = _way(_class(trial, 1, COMBINED[0], "live"), batch)
     found = interleave(ways, rounds=rounds, warm_up=3, settle=trial.settle)
     first = found[f"1 {COMBINED[0]}"]
     return {
@@ -139,15 +85,11 @@ def _steps(trial: Trial, rounds: int) -> dict[str, Any]:
     }
 
 
-def _way(state: TrainingState, teacher: Teacher, batch: Batch) -> Any:
-    return lambda: _step(state, teacher, batch)
-
-
 def _bytes(trial: Trial) -> dict[str, int]:
     """The most bytes of tensors alive at once in a step, beyond those that are there between steps."""
-    batch, found = next(iter(trial.loader().epoch(0))), {}
+    batch, found = first_batch(trial), {}
     for count in COUNTS:
-        step = _way(*_class(trial, count, COMBINED[0], "ahead"), batch)
+        step = _way(_class(trial, count, COMBINED[0], "ahead"), batch)
         step()  # the optimiser makes its state, the cache turns to the view
         found[str(count)] = peak_bytes(step, trial.runtime.device)
     return found

@@ -27,7 +27,7 @@ from tutelage.models.preprocess import Classifier
 from tutelage.models.settings import Network
 from tutelage.nouns import NO_SIGNAL, Progress
 from tutelage.settings import Job, Trainee
-from tutelage.sweeping import objective_of
+from tutelage.sweeping import teaching_of
 from tutelage.teachers.live import Live
 
 CPU = torch.device("cpu")
@@ -107,7 +107,7 @@ def test_objective_takes_two_steps(name: str, small_pack: Pack) -> None:
     """Under any published objective two steps give finite losses and change the student."""
     student = network(Network(model="cifar_resnet8"), small_pack)
     teacher = network(Network(model="cifar_resnet14"), small_pack)
-    method = lesson(student, teacher, objective_of(name), small_pack)
+    method = lesson(student, teacher, teaching_of(name), small_pack)
     two_steps(method, Trainee(lr=1e-3), small_pack, batch=8, teacher=teacher)
 
 
@@ -183,8 +183,8 @@ def test_unknown_parts_are_refused() -> None:
     with pytest.raises(UsageError, match="did you mean crd"):
         read_recipe("demo+crdd")
     with pytest.raises(UsageError, match="names no terms"):
-        objective_of("terms-64")
-    assert isinstance(objective_of("kd"), Objective)
+        teaching_of("terms-64")
+    assert isinstance(teaching_of("kd"), Objective)
 
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

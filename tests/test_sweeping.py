@@ -25,8 +25,8 @@ USUAL = {
     "--image-size": "32", "--precision": "fp32", "--device": "cpu",
 }  # fmt: skip
 SMALL = [word for flag in USUAL.items() for word in flag]
-TWO = ["--objectives", "kd", "hint", "--seeds", "2"]
-RUNS = ["control-0", "control-1", "hint-0", "hint-1", "kd-0", "kd-1", "teacher-0"]
+TWO = ["--compare", "kd", "hint", "--seeds", "2"]
+RUNS = ["control-0", "control-1", "hint-0", "hint-1", "kd-0", "kd-1", "teacher"]
 
 
 class Answer(NamedTuple):
@@ -91,7 +91,7 @@ def test_page_and_cells(swept: Swept) -> None:
     folder, answer = swept
     assert answer.code == 0, answer.err
     assert answer.trained == [
-        "teacher", "control-0", "kd-0", "hint-0", "control-1", "kd-1", "hint-1",
+        "teacher", "kd-0", "control-0", "hint-0", "kd-1", "control-1", "hint-1",
     ]  # fmt: skip
     assert list(cells(folder)) == RUNS
     page = (folder / "cells.md").read_text()
@@ -103,10 +103,11 @@ def test_page_and_cells(swept: Swept) -> None:
 def test_cells_are_their_runs(swept: Swept) -> None:
     """Each cell holds the answers of its own run, and all name one teacher."""
     found: dict[str, Cell] = {
-        f"{c.objective}-{c.seed}": c for c in read_cells(swept.folder / "cells")
+        "teacher" if c.role == "teacher" else f"{c.objective}-{c.seed}": c
+        for c in read_cells(swept.folder / "cells")
     }
     for name, cell in found.items():
-        run = swept.folder / ("teacher" if name == "teacher-0" else name)
+        run = swept.folder / name
         answers = load_file(run / "predictions" / "val.safetensors")
         right = dict(
             zip(answers["ids"], answers["logits"].argmax(1) == answers["labels"], strict=True)
@@ -169,12 +170,12 @@ def test_a_lost_cell_is_written_again(copy: Path, sample_folder: Path) -> None:
 def test_a_sweep_grows(copy: Path, sample_folder: Path) -> None:
     """A further seed and a further objective add only what is missing."""
     before = digest(copy / "cells")
-    more = ["--objectives", "kd", "hint", "--seeds", "3"]
+    more = ["--compare", "kd", "hint", "--seeds", "3"]
     answer = tutelage("sweep", sample_folder, "--out", copy, *more, *SMALL)
     assert answer.code == 0, answer.err
-    assert answer.trained == ["control-2", "kd-2", "hint-2"]
+    assert answer.trained == ["kd-2", "control-2", "hint-2"]
     assert "nothing can be said" not in answer.out
-    other = ["--objectives", "kd", "ttm", "--seeds", "1"]
+    other = ["--compare", "kd", "ttm", "--seeds", "1"]
     answer = tutelage("sweep", sample_folder, "--out", copy, *other, *SMALL)
     assert answer.code == 0, answer.err
     assert answer.trained == ["ttm-0"]
@@ -197,7 +198,7 @@ def test_cells_outlive_their_runs(swept: Swept, sample_folder: Path, tmp_path: P
     answer = tutelage("sweep", sample_folder, *place, *TWO, *SMALL)
     assert answer.code == 0, answer.err
     assert "5 of 7 runs have a cell" in answer.err
-    assert answer.trained == ["teacher", "control-1", "kd-1"]
+    assert answer.trained == ["teacher", "kd-1", "control-1"]
     assert (tmp_path / "kept.md").is_file()
     (tmp_path / "kept").rename(tmp_path / "cells")
     assert cells(tmp_path) == cells(swept.folder)
@@ -218,24 +219,47 @@ def test_other_settings_are_others(copy: Path, sample_folder: Path, tmp_path: Pa
     refused = tutelage("sweep", sample_folder, "--out", copy, *TWO, *other)
     assert refused.code == 2
     assert "student.lr: 0.003 there, 0.002 here" in refused.err
-    one = ["--objectives", "kd", "--seeds", "1"]
+    one = ["--compare", "kd", "--seeds", "1"]
     place = ["--out", tmp_path / "new", "--cells", copy / "cells"]
     answer = tutelage("sweep", sample_folder, *place, *one, *other)
     assert answer.code == 0, answer.err
     assert "1 of 3 runs have a cell" in answer.err
-    assert answer.trained == ["teacher", "control-0", "kd-0"]
+    assert answer.trained == ["teacher", "kd-0", "control-0"]
 
 
 def test_students_of_another_teacher_are_others(
     copy: Path, sample_folder: Path, tmp_path: Path
 ) -> None:
     """With other settings of the teacher its students are trained anew; the control has none."""
-    one = ["--objectives", "kd", "--seeds", "1", "--teacher.lr", "0.002"]
+    one = ["--compare", "kd", "--seeds", "1", "--teacher.lr", "0.002"]
     place = ["--out", tmp_path / "new", "--cells", copy / "cells"]
     answer = tutelage("sweep", sample_folder, *place, *one, *SMALL)
     assert answer.code == 0, answer.err
     assert "1 of 3 runs have a cell" in answer.err
     assert answer.trained == ["teacher", "kd-0"]
+
+
+def test_methods_and_lengths_of_the_teacher(sample_folder: Path, tmp_path: Path) -> None:
+    """Who teaches is compared as what is taught: teachers of two lengths, a peer, a moving average."""
+    words = ["--compare", "kd", "mutual", "momentum", "--teacher-epochs", "1", "2", "--seeds", "1"]
+    answer = tutelage("sweep", sample_folder, "--out", tmp_path / "out", *words, *SMALL)
+    assert answer.code == 0, answer.err
+    found = cells(tmp_path / "out")
+    assert list(found) == [
+        "control-0", "kd@1-0", "kd@2-0", "kd@2-teacher", "longer-0", "momentum-0", "mutual-0", "teacher",
+    ]  # fmt: skip
+    assert [found[name]["teacher_epochs"] for name in ("kd@1-0", "kd@2-0", "mutual-0")] == [
+        1,
+        2,
+        None,
+    ]
+    assert found["kd@2-0"]["teacher"] != found["kd@1-0"]["teacher"]
+    assert found["momentum-0"]["plain_epochs"] == found["longer-0"]["epochs"] == 2
+    scores = json.loads((tmp_path / "out" / "mutual-0" / "scores.json").read_text())
+    assert found["mutual-0"]["together"] == scores["ensemble"]["val"]["accuracy"]
+    assert (tmp_path / "out" / "cells.svg").is_file()
+    assert "## The teacher's length" in answer.out
+    assert "](cells.svg)" in answer.out
 
 
 def test_resume_says_what_to_do(copy: Path) -> None:
@@ -258,11 +282,11 @@ REFUSED = {
     "called control": (["{}/control.toml"], {}, "cannot be called control"),
     "called teacher": (["kd", "{}/teacher.toml"], {}, "cannot be called teacher"),
     "unknown recipe": (["kd", "hintt"], {}, "did you mean hint?"),
-    "no objective": (["{}/nothing.toml"], {}, "names no terms and no alpha"),
+    "no objective": (["{}/nothing.toml"], {}, "names no terms, no alpha and no method"),
     "out of range": (["{}/wide.toml"], {}, "alpha"),
     "weights said twice": (["kd", "{}/twice.toml"], {}, "same thing twice"),
     "no such point": (["kd", "{}/lost.toml"], {}, "the student has no point layer9"),
-    "one name twice": (["kd", "{}/kd.toml"], {}, "two objectives have one name"),
+    "one name twice": (["kd", "{}/kd.toml"], {}, "two of the recipes have one name"),
     "too large a batch": (["kd"], {"--student.batch-size": "300"}, "--student.batch-size 50"),
     "too large a teacher's": (["kd"], {"--teacher.batch-size": "300"}, "--teacher.batch-size 50"),
     "too small a rest": (["kd", "rkd"], {"--student.batch-size": "66"}, "rkd_angle compares at least 3"),
@@ -278,7 +302,7 @@ def test_refused(case: str, sample_folder: Path, tmp_path: Path) -> None:
     names = [name.format(tmp_path) for name in objectives]
     place = ["--out", tmp_path / "out", "--cells", tmp_path / "kept"]
     words = [word for flag in {**USUAL, **flags}.items() for word in flag]
-    answer = tutelage("sweep", sample_folder, *place, "--objectives", *names, *words)
+    answer = tutelage("sweep", sample_folder, *place, "--compare", *names, *words)
     assert answer.code == 2, answer.err
     assert said in answer.err
     assert answer.trained == []
@@ -292,24 +316,25 @@ def test_a_failure_costs_nothing_that_was_done(
     """Where an objective diverges, what was trained before it stays, and serves a sweep without it."""
     wild, out = tmp_path / "wild.toml", tmp_path / "out"
     wild.write_text("[terms.label]\nweight = 1.0\n[terms.kd]\nweight = 1e39\n")
-    one = ["--objectives", wild, "--seeds", "1"]
+    one = ["--compare", wild, "--seeds", "1"]
     answer = tutelage("sweep", sample_folder, "--out", out, *one, *SMALL)
     assert answer.code == 4, answer.err
     assert "no longer finite" in answer.err
+    assert "1 of 3 runs have no result" in answer.err
     whole = cells(swept.folder)
-    assert cells(out) == {name: whole[name] for name in ("control-0", "teacher-0")}
-    one = ["--objectives", "kd", "--seeds", "1"]
+    assert cells(out) == {name: whole[name] for name in ("control-0", "teacher")}
+    one = ["--compare", "kd", "--seeds", "1"]
     answer = tutelage("sweep", sample_folder, "--out", out, *one, *SMALL)
     assert (answer.code, answer.trained) == (0, ["kd-0"])
 
 
 def test_an_interrupted_sweep_goes_on(swept: Swept, sample_folder: Path, tmp_path: Path) -> None:
     """Ctrl-C leaves whole cells; the same command does the rest, with the same answers."""
-    out, objectives = tmp_path / "out", ["--objectives", "kd", "hint", "--seeds", "1"]
+    out, objectives = tmp_path / "out", ["--compare", "kd", "hint", "--seeds", "1"]
     words = ["sweep", sample_folder, "--out", out, *objectives, *SMALL]
     words = [sys.executable, "-m", "tutelage", *words]
     process = subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True)
-    journal = out / "control-0" / "journal.jsonl"
+    journal = out / "kd-0" / "journal.jsonl"
     deadline = time.monotonic() + 120
     while not (journal.is_file() and journal.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -317,12 +342,12 @@ def test_an_interrupted_sweep_goes_on(swept: Swept, sample_folder: Path, tmp_pat
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     done = cells(out)
-    assert "teacher-0" in done
+    assert "teacher" in done
     assert len(done) < 4
     answer = tutelage(*words[3:])
     assert answer.code == 0, answer.err
     assert f"{len(done)} of 4 runs have a cell" in answer.err
     assert "teacher" not in answer.trained
     assert cells(out) == {
-        name: facts for name, facts in cells(swept.folder).items() if name[-1] == "0"
+        name: facts for name, facts in cells(swept.folder).items() if name[-1] in "0r"
     }

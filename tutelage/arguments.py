@@ -23,7 +23,7 @@ SHORT = {
 }
 """Flags of the field's own names, and the settings they are short for."""
 
-Settings = Parameter(name="*")
+Settings = Parameter(name="*", consume_multiple=True)
 DataArgument = Annotated[
     str,
     Parameter(

@@ -30,6 +30,11 @@ PEER_SEED = 100_003
 """How far apart the seeds of networks are that learn side by side."""
 
 
+def companion_seed(seed: int, number: int) -> int:
+    """What the first weights of the n-th companion of a student are made from, counted from 1."""
+    return seed + number * PEER_SEED
+
+
 def beside(
     settings: Single, pack: Pack, make: Callable[[int], nn.Module] | None = None
 ) -> list[Classifier]:
@@ -52,7 +57,7 @@ def beside(
         )
     made = []
     for number, model in enumerate(companions(settings, settings.model), 1):
-        seed = settings.seed + number * PEER_SEED
+        seed = companion_seed(settings.seed, number)
         torch.manual_seed(seed)
         own = make(len(pack.classes)) if make and model == settings.model else None
         built = build(

@@ -2,12 +2,14 @@
 
 import copy
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors.numpy import load_file
 
 from tutelage.companions import measure_beside
+from tutelage.council import group_of, measure_council
 from tutelage.data.pack import Pack
 from tutelage.engine.precision import Runtime
 from tutelage.engine.state import TrainingState
@@ -23,9 +25,11 @@ from tutelage.measuring import (
     save_predictions,
     score_on,
 )
+from tutelage.models.folder import Saved
 from tutelage.models.preprocess import Classifier
 from tutelage.models.weights import Weights
 from tutelage.settings import Single
+from tutelage.specialist import told_of_specialist
 
 
 def finish(
@@ -39,10 +43,22 @@ def finish(
     weights: Weights,
     reference: Path | None,
     teacher_seconds: float | None,
+    teachers: Sequence[Saved] = (),
 ) -> None:
     """Measure the last and the best epoch and save both networks.
 
-    `reference` is the run folder of the teacher whose answers the network's are compared with.
+    Args:
+        state: at the end of training.
+        settings: of the run.
+        pack: the pictures.
+        name: of the run.
+        folder: of the run.
+        runtime: how it computes.
+        weights: where its first weights came from.
+        reference: run folder of the teacher whose answers the network's are compared with, where they are
+            about the same classes.
+        teacher_seconds: that asking ahead took.
+        teachers: of the run.
     """
     begin = time.monotonic()
     last = state.measured
@@ -52,7 +68,8 @@ def finish(
         best = copy.deepcopy(last)
         best.load_state_dict(state.best.weights)
     moments = {"last": (last, settings.epochs), "best": (best, best_epoch)}
-    teacher = _teacher_logits(reference)
+    special = settings.role == "specialist"
+    teacher = {} if special else _teacher_logits(reference)
     scores: dict[str, Any] = {}
     logits: Logits = {}
     said: list[Logits] = []
@@ -80,6 +97,15 @@ def finish(
             network for network in state.method.companions if isinstance(network, Classifier)
         ]
         facts |= measure_beside(companions, said[0], settings, pack, folder, runtime.device)
+    if special:
+        facts["specialist"] = told_of_specialist(pack)
+    if settings.method == "specialists" and teachers:
+        facts["council"] = measure_council(
+            [Path(teacher) for teacher in settings.teacher],
+            [group_of(teacher) for teacher in teachers[1:]],
+            pack,
+            active=settings.methods.specialists.active,
+        )
     for moment, (classifier, _) in moments.items():
         save_folder(folder, moment, classifier, settings, pack, facts)
     weights_file = folder / "model" / "model.safetensors"

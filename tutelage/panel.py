@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from tutelage.asking import Surroundings, Word, ask_one
+from tutelage.council import group_of, open_council, sit_together
+from tutelage.data.grouped import grouped
 from tutelage.data.pack import Pack
 from tutelage.engine.preflight import require_validation
 from tutelage.errors import InputError
@@ -52,6 +54,8 @@ def open_teachers(settings: Single, classes: Sequence[str]) -> list[Saved]:
             )
     if folders:
         require_teachers(settings, len(folders))
+    if settings.method == "specialists" and folders:
+        return open_council(folders, classes)
     return [open_teacher(folder, classes) for folder in folders]
 
 
@@ -114,10 +118,19 @@ def open_word(
         if len(teachers) > 1:
             one = around._replace(name=f"{around.name}, teacher {number + 1} ({saved.model})")
         own = dataclasses.replace(settings, epochs=_asked_about(settings, number, len(teachers)))
-        words.append(ask_one(saved, own, pack, _needs(method, number), one))
+        special = settings.method == "specialists" and number > 0
+        view = grouped(pack, group_of(saved)) if special else pack
+        words.append(ask_one(saved, own, view, _needs(method, number), one))
     seconds = [word.seconds for word in words if word.seconds is not None]
+    heard = [word.teacher for word in words]
+    if settings.method == "specialists":
+        groups = [group_of(saved) for saved in teachers[1:]]
+        active = settings.methods.specialists.active
+        one_word: Teacher = sit_together(heard, groups, pack, active=active)
+    else:
+        one_word = _made_one(heard, settings, shares)
     return Word(
-        _made_one([word.teacher for word in words], settings, shares),
+        one_word,
         words[0].mode,
         sum(seconds) if seconds else None,
     )
@@ -126,10 +139,16 @@ def open_word(
 def told(
     settings: Single, teachers: Sequence[Saved], shares: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Who teaches a run, for its journal: folder, network, fingerprint of the weights, how much it counts."""
-    folders = [Path(folder).name for folder in settings.teacher]
+    """Who teaches a run, for its journal: folder, network, fingerprint of the weights, how much it counts.
+
+    In a council that hangs on the picture, and is None.
+    """
+    folders = [Path(folder).name for folder in settings.teacher][: len(teachers)]
     if len(folders) < len(teachers):
         folders *= len(teachers)  # checkpoints of one run
+    counts: Sequence[float | None] = shares or [1 / len(teachers) for _ in teachers]
+    if settings.method == "specialists":
+        counts = [None for _ in teachers]
     return [
         {
             "folder": folder,
@@ -137,9 +156,7 @@ def told(
             "weights": fingerprint_of(saved.classifier.network),
             "share": share,
         }
-        for folder, saved, share in zip(
-            folders, teachers, shares or [1 / len(teachers) for _ in teachers], strict=True
-        )
+        for folder, saved, share in zip(folders, teachers, counts, strict=True)
     ]
 
 

@@ -12,7 +12,7 @@ from tutelage.data.view_settings import Views
 from tutelage.engine.settings import Machine, Training
 from tutelage.methods.settings import Teaching
 from tutelage.models.settings import Network
-from tutelage.teachers.settings import Asking
+from tutelage.teachers.settings import Asking, Specialist
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +53,19 @@ class Single(Machine, Asking, Teaching, Trainee):
     teacher: tuple[str, ...] = ()
     """Who teaches: a run folder or a model folder; several times for several teachers. Unset: nobody."""
 
-    role: Literal["teacher", "assistant", "generation", "student", "control", "longer"] = "student"
+    role: Literal[
+        "teacher", "specialist", "assistant", "generation", "student", "control", "longer", "alone"
+    ] = "student"
     """What the report will call this run."""
+
+    specialist: Specialist = field(default_factory=Specialist)
 
     seed: int = setting(0, at_least=0, at_most=2**31)
     """Seeds the initialisation and the order of the images; views have a seed of their own, `view_seed`."""
+
+    init_seed: int | None = setting(None, at_least=0, at_most=2**32)
+    """Seeds the initialisation alone; unset: `seed`."""
+
+
+UNTAUGHT = ("teacher", "specialist", "control", "longer", "alone")
+"""Roles of runs that nobody teaches, whatever the method: they have no objective but the label's."""

@@ -40,7 +40,8 @@ from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
 from tutelage.panel import open_teachers, open_word, told, weigh
 from tutelage.run_folder import begin, end, is_finished, run_fingerprint
-from tutelage.settings import Single
+from tutelage.settings import UNTAUGHT, Single
+from tutelage.specialist import go_on, own_view
 from tutelage.world import ALONE, World
 
 Maker = Callable[[int], nn.Module]
@@ -80,26 +81,34 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         InputError: the folder holds another run, or an input is refused.
         DivergedError, Interrupted: see `engine.loop.fit`.
     """
+    if settings.role == "specialist" and not settings.specialist.classes:
+        place.screen.line(f"{place.name}: no group of classes is left for it")
+        return place.folder
     asked_with = runtime = resolve(settings)
-    torch.manual_seed(settings.seed)
+    classes, pack = pack.classes, own_view(settings, pack)
+    first = settings.seed if settings.init_seed is None else settings.init_seed
+    torch.manual_seed(first)
     network = make(len(pack.classes)) if make else None
     if network is not None:
         settings = dataclasses.replace(settings, model=type(network).__name__)
-    teachers = open_teachers(settings, pack.classes)
+    teachers = open_teachers(settings, classes)
     finished = [teacher.classifier for teacher in teachers]
     identity = run_fingerprint(settings, pack, finished, network)
     if is_finished(place.folder, identity):
         place.screen.line(f"{place.name}: done before, kept")
         return place.folder
     world, facts = place.world, {"name": place.name, "fingerprint": identity}
+    going_on = settings.role == "specialist" and bool(teachers)
     built = build(
-        settings,
+        dataclasses.replace(settings, weights="none") if going_on else settings,
         classes=len(pack.classes),
         stored_size=pack.image_size,
         train_statistics=(pack.mean, pack.std),
-        seed=settings.seed,
+        seed=first,
         network=network,
     )
+    if going_on:
+        built, teachers, finished = go_on(built, Path(settings.teacher[0])), [], []
     shares = weigh(settings, finished, pack, asked_with.device)
     others = finished
     about = METHODS[settings.method]
@@ -132,6 +141,16 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     # The teacher's answers must not depend on what is faster for one of its students.
     around = Surroundings(place.name, place.caches, asked_with, place.screen, place.stop, world)
     word = open_word(teachers, settings, pack, method, around, shares=shares)
+    loader = training_loader(
+        pack,
+        batch_size=settings.batch_size,
+        views=settings,
+        seed=settings.seed,
+        device=runtime.device,
+        world=world,
+        partners=method.wants_partners,
+        dustbin=settings.role == "specialist",
+    )
     state = TrainingState(method, settings, runtime, world)
     state.compiled_for = compile_where_it_pays(
         built.classifier,
@@ -139,10 +158,10 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         settings,
         runtime,
         size=pack.image_size,
-        images=len(pack.rows("train")),
+        images=loader.images,
         say=lambda line: place.screen.line(f"{place.name}: {line}"),
     )
-    _say(place, settings, built, pack)
+    _say(place, settings, built, images=loader.images)
     notes = [
         note
         for number, teacher in enumerate(others)
@@ -155,15 +174,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         course = Course(
             name=place.name,
             settings=settings,
-            loader=training_loader(
-                pack,
-                batch_size=settings.batch_size,
-                views=settings,
-                seed=settings.seed,
-                device=runtime.device,
-                world=world,
-                partners=method.wants_partners,
-            ),
+            loader=loader,
             teacher=word.teacher,
             validate=_validation(pack, runtime, world),
             fingerprint=identity,
@@ -198,6 +209,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
                 weights=built.weights,
                 reference=place.reference or next(map(Path, settings.teacher), None),
                 teacher_seconds=word.seconds,
+                teachers=teachers,
             )
             journal.write("end")
     if world.first:
@@ -216,7 +228,7 @@ def _journal(place: Place) -> contextlib.AbstractContextManager[Journal | None]:
 def is_taught(settings: Single) -> bool:
     """Whether anyone teaches: not where a teacher or a control is made, or a finished one is missing."""
     about = METHODS[settings.method]
-    if settings.role in ("teacher", "control", "longer"):
+    if settings.role in UNTAUGHT:
         return False
     # Generation zero teaches itself as little as a student without its teacher is taught.
     return bool(settings.teacher) or not (about.taught or about.planned)
@@ -268,11 +280,11 @@ def _validation(pack: Pack, runtime: Runtime, world: World) -> Callable[[Trainin
     return validate
 
 
-def _say(place: Place, settings: Single, built: Built, pack: Pack) -> None:
+def _say(place: Place, settings: Single, built: Built, *, images: int) -> None:
     millions = sum(p.numel() for p in built.classifier.network.parameters()) / 1e6
     start = "random weights" if built.weights.kind == "none" else f"weights: {built.weights}"
     place.screen.line(
         f"{place.name}: {settings.model}, {millions:.2f} M parameters, {start}; "
-        f"{settings.epochs} epochs of {len(pack.rows('train'))} images, batch {settings.batch_size}, "
+        f"{settings.epochs} epochs of {images} images, batch {settings.batch_size}, "
         f"{settings.optimizer} {settings.lr:g} {settings.schedule}, seed {settings.seed}"
     )

@@ -1,4 +1,4 @@
-"""A sweep: one teacher, and for each seed a control and a student of every objective, as one plan.
+"""A sweep: recipes side by side, each with its students, under the same teacher and beside the same controls.
 
 Each finished run leaves a cell, a small file that outlives its run folder: a sweep that is started again,
 here or elsewhere, does what has no cell yet.
@@ -9,45 +9,47 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tutelage.config import build, check, fingerprint
-from tutelage.cookbook import OBJECTIVE, read_recipe
+from tutelage.config import build, check, fingerprint, shared
+from tutelage.cookbook import METHOD, OBJECTIVE, read_recipe
 from tutelage.data.pack import Pack
 from tutelage.engine.precision import resolve
-from tutelage.engine.preflight import (
-    require_batch,
-    require_lesson,
-    require_network,
-    require_rest,
-)
+from tutelage.engine.preflight import require_room
 from tutelage.engine.processes import together
-from tutelage.errors import UsageError
-from tutelage.losses.settings import Objective, weights
-from tutelage.plans.step import Step, run_steps
-from tutelage.plans.sweep import sweep_steps
+from tutelage.errors import DivergedError, UsageError
+from tutelage.losses.settings import weights
+from tutelage.methods.settings import Teaching
+from tutelage.methods.table import METHODS, refuse_mixtures
+from tutelage.plans.job import job_steps
+from tutelage.plans.require import BYTES_A_NETWORK, require_fit, require_steps
+from tutelage.plans.step import run_steps
+from tutelage.plans.sweep import Planned, sweep_steps, wanted
 from tutelage.preparing import prepare
-from tutelage.reports.cells import known, read_cells, write_cell
+from tutelage.reports.cells import About, known, read_cells, write_cell
 from tutelage.reports.grid import write_grid
 from tutelage.run_folder import essence, read_fingerprint
 from tutelage.settings import Job
-from tutelage.working import name_of, place_of, working
+from tutelage.working import Work, name_of, place_of, working
 
 
 def sweep(
     data: str | Path,
     settings: Job | None = None,
     *,
-    objectives: Mapping[str, Objective],
+    compare: Mapping[str, Teaching],
     out: str | Path,
+    teacher_epochs: Sequence[int] = (),
     cells: str | Path | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Compare objectives with each other and with no teacher at all.
+    """Compare ways of teaching with each other and with no teacher at all.
 
     Args:
         data: as for `tutelage.run`.
-        settings: of teacher and students; their objective is not used.
-        objectives: what students minimise, by name.
+        settings: of teacher and students; who teaches and what is minimised is not used.
+        compare: these two, by a name for the table.
         out: folder of the runs; a sweep that is already in it is continued.
+        teacher_epochs: lengths of the teacher's training; every one of `compare` that has a finished teacher
+            is done under each.
         cells: folder of the cells; `cells` below `out` where not given.
         quiet: print nothing.
 
@@ -55,75 +57,121 @@ def sweep(
         The path of the table, a Markdown file beside the folder of the cells.
 
     Raises:
+        DivergedError: some runs diverged; all others are done.
         TutelageError: see `tutelage.errors`.
     """
     settings, out = settings or Job(), Path(out)
     folder = Path(cells) if cells else out / "cells"
-    check(settings)
-    for name, objective in objectives.items():
-        check(objective)
-        weights(objective)
-        if name in ("teacher", "control"):
-            raise UsageError(f"an objective cannot be called {name}")
+    jobs = _jobs(settings, compare, teacher_epochs)
+    for job in jobs.values():
+        check(job)
+        weights(job)
+        refuse_mixtures(job.method, job.student)
     resolve(settings)
-    require_network(settings.teacher, flag="--teacher.")
-    require_network(settings.student, flag="--student.")
-    steps = sweep_steps(settings, objectives)
+    plan = sweep_steps(jobs)
+    for job in jobs.values():
+        require_steps(job, job_steps(job), networks={})
     same = dataclasses.replace(settings, seeds=1)  # a sweep may grow
     facts = {"verb": "sweep", "data": name_of(data), "networks": []}
     with together() as world, working(out, same, facts, world, resume=True, quiet=quiet) as work:
         pack = prepare(data, settings.data, out, screen=work.screen, stop=work.stop, world=world)
-        for role, trainee in (("teacher", settings.teacher), ("student", settings.student)):
-            require_batch(trainee.batch_size, len(pack.rows("train")), flag=f"--{role}.")
-        for objective in objectives.values():
-            require_rest(
-                objective, settings.student.batch_size, len(pack.rows("train")), flag="--student."
-            )
-            require_lesson(objective, settings.student, settings.teacher, pack)
-        there = read_cells(folder)
-        identities = _identities(steps, pack)
-        missing = [s for s in steps if not known(there, *_cell_of(s), identities[s.name])]
-        work.screen.line(f"sweep: {len(steps) - len(missing)} of {len(steps)} runs have a cell")
-        if missing and missing[0] is not steps[0]:
-            missing = steps[:1] + missing  # all others need the teacher, whose cell may be there
-
-        def keep(step: Step, run: Path) -> None:
-            if world.first:
-                objective, _ = _cell_of(step)
-                taught_by = read_fingerprint(out / "teacher")
-                identity = identities[step.name]
-                write_cell(folder, run, objective=objective, identity=identity, teacher=taught_by)
-                write_grid(folder)
-
-        run_steps(missing, pack, place_of(settings, "sweep", out, work), networks={}, after=keep)
+        for job in jobs.values():
+            require_fit(job, job_steps(job), pack, networks={})
+        there, identities = read_cells(folder), _identities(plan, pack)
+        kept = [planned for planned in plan if planned.objective]
+        missing = {
+            p.step.name
+            for p in kept
+            if not known(there, p.objective or "", p.step.settings.seed, identities[p.step.name])
+        }
+        work.screen.line(f"sweep: {len(kept) - len(missing)} of {len(kept)} runs have a cell")
+        left = wanted(plan, missing)
+        require_room(out, BYTES_A_NETWORK * len(left))
+        _carry_out(left, identities, pack, settings, out, folder, work)
     return write_grid(folder)
 
 
-def objective_of(recipe: str) -> Objective:
-    """The objective of a recipe, whatever else it says.
+def teaching_of(recipe: str) -> Teaching:
+    """Who teaches and what is minimised in a recipe, whatever else it says.
 
     Raises:
-        UsageError: no such recipe, or one without an objective.
+        UsageError: no such recipe, or one that says neither.
     """
     found = read_recipe(recipe).table
-    own: dict[str, Any] = {key: found[key] for key in OBJECTIVE & found.keys()}
+    own: dict[str, Any] = {key: found[key] for key in (OBJECTIVE | METHOD) & found.keys()}
     if not own:
-        raise UsageError(f"the recipe {recipe} names no terms and no alpha", fix="tutelage recipes")
-    return build(Objective, own, where=recipe)
+        raise UsageError(
+            f"the recipe {recipe} names no terms, no alpha and no method", fix="tutelage recipes"
+        )
+    return build(Teaching, own, where=recipe)
 
 
-def _identities(steps: Sequence[Step], pack: Pack) -> dict[str, str]:
+def _jobs(
+    settings: Job, compare: Mapping[str, Teaching], teacher_epochs: Sequence[int]
+) -> dict[str, Job]:
+    jobs = {}
+    for name, teaching in compare.items():
+        if name in ("teacher", "control", "longer"):
+            raise UsageError(f"what is compared cannot be called {name}")
+        job = dataclasses.replace(settings, **shared(Teaching, teaching))
+        if not (teacher_epochs and METHODS[job.method].taught):
+            jobs[name] = job
+            continue
+        for epochs in teacher_epochs:
+            teacher = dataclasses.replace(settings.teacher, epochs=epochs)
+            jobs[f"{name}@{epochs}"] = dataclasses.replace(job, teacher=teacher)
+    return jobs
+
+
+def _carry_out(
+    left: Sequence[Planned],
+    identities: Mapping[str, str],
+    pack: Pack,
+    settings: Job,
+    out: Path,
+    folder: Path,
+    work: Work,
+) -> None:
+    """Do what is left; a run that diverges stops those it would have taught, and nothing else."""
+    place, failed = place_of(settings, "sweep", out, work), dict[str, DivergedError]()
+    for planned in left:
+        step = planned.step
+        needs = {*step.teachers, *filter(None, [step.compares])}
+        if needs & failed.keys():
+            failed[step.name] = failed[min(needs & failed.keys())]
+            continue
+        try:
+            run_steps([step], pack, place, networks={})
+        except DivergedError as error:
+            failed[step.name] = error
+            work.screen.line(f"{step.name}: {error}")
+            continue
+        if planned.objective and work.world.first:
+            about = About(
+                name=step.name,
+                objective=planned.objective,
+                role=step.settings.role,
+                identity=identities[step.name],
+                teacher=read_fingerprint(out / (step.compares or step.name)),
+                teacher_epochs=planned.teacher_epochs,
+                plain_epochs=planned.plain_epochs,
+            )
+            write_cell(folder, out / step.name, about)
+            write_grid(folder)
+    if failed:
+        raise DivergedError(
+            f"{len(failed)} of {len(left)} runs have no result; all others are done",
+            where=folder.parent / f"{folder.name}.md",
+            found=", ".join(failed),
+            fix="a lower --student.lr, or --student.clip 1, for a sweep of its own",
+        )
+
+
+def _identities(plan: Sequence[Planned], pack: Pack) -> dict[str, str]:
     """What makes a step's cell that of this step: its own settings, and those of who taught it."""
-    own = {step.name: essence(step.settings, pack) for step in steps}
-    return {
-        step.name: fingerprint(own[step.name], *(own[teacher] for teacher in step.teachers))
-        if step.teachers
-        else own[step.name]
-        for step in steps
-    }
-
-
-def _cell_of(step: Step) -> tuple[str, int]:
-    """The objective and the seed that a step stands for."""
-    name = step.name if step.name == "teacher" else step.name.rpartition("-")[0]
-    return name, step.settings.seed
+    found: dict[str, str] = {}
+    for planned in plan:
+        step, own = planned.step, essence(planned.step.settings, pack)
+        taught_by = [found[teacher] for teacher in step.teachers]
+        found[step.name] = fingerprint(own, *taught_by) if taught_by else own
+    return found

@@ -29,17 +29,14 @@ from tutelage.methods.table import METHODS, refuse_mixtures
 from tutelage.methods.teaching import require_terms
 from tutelage.plans.generations import family
 from tutelage.plans.job import job_steps
-from tutelage.plans.require import require_fit, require_steps
+from tutelage.plans.require import BYTES_A_NETWORK, require_fit, require_steps
 from tutelage.plans.step import run_steps, write_plan
 from tutelage.preparing import packed, prepare
 from tutelage.settings import Job, Single
 from tutelage.single import Maker, Networks, is_taught, run_single
+from tutelage.specialist import require_group
 from tutelage.toml import read_toml
 from tutelage.working import close, name_of, place_of, working
-
-BYTES_A_NETWORK = (
-    400_000_000  # weights, best weights and a checkpoint with optimiser state, generously
-)
 
 
 def run(
@@ -119,6 +116,7 @@ def train(
             fix="tutelage run, which plans them",
         )
     require_kept(settings)
+    require_group(settings)
     if is_taught(settings):
         refuse_mixtures(settings.method, settings)
         require_terms(settings)

@@ -22,7 +22,7 @@ from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import Built
 from tutelage.nouns import Batch, Outcome, Progress, Signal
 from tutelage.settings import Single
-from tutelage.sweeping import objective_of
+from tutelage.sweeping import teaching_of
 from tutelage.teachers.live import Live
 
 CPU = torch.device("cpu")
@@ -83,7 +83,7 @@ def learnt(made: Made) -> list[Tensor]:
 @pytest.mark.parametrize("name", ["hint-attention-kd", "rkd", "simkd", "kd"])
 def test_norms_equal_those_by_hand(make: Make, name: str) -> None:
     """The norm of each weighted term is that of its own backward pass by the student's weights."""
-    objective = objective_of(name)
+    objective = teaching_of(name)
     found = watched(make(objective))
     assert found == pytest.approx(by_hand(make, objective), rel=1e-4)
     assert min(found.values()) > 0
@@ -91,14 +91,14 @@ def test_norms_equal_those_by_hand(make: Make, name: str) -> None:
 
 def test_adapters_do_not_count(make: Make) -> None:
     """The hint's adapter has a gradient as well, and the norm is without it."""
-    made = make(objective_of("hint"))
+    made = make(teaching_of("hint"))
     norms = watched(made)
     every = {name: p for name, p in made[0].method.named_parameters() if p.grad is not None}
     assert any(name.startswith("terms.hint") for name in every)
     own = made[0].method.terms["hint"].parameters()
     squares = sum(p.grad.double().square().sum().item() for p in own if p.grad is not None)
     assert squares > 0
-    assert norms["hint"] == pytest.approx(by_hand(make, objective_of("hint"))["hint"], rel=1e-4)
+    assert norms["hint"] == pytest.approx(by_hand(make, teaching_of("hint"))["hint"], rel=1e-4)
 
 
 def test_weights_of_the_moment(make: Make) -> None:
@@ -129,8 +129,8 @@ def test_proportional_to_the_weight(make: Make) -> None:
 def test_training_does_not_notice(make: Make) -> None:
     """A step that is watched leaves the very gradients of one that is not."""
     watching, plain = (
-        make(objective_of("hint-attention-kd")),
-        make(objective_of("hint-attention-kd")),
+        make(teaching_of("hint-attention-kd")),
+        make(teaching_of("hint-attention-kd")),
     )
     watched(watching)
     learn(*plain, MIDDLE)
@@ -141,10 +141,8 @@ def test_training_does_not_notice(make: Make) -> None:
 
 def test_half_precision_is_scaled_back(make: Make) -> None:
     """Losses that are scaled up for fp16 do not make the norms larger."""
-    half, plain = (
-        watched(make(objective_of("kd"), autocast)) for autocast in (torch.float16, None)
-    )
-    made = make(objective_of("kd"), torch.float16)
+    half, plain = (watched(make(teaching_of("kd"), autocast)) for autocast in (torch.float16, None))
+    made = make(teaching_of("kd"), torch.float16)
     assert made[0].scaler.get_scale() > 1000
     assert half == pytest.approx(plain, rel=0.1)
 

@@ -98,6 +98,32 @@ def test_steps_are_torchs(optimizer: str, reference: type[torch.optim.Optimizer]
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)  # fused against plain, three steps
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "reference"),
+    [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)],
+)
+def test_a_first_gradient_that_comes_late(
+    optimizer: str, reference: type[torch.optim.Optimizer]
+) -> None:
+    """Weights that a later stage reaches begin then as they would have at first; so do torch's plain ones."""
+    ours, theirs = network()[1:], network()[1:]
+    made = Weights(ours, Training(optimizer=optimizer, lr=0.05))  # type: ignore[arg-type]
+    options = {"momentum": 0.9, "nesterov": True} if optimizer == "sgd" else {"weight_decay": 0.0}
+    other = reference(theirs.parameters(), lr=0.05, **options)
+    images = torch.randn(8, 4, 1, 1, generator=torch.Generator().manual_seed(0))
+    for reached in (slice(0, 1), slice(0, 1), slice(None), slice(None)):
+        torch.autograd.backward((ours[reached](images) - 1).square().mean())
+        step(made)
+        torch.autograd.backward((theirs[reached](images) - 1).square().mean())
+        other.step()
+        other.zero_grad()
+    for a, b, first in zip(
+        ours.parameters(), theirs.parameters(), network()[1:].parameters(), strict=True
+    ):
+        assert not torch.equal(a, first)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_no_momentum() -> None:
     """Without momentum sgd is plain sgd."""
     made = Weights(network(), Training(optimizer="sgd", momentum=0.0)).optimizer

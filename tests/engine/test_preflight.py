@@ -12,7 +12,7 @@ from tutelage.errors import UsageError
 from tutelage.losses.feature.settings import Attention, Hint
 from tutelage.losses.settings import Objective, Terms
 from tutelage.models.settings import Network
-from tutelage.sweeping import objective_of
+from tutelage.sweeping import teaching_of
 
 SMALL, LARGE, TOKENS = (
     Network(model=name) for name in ("cifar_resnet8", "cifar_resnet14", "test_vit")
@@ -28,7 +28,7 @@ def hint(student: tuple[str, ...], teacher: tuple[str, ...]) -> Objective:
 )
 def test_a_lesson_that_fits(name: str, small_pack: Pack) -> None:
     """Between networks of one kind nothing is refused."""
-    require_lesson(objective_of(name), SMALL, LARGE, small_pack)
+    require_lesson(teaching_of(name), SMALL, LARGE, small_pack)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_wrong_one_of_two_terms_is_named(small_pack: Pack) -> None:
 def test_an_idea_that_does_not_fit(small_pack: Pack) -> None:
     """A term that needs maps of equal size somewhere is refused where there are none, before any training."""
     with pytest.raises(UsageError, match="ofd"):
-        require_lesson(objective_of("ofd"), SMALL, TOKENS, small_pack)
+        require_lesson(teaching_of("ofd"), SMALL, TOKENS, small_pack)
 
 
 @pytest.mark.parametrize(
@@ -81,19 +81,19 @@ def test_a_rest_that_is_too_small(name: str, batch: int, images: int, least: int
     with pytest.raises(
         UsageError, match=rf"terms\.\w+ compares at least {least} pictures"
     ) as caught:
-        require_rest(objective_of(name), batch, images, flag="--student.")
+        require_rest(teaching_of(name), batch, images, flag="--student.")
     assert caught.value.fix is not None
     flag, better = caught.value.fix.split()
     assert flag == "--student.batch-size"
     assert batch < int(better) <= images
-    require_rest(objective_of(name), int(better), images)
+    require_rest(teaching_of(name), int(better), images)
 
 
 @pytest.mark.parametrize(("batch", "images"), [(2, 2), (1, 2), (1, 1)])
 def test_too_few_pictures_for_any_batch(batch: int, images: int) -> None:
     """Where no batch would do, more pictures are asked for."""
     with pytest.raises(UsageError, match="compares at least 3 pictures") as caught:
-        require_rest(objective_of("rkd"), batch, images)
+        require_rest(teaching_of("rkd"), batch, images)
     assert caught.value.fix == "more training images"
 
 
@@ -102,7 +102,7 @@ def test_too_few_pictures_for_any_batch(batch: int, images: int) -> None:
 )
 def test_a_rest_that_is_enough(name: str, batch: int) -> None:
     """A last batch that is full, or large enough, or of a term that compares no pictures, is let through."""
-    require_rest(objective_of(name), batch, 200)
+    require_rest(teaching_of(name), batch, 200)
 
 
 REFUSED = {

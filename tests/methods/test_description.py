@@ -18,7 +18,7 @@ from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import Built
 from tutelage.models.preprocess import Classifier
 from tutelage.nouns import START, Batch
-from tutelage.sweeping import objective_of
+from tutelage.sweeping import teaching_of
 from tutelage.teachers.live import Live
 
 Couple = tuple[Offline, Classifier, Classifier]
@@ -35,7 +35,7 @@ def make(make_network: Callable[..., Built], small_pack: Pack) -> Make:
         mine, theirs = (make_network(name).classifier for name in (student, teacher))
         ids = torch.from_numpy(small_pack.rows("train"))
         lesson = Lesson(2, len(small_pack.classes), ids, small_pack.image_size)
-        chosen = objective_of(objective) if isinstance(objective, str) else objective
+        chosen = teaching_of(objective) if isinstance(objective, str) else objective
         return taught(mine, theirs, chosen, lesson), mine, theirs
 
     return method

@@ -17,7 +17,7 @@ from tutelage.losses.label import label_loss
 from tutelage.losses.response.kd import kd_loss
 from tutelage.losses.response.settings import DKD, KD, Label
 from tutelage.losses.settings import Terms
-from tutelage.methods.description import unlike
+from tutelage.methods.description import described, unlike
 from tutelage.methods.offline import Offline
 from tutelage.methods.settings import Assistants, Course, Methods, Several, Teaching
 from tutelage.methods.several import require_teachers, shares_of, temperature_of
@@ -115,6 +115,15 @@ def test_each_teacher_has_adapters_of_its_own(lesson: Class) -> None:
     told = [unlike(method, student, teacher, number=n) for n, teacher in enumerate(teachers)]
     assert told[0] == []
     assert told[1]
+    hint = next(facts for facts in described(method) if facts["name"] == "hint")
+    assert [point["teacher"].partition(":")[0] for point in hint["points"]] == [
+        "teacher 1",
+        "teacher 2",
+    ]
+    assert hint["parameters"] == sum(
+        p.numel() for n, p in method.named_parameters() if ".hint." in n
+    )
+    assert hint["parameters"] > 0
     outcome = method(batch, heard(method, teachers)(batch), START)
     torch.autograd.backward(method.total(outcome))
     own = {n: p for n, p in method.named_parameters() if not n.startswith("student.")}

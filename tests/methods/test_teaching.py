@@ -21,7 +21,7 @@ from tutelage.models.build import Built
 from tutelage.nouns import START, Batch, Progress, Signal
 from tutelage.settings import Single
 from tutelage.single import Place, run_single
-from tutelage.sweeping import objective_of
+from tutelage.sweeping import teaching_of
 from tutelage.teachers.live import Live
 
 EPOCHS = 4
@@ -128,7 +128,7 @@ def test_the_gradient_follows_the_schedule(lesson: Callable[[Objective], Class])
 
 def test_a_constant_objective(lesson: Callable[[Objective], Class]) -> None:
     """Without a schedule the weights are the objective's at every moment."""
-    method = lesson(objective_of("hint-attention-kd")).method
+    method = lesson(teaching_of("hint-attention-kd")).method
     for epoch in (0, 1.7, 4):
         assert method.weights_at(at(epoch)) == {
             "label": 1.0, "kd": 1.0, "hint": 100.0, "attention": 1000.0,
@@ -137,7 +137,7 @@ def test_a_constant_objective(lesson: Callable[[Objective], Class]) -> None:
 
 def test_stages_of_fitnets(lesson: Callable[[Objective], Class]) -> None:
     """First the hint moves its adapter and the layers up to the middle, then label and KD all layers."""
-    found = lesson(objective_of("fitnets"))
+    found = lesson(teaching_of("fitnets"))
     first, second = found.gradients(1.99), found.gradients(2.0)
     adapter = {name for name in first if name.startswith("terms.hint.")}
     behind = {name for name in first if ".layer3." in name or ".fc." in name}
@@ -155,7 +155,7 @@ def test_stages_are_steps_of_one_run(
     single: Callable[..., Single],
 ) -> None:
     """One run of fitnets: two epochs of hint alone, then two of label and KD alone, told by its journal."""
-    objective = objective_of("fitnets")
+    objective = teaching_of("fitnets")
     settings = dataclasses.replace(
         single(),
         epochs=EPOCHS,

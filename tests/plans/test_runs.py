@@ -18,11 +18,19 @@ from tutelage.engine.journal import Screen, read_journal
 from tutelage.errors import Interrupted, UsageError
 from tutelage.losses.response.settings import KD, Label
 from tutelage.losses.settings import Terms
-from tutelage.methods.settings import Assistants, Course, Generations, Methods, Several
+from tutelage.methods.settings import (
+    Assistants,
+    Course,
+    Generations,
+    Methods,
+    Several,
+    Specialists,
+)
 from tutelage.models.folder import load_model
 from tutelage.models.weights import fingerprint_of
+from tutelage.reports.companions import sides
 from tutelage.reports.record import read_job
-from tutelage.reports.wording import markdown_cell
+from tutelage.reports.wording import NONE, markdown_cell
 from tutelage.settings import Job, Single, Trainee
 from tutelage.single import Place, run_single
 from tutelage.toml import read_toml
@@ -41,6 +49,9 @@ JOBS = {
         methods=Methods(course=Course(checkpoints=2)),
         **USUAL | dict.fromkeys(("teacher", "student"), dataclasses.replace(SMALL, epochs=2)),
     ),
+    "specialists": Job(
+        method="specialists", methods=Methods(specialists=Specialists(groups=3)), **USUAL
+    ),
     "assistants": Job(
         method="assistants",
         methods=Methods(assistants=Assistants(models=("cifar_resnet8",), dense=True)),
@@ -53,9 +64,16 @@ JOBS = {
         **USUAL,
     ),
 }
+MUTED = Terms(label=Label(weight=1.0), kd=KD(weight=0.0, temperature=1.0))
+JOBS["mutual"] = Job(method="mutual", terms=MUTED, seeds=2, **USUAL)
 RUNS = {
+    "mutual": [
+        *("student-0", "control-0", "peer1-alone-0"),
+        *("student-1", "control-1", "peer1-alone-1"),
+    ],
     "several": ["teacher", "teacher-2", "student-0", "control-0"],
     "course": ["teacher", "student-0", "control-0"],
+    "specialists": ["teacher", "student-0", "control-0"],  # specialists stand apart
     "assistants": ["teacher", "assistant-1", "student-0", "control-0"],
     "generations": ["generation-0-0", "student-0", "control-0", "longer-0"],
 }
@@ -106,8 +124,37 @@ def test_the_report_has_every_run(done: Done, method: str) -> None:
         assert f"{run.role.capitalize()}" in text
         assert json.loads((job / run.name / "run.json").read_text())["finished"]
     told = json.loads((job / "report" / "scores.json").read_text())
-    assert [p["student"] for p in told["verdict"]["per_seed"]] == ["student-0"]
-    assert [p["control"] for p in told["verdict"]["per_seed"]] == ["control-0"]
+    students = [name for name in RUNS[method] if name.startswith("student")]
+    controls = [name for name in RUNS[method] if name.startswith("control")]
+    assert [p["student"] for p in told["verdict"]["per_seed"]] == students
+    assert [p["control"] for p in told["verdict"]["per_seed"]] == controls
+
+
+def test_a_companion_that_hears_nothing(done: Done) -> None:
+    """At a weight of 0 for the peer's word, both networks end as the bytes that each is alone."""
+    job = done("mutual")
+    for seed in range(2):
+        pairs = {"student": f"control-{seed}", "student/peers/peer1": f"peer1-alone-{seed}"}
+        for together, alone in pairs.items():
+            own = together.replace("student", f"student-{seed}")
+            assert network(job / own) == network(job / alone)
+    assert network(job / "control-0") != network(job / "peer1-alone-0")
+
+
+def test_companions_are_held_against_themselves(done: Done) -> None:
+    """Table, sentence and numbers: the peer beside itself alone, the student beside its control."""
+    job = done("mutual")
+    told = json.loads((job / "report" / "scores.json").read_text())["beside_alone"]["peer1"]
+    assert [p["control"] for p in told["per_seed"]] == ["peer1-alone-0", "peer1-alone-1"]
+    assert told["difference"] == 0
+    found = {f"{side.run}/{side.name}": side for side in sides(read_job(job))}
+    for name, side in found.items():
+        expected = (NONE, NONE) if name.endswith("ensemble") else (side.accuracy, "+0.0")
+        assert (side.alone, side.gain) == expected
+    assert (
+        "peer1, against itself trained alone: +0.00 points"
+        in (job / "report" / "report.md").read_text()
+    )
 
 
 @pytest.mark.parametrize(

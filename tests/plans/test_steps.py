@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tutelage.companions import PEER_SEED
+from tutelage.config import shared
 from tutelage.errors import UsageError
 from tutelage.losses.feature.settings import Hint
 from tutelage.losses.settings import Terms
@@ -12,10 +14,12 @@ from tutelage.methods.settings import (
     Assistants,
     Course,
     Generations,
+    Joint,
     Methods,
     Mutual,
     Name,
     Several,
+    Specialists,
     Teaching,
 )
 from tutelage.plans.generations import family
@@ -24,6 +28,8 @@ from tutelage.plans.longer import longer_epochs
 from tutelage.plans.require import require_steps
 from tutelage.plans.step import Step
 from tutelage.settings import Job, Trainee
+from tutelage.single import is_taught
+from tutelage.teachers.settings import Specialist
 
 
 def job(method: Name, seeds: int = 1, **methods: Any) -> Job:
@@ -50,9 +56,9 @@ def test_offline() -> None:
     assert dataclasses.replace(student, role="control") == control
 
 
-@pytest.mark.parametrize("method", ["mutual", "ensemble", "joint", "past", "virtual"])
+@pytest.mark.parametrize("method", ["past", "virtual"])
 def test_nobody_from_outside(method: Name) -> None:
-    """Networks that learn side by side, or alone at no further cost, take a student and a control."""
+    """A network that teaches itself at no further cost takes a student and a control."""
     assert chain(job_steps(job(method))) == {"student-5": (), "control-5": ()}
 
 
@@ -94,6 +100,35 @@ def test_course() -> None:
     assert [step.settings.keep for step in steps] == [2, None, None]
 
 
+def test_specialists() -> None:
+    """A generalist, as many who go on from it as there are clusters, and students of all of them."""
+    own = Specialists(groups=3, epochs=7)
+    usual = job("specialists", seeds=2, specialists=own)
+    usual = dataclasses.replace(usual, teacher=dataclasses.replace(usual.teacher, mixup=0.2))
+    steps = job_steps(usual)
+    special = tuple(f"specialist-{number}" for number in (1, 2, 3))
+    assert chain(steps) == {
+        "teacher": (), **dict.fromkeys(special, ("teacher",)),
+        "student-5": ("teacher", *special), "control-5": (),
+        "student-6": ("teacher", *special), "control-6": (),
+    }  # fmt: skip
+    assert {step.compares for step in steps[1:]} == {"teacher"}
+    for number, step in enumerate(steps[1:4], 1):
+        settings = step.settings
+        assert (settings.role, settings.model, settings.epochs, settings.lr, settings.mixup) == (
+            "specialist", "cifar_resnet14", 7, 0.1, None,
+        )  # fmt: skip
+        assert settings.seed == 5 + number
+        assert settings.specialist == Specialist(clusters=3, number=number)
+        assert step.settle is not None
+        assert not is_taught(settings)
+    # Under another objective they are the same runs.
+    other = job_steps(dataclasses.replace(usual, alpha=0.3, terms=Terms()))
+    assert [repr(s.settings) for s in other[:4]] == [repr(s.settings) for s in steps[:4]]
+    unset = job_steps(job("specialists"))
+    assert [step.settings.epochs for step in unset[1:4]] == [4, 4, 4]
+
+
 @pytest.mark.parametrize("dense", [False, True])
 def test_assistants(*, dense: bool) -> None:
     """A chain: each network is taught by the one before it, or by all; assistants train as students do."""
@@ -126,7 +161,8 @@ def test_generations() -> None:
     assert by_name["longer-6"].epochs == 3 * 3
     assert family(steps)["student-6"] == line
     first = by_name["generation-0-6"]
-    assert dataclasses.replace(first, role="control", seed=6) == by_name["control-6"]
+    untaught = shared(Teaching, Teaching())
+    assert dataclasses.replace(first, role="control", seed=6, **untaught) == by_name["control-6"]
 
 
 def test_no_generations() -> None:
@@ -145,6 +181,13 @@ WRONG = {
     "many kept": (
         dataclasses.replace(job("offline"), student=Trainee(model="cifar_resnet8", epochs=2, keep=3)),
         "more networks are to be kept",
+    ),
+    "untrained specialists": (
+        dataclasses.replace(job("specialists"), teacher=Trainee(model="cifar_resnet14", epochs=0)),
+        "specialists without training",
+    ),
+    "features of specialists": (
+        dataclasses.replace(job("specialists"), terms=Terms(hint=Hint())), "its specialists say together",
     ),
     "features of several": (
         dataclasses.replace(job("several"), terms=Terms(hint=Hint())), "several teachers say together",
@@ -167,3 +210,26 @@ def test_a_students_teacher_is_not_asked_for() -> None:
     taught = dataclasses.replace(alone, method="offline")
     with pytest.raises(UsageError, match="no_such_network"):
         require_steps(taught, job_steps(taught), {})
+
+
+@pytest.mark.parametrize(
+    ("method", "own", "models"),
+    [
+        ("mutual", {"mutual": Mutual(models=("cifar_resnet8", "cifar_resnet20"))}, (8, 20)),
+        ("ensemble", {}, (8, 8)),
+        ("joint", {"joint": Joint(model="cifar_resnet20")}, (20,)),
+    ],
+)
+def test_companions_alone(method: Name, own: dict[str, Any], models: tuple[int, ...]) -> None:
+    """Each companion has a run without the others: its network, its first weights, the student's budget."""
+    steps = job_steps(job(method, seeds=2, **own))
+    alone = [step.settings for step in steps if step.settings.role == "alone" and step.serves == 6]
+    assert [settings.model for settings in alone] == [f"cifar_resnet{n}" for n in models]
+    assert [settings.init_seed for settings in alone] == [
+        6 + number * PEER_SEED for number in range(1, len(models) + 1)
+    ]
+    control = next(step.settings for step in steps if step.name == "control-6")
+    for settings in alone:
+        same = {"role": "control", "init_seed": None, "model": control.model, "weights": None}
+        assert dataclasses.replace(settings, **same) == dataclasses.replace(control, weights=None)
+    assert all(is_taught(step.settings) == (step.settings.role == "student") for step in steps)

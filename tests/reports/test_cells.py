@@ -15,7 +15,7 @@ from tutelage.data.pack import Pack
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
 from tutelage.errors import InputError
-from tutelage.reports.cells import Cell, known, read_cells, write_cell
+from tutelage.reports.cells import About, Cell, known, read_cells, write_cell
 from tutelage.settings import Single
 from tutelage.single import Place, run_single
 
@@ -37,7 +37,11 @@ def run(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def kept(folder: Path, run: Path) -> Path:
-    return write_cell(folder, run, objective="kd", identity="settings", teacher="master")
+    about = About(
+        name="kd-5", objective="kd", role="student", identity="settings", teacher="master",
+        teacher_epochs=1, plain_epochs=3,
+    )  # fmt: skip
+    return write_cell(folder, run, about)
 
 
 def read(path: Path) -> Any:
@@ -64,6 +68,8 @@ def test_a_cell_is_its_run(run: Path, tmp_path: Path) -> None:
         "kd", 5, "settings", "master",
     )  # fmt: skip
     assert (cell.model, cell.epochs, cell.image_size) == ("test_resnet", 1, 32)
+    assert (cell.role, cell.teacher_epochs, cell.plain_epochs) == ("student", 1, 3)
+    assert cell.together is None
     seconds = read(run / "timings.json")["epochs"][0]["seconds"]
     assert cell.seconds_per_epoch == pytest.approx(seconds, abs=0.05)
     around = read(run / "environment.json")
@@ -117,7 +123,7 @@ def test_an_unfinished_run_is_no_cell(run: Path, tmp_path: Path) -> None:
 Change = Callable[[dict[str, Any]], object]
 
 SPOILT: dict[str, Change] = {
-    "another format": lambda facts: facts.update(format=2),
+    "another format": lambda facts: facts.update(format=1),
     "no format": lambda facts: facts.pop("format"),
     "a field less": lambda facts: facts.pop("nll"),
     "a field more": lambda facts: facts.update(speed=1.0),
@@ -132,6 +138,7 @@ SPOILT: dict[str, Change] = {
     "no accuracy": lambda facts: facts.update(accuracy=None),
     "a seed in words": lambda facts: facts.update(seed="five"),
     "a model without a name": lambda facts: facts.update(model=None),
+    "a length in words": lambda facts: facts.update(teacher_epochs="long"),
     "an agreement in words": lambda facts: facts.update(agreement="much"),
 }
 

@@ -10,7 +10,8 @@ from scipy import stats
 
 from tutelage.files import write_json
 from tutelage.reports.cells import Cell, read_cells
-from tutelage.reports.grid import difference, grid, write_grid
+from tutelage.reports.differences import difference
+from tutelage.reports.grid import grid, write_grid
 from tutelage.reports.intervals import bootstrap_interval
 
 IMAGES = 400
@@ -24,8 +25,10 @@ def first(share: float, images: int = IMAGES) -> NDArray[np.bool_]:
 def cell(objective: str, seed: int, right: float | NDArray[np.bool_], **facts: object) -> Cell:
     """A cell of made-up answers: which images are right, or what share of them."""
     answers = first(right) if isinstance(right, float) else right
+    role = objective if objective in ("teacher", "control", "longer") else "student"
     usual = Cell(
-        objective=objective, seed=seed, model="resnet8", identity="i", teacher="t", epochs=5,
+        objective=objective, role=role, seed=seed, model="resnet8", identity="i", teacher="t",
+        teacher_epochs=None, epochs=5, plain_epochs=5, together=None,
         image_size=32, accuracy=float(answers.mean()), best_accuracy=0.9, nll=1.0, ece=0.1,
         agreement=0.8, seconds_per_epoch=2.0, right=answers, machine="one core", software="tutelage 0",
     )  # fmt: skip
@@ -47,7 +50,7 @@ def rows(page: str) -> dict[str, list[str]]:
     lines = [line for line in page.splitlines() if line.startswith("|")]
     parts = [[part.strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     head, rule, *rest = parts
-    assert {len(part) for part in parts} == {len(head)} == {10}
+    assert {len(part) for part in parts} == {len(head)}
     assert set("".join(rule)) == {"-"}
     return {part[0]: part[1:] for part in rest}
 
@@ -191,7 +194,8 @@ def test_committed_pages_are_those_of_their_cells() -> None:
     assert folders
     for folder in folders:
         page = folder.parent / f"{folder.name}.md"
-        assert page.read_text(encoding="utf-8") == grid(read_cells(folder))
+        curve = f"{folder.name}.svg"
+        assert page.read_text(encoding="utf-8") == grid(read_cells(folder), curve=curve)
 
 
 def test_no_verdict_without_a_control() -> None:
@@ -255,7 +259,7 @@ def test_names_are_only_names() -> None:
     assert not re.search(r"(?<!\\)\]\(", page)
     assert re.findall(r"(?<!\\)[*`]", page) == ["`", "`"]  # around `tutelage sweep`
     assert [line for line in page.splitlines() if line.startswith("#")] == [
-        "# Objectives side by side"
+        "# Students side by side"
     ]
 
 
@@ -263,25 +267,105 @@ def test_where_the_figures_come_from() -> None:
     """Network, epochs, size, images, machine, and how many teachers there were."""
     made = [
         *CONTROLS,
-        *cells("kd", 0.6, teacher="other"),
+        cell("kd", 0, 0.6, teacher="other", teacher_epochs=8),
+        cell("kd", 1, 0.6, teacher="one", teacher_epochs=8),
+        cell("mutual", 0, 0.6, teacher="own"),
         *cells("teacher", 0.875, model="resnet56"),
     ]
     page = grid(made)
     assert "Student resnet8, 5 epochs at 32 pixels; last epoch on 400 validation images." in page
     assert "Teacher resnet56: 87.5 %." in page
-    assert "from 5 cells on one core; tutelage 0." in page
+    assert "from 7 cells on one core; tutelage 0." in page
     assert "2 trainings of the same teacher" in page
     assert "trainings" not in grid(CONTROLS)
+
+
+def table(page: str, head: str) -> list[dict[str, str]]:
+    """The rows of the table whose first column has that head."""
+    lines = page.splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith(f"| {head} |"))
+    parts = []
+    for line in lines[begin:]:
+        if not line.startswith("|"):
+            break
+        parts.append([part.strip() for part in line.split("|")[1:-1]])
+    return [dict(zip(parts[0], row, strict=True)) for row in parts[2:]]
+
+
+def test_equal_compute() -> None:
+    """A student that costs seven epochs is held against plain training of seven, not of five or nine."""
+    made = [
+        *CONTROLS,
+        *cells("longer", 0.60, 0.61, 0.59, epochs=7, plain_epochs=7),
+        *cells("longer", 0.90, 0.91, 0.89, epochs=9, plain_epochs=9),
+        *cells("momentum", 0.55, 0.56, 0.54, plain_epochs=7),
+        *cells("past", 0.55, 0.56, 0.54),
+    ]
+    page = grid(made)
+    found = {row["objective"]: row for row in table(page, "objective")}
+    assert list(found) == ["control", "momentum", "past"]
+    assert found["momentum"]["less control"] == found["past"]["less control"] == "+5.00"
+    assert found["momentum"]["less equal compute"] == "-5.00"
+    assert found["past"]["less equal compute"] == "-"
+    assert "- Better than no teacher, beyond chance: momentum, past." in page
+    assert "- Worse than plain training of equal compute, beyond chance: momentum." in page
+    assert "equal compute" not in grid([*CONTROLS, *cells("past", 0.5)])
+
+
+def test_together() -> None:
+    """What several networks say together has a column where there are such, the mean over seeds."""
+    made = [*CONTROLS, cell("mutual", 0, 0.6, together=0.7), cell("mutual", 1, 0.6, together=0.8)]
+    found = {row["objective"]: row for row in table(grid(made), "objective")}
+    assert [row["together %"] for row in found.values()] == ["-", "75.0"]
+    assert "together" not in grid(CONTROLS)
+
+
+def lengths_of_a_teacher() -> list[Cell]:
+    made = [*CONTROLS]
+    for epochs, share in ((10, 0.6), (1, 0.4), (2, 0.52)):
+        made += cells(f"kd@{epochs}", share, share + 0.01, share - 0.01, teacher_epochs=epochs)
+        made += cells("teacher", share + 0.2, epochs=epochs, plain_epochs=epochs)
+    return made
+
+
+def test_lengths_of_the_teacher() -> None:
+    """Students by how long their teacher was trained, in that order, beside what it reached itself."""
+    rows_ = table(grid(lengths_of_a_teacher(), curve="x.svg"), "taught by")
+    assert [row["teacher's epochs"] for row in rows_] == ["1", "2", "10"]
+    assert [row["teacher %"] for row in rows_] == ["60.00", "72.00", "80.00"]
+    assert [row["student %"] for row in rows_] == ["40.00 ± 1.00", "52.00 ± 1.00", "60.00 ± 1.00"]
+    assert [row["less control"] for row in rows_] == ["-10.00", "+2.00", "+10.00"]
+    assert "](x.svg)" in grid(lengths_of_a_teacher(), curve="x.svg")
+    assert "length" not in grid([*CONTROLS, *cells("kd", 0.6, teacher_epochs=8)])
+    assert "length" not in grid([*CONTROLS, *cells("odd@name", 0.6, teacher_epochs=8)])
+
+
+def test_the_curve_is_drawn_beside_the_page(tmp_path: Path) -> None:
+    """An SVG of these numbers alone: the same bytes each time, others for other numbers."""
+    made = lengths_of_a_teacher()
+    for name, some in (("one", made), ("two", [*made[:-1], made[-1]._replace(accuracy=0.1)])):
+        keep(tmp_path / name, some)
+        write_grid(tmp_path / name)
+    first = (tmp_path / "one.svg").read_bytes()
+    assert first.startswith(b"<?xml")
+    assert b"<text" not in first  # text is drawn as paths, so that no font is needed
+    write_grid(tmp_path / "one")
+    assert (tmp_path / "one.svg").read_bytes() == first != (tmp_path / "two.svg").read_bytes()
+    assert "](one.svg)" in (tmp_path / "one.md").read_text()
+
+
+def keep(folder: Path, some: list[Cell]) -> None:
+    """Cells as files."""
+    folder.mkdir()
+    for number, one in enumerate(some):
+        facts = {**one._asdict(), "right": np.packbits(one.right).tobytes().hex()}
+        write_json(folder / f"{number:03}.json", {**facts, "format": 2, "images": IMAGES})
 
 
 def test_a_page_beside_its_cells(tmp_path: Path) -> None:
     """The page of a folder lies beside it, the same bytes each time; a teacher alone has one, too."""
     folder = tmp_path / "objectives"
-    folder.mkdir()
-    for one in [*CONTROLS, *cells("kd", 0.6), *cells("teacher", 0.7)]:
-        facts = {**one._asdict(), "right": np.packbits(one.right).tobytes().hex()}
-        facts |= {"format": 1, "images": IMAGES}
-        write_json(folder / f"{one.objective}-{one.seed}.json", facts)
+    keep(folder, [*CONTROLS, *cells("kd", 0.6), *cells("teacher", 0.7)])
     path = write_grid(folder)
     assert path == tmp_path / "objectives.md"
     first = path.read_bytes()

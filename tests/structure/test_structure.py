@@ -22,7 +22,7 @@ ROWS = [
     {"settings", "engine"},
     {"cookbook", "folder", "deploy", "reports"},
     {"measuring"},
-    {"companions"},
+    {"companions", "council", "specialist"},
     {"finish", "keeping", "asking", "preparing", "run_folder"},
     {"panel"},
     {"single"},

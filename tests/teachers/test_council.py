@@ -9,8 +9,10 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from tutelage.errors import InputError
-from tutelage.teachers.council import Opinion, combined, dustbin_correction
+from tutelage.nouns import START, Batch, Signal
+from tutelage.teachers.council import Council, Member, Opinion, combined, dustbin_correction
 from tutelage.teachers.groups import clusters, confusable_groups
+from tutelage.teachers.source import Teacher
 
 
 def planted(
@@ -44,6 +46,18 @@ def test_planted_groups_are_found(
     """Exactly those, whatever the noise."""
     found = confusable_groups(planted(groups, classes, seed=seed), count)
     assert found == tuple(sorted(tuple(group) for group in groups))
+
+
+def test_groups_of_many_classes() -> None:
+    """Twenty groups in a hundred classes, some of which are harder than others: all are found."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(100, size=2000)
+    logits = rng.normal(0, 1, (2000, 100))
+    logits[np.arange(2000), labels] += 6
+    logits[np.arange(2000), labels // 5 * 5 + rng.integers(5, size=2000)] += 4
+    weights = np.exp(logits * rng.uniform(0.8, 1.3))
+    found = confusable_groups(weights / weights.sum(1, keepdims=True), 20)
+    assert found == tuple(tuple(range(first, first + 5)) for first in range(0, 100, 5))
 
 
 def test_single_classes_are_no_group() -> None:
@@ -190,6 +204,38 @@ def test_correction_undoes_the_sampling() -> None:
     learned = math.log(likelihood)
     true_odds = (likelihood * own) / others
     assert math.exp(learned - dustbin_correction(own, others)) == pytest.approx(true_odds)
+
+
+def test_one_round_is_enough_for_one_who_speaks() -> None:
+    """With groups apart and one class asked about, many rounds change nothing."""
+    generalist, opinions = made(7, [(0, 3), (1, 2, 6)], images=30)
+    found = combined(generalist, opinions)
+    # Two of one group, who are asked about none of these pictures, make it go all rounds.
+    rows = ~torch.isin(generalist.argmax(1), torch.tensor([4, 5]))
+    some = [Opinion(one.logits[rows], one.group) for one in opinions]
+    quiet = [Opinion(torch.zeros(int(rows.sum()), 3, dtype=torch.float64), (4, 5))] * 2
+    many = combined(generalist[rows], [*some, *quiet])
+    torch.testing.assert_close(many, found[rows], rtol=1e-12, atol=1e-12)
+
+
+def test_council_word() -> None:
+    """Teachers become one: each dustbin corrected, then combined; no features are left."""
+    generalist, opinions = made(5, [(0, 1), (2, 4)])
+    batch = Batch(torch.zeros(6, 3, 1, 1), torch.zeros(6).long(), torch.arange(6), 0)
+
+    def saying(logits: Tensor) -> Teacher:
+        return lambda _batch, _progress=START, /: Signal(logits, {"layer1": logits})
+
+    members = [
+        Member(saying(one.logits), one.group, lack)
+        for one, lack in zip(opinions, (0.5, 2.0), strict=True)
+    ]
+    found = Council(saying(generalist), members, active=2)(batch)
+    for one, lack in zip(opinions, (0.5, 2.0), strict=True):
+        one.logits[:, -1] += lack
+    assert found.logits is not None
+    assert not found.features
+    torch.testing.assert_close(found.logits, combined(generalist, opinions, active=2))
 
 
 def test_logits_that_do_not_fit() -> None:

@@ -153,10 +153,10 @@ def test_catalogue_of_losses_is_that_of_the_table() -> None:
 def test_objective_of_the_losses_page_holds(tmp_path: Path) -> None:
     """The recipe the page shows is one."""
     from tutelage.losses.settings import weights
-    from tutelage.sweeping import objective_of
+    from tutelage.sweeping import teaching_of
 
     (block,) = blocks(DOCS / "losses.md", "toml")
     (tmp_path / "page.toml").write_text(block)
-    assert weights(objective_of(str(tmp_path / "page.toml"))) == {
+    assert weights(teaching_of(str(tmp_path / "page.toml"))) == {
         "label": 0.3, "kd": 0.7, "hint": 100.0,
     }  # fmt: skip

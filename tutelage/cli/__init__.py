@@ -7,7 +7,7 @@ that help and mistakes answer at once. Verbs return the lines they want printed.
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from tutelage.errors import UsageError
 
@@ -17,7 +17,7 @@ VERBS = {
     "distill": ("making", "One student from a finished teacher."),
     "sweep": (
         "making",
-        "Objectives side by side: one teacher, and a control and a student of each for every seed.",
+        "Ways of teaching side by side: one teacher, and a control and a student of each for every seed.",
     ),
     "resume": ("making", "Continue an interrupted run from its folder alone."),
     "check": ("making", "What is in the data and what is wrong with it; nothing is written."),
@@ -94,6 +94,9 @@ def call(arguments: Sequence[str]) -> None:
         said = app(tokens)
     except CycloptsError as error:
         known = f"{verb} " if verb in VERBS or verb in GROUPS else ""
-        raise UsageError(" ".join(str(error).split()), fix=f"tutelage {known}--help") from error
+        fix = f"tutelage {known}--help"
+        if isinstance(error, MissingArgumentError) and "DATA" in str(error):
+            fix = f"tutelage {known}DATA --FLAG ..., the data before all flags; {fix}"
+        raise UsageError(" ".join(str(error).split()), fix=fix) from error
     if isinstance(said, str):
         sys.stdout.write(f"{said}\n")

@@ -4,7 +4,9 @@ import dataclasses
 import inspect
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from tutelage.config import flag
 from tutelage.errors import UsageError, suggest
@@ -42,24 +44,35 @@ def losses(name: str = "", /) -> str:
     return "\n".join(lines)
 
 
-def methods(name: str = "", /) -> str:
+Pairs = Annotated[
+    bool, Parameter(help="Which terms can be used under each method, or under the named one.")
+]
+
+
+def methods(name: str = "", /, *, terms: Pairs = False) -> str:
     """Who can teach whom; with a name: its source, settings and what terms hear under it."""
     from tutelage.methods.table import METHODS
 
+    chosen = [method for method in METHODS if name in ("", method)]
+    if not chosen:
+        raise UsageError(
+            f"no such method: {name}", expected=suggest(name, METHODS), fix="tutelage methods"
+        )
+    if terms:
+        from tutelage.methods.pairs import pairs_table
+
+        return pairs_table(chosen)
     if not name:
         lines = []
         for family in ("offline", "online", "self"):
             members = [(key, about) for key, about in METHODS.items() if about.family == family]
             lines += [f"{family}:", *(f"  {key:14}{about.line}" for key, about in members), ""]
         lines.append("Use one with --method NAME; one in full: tutelage methods NAME.")
+        lines.append("Which terms can be used under which method: tutelage methods --terms.")
         return "\n".join(
             [*lines, "With its published settings: --recipe demo+NAME (tutelage recipes)."]
         )
-    found = next((about for key, about in METHODS.items() if key == name), None)
-    if found is None:
-        raise UsageError(
-            f"no such method: {name}", expected=suggest(name, METHODS), fix="tutelage methods"
-        )
+    found = METHODS[chosen[0]]
     heard = "features and logits" if found.hears == "features" else "logits alone"
     lines = [f"{name}: {found.line}", f"source: {found.source}", f"family: {found.family}"]
     lines.append(f"terms hear: {heard} of who teaches")

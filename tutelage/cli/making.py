@@ -76,10 +76,20 @@ def sweep(
     data: DataArgument,
     /,
     *,
-    objectives: Annotated[
+    compare: Annotated[
         tuple[str, ...],
-        Parameter(help="One or more recipes whose objectives are compared.", consume_multiple=True),
+        Parameter(
+            help="One or more recipes: what each minimises and who teaches is compared.",
+            consume_multiple=True,
+        ),
     ],
+    teacher_epochs: Annotated[
+        tuple[int, ...],
+        Parameter(
+            help="Lengths of the teacher's training: each of --compare is done under each.",
+            consume_multiple=True,
+        ),
+    ] = (),
     recipe: Recipe = None,
     out: Out = None,
     cells: Annotated[
@@ -90,20 +100,28 @@ def sweep(
     quiet: Quiet = False,
     settings: Annotated[Job | None, Settings] = None,
 ) -> str:
-    """Objectives side by side: one teacher, and a control and a student of each for every seed."""
+    """Ways of teaching side by side: one teacher, and a control and a student of each for every seed."""
     _use(plugin)
     _verbs()
     from tutelage import sweeping
 
     out = out or Path("runs", f"{_stem(data)}-sweep")
-    chosen = {Path(name).stem: sweeping.objective_of(name) for name in objectives}
-    if len(chosen) < len(objectives):
+    chosen = {Path(name).stem: sweeping.teaching_of(name) for name in compare}
+    if len(chosen) < len(compare):
         raise UsageError(
-            "two objectives have one name",
-            found=", ".join(objectives),
+            "two of the recipes have one name",
+            found=", ".join(compare),
             fix="rename a recipe's file",
         )
-    table = sweeping.sweep(data, settings, objectives=chosen, out=out, cells=cells, quiet=quiet)
+    table = sweeping.sweep(
+        data,
+        settings,
+        compare=chosen,
+        teacher_epochs=teacher_epochs,
+        out=out,
+        cells=cells,
+        quiet=quiet,
+    )
     return f"{table.read_text()}\n{table}"
 
 

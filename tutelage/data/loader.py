@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tutelage.data.feed import Feed, choose, passing
+from tutelage.data.halves import Halves, halves_of, refuse_mixed
 from tutelage.data.pack import Pack
 from tutelage.data.partners import plan_partners
 from tutelage.data.showing import Showing
@@ -27,8 +28,9 @@ FIXED = Views()
 class Loader:
     """Batches of one split on one device. Make it with `training_loader` or `reading_loader`.
 
-    view: the number of the view that is shown; None: that of the epoch; partners: whether each picture comes
-    with another one of its class.
+    rows: all that are ever shown; view: the number of the view that is shown; None: that of the epoch;
+    partners: whether each picture comes with another one of its class; halves: where an epoch is not all rows
+    but half of one kind and half of another.
     """
 
     pack: Pack
@@ -42,10 +44,16 @@ class Loader:
     view: int | None = None
     world: World = ALONE
     partners: bool = False
+    halves: Halves | None = None
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return len(self._bounds())
+
+    @property
+    def images(self) -> int:
+        """Images in an epoch, over all processes."""
+        return len(self.rows) if self.halves is None else self.halves.images
 
     def sizes(self) -> list[int]:
         """Images in each batch of an epoch, over all processes."""
@@ -90,7 +98,7 @@ class Loader:
             yield images, None, partners
 
     def _bounds(self) -> list[tuple[int, int]]:
-        count, size = len(self.rows), self.batch_size
+        count, size = self.images, self.batch_size
         starts = list(range(0, count, size))
         if self.shuffled and len(starts) > 1 and 0 < count % size < max(2, self.world.size):
             # BatchNorm has no variance in a batch of one, and each process needs an image of each
@@ -100,7 +108,7 @@ class Loader:
 
     def _part(self, epoch: int, start: int) -> tuple[np.ndarray, list[int]]:
         """Rows of this process in the order of the epoch from batch `start` on; sizes of its batches."""
-        order = self.rows
+        order = self.rows if self.halves is None else self.halves.rows(self.seed, epoch)
         if self.shuffled:
             generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch))
             order = order[torch.randperm(len(order), generator=generator).numpy()]
@@ -120,6 +128,7 @@ def training_loader(
     device: torch.device,
     world: World = ALONE,
     partners: bool = False,
+    dustbin: bool = False,
 ) -> Loader:
     """Shuffled views of the training split, labelled or not; at least one batch.
 
@@ -132,9 +141,12 @@ def training_loader(
         world: the processes that share each batch. However many there are, order and views are the same;
             batches, too, but where a last one with fewer images than processes joins the one before it.
         partners: whether each picture comes with another one of its class, not with views of two pictures.
+        dustbin: whether the last class is a dustbin: an epoch is all labelled pictures of the others, and as
+            many of it, drawn anew; not with views of two pictures, which would have other shares.
 
     Raises:
-        UsageError: fewer images in a batch than processes; partners of mixtures.
+        UsageError: fewer images in a batch than processes; partners or halves of mixtures.
+        InputError: no pictures of the dustbin, or of the other classes.
     """
     if partners and views.mixing:
         raise UsageError(
@@ -142,8 +154,11 @@ def training_loader(
             found=f"mixup = {views.mixup}, cutmix = {views.cutmix}",
             fix="no mixup and no cutmix",
         )
-    rows = pack.rows("train")
-    least = min(batch_size, len(rows))
+    if dustbin:
+        refuse_mixed(views)
+    halves = halves_of(pack) if dustbin else None
+    rows = pack.rows("train") if halves is None else np.sort(np.concatenate(halves))
+    least = min(batch_size, len(rows) if halves is None else halves.images)
     if least < world.size:
         raise UsageError(
             "a batch has fewer images than there are processes",
@@ -154,7 +169,9 @@ def training_loader(
             else "fewer processes: there are no more training images",
         )
     feed = choose(pack, rows, device)
-    return Loader(pack, rows, batch_size, views, seed, device, True, feed, None, world, partners)
+    return Loader(
+        pack, rows, batch_size, views, seed, device, True, feed, None, world, partners, halves
+    )
 
 
 def reading_loader(

@@ -81,6 +81,11 @@ standardised with the mean and standard deviation in `tutelage.json`.
 def _taught(settings: Single, companion: str) -> str:
     """Who taught it, as the middle of a sentence."""
     method = METHODS[settings.method]
+    if settings.role == "specialist":
+        return (
+            "trained on the labels alone, on as many images of its own classes as of all others; the last "
+            "class is all others together, and its probability is too small by that"
+        )
     if settings.teacher:
         alpha = settings.alpha if settings.alpha is not None else 0.7
         return f"taught by a teacher (alpha {alpha:g} on the teacher's term)"

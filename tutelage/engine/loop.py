@@ -243,7 +243,7 @@ class _Clock:
         state, course = self._state, self._course
         done = (state.epoch + state.batch / len(course.loader)) / course.settings.epochs
         speed = self.timings()
-        left = (1 - done) * course.settings.epochs * len(course.loader.rows)
+        left = (1 - done) * course.settings.epochs * course.loader.images
         course.screen.status(
             f"{course.name}: epoch {state.epoch + 1}/{course.settings.epochs} {bar(done)} "
             f"{terms_text(state.sums.read()['terms'])}  {speed['images_per_second']:.0f} images/s, "

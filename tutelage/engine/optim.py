@@ -72,9 +72,14 @@ def in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:
 def _optimizer(groups: list[dict[str, Any]], settings: Training) -> Optimizer:
     if settings.optimizer == "sgd":
         nesterov = settings.momentum > 0
-        return torch.optim.SGD(
+        made = torch.optim.SGD(
             groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov, fused=True
         )
+        # Torch's fused step fails where some weights have no momentum yet and others do, as when a stage of a
+        # term reaches them later. From a momentum of 0 their first step is the one they would have had.
+        for view in [view for group in groups for view in group["params"]] if nesterov else []:
+            made.state[view]["momentum_buffer"] = torch.zeros_like(view)
+        return made
     cls = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
     return cls(groups, lr=settings.lr, fused=True)
 

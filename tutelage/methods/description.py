@@ -1,6 +1,6 @@
 """What a method's terms look at, for the reader: points, shapes, adapters, and what to be wary of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,20 +12,27 @@ from tutelage.models.preprocess import Classifier
 
 
 def described(method: Method) -> list[dict[str, Any]]:
-    """Each term as plain data: name, weight, points and shapes, what it trains and remembers."""
-    return [_described(name, term, method.weights) for name, term in _terms(method).items()]
+    """Each term as plain data: name, weight, points and shapes, what it trains and remembers.
+
+    A term that hears several teachers apart is one term with what it has for each of them.
+    """
+    lessons = _lessons(method)
+    return [
+        _described(name, [terms[name] for terms in lessons if name in terms], method.weights)
+        for name in lessons[0]
+    ]
 
 
-def _terms(method: Method, teacher: int = 0) -> dict[str, Term]:
-    """The terms of a method, under one of several teachers where they are heard apart."""
-    lessons = [getattr(method, "terms", {}), *getattr(method, "further", ())]
-    terms = lessons[min(teacher, len(lessons) - 1)]
-    return {name: term for name, term in terms.items() if isinstance(term, Term)}
+def _lessons(method: Method) -> list[dict[str, Term]]:
+    """The terms of a method, under each of several teachers where they are heard apart."""
+    return [
+        {name: term for name, term in terms.items() if isinstance(term, Term)}
+        for terms in (getattr(method, "terms", {}), *getattr(method, "further", ()))
+    ]
 
 
-def _described(name: str, term: Term, weights: Mapping[str, float]) -> dict[str, Any]:
-    pairs = term.pairs if isinstance(term, FeatureTerm) else ()
-    trained = [p for p in term.parameters() if p.requires_grad]
+def _described(name: str, terms: Sequence[Term], weights: Mapping[str, float]) -> dict[str, Any]:
+    trained = [p for term in terms for p in term.parameters() if p.requires_grad]
     return {
         "name": name,
         "weight": weights[name],
@@ -33,15 +40,17 @@ def _described(name: str, term: Term, weights: Mapping[str, float]) -> dict[str,
             {
                 "student": mine.path,
                 "student_shape": list(mine.shape),
-                "teacher": theirs.path,
+                "teacher": theirs.path if len(terms) == 1 else f"teacher {number}: {theirs.path}",
                 "teacher_shape": list(theirs.shape),
             }
-            for mine, theirs in pairs
+            for number, term in enumerate(terms, 1)
+            if isinstance(term, FeatureTerm)
+            for mine, theirs in term.pairs
         ],
-        "adapters": [_layer(part) for part in term.modules() if _is_layer(part)],
+        "adapters": [_layer(part) for term in terms for part in term.modules() if _is_layer(part)],
         "parameters": sum(p.numel() for p in trained),
-        "remembers": sum(b.numel() for b in _kept(term) if b.numel() > 10_000),
-        "across_batch": term.across_batch,
+        "remembers": sum(b.numel() for t in terms for b in _kept(t) if b.numel() > 10_000),
+        "across_batch": any(term.across_batch for term in terms),
     }
 
 
@@ -76,8 +85,9 @@ def unlike(
     `number` says which of several teachers it is, from 0.
     """
     families = type(student.network).__name__, type(teacher.network).__name__
-    terms = _terms(method, number).items()
-    looking = {n: t for n, t in terms if isinstance(t, FeatureTerm)}
+    lessons = _lessons(method)
+    terms = lessons[min(number, len(lessons) - 1)]
+    looking = {n: t for n, t in terms.items() if isinstance(t, FeatureTerm)}
     warnings = []
     if looking and families[0] != families[1]:
         compare = "compares" if len(looking) == 1 else "compare"

@@ -14,6 +14,7 @@ Name = Literal[
     "several",
     "assistants",
     "course",
+    "specialists",
     "mutual",
     "ensemble",
     "joint",
@@ -68,6 +69,27 @@ class Course:
 
     checkpoints: int = setting(4, at_least=1)
     """Checkpoints that divide the teacher's training evenly, the finished one last; the student's, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specialists:
+    """A generalist and, for each group of classes that it mixes up, a specialist: together they teach.
+
+    The generalist is `teacher`. Specialists go on from its weights and see no mixtures of two pictures.
+    """
+
+    groups: int = setting(3, at_least=2)
+    """Clusters that all classes fall into, by what is mixed up on the validation images. Each of two classes
+    or more has a specialist, so there may be fewer of them.
+    """
+
+    epochs: int | None = setting(None, at_least=1)
+    """Of a specialist's training; unset: as many as the generalist's."""
+
+    active: int = setting(1, at_least=1)
+    """A specialist is asked about a picture where it knows one of so many classes that the generalist
+    thinks likeliest.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +173,7 @@ class Methods:
     several: Several = field(default_factory=Several)
     assistants: Assistants = field(default_factory=Assistants)
     course: Course = field(default_factory=Course)
+    specialists: Specialists = field(default_factory=Specialists)
     mutual: Mutual = field(default_factory=Mutual)
     ensemble: Ensemble = field(default_factory=Ensemble)
     joint: Joint = field(default_factory=Joint)

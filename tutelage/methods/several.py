@@ -60,6 +60,12 @@ def require_teachers(settings: Teaching, count: int) -> None:
             expected=f"methods.course.checkpoints = {methods.course.checkpoints}",
             fix=f"--methods.course.checkpoints {count}",
         )
+    if settings.method == "specialists" and count < 2:
+        raise UsageError(
+            "a generalist without specialists",
+            found=f"{count} teachers",
+            fix="tutelage run --method specialists, which trains them",
+        )
     if settings.method == "several":
         _require_weights(methods.several, count)
 

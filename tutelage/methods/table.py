@@ -66,6 +66,15 @@ METHODS: Mapping[Name, About] = {
         "the teacher's own checkpoints, one after the other",
         "Jin 2019, arXiv:1904.09149",
     ),
+    "specialists": About(
+        "offline",
+        "offline",
+        True,
+        "logits",
+        True,
+        "a generalist and a specialist for each group of classes it mixes up",
+        "Hinton 2015, arXiv:1503.02531, section 5",
+    ),
     "mutual": About(
         "online",
         "online.mutual",
@@ -184,8 +193,8 @@ def refuse_term(
     if reason is not None:
         raise UsageError(
             f"terms.{term} cannot be used under the method {method}: {reason}",
-            expected="a term on logits, or another method" if looks_inside else "another method",
-            fix="tutelage methods",
+            expected=f"{'a term on logits' if looks_inside else 'another term'}, or another method",
+            fix="tutelage methods --terms",
         )
 
 
@@ -201,9 +210,13 @@ def obstacle(
         settings: of the methods, since what is heard may depend on them; the defaults where not given.
     """
     if term == "simkd" and method != "offline":
-        return "it keeps the classifier of one teacher that is finished before"
+        return "it gives a student its teacher's classifier for good, which the method offline alone does"
     if term in _OF_WEIGHTS and method in ("mutual", "joint", "momentum"):
         return f"it takes the {_OF_WEIGHTS[term]} of its teacher, which here is still learning"
+    if term in _OF_WEIGHTS and method == "course":
+        return f"it takes the {_OF_WEIGHTS[term]} of one teacher, and each checkpoint has its own"
+    if term == "hard_label" and method == "virtual":
+        return "a virtual teacher names the label itself, and the first class where there is none"
     if looks_inside and hears(method, settings) == "logits":
         return f"{_WORD[method]} has logits and no features"
     return None
@@ -241,6 +254,7 @@ _OF_WEIGHTS: Mapping[str, str] = {"srrl": "last layer", "ofd": "BatchNorm"}
 
 _WORD: Mapping[str, str] = {
     "several": "what several teachers say together (methods.several.combine is not divergences)",
+    "specialists": "what a generalist and its specialists say together",
     "ensemble": "what several networks say together",
     "exits": "an exit",
     "past": "what was said in the epoch before",

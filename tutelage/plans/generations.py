@@ -25,7 +25,8 @@ def generation_steps(job: Job) -> list[Step]:
             own = seed + (count - number) * GENERATION_SEED
             settings = single_of(job, job.student, role="generation", seed=own)
             name = f"generation-{number}-{seed}"
-            steps.append(Step(name, settings, before, compares=before[0] if before else None))
+            compares = before[0] if before else None
+            steps.append(Step(name, settings, before, compares, serves=seed, makes="student"))
             before = (name,)
         compares = before[0] if before else None
         steps += student_steps(job, seed, teachers=before, compares=compares)

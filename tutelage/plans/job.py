@@ -8,12 +8,14 @@ from tutelage.plans.course import course_steps
 from tutelage.plans.direct import direct_steps
 from tutelage.plans.generations import generation_steps
 from tutelage.plans.several import several_steps
+from tutelage.plans.specialists import specialist_steps
 from tutelage.plans.step import Step
 from tutelage.settings import Job
 
 PLANS: Mapping[Name, Callable[[Job], list[Step]]] = {
     "several": several_steps,
     "course": course_steps,
+    "specialists": specialist_steps,
     "assistants": assistant_steps,
     "generations": generation_steps,
 }

@@ -32,7 +32,8 @@ def longer_step(job: Job, seed: int) -> list[Step]:
     if epochs == job.student.epochs:
         return []
     trainee = dataclasses.replace(job.student, epochs=epochs)
-    return [Step(f"longer-{seed}", single_of(job, trainee, role="longer", seed=seed))]
+    settings = single_of(job, trainee, role="longer", seed=seed)
+    return [Step(f"longer-{seed}", settings, serves=seed, makes="student")]
 
 
 def longer_epochs(settings: Teaching, epochs: int) -> int:

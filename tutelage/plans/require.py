@@ -1,7 +1,5 @@
 """What can be known of a plan to be wrong before its first run begins."""
 
-import dataclasses
-
 from tutelage.config import shared
 from tutelage.data.pack import Pack
 from tutelage.engine.preflight import (
@@ -13,12 +11,15 @@ from tutelage.engine.preflight import (
     require_rest,
 )
 from tutelage.methods.several import require_teachers
-from tutelage.methods.table import companions
 from tutelage.methods.teaching import require_terms
 from tutelage.models.settings import Network
-from tutelage.plans.step import Step, maker_of
-from tutelage.settings import Job, Single
+from tutelage.plans.specialists import require_specialists
+from tutelage.plans.step import Step
+from tutelage.settings import UNTAUGHT, Job, Single
 from tutelage.single import Networks, is_taught
+
+BYTES_A_NETWORK = 400_000_000
+"""Of a run's folder, generously: weights, best weights and a checkpoint with optimiser state."""
 
 
 def require_steps(job: Job, steps: list[Step], networks: Networks) -> None:
@@ -29,19 +30,18 @@ def require_steps(job: Job, steps: list[Step], networks: Networks) -> None:
     """
     require_terms(job)
     require_course(job, job.student.epochs, flag="--student.")
+    if job.method == "specialists":
+        require_specialists(job)
     looked_at = set()
     for step in steps:
         flag = _flag(step.settings)
         require_kept(step.settings, flag=flag)
-        if step.teachers and job.method != "course":
+        if _hears(step) and job.method != "course":
             require_teachers(job, len(step.teachers))
         network = _network(step.settings)
-        if maker_of(step) not in networks and network not in looked_at:
+        if step.makes not in networks and network not in looked_at:
             looked_at.add(network)
             require_network(network, flag=flag)
-    for model in companions(job, job.student.model):
-        beside = dataclasses.replace(job.student, model=model, weights="none")
-        require_network(beside, flag="--student.")
 
 
 def require_fit(job: Job, steps: list[Step], pack: Pack, networks: Networks) -> None:
@@ -50,11 +50,13 @@ def require_fit(job: Job, steps: list[Step], pack: Pack, networks: Networks) -> 
     Raises:
         UsageError: see `engine.preflight`.
     """
+    if job.method == "specialists":
+        require_specialists(job, len(pack.classes))
     images = len(pack.rows("train"))
     by_name, compared = {step.name: step.settings for step in steps}, set()
     for step in steps:
         require_batch(step.settings.batch_size, images, flag=_flag(step.settings))
-        if not is_taught(step.settings) and not step.teachers:
+        if not is_taught(step.settings) and not _hears(step):
             continue
         require_rest(job, step.settings.batch_size, images, flag=_flag(step.settings))
         for teacher in step.teachers:
@@ -64,9 +66,14 @@ def require_fit(job: Job, steps: list[Step], pack: Pack, networks: Networks) -> 
                 require_lesson(job, *pair, pack)
 
 
+def _hears(step: Step) -> bool:
+    """Whether it is taught by finished networks; a specialist only goes on from one."""
+    return bool(step.teachers) and step.settings.role not in UNTAUGHT
+
+
 def _network(settings: Single) -> Network:
     return Network(**shared(Network, settings))
 
 
 def _flag(settings: Single) -> str:
-    return "--teacher." if settings.role == "teacher" else "--student."
+    return "--teacher." if settings.role in ("teacher", "specialist") else "--student."

@@ -22,6 +22,7 @@ def several_steps(job: Job) -> list[Step]:
                 role="teacher",
                 seed=job.seed + number,
             ),
+            makes=None if number else "teacher",
         )
         for number, (name, model) in enumerate(zip(names, models, strict=True))
     ]

@@ -8,29 +8,41 @@ Which runs there are is said by the other files of this folder, one for each pla
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tutelage.config import shared
 from tutelage.data.pack import Pack
 from tutelage.errors import Interrupted
 from tutelage.files import write_json
 from tutelage.losses.settings import DEFAULT_ALPHA
-from tutelage.settings import Job, Single, Trainee
+from tutelage.methods.settings import Teaching
+from tutelage.settings import UNTAUGHT, Job, Single, Trainee
 from tutelage.single import Networks, Place, run_single
 
 
 class Step(NamedTuple):
-    """One run of a plan. teachers: the steps whose networks teach; compares: whose answers it is held to."""
+    """One run of a plan.
+
+    teachers: the steps whose networks teach; compares: whose answers it is held to; serves: the seed of the
+    student that it is for, None where it is for all of them; makes: which of the caller's own makers makes
+    its network, None where its settings name it anyhow; settle: settings that hang on what earlier runs
+    found, made of its own settings and the folder of the run it `compares` with.
+    """
 
     name: str
     settings: Single
     teachers: tuple[str, ...] = ()
     compares: str | None = None
+    serves: int | None = None
+    makes: Literal["teacher", "student"] | None = None
+    settle: Callable[[Single, Path], Single] | None = None
 
 
 def single_of(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
-    """The settings of one run of a job."""
+    """The settings of one run of a job; one that nobody teaches is the same run under every objective."""
     common = {**shared(Single, job), **shared(Trainee, trainee)}
+    if role in UNTAUGHT:
+        common |= shared(Teaching, Teaching())
     return Single(**{**common, "teacher": (), "role": role, "seed": seed})
 
 
@@ -41,7 +53,8 @@ def seeds_of(job: Job) -> range:
 
 def teacher_step(job: Job) -> Step:
     """The teacher, which is trained once for all seeds."""
-    return Step("teacher", single_of(job, job.teacher, role="teacher", seed=job.seed))
+    settings = single_of(job, job.teacher, role="teacher", seed=job.seed)
+    return Step("teacher", settings, makes="teacher")
 
 
 def student_steps(
@@ -51,8 +64,8 @@ def student_steps(
     taught = single_of(job, job.student, role="student", seed=seed)
     alone = single_of(job, job.student, role="control", seed=seed)
     return [
-        Step(f"student-{seed}", taught, teachers=teachers, compares=compares),
-        Step(f"control-{seed}", alone, compares=compares),
+        Step(f"student-{seed}", taught, teachers, compares, serves=seed, makes="student"),
+        Step(f"control-{seed}", alone, compares=compares, serves=seed, makes="student"),
     ]
 
 
@@ -85,16 +98,11 @@ def run_steps(
             teachers = tuple(str(folder / teacher) for teacher in step.teachers)
             settings = dataclasses.replace(settings, teacher=teachers)
         reference = folder / step.compares if step.compares else None
+        if step.settle is not None and reference is not None:
+            settings = step.settle(settings, reference)
         own = place._replace(name=step.name, folder=folder / step.name, reference=reference)
-        make = networks.get(maker_of(step) or "")
+        make = networks.get(step.makes or "")
         after(step, run_single(settings, pack, own, make=make))
-
-
-def maker_of(step: Step) -> str | None:
-    """Which of the caller's own makers makes a step's network; None where its settings name it anyhow."""
-    if step.settings.role in ("teacher", "assistant"):
-        return "teacher" if step.name == "teacher" else None
-    return "student"
 
 
 def write_plan(

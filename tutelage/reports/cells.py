@@ -16,44 +16,64 @@ from tutelage.files import read_json, write_json
 from tutelage.reports.files import Fields
 from tutelage.reports.record import read_run
 
-FORMAT = 1
+FORMAT = 2
+
+
+class About(NamedTuple):
+    """What a run's own folder does not tell about its place in a sweep.
+
+    name: of the run, and of the cell's file; objective: what the table calls it; role: as in a report;
+    identity: fingerprint of settings and pictures, its teachers' too; teacher: fingerprint of the run it is
+    held to, its own where it is that; teacher_epochs: of the finished teacher, None where there is none;
+    plain_epochs: of training without a teacher that costs as much.
+    """
+
+    name: str
+    objective: str
+    role: str
+    identity: str
+    teacher: str
+    teacher_epochs: int | None
+    plain_epochs: int
 
 
 class Cell(NamedTuple):
-    """One run: what it is of, and how it did on the validation images after its last epoch.
+    """One run: what it is of, as in `About`, and how it did on the validation images after its last epoch.
 
-    objective: what was minimised, `control` or `teacher`; identity: fingerprint of settings and pictures;
-    teacher: fingerprint of the teacher's run; right: for each labelled validation image, whether it was
-    named rightly; agreement: with the teacher; machine, software: where it ran.
+    right: for each labelled validation image, whether it was named rightly; agreement: with the teacher;
+    together: accuracy of the mean answer of all networks that learned in the run, None where it was one;
+    machine, software: where it ran.
     """
 
     objective: str
+    role: str
     seed: int
     model: str
     identity: str
     teacher: str
+    teacher_epochs: int | None
     epochs: int
+    plain_epochs: int
     image_size: int
     accuracy: float
     best_accuracy: float
     nll: float
     ece: float
     agreement: float | None
+    together: float | None
     seconds_per_epoch: float
     right: NDArray[np.bool_]
     machine: str
     software: str
 
 
-def write_cell(folder: Path, run: Path, *, objective: str, identity: str, teacher: str) -> Path:
+def write_cell(folder: Path, run: Path, about: About) -> Path:
     """Keep a finished run as a cell.
 
     Args:
         folder: of the cells.
         run: the run folder.
-        objective: what it minimised, for the table.
-        identity: fingerprint of its settings and pictures.
-        teacher: fingerprint of its teacher's run; of the run itself where it is the teacher.
+        about: its place in the sweep.
 
     Returns:
         The file.
@@ -62,20 +82,25 @@ def write_cell(folder: Path, run: Path, *, objective: str, identity: str, teache
     environment = read_json(run / "environment.json")
     timings = read_json(run / "timings.json")["epochs"]
     right = found.predictions["val"].labelled().correct()
+    ensemble = found.scores.get("ensemble")
     facts = {
         "format": FORMAT,
-        "objective": objective,
+        "objective": about.objective,
+        "role": about.role,
         "seed": found.seed,
         "model": found.model,
-        "identity": identity,
-        "teacher": teacher,
+        "identity": about.identity,
+        "teacher": about.teacher,
+        "teacher_epochs": about.teacher_epochs,
         "epochs": found.last.epoch,
+        "plain_epochs": about.plain_epochs,
         "image_size": found.cost.input_size,
         "accuracy": float(right.mean()),
         "best_accuracy": found.best.val.accuracy,
         "nll": found.last.val.nll,
         "ece": found.last.val.ece,
         "agreement": found.last.val.fidelity.agreement if found.last.val.fidelity else None,
+        "together": ensemble["val"]["accuracy"] if isinstance(ensemble, dict) else None,
         "seconds_per_epoch": round(float(np.median([epoch["seconds"] for epoch in timings])), 1),
         "images": len(right),
         "right": np.packbits(right).tobytes().hex(),
@@ -83,7 +108,7 @@ def write_cell(folder: Path, run: Path, *, objective: str, identity: str, teache
         "software": ", ".join(f"{name} {environment[name]}" for name in ("tutelage", "torch")),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{objective}-{found.seed}.json"
+    path = folder / f"{about.name}.json"
     write_json(path, facts)
     return path
 
@@ -106,6 +131,7 @@ def _read(path: Path) -> Cell:
         int: facts.integer,
         float: facts.number,
         float | None: facts.optional_number,
+        int | None: facts.optional_integer,
     }
     plain = {name: read[kind](name) for name, kind in kinds.items() if name != "right"}
     return Cell(**plain, right=_answers(facts))

@@ -69,13 +69,18 @@ def compare(record: Record, *, resamples: int = RESAMPLES, seed: int = 0) -> Ver
 
 
 def pair_up(
-    students: Sequence[Run], controls: Sequence[Run], split: Split
+    students: Sequence[Run], controls: Sequence[Run], split: Split, *, companion: str | None = None
 ) -> tuple[tuple[Pair, ...], NDArray[np.float64]]:
-    """Students and controls of the same seed, and the difference by image [N] of all of them."""
+    """Students and controls of the same seed, and the difference by image [N] of all of them.
+
+    With a name of a companion, that network of each student's run is compared in the student's place.
+    """
     by_seed = {run.seed: run for run in controls}
     paired = [(run, by_seed[run.seed]) for run in students if run.seed in by_seed]
+    said = [s.predictions if companion is None else s.beside[companion] for s, _ in paired]
     answers = [
-        (s.predictions[split].labelled(), c.predictions[split].labelled()) for s, c in paired
+        (own[split].labelled(), control.predictions[split].labelled())
+        for own, (_, control) in zip(said, paired, strict=True)
     ]
     pairs = tuple(
         _pair(run, control, *correct)

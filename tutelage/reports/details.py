@@ -78,7 +78,7 @@ def run_details(record: Record) -> Details:
     shared, different = split_shared([run.settings for run in record.runs])
     environment, environment_different = split_shared([run.environment for run in record.runs])
     return Details(
-        timings=[_timing(run) for run in record.runs],
+        timings=[_timing(run) for run in (*record.runs, *record.specialists)],
         job=list(record.settings.items()),
         shared=shared,
         different=different,

@@ -7,7 +7,9 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Role = Literal["teacher", "assistant", "generation", "student", "control", "longer"]
+Role = Literal[
+    "teacher", "specialist", "assistant", "generation", "student", "control", "longer", "alone"
+]
 Split = Literal["val", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
 SPLIT_WORDS: dict[Split, str] = {"val": "validation", "test": "test"}
@@ -185,6 +187,8 @@ class Run:
     predictions: Mapping[Split, Predictions]
     scores: Mapping[str, object]
     """scores.json as it was read."""
+    beside: Mapping[str, Mapping[Split, Predictions]] = field(default_factory=dict)
+    """What the networks that learned in the same run said, by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +225,8 @@ class Record:
     runs: tuple[Run, ...]
     data: Data | None
     settings: Mapping[str, str]
+    specialists: tuple[Run, ...] = ()
+    """Apart from all other runs, because they know other classes and nothing of theirs can be compared."""
     ensembles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The runs that are asked together, by the name of the student they belong to, which is the last one."""
 
@@ -228,6 +234,11 @@ class Record:
         """The runs of one role, by seed."""
         chosen = [run for run in self.runs if run.role == role]
         return tuple(sorted(chosen, key=lambda run: (run.seed, run.name)))
+
+    def alike(self, role: Role) -> tuple[Run, ...]:
+        """Those of a role that have the network of its first: what a mean over seeds can be taken of."""
+        runs = self.of(role)
+        return tuple(run for run in runs if run.model == runs[0].model)
 
     def split(self) -> Split:
         """The labelled test split where every run has one, else validation."""

@@ -35,7 +35,7 @@ def draw_figures(record: Record) -> list[Figure]:
     """The figures of every role that has a journal."""
     figures = []
     for role in DRAWN:
-        runs = [run for run in record.of(role) if run.journal]
+        runs = [run for run in record.alike(role) if run.journal]
         if not runs:
             continue
         for quantity in ("accuracy", "loss"):
@@ -67,20 +67,12 @@ def _draw(runs: list[Run], quantity: str, kind: str, *, dark: bool) -> bytes:
     from matplotlib.figure import Figure as Canvas
     from matplotlib.ticker import MaxNLocator
 
-    ink, soft, grid = (
-        ("#e8e6e1", "#a3a29e", "#3a3c40") if dark else ("#24262b", "#6d6f75", "#e2e0da")
-    )
-    colours = DARK_COLOURS if dark else COLOURS
-    rules: dict[Any, Any] = {
-        "svg.hashsalt": "tutelage", "svg.fonttype": "path", "font.family": "DejaVu Sans",
-        "font.size": 10, "text.color": ink, "axes.labelcolor": soft, "xtick.color": soft,
-        "ytick.color": soft, "axes.edgecolor": grid, "grid.color": grid, "axes.spines.top": False,
-        "axes.spines.right": False, "legend.frameon": False, "path.simplify": False,
-    }  # fmt: skip
-    with mpl.rc_context(rules):
+    look = style(dark=dark)
+    soft = look.soft
+    with mpl.rc_context(look.rules):
         canvas = Canvas(figsize=(5.2, 3.25), layout="constrained")
         axes = canvas.add_subplot()
-        _curves(axes, runs, f"val_{quantity}", colours[runs[0].role], "-", "validation")
+        _curves(axes, runs, f"val_{quantity}", look.colours[runs[0].role], "-", "validation")
         _curves(axes, runs, f"train_{quantity}", soft, (0, (4, 2.2)), "training")
         axes.set_xlabel("epoch")
         axes.set_ylabel("accuracy (%)" if quantity == "accuracy" else "loss")
@@ -93,6 +85,28 @@ def _draw(runs: list[Run], quantity: str, kind: str, *, dark: bool) -> bytes:
         clean = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
         canvas.savefig(buffer, format=kind, dpi=200, metadata=clean, transparent=kind == "svg")
     return buffer.getvalue()
+
+
+class Style(NamedTuple):
+    """How figures look: the rules of matplotlib, a colour for what is less important, and those of roles."""
+
+    rules: dict[Any, Any]
+    soft: str
+    colours: dict[Role, str]
+
+
+def style(*, dark: bool) -> Style:
+    """The look of all figures, on light or dark pages; nothing in it depends on the machine or the day."""
+    ink, soft, grid = (
+        ("#e8e6e1", "#a3a29e", "#3a3c40") if dark else ("#24262b", "#6d6f75", "#e2e0da")
+    )
+    rules: dict[Any, Any] = {
+        "svg.hashsalt": "tutelage", "svg.fonttype": "path", "font.family": "DejaVu Sans",
+        "font.size": 10, "text.color": ink, "axes.labelcolor": soft, "xtick.color": soft,
+        "ytick.color": soft, "axes.edgecolor": grid, "grid.color": grid, "axes.spines.top": False,
+        "axes.spines.right": False, "legend.frameon": False, "path.simplify": False,
+    }  # fmt: skip
+    return Style(rules, soft, DARK_COLOURS if dark else COLOURS)
 
 
 def _curves(

@@ -1,10 +1,11 @@
-"""What a report says beside its verdict: the student at equal compute, and all its generations together."""
+"""What a report says beside its verdict: at equal compute, of companions, of all generations together."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from tutelage.reports.compare import SEEDS_NEEDED, Verdict, decimals_for, judge, pair_up, unequal
+from tutelage.reports.council import council_sentences
 from tutelage.reports.facts import SPLIT_WORDS, Record
 from tutelage.reports.wording import count_of, percent, points
 
@@ -20,7 +21,12 @@ class Ensemble(NamedTuple):
 
 def further_sentences(record: Record) -> list[str]:
     """One sentence for each of these that the job has."""
-    return [*_compute_sentence(record), *_ensemble_sentence(record)]
+    return [
+        *council_sentences(record),
+        *_compute_sentence(record),
+        *_beside_sentences(record),
+        *_ensemble_sentence(record),
+    ]
 
 
 def at_equal_compute(record: Record) -> Verdict | None:
@@ -34,6 +40,19 @@ def at_equal_compute(record: Record) -> Verdict | None:
     if not students or not longer or unequal(students, longer, split, same_epochs=False):
         return None
     return judge(*pair_up(students, longer, split), split)
+
+
+def beside_alone(record: Record) -> dict[str, Verdict]:
+    """Each network that learned beside the students minus itself trained alone, by seed; by its name."""
+    students, split = [run for run in record.of("student") if run.beside], record.split()
+    names = dict.fromkeys(name for run in students for name in run.beside)
+    found = {}
+    for name in names:
+        own = [run for run in students if name in run.beside]
+        alone = [run for run in record.of("alone") if run.name == f"{name}-alone-{run.seed}"]
+        if {run.seed for run in own} & {run.seed for run in alone}:
+            found[name] = judge(*pair_up(own, alone, split, companion=name), split)
+    return found
 
 
 def ensembles(record: Record) -> list[Ensemble]:
@@ -55,18 +74,29 @@ def ensembles(record: Record) -> list[Ensemble]:
 
 def _compute_sentence(record: Record) -> list[str]:
     found = at_equal_compute(record)
-    if found is None or found.difference is None or found.interval is None:
+    if found is None:
+        return []
+    epochs = count_of(record.of("longer")[0].epochs, "epoch")
+    return _difference(f"At equal compute, against plain training of {epochs}", found)
+
+
+def _beside_sentences(record: Record) -> list[str]:
+    return [
+        sentence
+        for name, found in beside_alone(record).items()
+        for sentence in _difference(f"{name}, against itself trained alone", found)
+    ]
+
+
+def _difference(against: str, found: Verdict) -> list[str]:
+    if found.difference is None or found.interval is None:
         return []
     digits = decimals_for(found.interval)
-    epochs = record.of("longer")[0].epochs
-    against = (
-        f"At equal compute, against plain training of {count_of(epochs, 'epoch')}: "
-        f"{points(found.difference, digits)} points"
-    )
+    told = f"{against}: {points(found.difference, digits)} points"
     if len(found.pairs) < SEEDS_NEEDED:
-        return [f"{against}; a verdict needs {SEEDS_NEEDED} seeds or more."]
+        return [f"{told}; a verdict needs {SEEDS_NEEDED} seeds or more."]
     bounds = " to ".join(points(bound, digits) for bound in found.interval)
-    return [f"{against} (95 % interval {bounds}) over {len(found.pairs)} seeds."]
+    return [f"{told} (95 % interval {bounds}) over {len(found.pairs)} seeds."]
 
 
 def _ensemble_sentence(record: Record) -> list[str]:

@@ -1,146 +1,175 @@
-"""Cells of a sweep -> a page: each objective beside the control without a teacher, and beside KD."""
+"""Cells of a sweep -> a page: each way of teaching beside the control without a teacher, and beside KD."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import NamedTuple
 
-import numpy as np
-
 from tutelage.files import write_bytes
 from tutelage.reports.cells import Cell, read_cells
 from tutelage.reports.compare import SEEDS_NEEDED
-from tutelage.reports.intervals import Interval, bootstrap_interval, t_interval
+from tutelage.reports.differences import Difference, difference
+from tutelage.reports.lengths import Length, draw_lengths, length_lines, lengths
 from tutelage.reports.wording import markdown_cell, points
 
 _FEW = "-"
 
 
-class Difference(NamedTuple):
-    """Mean over seeds of two objectives' accuracy apart, in shares; its interval from two seeds on."""
+class _Side(NamedTuple):
+    """What a table's rows are held against: by its name, and how a row's difference to it is found."""
 
-    mean: float
-    interval: Interval | None
-    seeds: int
+    name: str
+    apart: Callable[[Sequence[Cell]], Difference | None]
+
+
+class Ways(NamedTuple):
+    """The cells of a sweep: of students by what they were taught, and what they are held against."""
+
+    students: dict[str, list[Cell]]
+    controls: list[Cell]
+    longer: list[Cell]
+    teachers: list[Cell]
+
+    def order(self) -> list[str]:
+        """The students, the most accurate first."""
+        return sorted(self.students, key=lambda name: (-_mean(self.students[name]), name))
+
+
+def sorted_out(cells: Sequence[Cell]) -> Ways:
+    """The cells by what they are for."""
+    students: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.role == "student":
+            students.setdefault(cell.objective, []).append(cell)
+    others = ([c for c in cells if c.role == role] for role in ("control", "longer", "teacher"))
+    return Ways(students, *others)
 
 
 def write_grid(folder: Path) -> Path:
-    """Write the page of a folder of cells, as a Markdown file beside it. Returns the file."""
-    path = folder.parent / f"{folder.name}.md"
-    write_bytes(path, grid(read_cells(folder)).encode())
+    """Write the page of a folder of cells, as a Markdown file beside it. Returns the file.
+
+    Where teachers of several lengths taught, their curve is drawn beside it: FOLDER.svg.
+    """
+    cells, path = read_cells(folder), folder.parent / f"{folder.name}.md"
+    found = _lengths(sorted_out(cells))
+    if found:
+        write_bytes(path.with_suffix(".svg"), draw_lengths(found))
+    write_bytes(path, grid(cells, curve=f"{folder.name}.svg").encode())
     return path
 
 
-def grid(cells: Sequence[Cell]) -> str:
-    """The page as Markdown: a table, what helped, what did not, and where the figures come from."""
-    teachers = [cell for cell in cells if cell.objective == "teacher"]
-    by_name: dict[str, list[Cell]] = {}
-    for cell in cells:
-        if cell.objective != "teacher":
-            by_name.setdefault(cell.objective, []).append(cell)
-    controls = by_name.get("control", [])
-    order = sorted(by_name, key=lambda name: (name != "control", -_mean(by_name[name]), name))
-    lines = [*_head(cells, teachers), "", *_table(order, by_name, controls), ""]
-    lines += _verdicts(order, by_name, controls)
-    lines += ["", *_origin(cells, teachers)]
+def grid(cells: Sequence[Cell], *, curve: str = "") -> str:
+    """The page as Markdown: a table, what helped, what did not, and where the figures come from.
+
+    `curve` is the file of the curve over the teacher's lengths, which is shown where there are several.
+    """
+    ways = sorted_out(cells)
+    lines = [*_head(cells, ways), "", *_table(ways), "", *_verdicts(ways)]
+    found = _lengths(ways)
+    if found:
+        lines += ["", *length_lines(found, curve)]
+    lines += ["", *_origin(cells, ways)]
     return "\n".join(lines) + "\n"
 
 
-def difference(these: Sequence[Cell], those: Sequence[Cell]) -> Difference | None:
-    """Accuracy apart, seed by seed; None where no seed is in both, with the same network, budget and images.
-
-    The interval is the wider of Student's t over seeds and the bootstrap over images, as in a report.
-    """
-    other = {_fair(cell): cell for cell in those}
-    pairs = [(cell, other[_fair(cell)]) for cell in these if _fair(cell) in other]
-    if not pairs:
-        return None
-    apart = np.array([one.accuracy - two.accuracy for one, two in pairs])
-    if len(pairs) < 2:
-        return Difference(float(apart.mean()), None, 1)
-    by_image = np.mean([one.right.astype(float) - two.right for one, two in pairs], axis=0)
-    over_seeds, over_images = t_interval(apart), bootstrap_interval(by_image)
-    wider = max((over_seeds, over_images), key=lambda interval: interval.width)
-    return Difference(float(apart.mean()), wider, len(pairs))
+def sides(ways: Ways) -> list[_Side]:
+    """What students are held against: always the control, and what else there is."""
+    found = [_Side("control", lambda own: difference(own, ways.controls))]
+    if ways.longer:
+        found.append(
+            _Side("equal compute", lambda own: difference(own, ways.longer, equal="plain_epochs"))
+        )
+    if kd := ways.students.get("kd"):
+        found.append(_Side("kd", lambda own: None if own is kd else difference(own, kd)))
+    return found
 
 
-def _fair(cell: Cell) -> tuple[int | str, ...]:
-    """What two cells have in common that may be compared."""
-    return cell.seed, cell.model, cell.epochs, cell.image_size, len(cell.right)
+def _lengths(ways: Ways) -> list[Length]:
+    """What teachers of several lengths reached, and their students; empty where all had one length."""
+    return lengths(ways.students, ways.teachers, ways.controls)
 
 
-def _head(cells: Sequence[Cell], teachers: Sequence[Cell]) -> list[str]:
-    students = [cell for cell in cells if cell.objective != "teacher"]
-    shown = students or list(cells)
+def _head(cells: Sequence[Cell], ways: Ways) -> list[str]:
+    students = [cell for own in ways.students.values() for cell in own]
+    shown = students or ways.controls or list(cells)
     facts = [_one_of(str(getattr(cell, field)) for cell in shown) for field in ("model", "epochs")]
     images = _one_of(str(len(cell.right)) for cell in shown)
-    lines = ["# Objectives side by side", ""]
+    lines = ["# Students side by side", ""]
     lines.append(
         f"Student {facts[0]}, {facts[1]} epochs at {_one_of(str(c.image_size) for c in shown)} pixels; last "
         f"epoch on {images} validation images. The control is the same student, seed by seed, without a "
         "teacher."
     )
-    if teachers:
-        best = ", ".join(f"{100 * cell.accuracy:.1f} %" for cell in teachers)
-        lines.append(f"Teacher {_one_of(cell.model for cell in teachers)}: {best}.")
-    return lines
-
-
-def _table(
-    order: Sequence[str], by_name: dict[str, list[Cell]], controls: Sequence[Cell]
-) -> list[str]:
-    lines = [
-        "| objective | seeds | accuracy % | less control | 95 % interval | less kd | 95 % interval | "
-        "agrees with teacher % | ECE % | s an epoch |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    kd = by_name.get("kd", [])
-    for name in order:
-        own = by_name[name]
-        to_control = None if name == "control" else difference(own, controls)
-        to_kd = None if name in ("control", "kd") else difference(own, kd)
-        agreement = [cell.agreement for cell in own if cell.agreement is not None]
-        agrees = f"{100 * mean(agreement):.1f}" if agreement else _FEW
+    if ways.longer:
         lines.append(
-            f"| {markdown_cell(name)} | {len(own)} | {_spread(own)} | {_apart(to_control)} | "
-            f"{_apart(to_kd)} | {agrees} | "
-            f"{100 * mean(c.ece for c in own):.1f} | {mean(c.seconds_per_epoch for c in own):.0f} |"
+            "A student that teaches itself costs more than its control: at equal compute it is held against "
+            "plain training that costs as much, unless the control does."
         )
+    if ways.teachers:
+        best = ", ".join(f"{100 * cell.accuracy:.1f} %" for cell in ways.teachers)
+        lines.append(f"Teacher {_one_of(cell.model for cell in ways.teachers)}: {best}.")
     return lines
 
 
-def _verdicts(
-    order: Sequence[str], by_name: dict[str, list[Cell]], controls: Sequence[Cell]
-) -> list[str]:
-    groups: dict[str, list[str]] = {
-        "Better than no teacher, beyond chance": [],
-        "Cannot be told from no teacher": [],
-        "Worse than no teacher, beyond chance": [],
-        f"Fewer than {SEEDS_NEEDED} seeds, so nothing can be said": [],
+def _table(ways: Ways) -> list[str]:
+    against = sides(ways)
+    asked = any(cell.together is not None for own in ways.students.values() for cell in own)
+    names = ["objective", "seeds", "accuracy %"]
+    for side in against:
+        names += [f"less {side.name}", "95 % interval"]
+    names += ["together %"] if asked else []
+    names += ["agrees with teacher %", "ECE %", "s an epoch"]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    rows = [("control", ways.controls), *((name, ways.students[name]) for name in ways.order())]
+    for name, own in rows:
+        if not own:
+            continue
+        parts = [markdown_cell(name), str(len(own)), _spread(own)]
+        for side in against:
+            parts += _apart(None if own is ways.controls else side.apart(own))
+        parts += [_share(cell.together for cell in own)] if asked else []
+        parts += [_share(cell.agreement for cell in own), _share(cell.ece for cell in own)]
+        parts.append(f"{mean(cell.seconds_per_epoch for cell in own):.0f}")
+        lines.append(f"| {' | '.join(parts)} |")
+    return lines
+
+
+_AGAINST = {
+    "control": "no teacher",
+    "equal compute": "plain training of equal compute",
+    "kd": "kd",
+}
+
+
+def _verdicts(ways: Ways) -> list[str]:
+    control, *others = sides(ways)
+    placed = {name: _place(control.apart(own)) for name, own in ways.students.items()}
+    texts = {
+        _BETTER: "Better than no teacher, beyond chance",
+        _UNCLEAR: "Cannot be told from no teacher",
+        _WORSE: "Worse than no teacher, beyond chance",
+        _FEW_SEEDS: f"Fewer than {SEEDS_NEEDED} seeds, so nothing can be said",
     }
-    for name in order:
-        if name != "control":
-            place = _place(difference(by_name[name], controls))
-            groups[list(groups)[place]].append(name)
-    # Beside KD only what stands out is named: the table has the rest.
-    beside_kd: dict[str, list[str]] = {
-        "Better than kd, beyond chance": [],
-        "Worse than kd, beyond chance": [],
+    groups = {
+        text: [n for n in ways.order() if placed[n] == place] for place, text in texts.items()
     }
-    for name in order:
-        place = _place(difference(by_name[name], by_name.get("kd", [])))
-        if name not in ("control", "kd") and place in (_BETTER, _WORSE):
-            beside_kd[list(beside_kd)[place == _WORSE]].append(name)
-    groups |= beside_kd
+    # Beside the others only what stands out is named: the table has the rest.
+    for side in others:
+        for place, word in ((_BETTER, "Better"), (_WORSE, "Worse")):
+            text = f"{word} than {_AGAINST[side.name]}, beyond chance"
+            groups[text] = [
+                n for n in ways.order() if _place(side.apart(ways.students[n])) == place
+            ]
     lines = [
         f"- {text}: {', '.join(map(markdown_cell, names))}."
         for text, names in groups.items()
         if names
     ]
-    if len(order) > 6:
+    if len(ways.students) > 5:
+        count = len(ways.students)
         lines.append(
-            f"- {len(order) - 1} comparisons with the control are made here: of as many without any effect, "
-            f"about {0.05 * (len(order) - 1):.1f} would be expected to look like one."
+            f"- {count} comparisons with the control are made here: of as many without any effect, "
+            f"about {0.05 * count:.1f} would be expected to look like one."
         )
     return lines
 
@@ -157,14 +186,18 @@ def _place(apart: Difference | None) -> int:
     return _WORSE if apart.interval.upper < 0 else _UNCLEAR
 
 
-def _origin(cells: Sequence[Cell], teachers: Sequence[Cell]) -> list[str]:
-    taught_by = {cell.teacher for cell in cells}
+def _origin(cells: Sequence[Cell], ways: Ways) -> list[str]:
+    taught_by: dict[int, set[str]] = {}
+    for cell in (cell for own in ways.students.values() for cell in own):
+        if cell.teacher_epochs is not None:
+            taught_by.setdefault(cell.teacher_epochs, set()).add(cell.teacher)
+    trainings = max(map(len, taught_by.values()), default=1)
     lines = [
         f"Made by `tutelage sweep` from {len(cells)} cells on {_one_of(c.machine for c in cells)}; "
         f"{_one_of(cell.software for cell in cells)}."
     ]
-    if len(taught_by) > 1 or len(teachers) > 1:
-        lines.append(f"The cells come from {len(taught_by)} trainings of the same teacher.")
+    if trainings > 1:
+        lines.append(f"The cells come from {trainings} trainings of the same teacher.")
     lines.append(
         "Seconds an epoch are of a machine that did other work as well: they are no benchmark."
     )
@@ -186,9 +219,14 @@ def _spread(cells: Sequence[Cell]) -> str:
     )
 
 
-def _apart(found: Difference | None) -> str:
+def _share(values: Iterable[float | None]) -> str:
+    there = [value for value in values if value is not None]
+    return f"{100 * mean(there):.1f}" if there else _FEW
+
+
+def _apart(found: Difference | None) -> list[str]:
     if found is None:
-        return f"{_FEW} | {_FEW}"
+        return [_FEW, _FEW]
     between = found.interval
     told = f"{points(between.lower, 2)} to {points(between.upper, 2)}" if between else _FEW
-    return f"{points(found.mean, 2)} | {told}"
+    return [points(found.mean, 2), told]

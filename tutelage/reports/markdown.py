@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tutelage.reports.companions import sides, sides_note
 from tutelage.reports.compare import Verdict
+from tutelage.reports.council import council
 from tutelage.reports.details import data_lines, run_details
 from tutelage.reports.facts import SPLIT_WORDS, Record
 from tutelage.reports.figures import Figure
@@ -35,6 +36,7 @@ def render_markdown(record: Record, verdict: Verdict, figures: Sequence[Figure])
     if verdict.pairs:
         parts += ["### Seed by seed", _pairs(verdict)]
     parts += _sides(record)
+    parts += _council(record)
     parts += _lesson(record)
     parts += ["## Curves", *plateau_sentences(record)]
     parts += [f"![{markdown_cell(f.caption)}](figures/{f.name}.png)" for f in figures]
@@ -110,9 +112,22 @@ def _sides(record: Record) -> list[str]:
     if not found:
         return []
     head = ["Run", "Who", "Network", "Accuracy (%)", "95 % interval", "Validation (%)",
-            "Negative log-likelihood", "Parameters (M)", "Best on validation"]  # fmt: skip
+            "Negative log-likelihood", "Parameters (M)", "Alone (%)", "Gain (points)",
+            "Best on validation"]  # fmt: skip
     rows = [[*side[:-1], "yes" if side.best else ""] for side in found]
     return ["## Learned side by side", table(head, rows), sides_note(record.split())]
+
+
+def _council(record: Record) -> list[str]:
+    found = council(record)
+    if found is None:
+        return []
+    head = ["Classes", "Images", "Generalist (%)", "Together (%)", "Difference"]
+    parts = ["## A generalist and its specialists", table(head, found.seats), found.note]
+    if found.trained:
+        head = ["Run", "Network", "Classes", "Own images", "Others an epoch", "Epochs", "Total"]
+        parts += ["### The specialists", table(head, found.trained)]
+    return parts
 
 
 def _lesson(record: Record) -> list[str]:

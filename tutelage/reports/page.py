@@ -12,6 +12,7 @@ from markupsafe import Markup
 from tutelage.reports.charts import draw_whisker
 from tutelage.reports.companions import sides, sides_note
 from tutelage.reports.compare import Verdict
+from tutelage.reports.council import council
 from tutelage.reports.details import data_lines, run_details
 from tutelage.reports.facts import SPLIT_WORDS, Record, Split
 from tutelage.reports.figures import Figure
@@ -102,6 +103,7 @@ def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
         lesson=lesson(record),
         sides=sides(record),
         sides_note=sides_note(split),
+        council=council(record),
         random_teacher=any(run.weights == "none" for run in record.of("teacher")),
         curves=Markup(curve_data(record)),
         style=Markup(style),

@@ -17,6 +17,7 @@ from tutelage.reports.facts import (
     Predictions,
     Record,
     Run,
+    Scored,
     Split,
     Timings,
 )
@@ -44,6 +45,7 @@ def read_job(job: Path) -> Record:
         alpha=plan.optional_number("alpha"),
         classes=classes,
         runs=tuple(runs),
+        specialists=tuple(read_run(folder) for folder in specialist_folders(job)),
         data=read_data(job),
         settings=_settings(job / "config.toml"),
         ensembles=_ensembles(plan, {run.name for run in runs}),
@@ -94,12 +96,23 @@ def read_runs(folders: Sequence[Path]) -> Record:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The run folders that a folder stands for: those of a job, or itself."""
+    """The run folders that a folder stands for: those of a job, but for its specialists, or itself."""
     if not (folder / "plan.json").is_file():
         return [folder]
-    runs = [folder / e.text("folder") for e in read_json(folder / "plan.json").tables("runs")]
-    if any(not run.resolve().is_relative_to(folder.resolve()) for run in runs):
-        raise InputError("a run lies outside its job", where=folder / "plan.json")
+    return _planned(folder, specialists=False)
+
+
+def specialist_folders(job: Path) -> list[Path]:
+    """The run folders of a job's specialists; one for whom no group of classes was left has none."""
+    return [run for run in _planned(job, specialists=True) if run.is_dir()]
+
+
+def _planned(job: Path, *, specialists: bool) -> list[Path]:
+    entries = read_json(job / "plan.json").tables("runs")
+    chosen = [e for e in entries if (e.text("role", "") == "specialist") == specialists]
+    runs = [job / entry.text("folder") for entry in chosen]
+    if any(not run.resolve().is_relative_to(job.resolve()) for run in runs):
+        raise InputError("a run lies outside its job", where=job / "plan.json")
     return runs
 
 
@@ -117,7 +130,6 @@ def read_run(folder: Path) -> Run:
         )
     events = list(read_json_lines(folder / "journal.jsonl"))
     last = read_scored(scores.table("last"))
-    wanted: tuple[Split, ...] = ("val",) if last.test is None else ("val", "test")
     return Run(
         name=plain(about.text("name")),
         role=role,
@@ -135,12 +147,17 @@ def read_run(folder: Path) -> Run:
         timings=_timings(folder / "timings.json"),
         settings=_settings(folder / "config.toml"),
         environment=flat(read_json(folder / "environment.json").plain),
-        predictions={
-            split: read_predictions(folder / "predictions" / f"{split}.safetensors")
-            for split in wanted
-        },
+        predictions=_answers(folder, last),
         scores=scores.plain,
+        beside={plain(own.name): _answers(own, last) for own in sorted(folder.glob("peers/*"))},
     )
+
+
+def _answers(folder: Path, last: Scored) -> dict[Split, Predictions]:
+    splits: tuple[Split, ...] = ("val",) if last.test is None else ("val", "test")
+    return {
+        split: read_predictions(folder / "predictions" / f"{split}.safetensors") for split in splits
+    }
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -10,7 +10,7 @@ from tutelage.reports.console import render_comparison
 from tutelage.reports.facts import Record
 from tutelage.reports.figures import draw_figures, write_figures
 from tutelage.reports.files import strict
-from tutelage.reports.further import at_equal_compute, ensembles
+from tutelage.reports.further import at_equal_compute, beside_alone, ensembles
 from tutelage.reports.markdown import render_markdown
 from tutelage.reports.page import render_page
 from tutelage.reports.record import read_job, read_runs, run_folders
@@ -72,12 +72,13 @@ def scores_json(record: Record, verdict: Verdict) -> str:
         "format": 1,
         "verdict": {"outcome": verdict.outcome, "sentence": verdict.sentence, **_told(verdict)},
         "at_equal_compute": _told(at_equal_compute(record)),
+        "beside_alone": {name: _told(found) for name, found in beside_alone(record).items()},
         "ensembles": [one._asdict() for one in ensembles(record)],
         "runs": {
             run.name: run.scores
             if len(record.classes) <= CONFUSION_CLASSES
             else _without_confusion(run.scores)
-            for run in record.runs
+            for run in (*record.runs, *record.specialists)
         },
     }
     return json.dumps(strict(plain), indent=1, allow_nan=False) + "\n"

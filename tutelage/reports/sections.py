@@ -65,7 +65,7 @@ def tiles(record: Record) -> list[Tile]:
     split = record.split()
     made = []
     for role in roles_of(record):
-        runs = record.of(role)
+        runs = record.alike(role)
         found = [m.accuracy for run in runs if (m := run.last.on(split)) is not None]
         note = f"{SPLIT_WORDS[split]}, last epoch"
         if len(found) > 1:
@@ -94,7 +94,7 @@ def class_lines(record: Record) -> tuple[list[ClassLine], bool]:
     """Recall by class, and whether some were left out: above 40, the widest differences stay."""
     split = record.split()
     tables = {
-        role: [m.per_class for run in record.of(role) if (m := run.last.on(split)) is not None]
+        role: [m.per_class for run in record.alike(role) if (m := run.last.on(split)) is not None]
         for role in roles_of(record)
     }
     main: Role = "student" if tables.get("student") else next(iter(tables))
@@ -134,7 +134,7 @@ def panels(record: Record) -> list[Panel]:
     split = record.split()
     made = []
     for role in roles_of(record):
-        found = [m for run in record.of(role) if (m := run.last.on(split)) is not None]
+        found = [m for run in record.alike(role) if (m := run.last.on(split)) is not None]
         seeds = f", {len(found)} seeds together" if len(found) > 1 else ""
         total = np.sum([m.confusion for m in found], axis=0)
         made.append(
@@ -154,14 +154,14 @@ def confusions(record: Record, limit: int = 10) -> list[Confusion]:
     split = record.split()
     totals = {
         role: np.mean(
-            [m.confusion for run in record.of(role) if (m := run.last.on(split)) is not None],
+            [m.confusion for run in record.alike(role) if (m := run.last.on(split)) is not None],
             axis=0,
         )
         for role in roles_of(record)
     }
     main = totals["student"] if "student" in totals else next(iter(totals.values()))
     ranked = confused_pairs(np.rint(1000 * main).astype(np.int64), limit)
-    digits = {role: 1 if len(record.of(role)) > 1 else 0 for role in totals}
+    digits = {role: 1 if len(record.alike(role)) > 1 else 0 for role in totals}
     return [
         Confusion(
             record.classes[row],
@@ -176,7 +176,7 @@ def plateau_sentences(record: Record) -> list[str]:
     """When each role's validation accuracy levels off, student first; mean curve and each seed."""
     sentences = []
     for role in sorted(ROLES, key=lambda role: ("student", "control", *ROLES).index(role)):
-        runs = [run for run in record.of(role) if run.journal]
+        runs = [run for run in record.alike(role) if run.journal]
         if not runs:
             continue
         length = min(len(run.journal) for run in runs)

@@ -47,8 +47,11 @@ Getter = Callable[[Run], float | None]
 
 
 def roles_of(record: Record) -> tuple[Role, ...]:
-    """The roles that have runs, in the order of `ROLES`."""
-    return tuple(role for role in ROLES if record.of(role))
+    """The roles that are compared and have runs, in the order of `ROLES`.
+
+    What companions reach alone stands where they are told.
+    """
+    return tuple(role for role in ROLES if record.of(role) and role != "alone")
 
 
 def comparison(record: Record, verdict: Verdict) -> list[Line]:
@@ -189,7 +192,7 @@ def _line(
     record: Record, key: str, label: str, get: Getter, decimals: int, scale: float = 1.0
 ) -> Line:
     found: dict[Role, list[float]] = {
-        role: [value for run in record.of(role) if (value := get(run)) is not None]
+        role: [value for run in record.alike(role) if (value := get(run)) is not None]
         for role in roles_of(record)
     }
     cells = {role: spread_cell(values, decimals, scale) for role, values in found.items()}

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import InputError
+from tutelage.nouns import START, Batch, Progress, Signal
+from tutelage.teachers.source import Teacher
 
 ROUNDS = 50
 """Of the fixed point below; each halves the error at least where two speak of a class."""
@@ -27,20 +29,34 @@ class Opinion(NamedTuple):
     group: tuple[int, ...]
 
 
+def opinion(logits: Tensor, group: Sequence[int], correction: float) -> Opinion:
+    """What a specialist says, its dustbin corrected.
+
+    Args:
+        logits: [B, G + 1], as the network says them.
+        group: its G classes.
+        correction: of its dustbin's logit, from `dustbin_correction`.
+    """
+    lacking = torch.zeros(logits.shape[1], dtype=logits.dtype, device=logits.device)
+    lacking[-1] = correction
+    return Opinion(logits + lacking, tuple(group))
+
+
 def dustbin_correction(own: int, others: int) -> float:
     """What is added to the dustbin's logit of a specialist that saw as many pictures of its group as others.
 
     Its group came up (others / own) times as often, against the rest, as it does in the data: the logarithm
-    of that is what the dustbin lacks (section 5.2).
+    of that is what the dustbin lacks (section 5.2). Where there are fewer others than pictures of the group,
+    all of them were shown, as often as they come up, and nothing is lacking.
 
     Args:
         own: training pictures of the group's classes, above 0.
         others: of all other classes, above 0.
 
-    >>> round(dustbin_correction(200, 800), 4)
-    1.3863
+    >>> round(dustbin_correction(200, 800), 4), dustbin_correction(800, 200)
+    (1.3863, 0.0)
     """
-    return math.log(others / own)
+    return math.log(max(others / own, 1))
 
 
 def combined(generalist: Tensor, opinions: Sequence[Opinion], *, active: int = 1) -> Tensor:
@@ -59,6 +75,8 @@ def combined(generalist: Tensor, opinions: Sequence[Opinion], *, active: int = 1
 
     and putting q in on the right and taking it out on the left is the EM algorithm for this likelihood
     (Dempster, Laird and Rubin 1977), which never moves away and needs no step size. It is convex in q.
+    Where one specialist at most speaks of a picture, the first round is the minimum: outside its group q
+    keeps the proportions of p_g.
 
     Args:
         generalist: logits [B, C].
@@ -93,7 +111,9 @@ def combined(generalist: Tensor, opinions: Sequence[Opinion], *, active: int = 1
         speakers.append((asked.to(p), inside, within, said[:, -1:]))
     count = 1 + sum((asked for asked, *_ in speakers), torch.zeros_like(p[:, :1]))
     q = p
-    for _ in range(ROUNDS if speakers else 0):
+    known = [c for opinion in opinions for c in opinion.group]
+    one_speaks = active == 1 and len(known) == len(set(known))
+    for _ in range(0 if not speakers else 1 if one_speaks else ROUNDS):
         total = p
         for asked, inside, within, dustbin in speakers:
             outside = q * ~inside
@@ -101,3 +121,29 @@ def combined(generalist: Tensor, opinions: Sequence[Opinion], *, active: int = 1
             total = total + asked * (within + dustbin * rest)
         q = total / count
     return q.clamp(min=1e-300).log().to(torch.promote_types(given, torch.float32))
+
+
+class Member(NamedTuple):
+    """A specialist of a council: who it is, the classes of its group, what its dustbin's logit lacks."""
+
+    teacher: Teacher
+    group: tuple[int, ...]
+    correction: float
+
+
+class Council:
+    """A generalist and its specialists, who become one word."""
+
+    def __init__(self, generalist: Teacher, members: Sequence[Member], *, active: int) -> None:
+        self._generalist, self._members, self._active = generalist, tuple(members), active
+
+    def __call__(self, batch: Batch, progress: Progress = START, /) -> Signal:
+        """What they say about a batch: log q [B, C] of `combined`, no features."""
+        said = self._generalist(batch, progress).logits
+        assert said is not None
+        opinions = []
+        for teacher, group, correction in self._members:
+            logits = teacher(batch, progress).logits
+            assert logits is not None
+            opinions.append(opinion(logits, group, correction))
+        return Signal(combined(said, opinions, active=self._active), {})

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tutelage.data.grouped import dustbin
 from tutelage.errors import InputError
 from tutelage.models.folder import Saved, load_model
 
@@ -13,8 +14,7 @@ def open_teacher(path: Path, classes: Sequence[str]) -> Saved:
     Raises:
         InputError: no network there, or one of other classes or of another class order.
     """
-    folder = path / "model" if (path / "model").is_dir() else path
-    saved = load_model(folder)
+    saved = load_model(network_folder(path))
     if saved.classes == tuple(classes):
         return saved
     if len(saved.classes) != len(classes):
@@ -30,6 +30,29 @@ def open_teacher(path: Path, classes: Sequence[str]) -> Saved:
         expected=_short(classes),
         fix="train a teacher on these data: tutelage train DATA --role teacher",
     )
+
+
+def open_specialist(path: Path, classes: Sequence[str]) -> Saved:
+    """The network in a specialist's folder; its classes are a group of those given, and the dustbin last.
+
+    Raises:
+        InputError: no network there, or no specialist for these classes.
+    """
+    saved = load_model(network_folder(path))
+    if saved.classes[-1] == dustbin(classes) and {*saved.classes[:-1]} <= {*classes}:
+        return saved
+    raise InputError(
+        "no specialist for these classes",
+        where=path,
+        found=_short(saved.classes),
+        expected=f"some of {_short(classes)}, and {dustbin(classes)} last",
+        fix="tutelage run --method specialists, which trains them",
+    )
+
+
+def network_folder(path: Path) -> Path:
+    """The model folder that a run folder holds, or that the folder is."""
+    return path / "model" if (path / "model").is_dir() else path
 
 
 def _short(classes: Sequence[str]) -> str:

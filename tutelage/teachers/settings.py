@@ -1,7 +1,9 @@
-"""Settings of asking a teacher: when, and where its answers are kept."""
+"""Settings of teachers: when they are asked, where their answers are kept, what a specialist knows."""
 
 from dataclasses import dataclass
 from typing import Literal
+
+from tutelage.config import setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,3 +17,17 @@ class Asking:
 
     cache: str | None = None
     """Folder in which teachers' answers are kept; unset: `teacher-cache` beside the run folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specialist:
+    """What a specialist knows (`--role specialist`), which goes on from the weights of `teacher`."""
+
+    classes: tuple[str, ...] = ()
+    """Names of the classes that it tells apart; all others are one class to it."""
+
+    clusters: int | None = setting(None, at_least=2)
+    """Set by `tutelage run --method specialists`, which finds the classes: `methods.specialists.groups`."""
+
+    number: int | None = setting(None, at_least=1)
+    """Set by it, too: which of the groups that are found these are."""

@@ -142,11 +142,21 @@ class Exit(nn.Module):
         return Output(self.head(found.mean((2, 3))), {"last": found})
 
 
+class _Depthwise(nn.Conv2d):
+    """A convolution of each channel alone, in fp32 on a CPU: there bf16 takes a hundred times as long."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu":
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input.to(self.weight.dtype))
+
+
 def _separable(have: tuple[int, int, int], want: tuple[int, int, int]) -> nn.Sequential:
     """Maps of one stage -> the channels and about the size of the next."""
     stride = max(1, round(have[1] / want[1])), max(1, round(have[2] / want[2]))
     return nn.Sequential(
-        nn.Conv2d(have[0], have[0], 3, stride, padding=1, groups=have[0], bias=False),
+        _Depthwise(have[0], have[0], 3, stride, padding=1, groups=have[0], bias=False),
         nn.BatchNorm2d(have[0]),
         nn.ReLU(),
         nn.Conv2d(have[0], want[0], 1, bias=False),

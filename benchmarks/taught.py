@@ -1,0 +1,169 @@
+"""A student in training under any method, on the sample's pictures: its state, its teachers' word, its steps.
+
+Made as `tutelage.single` makes them. Networks have random weights: how long a step takes does not depend on
+what they know. Nothing is compiled.
+"""
+
+import dataclasses
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tutelage.asking import Surroundings
+from tutelage.cli.trial import Trial, open_trial
+from tutelage.companions import beside
+from tutelage.data.grouped import grouped
+from tutelage.data.loader import Loader
+from tutelage.data.pack import Pack
+from tutelage.data.settings import Data
+from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.journal import Screen
+from tutelage.engine.state import TrainingState
+from tutelage.engine.step import train_on
+from tutelage.methods.teaching import Lesson, make_method
+from tutelage.models.build import build
+from tutelage.models.folder import Saved
+from tutelage.models.padding import skip_padding
+from tutelage.models.preprocess import Classifier
+from tutelage.models.settings import Network
+from tutelage.nouns import Progress
+from tutelage.panel import open_word, weigh
+from tutelage.settings import Single
+from tutelage.teachers.source import Teacher
+from tutelage.world import ALONE
+
+
+class Class(NamedTuple):
+    """A student in training, the word of its finished teachers, and their networks by name."""
+
+    state: TrainingState
+    word: Teacher
+    teachers: tuple[str, ...] = ()
+
+
+def open_sample(
+    folder: Path, *, student: str, teacher: str, images: int, size: int, batch: int, device: str
+) -> Trial:
+    """The sample's pictures, packed, and how this machine computes."""
+    settings = Single(
+        model=student,
+        weights="none",
+        batch_size=batch,
+        device=device,
+        data=Data(image_size=size),
+    )
+    return open_trial(
+        "sample",
+        settings,
+        teacher=teacher,
+        folder=folder,
+        images=images,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+
+
+def make_class(
+    trial: Trial,
+    settings: Single,
+    teachers: Sequence[str] = (),
+    *,
+    groups: Sequence[Sequence[str]] = (),
+) -> Class:
+    """A student under a method.
+
+    Args:
+        trial: pictures and machine.
+        settings: of the student, with its method.
+        teachers: the networks of finished teachers, by name, in the method's order; each has a seed of its
+            own. Where there are none, the method's companions learn beside the student.
+        groups: the classes of each teacher after the first, where these are specialists.
+
+    Raises:
+        UsageError: networks or terms that do not fit the method.
+    """
+    pack, runtime = trial.pack, trial.runtime
+    student = _network(pack, settings, seed=0)
+    seen = [pack, *(grouped(pack, group) for group in groups)] if groups else [pack] * len(teachers)
+    finished = [
+        Saved(
+            _network(view, Network(model=model, weights="none"), seed=seed),
+            view.classes,
+            pack.image_size,
+            "white",
+            model,
+        )
+        for seed, (model, view) in enumerate(zip(teachers, seen, strict=True), 1)
+    ]
+    others = [one.classifier for one in finished] or beside(settings, pack)
+    shares = weigh(settings, others, pack, runtime.device)
+    ids = torch.from_numpy(pack.rows("train"))
+    lesson = Lesson(settings.epochs, len(pack.classes), ids, pack.image_size, shares=shares)
+    method = make_method(settings, student, others, lesson)
+    # Student, companions, and what only listens.
+    for inside in [part for part in method.modules() if isinstance(part, Classifier)]:
+        runtime.place(inside)
+        skip_padding(inside.network, on=runtime.device.type == "cpu")
+    method.to(runtime.device).train()
+    screen, stop = Screen(quiet=True), StopRequest()
+    around = Surroundings("trial", trial.folder / "cache", runtime, screen, stop, ALONE)
+    word = open_word(finished, settings, pack, method, around, shares=shares)
+    return Class(TrainingState(method, settings, runtime), word.teacher, tuple(teachers))
+
+
+def _network(pack: Pack, settings: Network, *, seed: int) -> Classifier:
+    return build(
+        settings,
+        classes=len(pack.classes),
+        stored_size=pack.image_size,
+        train_statistics=(pack.mean, pack.std),
+        seed=seed,
+    ).classifier
+
+
+def steps(taught: Class, loader: Loader, *, epochs: int) -> Iterator[Progress]:
+    """A training step for each `next`: batch, teacher's word, forward, backward, update, what follows it.
+
+    The epochs are gone through in turn without the first, in which a student that is taught by its past has
+    none, and without last batches that are smaller than the others.
+
+    Args:
+        taught: by whom.
+        loader: of the training pictures, with partners where the method asks for them.
+        epochs: of the student, at least 2.
+
+    Yields:
+        Where training stood in the step.
+    """
+    state = taught.state
+    for epoch in itertools.cycle(range(1, epochs)):
+        for batch in loader.epoch(epoch):
+            if len(batch.ids) < loader.batch_size:
+                continue
+            progress = Progress(epoch, state.step, epoch / epochs)
+            signal = taught.word(batch, progress)
+            train_on(state, batch, signal, progress, rate=1e-4, clip=None)
+            yield progress
+
+
+def staying_bytes(state: TrainingState) -> int:
+    """The bytes of tensors that stay from step to step: weights of all networks, optimiser, memories.
+
+    Not among them is what a cache of teachers' answers holds: on a processor it stays in its file.
+    """
+    held: list[Tensor] = [*state.method.parameters(), *state.method.buffers()]
+    for of_one in state.weights.optimizer.state.values():
+        held += [value for value in of_one.values() if isinstance(value, Tensor)]
+    if state.average is not None:
+        held += [*state.average.parameters(), *state.average.buffers()]
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
+    return sum(storages.values())
+
+
+def with_partners(loader: Loader) -> Loader:
+    """The same batches, each picture with another one of its class."""
+    return dataclasses.replace(loader, partners=True)

@@ -1,0 +1,226 @@
+"""Every term under every method: a yes of the table takes two steps, a no is refused with its reason."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+import tutelage
+from tutelage.asking import Surroundings
+from tutelage.companions import beside
+from tutelage.data.grouped import grouped
+from tutelage.data.loader import training_loader
+from tutelage.data.pack import Pack
+from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.journal import Screen
+from tutelage.engine.precision import resolve
+from tutelage.engine.state import TrainingState
+from tutelage.engine.step import train_on
+from tutelage.errors import UsageError
+from tutelage.losses.response.settings import Label
+from tutelage.losses.settings import Terms, settings_classes
+from tutelage.losses.table import TERMS
+from tutelage.methods.method import Method
+from tutelage.methods.pairs import WAYS, Combine, refusal, reservation
+from tutelage.methods.settings import Assistants, Course, Joint, Methods, Name, Several, Teaching
+from tutelage.methods.several import require_teachers
+from tutelage.methods.table import METHODS
+from tutelage.methods.teaching import Lesson, make_method, require_terms
+from tutelage.models.build import build
+from tutelage.models.folder import Saved
+from tutelage.models.settings import Network
+from tutelage.nouns import Batch, Outcome, Progress
+from tutelage.panel import open_word, weigh
+from tutelage.settings import Job, Single
+from tutelage.world import ALONE
+
+STUDENT, TEACHER = "cifar_resnet8", "cifar_resnet14"
+CPU = torch.device("cpu")
+EPOCHS = 2
+
+
+class Pair(NamedTuple):
+    """A term under a method; combine: how several teachers are made one word."""
+
+    method: Name
+    term: str
+    combine: Combine
+
+    def teaching(self) -> dict[str, Any]:
+        """Settings: the term beside a little of the label, and small forms of the methods."""
+        settings = settings_classes()[self.term]
+        weight = settings().weight or 1.0  # label and kd share what alpha leaves
+        tables: dict[str, Any] = {"kd": None, "label": Label(weight=0.1)}
+        methods = Methods(
+            several=Several(models=(STUDENT,), combine=self.combine),
+            assistants=Assistants(models=(STUDENT,), dense=True),
+            course=Course(checkpoints=EPOCHS),
+            joint=Joint(model=TEACHER),
+        )
+        return {
+            "method": self.method,
+            "terms": Terms(**tables | {self.term: settings(weight=weight)}),
+            "methods": methods,
+        }
+
+
+PAIRS = [
+    Pair(method, term, combine)
+    for method, term in itertools.product(METHODS, TERMS)
+    for combine in (WAYS if method == "several" else WAYS[:1])
+]
+
+
+def the(*, refused: bool) -> list[Any]:
+    found = [pair for pair in PAIRS if (refusal(*pair) is not None) == refused]
+    return [pytest.param(pair, id="-".join(pair[: 2 + (pair[0] == "several")])) for pair in found]
+
+
+# ---------------------------------------------------------------------- yes
+
+
+@pytest.fixture(scope="module")
+def batch(small_pack: Pack) -> Batch:
+    """A few real pictures, with partners for the method that wants them."""
+    loader = training_loader(
+        small_pack, batch_size=5, views=Single(flip=True), seed=0, device=CPU, partners=True
+    )
+    return next(loader.epoch(0))
+
+
+def network(name: str, pack: Pack, seed: int) -> Saved:
+    classes, size, statistics = pack.classes, pack.image_size, (pack.mean, pack.std)
+    built = build(
+        Network(model=name),
+        classes=len(classes),
+        stored_size=size,
+        train_statistics=statistics,
+        seed=seed,
+    )
+    return Saved(built.classifier, classes, size, "white", name)
+
+
+def finished(settings: Single, pack: Pack) -> list[Saved]:
+    """As many finished teachers as a run of the method has: two, where it does not insist on one."""
+    about = METHODS[settings.method]
+    if not (about.taught or about.planned):
+        return []
+    beside_it = grouped(pack, pack.classes[2:5]) if settings.method == "specialists" else pack
+    teachers = [network(TEACHER, pack, 5), network(STUDENT, beside_it, 6)]
+    try:
+        require_teachers(settings, len(teachers))
+    except UsageError:
+        return teachers[:1]
+    return teachers
+
+
+def named(term: str, names: Sequence[str]) -> list[str]:
+    """A term among those of all networks and exits."""
+    return [name for name in names if name.rpartition(".")[2] == term]
+
+
+def pulls(method: Method, outcome: Outcome, term: str, progress: Progress) -> bool:
+    """Whether the term, by what it weighs now, gives any of the student's weights a gradient but 0."""
+    weights = method.weights_at(progress)
+    parts = [outcome.terms[name] * weights[name] for name in named(term, list(outcome.terms))]
+    value = torch.stack(parts).sum()
+    learning = [p for p in method.student.parameters() if p.requires_grad]
+    if not value.requires_grad:
+        return False
+    found = torch.autograd.grad(value, learning, retain_graph=True, allow_unused=True)
+    return any(bool(gradient.any()) for gradient in found if gradient is not None)
+
+
+@pytest.mark.parametrize("pair", the(refused=False))
+def test_yes(
+    pair: Pair, small_pack: Pack, batch: Batch, single: Callable[..., Single], tmp_path: Path
+) -> None:
+    """A step in each of two epochs, as a run takes them: all is finite, the term is heard, all weights move.
+
+    The second epoch is for those with nothing to say to the student in the first: the method `past`, and the
+    paraphraser of the term `ft`.
+    """
+    settings = single(
+        model=STUDENT,
+        role="student",
+        epochs=EPOCHS,
+        optimizer="sgd",
+        lr=0.01,
+        clip=1.0,
+        ask="live",
+        **pair.teaching(),
+    )
+    require_terms(settings)
+    student = network(STUDENT, small_pack, 0).classifier
+    teachers = finished(settings, small_pack)
+    networks = [saved.classifier for saved in teachers]
+    shares = weigh(settings, networks, small_pack, CPU)
+    rows, size = torch.from_numpy(small_pack.rows("train")), small_pack.image_size
+    lesson = Lesson(EPOCHS, len(small_pack.classes), rows, size, shares=shares)
+    method = make_method(settings, student, networks or beside(settings, small_pack), lesson)
+    runtime = resolve(settings)
+    around = Surroundings("run", tmp_path, runtime, Screen(quiet=True), StopRequest(), ALONE)
+    word = open_word(teachers, settings, small_pack, method, around, shares=shares).teacher
+    state = TrainingState(method.train(), settings, runtime)
+
+    learning = [
+        parameter
+        for learner in (method.student, *method.companions)
+        for parameter in learner.parameters()
+        if parameter.requires_grad
+    ]
+    before = [parameter.detach().clone() for parameter in learning]
+    pulled = []
+    for epoch in range(EPOCHS):
+        progress = Progress(epoch, state.step, epoch / EPOCHS)
+
+        def watch(outcome: Outcome, now: Progress = progress) -> None:
+            pulled.append(pulls(method, outcome, pair.term, now))
+
+        signal = word(batch, progress)
+        outcome, total = train_on(
+            state, batch, signal, progress, rate=settings.lr, clip=settings.clip, watch=watch
+        )
+        assert set(outcome.terms) == set(method.weights)
+        assert named(pair.term, list(outcome.terms))
+        assert all(bool(value.isfinite()) for value in (total, *outcome.terms.values()))
+    assert any(pulled)
+    for parameter, first in zip(learning, before, strict=True):
+        assert bool(parameter.isfinite().all())
+        assert not torch.equal(parameter, first)
+
+
+# ---------------------------------------------------------------------- no
+
+
+@pytest.mark.parametrize("pair", the(refused=True))
+def test_no(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Refused by name and with the reason by the preflight, and so by `run`, which makes nothing before."""
+    reason, place = refusal(*pair), tmp_path_factory.getbasetemp()
+    assert reason
+    with pytest.raises(UsageError) as caught:
+        require_terms(Teaching(**pair.teaching()))
+    said = f"terms.{pair.term} cannot be used under the method {pair.method}: {reason}"
+    assert said in str(caught.value)
+    with pytest.raises(UsageError) as again:
+        tutelage.run(place / "no such folder", Job(**pair.teaching()), out=place / "no such run")
+    assert str(again.value) == str(caught.value)
+    assert not (place / "no such run").exists()
+
+
+def test_a_table_says_what_is_tested() -> None:
+    """A yes is one whatever the settings; what is refused by some alone names the others."""
+    for method, term in itertools.product(METHODS, TERMS):
+        reasons = {combine: refusal(method, term, combine) for combine in WAYS}
+        fits = [combine for combine, reason in reasons.items() if reason is None]
+        said = reservation(method, term)
+        if len(fits) == len(WAYS):
+            assert said is None
+        elif fits:
+            assert method == "several"
+            assert said == f'only with methods.several.combine = "{fits[0]}"'
+        else:
+            assert said in reasons.values()

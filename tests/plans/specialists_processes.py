@@ -1,0 +1,32 @@
+"""A small job of specialists by one of several processes: `specialists_processes.py PACK OUT`."""
+
+import sys
+from pathlib import Path
+
+import tutelage.finish
+from tutelage import verbs
+from tutelage.methods.settings import Methods, Specialists
+from tutelage.settings import Job, Trainee
+
+# Plain SGD, smooth activations and small steps: rounding is not turned into whole steps.
+TRAINEE = Trainee(
+    model="test_efficientnet", weights="none", epochs=1, batch_size=67, optimizer="sgd", lr=0.002
+)
+
+
+def small_job(pack: Path, out: Path) -> None:
+    """The whole job, as a process does it that is told by its environment which of how many it is."""
+    job = Job(
+        method="specialists",
+        methods=Methods(specialists=Specialists(groups=2)),
+        teacher=TRAINEE,
+        student=TRAINEE,
+        device="cpu",
+        precision="fp32",
+    )
+    verbs.run(pack, job, out=out, quiet=True)
+
+
+if __name__ == "__main__":
+    tutelage.finish.latency = lambda *_args, **_options: []
+    small_job(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,44 @@
+"""How far cells of a sweep are apart: seed by seed, with an interval."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tutelage.reports.cells import Cell
+from tutelage.reports.intervals import Interval, bootstrap_interval, t_interval
+
+
+class Difference(NamedTuple):
+    """Mean over seeds of two objectives' accuracy apart, in shares; its interval from two seeds on."""
+
+    mean: float
+    interval: Interval | None
+    seeds: int
+
+
+def difference(
+    these: Sequence[Cell], those: Sequence[Cell], *, equal: str = "epochs"
+) -> Difference | None:
+    """Accuracy apart, seed by seed; None where no seed is in both, with the same network, budget and images.
+
+    The interval is the wider of Student's t over seeds and the bootstrap over images, as in a report.
+    With `equal` of "plain_epochs", the others were trained for as long as these cost.
+    """
+    other = {_fair(cell, cell.epochs): cell for cell in those}
+    mine = [(cell, _fair(cell, getattr(cell, equal))) for cell in these]
+    pairs = [(cell, other[key]) for cell, key in mine if key in other]
+    if not pairs:
+        return None
+    apart = np.array([one.accuracy - two.accuracy for one, two in pairs])
+    if len(pairs) < 2:
+        return Difference(float(apart.mean()), None, 1)
+    by_image = np.mean([one.right.astype(float) - two.right for one, two in pairs], axis=0)
+    over_seeds, over_images = t_interval(apart), bootstrap_interval(by_image)
+    wider = max((over_seeds, over_images), key=lambda interval: interval.width)
+    return Difference(float(apart.mean()), wider, len(pairs))
+
+
+def _fair(cell: Cell, epochs: int) -> tuple[int | str, ...]:
+    """What two cells have in common that may be compared."""
+    return cell.seed, cell.model, epochs, cell.image_size, len(cell.right)
