@@ -5,11 +5,12 @@ that a student of several teachers finds what another student has asked one of t
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from tutelage.asking import Surroundings, Word, ask_one
 from tutelage.council import group_of, open_council, sit_together
@@ -33,15 +34,27 @@ from tutelage.teachers.course import InTurn, last_epoch
 from tutelage.teachers.open import open_teacher
 from tutelage.teachers.source import Teacher, nobody
 
+Maker = Callable[[int], nn.Module]
+"""Makes a network of the caller's own, given the class count."""
 
-def open_teachers(settings: Single, classes: Sequence[str]) -> list[Saved]:
+
+def open_teachers(
+    settings: Single, classes: Sequence[str], makers: Sequence[Maker | None] = ()
+) -> list[Saved]:
     """The networks that a run's settings name; of a course, the kept checkpoints of one run, in their order.
+
+    Args:
+        settings: of the run.
+        classes: of the data.
+        makers: for each of `settings.teacher`, what makes it where it is a module of the caller's own, given
+            the class count; empty: none is.
 
     Raises:
         InputError: no network there, one of other classes, or a run that kept no checkpoints.
         UsageError: another number of them than the method takes.
     """
     folders = [Path(folder) for folder in settings.teacher]
+    makers = makers or [None] * len(folders)
     if settings.method == "course" and len(folders) == 1:
         count = settings.methods.course.checkpoints
         folders = kept_folders(folders[0]) or (folders if count == 1 else [])
@@ -52,11 +65,15 @@ def open_teachers(settings: Single, classes: Sequence[str]) -> list[Saved]:
                 expected=f"a run folder with {KEPT}",
                 fix=f"train it with --keep {count}, or let `tutelage run` do it",
             )
+        makers = [makers[0]] * len(folders)
     if folders:
         require_teachers(settings, len(folders))
     if settings.method == "specialists" and folders:
         return open_council(folders, classes)
-    return [open_teacher(folder, classes) for folder in folders]
+    return [
+        open_teacher(folder, classes, network=make(len(classes)) if make else None)
+        for folder, make in zip(folders, makers, strict=True)
+    ]
 
 
 def weigh(

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from tutelage.asking import Surroundings
 from tutelage.companions import beside
@@ -38,13 +37,12 @@ from tutelage.methods.teaching import Lesson, make_method
 from tutelage.models.build import Built, build
 from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
-from tutelage.panel import open_teachers, open_word, told, weigh
+from tutelage.panel import Maker, open_teachers, open_word, told, weigh
 from tutelage.run_folder import begin, end, is_finished, run_fingerprint
 from tutelage.settings import UNTAUGHT, Single
 from tutelage.specialist import go_on, own_view
 from tutelage.world import ALONE, World
 
-Maker = Callable[[int], nn.Module]
 Networks = Mapping[str, Maker]
 
 
@@ -65,7 +63,14 @@ class Place(NamedTuple):
     world: World = ALONE
 
 
-def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None = None) -> Path:
+def run_single(
+    settings: Single,
+    pack: Pack,
+    place: Place,
+    *,
+    make: Maker | None = None,
+    makers: Sequence[Maker | None] = (),
+) -> Path:
     """Train, measure and save one network; a finished run of the same settings is returned as it is.
 
     Args:
@@ -73,6 +78,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
         pack: the pictures.
         place: its folder and surroundings.
         make: makes a network of the caller's own instead of `settings.model`, given the class count.
+        makers: the same for each of `settings.teacher`; see `open_teachers`.
 
     Returns:
         The run folder.
@@ -91,7 +97,7 @@ def run_single(settings: Single, pack: Pack, place: Place, *, make: Maker | None
     network = make(len(pack.classes)) if make else None
     if network is not None:
         settings = dataclasses.replace(settings, model=type(network).__name__)
-    teachers = open_teachers(settings, classes)
+    teachers = open_teachers(settings, classes, makers)
     finished = [teacher.classifier for teacher in teachers]
     identity = run_fingerprint(settings, pack, finished, network)
     if is_finished(place.folder, identity):

@@ -27,13 +27,14 @@ from tutelage.errors import Interrupted, UsageError
 from tutelage.losses.settings import weights
 from tutelage.methods.table import METHODS, refuse_mixtures
 from tutelage.methods.teaching import require_terms
+from tutelage.panel import Maker
 from tutelage.plans.generations import family
 from tutelage.plans.job import job_steps
 from tutelage.plans.require import BYTES_A_NETWORK, require_fit, require_steps
 from tutelage.plans.step import run_steps, write_plan
 from tutelage.preparing import packed, prepare
 from tutelage.settings import Job, Single
-from tutelage.single import Maker, Networks, is_taught, run_single
+from tutelage.single import Networks, is_taught, run_single
 from tutelage.specialist import require_group
 from tutelage.toml import read_toml
 from tutelage.working import close, name_of, place_of, working

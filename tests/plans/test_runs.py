@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+from torch import nn
 
 from tutelage import verbs
 from tutelage.data.pack import Pack
@@ -187,6 +189,37 @@ def test_a_course_names_its_checkpoints(done: Done) -> None:
     assert [one["weights"] for one in told] == [network(folder) for folder in kept]
     assert told[1]["weights"] == network(job / "teacher") != told[0]["weights"]
     assert not (job / "student-0" / "checkpoints-kept").exists()
+
+
+class Own(nn.Module):
+    """A module of the user's own, which no name makes."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        return self.fc(self.body(pictures).flatten(1))
+
+
+@pytest.mark.parametrize("method", ["offline", "generations", "mutual"])
+def test_modules_of_ones_own(method: str, small_pack: Pack, tmp_path: Path) -> None:
+    """Teacher and student may be modules that only Python has: whoever is taught by them can open them."""
+    job = JOBS.get(method, Job(**USUAL))
+    networks = {"student": Own, "teacher": Own}
+    out = tmp_path / "job"
+    verbs.run(small_pack.folder, job, out=out, networks=networks, quiet=True)
+    record = read_job(out)
+    assert {run.model for run in record.runs} == {"Own"}
+    if method != "mutual":
+        told = read_journal(out / "student-0" / "journal.jsonl")[0]["teachers"]
+        assert [one["model"] for one in told]
+    with pytest.raises(UsageError, match="module of your own"):
+        verbs.run(
+            small_pack.folder, JOBS["specialists"], out=tmp_path / "council", networks=networks
+        )
 
 
 def test_validation_weighs_the_teachers(done: Done) -> None:

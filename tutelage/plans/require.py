@@ -10,6 +10,7 @@ from tutelage.engine.preflight import (
     require_network,
     require_rest,
 )
+from tutelage.errors import UsageError
 from tutelage.methods.several import require_teachers
 from tutelage.methods.teaching import require_terms
 from tutelage.models.settings import Network
@@ -32,6 +33,13 @@ def require_steps(job: Job, steps: list[Step], networks: Networks) -> None:
     require_course(job, job.student.epochs, flag="--student.")
     if job.method == "specialists":
         require_specialists(job)
+        if "teacher" in networks:
+            raise UsageError(
+                "specialists begin as their teacher but for its last layer, and which that is only a network "
+                "known by name tells",
+                found="a teacher that is a module of your own",
+                fix="a timm name for the teacher, or another method",
+            )
     looked_at = set()
     for step in steps:
         flag = _flag(step.settings)

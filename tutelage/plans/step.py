@@ -89,7 +89,7 @@ def run_steps(
     Raises:
         Interrupted: asked to stop, between two runs or within one.
     """
-    folder = place.folder
+    folder, makes = place.folder, {step.name: step.makes for step in steps}
     for step in steps:
         if any(place.world.everyone(bool(place.stop))):
             raise Interrupted(f"stopped before {step.name}; nothing is lost", where=folder)
@@ -102,7 +102,8 @@ def run_steps(
             settings = step.settle(settings, reference)
         own = place._replace(name=step.name, folder=folder / step.name, reference=reference)
         make = networks.get(step.makes or "")
-        after(step, run_single(settings, pack, own, make=make))
+        makers = [networks.get(makes.get(teacher) or "") for teacher in step.teachers]
+        after(step, run_single(settings, pack, own, make=make, makers=makers))
 
 
 def write_plan(

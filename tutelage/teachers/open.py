@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import nn
+
 from tutelage.data.grouped import dustbin
 from tutelage.errors import InputError
 from tutelage.models.folder import Saved, load_model
 
 
-def open_teacher(path: Path, classes: Sequence[str]) -> Saved:
-    """The network in a run folder (its last epoch) or a model folder.
+def open_teacher(path: Path, classes: Sequence[str], *, network: nn.Module | None = None) -> Saved:
+    """The network in a run folder (its last epoch) or a model folder; `network` is the user's own module.
 
     Raises:
         InputError: no network there, or one of other classes or of another class order.
     """
-    saved = load_model(network_folder(path))
+    saved = load_model(network_folder(path), network=network)
     if saved.classes == tuple(classes):
         return saved
     if len(saved.classes) != len(classes):
