@@ -105,7 +105,7 @@ def _head(cells: Sequence[Cell], ways: Ways) -> list[str]:
             "A student that teaches itself costs more than its control: at equal compute it is held against "
             "plain training that costs as much, unless the control does."
         )
-    if ways.teachers:
+    if ways.teachers and not _lengths(ways):
         best = ", ".join(f"{100 * cell.accuracy:.1f} %" for cell in ways.teachers)
         lines.append(f"Teacher {_one_of(cell.model for cell in ways.teachers)}: {best}.")
     return lines
@@ -128,7 +128,9 @@ def _table(ways: Ways) -> list[str]:
         for side in against:
             parts += _apart(None if own is ways.controls else side.apart(own))
         parts += [_share(cell.together for cell in own)] if asked else []
-        parts += [_share(cell.agreement for cell in own), _share(cell.ece for cell in own)]
+        # A control is held to one teacher: where there are several it says nothing of the others.
+        agreed = [] if own is ways.controls and len(ways.teachers) > 1 else own
+        parts += [_share(cell.agreement for cell in agreed), _share(cell.ece for cell in own)]
         parts.append(f"{mean(cell.seconds_per_epoch for cell in own):.0f}")
         lines.append(f"| {' | '.join(parts)} |")
     return lines

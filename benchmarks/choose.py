@@ -1,0 +1,199 @@
+"""The measured parts of docs/schemes.md and of its pages, from the committed results.
+
+    python benchmarks/choose.py
+    python benchmarks/choose.py --check
+
+Accuracies are those of the cells in docs/results/schemes-32, costs those of benchmarks/results/schemes.json.
+`--check` writes nothing and names the pages that are not what the results say.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from schemes import table, teaching_of
+
+from tutelage.methods.table import METHODS
+from tutelage.reports.cells import Cell, read_cells
+from tutelage.reports.compare import SEEDS_NEEDED
+from tutelage.reports.differences import Difference, difference
+from tutelage.reports.grid import Ways, sorted_out
+from tutelage.reports.wording import points
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+CELLS = DOCS / "results" / "schemes-32"
+COSTS = ROOT / "benchmarks" / "results" / "schemes.json"
+
+AT_HAND: dict[str, tuple[str, ...]] = {
+    "a finished teacher": ("offline", "course", "assistants"),
+    "several finished teachers, or time to train them": ("several", "specialists"),
+    "no teacher, but memory for several networks": ("mutual", "ensemble", "joint"),
+    "no teacher, one network": ("past", "virtual", "class-wise", "momentum", "exits"),
+    "no teacher, but time for several trainings": ("generations",),
+}
+"""What a user may have, and the methods that can then be used."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, name what is stale")
+    check = parser.parse_args().check
+    stale = []
+    for page, text in pages(sorted_out(read_cells(CELLS)), json.loads(COSTS.read_text())):
+        if page.read_text(encoding="utf-8") != text:
+            stale.append(str(page.relative_to(ROOT)))
+            if not check:
+                page.write_text(text, encoding="utf-8")
+    if check and stale:
+        sys.exit(f"not what the results say: {', '.join(stale)}; python benchmarks/choose.py")
+
+
+def pages(ways: Ways, facts: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Every page with what was measured, as it should be."""
+    costs = facts["methods"]
+    chooser = DOCS / "schemes.md"
+    text = _put(chooser.read_text(encoding="utf-8"), "decisions", decisions(ways, costs))
+    about = (
+        f"`python benchmarks/schemes.py`: {_measured_on(facts)}; medians over rounds in turn, with their "
+        "range, other work beside them. *Stays*: weights, optimiser and what is remembered, between steps. What "
+        "finished teachers need before the first step is not in it.\n\n"
+    )
+    yield chooser, _put(text, "costs", about + table(facts))
+    for method in METHODS:
+        page = DOCS / "schemes" / f"{method}.md"
+        told = "\n".join(measured(method, ways, facts))
+        yield page, _put(page.read_text(encoding="utf-8"), "measured", told)
+
+
+def decisions(ways: Ways, costs: Mapping[str, Any]) -> str:
+    """By what is at hand: the most accurate method, and the cheapest that cannot be told from it."""
+    rows = [
+        "| you have | most accurate here | points above no teacher | beyond chance | take | its points | "
+        "its step |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for have, methods in AT_HAND.items():
+        known = [method for method in methods if _students(method, ways)]
+        best = max(known, key=lambda method: _mean(_students(method, ways)))
+        as_good = [method for method in known if not _worse(method, best, ways)]
+        take = min(as_good, key=lambda method: costs[method]["time"]["median"])
+        gain, own = _gain(best, ways), _gain(take, ways)
+        step = f"{costs[take]['time']['median']:.1f} x{_trainings(take)}"
+        verdict = {1: "yes", 0: "no", -1: "yes, worse", None: "too few seeds"}[_sign(gain)]
+        rows.append(
+            f"| {have} | {_link(best)} | {_told(gain)} | {verdict} | {_link(take)} | {_told(own)} | {step} |"
+        )
+    student = next(iter(ways.controls))
+    text = (
+        f"{student.model} on the Fashion-MNIST sample at {student.image_size} pixels, {student.epochs} "
+        f"epochs, {len(ways.controls)} seeds, points of accuracy with 95 % intervals. *Take*: the one "
+        "with the cheapest step of those that cannot be told from the most accurate."
+    )
+    winners = [name for name, own in ways.students.items() if _sign(_apart(own, ways)) == 1]
+    summary = (
+        f"Better than no teacher beyond chance: {', '.join(sorted(winners))}."
+        if winners
+        else "None is better than no teacher beyond chance here."
+    )
+    return "\n".join([text, "", *rows, "", summary])
+
+
+def measured(method: str, ways: Ways, facts: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of one method: accuracy against no teacher and at equal compute, and its cost."""
+    own = _students(method, ways)
+    if own:
+        gain = difference(own, ways.controls)
+        spread = f" ± {100 * stdev(c.accuracy for c in own):.2f}" if len(own) > 1 else ""
+        yield (
+            f"- Accuracy {100 * _mean(own):.2f}{spread} %, {_told(gain)} points against no teacher: "
+            f"{_verdict(gain)} ([all figures](../results/{CELLS.name}.md))."
+        )
+        longer = difference(own, ways.longer, equal="plain_epochs")
+        if longer is not None:
+            yield f"- At equal compute, {_told(longer)} points: {_verdict(longer)}."
+        together = [cell.together for cell in own if cell.together is not None]
+        if together:
+            yield f"- All networks of a run together: {100 * mean(together):.2f} %."
+    cost = facts["methods"].get(method)
+    if cost is not None:
+        yield (
+            f"- A step takes {cost['time']['median']:.2f} x a plain one and {cost['memory']:.2f} x its "
+            f"memory; {cost['stays']:.2f} x stays between steps ({_measured_on(facts)})."
+        )
+
+
+def _trainings(method: str) -> str:
+    """How often a method trains the student, where that is more than once."""
+    if method != "generations":
+        return ""
+    count = teaching_of(method, "resnet34").methods.generations.count
+    return f", {count + 1} trainings"
+
+
+def _students(method: str, ways: Ways) -> list[Cell]:
+    return ways.students.get("kd" if method == "offline" else method, [])
+
+
+def _apart(own: Sequence[Cell], ways: Ways) -> Difference | None:
+    return difference(own, ways.controls)
+
+
+def _gain(method: str, ways: Ways) -> Difference | None:
+    return _apart(_students(method, ways), ways)
+
+
+def _worse(method: str, best: str, ways: Ways) -> bool:
+    return _sign(difference(_students(method, ways), _students(best, ways))) == -1
+
+
+def _sign(found: Difference | None) -> int | None:
+    """1 above zero beyond chance, -1 below, 0 neither, None where nothing can be said."""
+    if found is None or found.interval is None or found.seeds < SEEDS_NEEDED:
+        return None
+    return (found.interval.lower > 0) - (found.interval.upper < 0)
+
+
+def _verdict(found: Difference | None) -> str:
+    words = {1: "better, beyond chance", -1: "worse, beyond chance", 0: "cannot be told apart"}
+    sign = _sign(found)
+    return "too few seeds to tell" if sign is None else words[sign]
+
+
+def _told(found: Difference | None) -> str:
+    if found is None:
+        return "-"
+    if found.interval is None:
+        return points(found.mean, 2)
+    bounds = " to ".join(points(bound, 2) for bound in found.interval)
+    return f"{points(found.mean, 2)} ({bounds})"
+
+
+def _mean(cells: Sequence[Cell]) -> float:
+    return mean(cell.accuracy for cell in cells)
+
+
+def _link(method: str) -> str:
+    return f"[{method}](schemes/{method}.md)"
+
+
+def _measured_on(facts: Mapping[str, Any]) -> str:
+    network = facts["networks"]["student"]
+    return f"{network} at {facts['pixels']} pixels, batch {facts['batch']}, {facts['computes']}"
+
+
+def _put(text: str, name: str, what: str) -> str:
+    """A page with something else between the marks of that name."""
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    assert text.count(begin) == text.count(end) == 1, name
+    found = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{what}\n{end}", text, flags=re.DOTALL)
+    return str(found)
+
+
+if __name__ == "__main__":
+    main()
