@@ -114,8 +114,9 @@ def test_equal_runs_are_equal_to_the_byte(
     """Same command, same machine, same bytes, but for wall-clock figures and what was decided by them."""
     again = tmp_path / "again"
     decided = job.parent / "teacher-cache" / "precision.json"
-    (tmp_path / "teacher-cache").mkdir()
-    shutil.copy(decided, tmp_path / "teacher-cache")
+    if decided.is_file():  # a processor without bf16 has nothing to decide
+        (tmp_path / "teacher-cache").mkdir()
+        shutil.copy(decided, tmp_path / "teacher-cache")
     answer = tutelage_command("run", pictures, "--out", again, *SMALL)
     assert answer.returncode == 0, answer.stderr
     for path in sorted(job.rglob("*")):
