@@ -13,17 +13,22 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from schemes import table, teaching_of
 
 from tutelage.methods.table import METHODS
 from tutelage.reports.cells import Cell, read_cells
-from tutelage.reports.compare import SEEDS_NEEDED
-from tutelage.reports.differences import Difference, difference
+from tutelage.reports.differences import (
+    NOTHING,
+    Difference,
+    beyond_chance,
+    difference,
+    in_per_cent,
+    in_points,
+)
 from tutelage.reports.grid import Ways, sorted_out
-from tutelage.reports.wording import points
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -85,7 +90,7 @@ def decisions(ways: Ways, costs: Mapping[str, Any]) -> str:
         take = min(as_good, key=lambda method: costs[method]["time"]["median"])
         gain, own = _gain(best, ways), _gain(take, ways)
         step = f"{costs[take]['time']['median']:.1f} x{_trainings(take)}"
-        verdict = {1: "yes", 0: "no", -1: "yes, worse", None: "too few seeds"}[_sign(gain)]
+        verdict = {1: "yes", 0: "no", -1: "yes, worse", None: "too few seeds"}[beyond_chance(gain)]
         rows.append(
             f"| {have} | {_link(best)} | {_told(gain)} | {verdict} | {_link(take)} | {_told(own)} | {step} |"
         )
@@ -95,7 +100,8 @@ def decisions(ways: Ways, costs: Mapping[str, Any]) -> str:
         f"epochs, {len(ways.controls)} seeds, points of accuracy with 95 % intervals. *Take*: the one "
         "with the cheapest step of those that cannot be told from the most accurate."
     )
-    winners = [name for name, own in ways.students.items() if _sign(_apart(own, ways)) == 1]
+    gains = {name: difference(own, ways.controls) for name, own in ways.students.items()}
+    winners = [name for name, gain in gains.items() if beyond_chance(gain) == 1]
     summary = (
         f"Better than no teacher beyond chance: {', '.join(sorted(winners))}."
         if winners
@@ -109,10 +115,9 @@ def measured(method: str, ways: Ways, facts: Mapping[str, Any]) -> Iterator[str]
     own = _students(method, ways)
     if own:
         gain = difference(own, ways.controls)
-        spread = f" ± {100 * stdev(c.accuracy for c in own):.2f}" if len(own) > 1 else ""
         yield (
-            f"- Accuracy {100 * _mean(own):.2f}{spread} %, {_told(gain)} points against no teacher: "
-            f"{_verdict(gain)} ([all figures](../results/{CELLS.name}.md))."
+            f"- Accuracy {in_per_cent([cell.accuracy for cell in own])} %, {_told(gain)} points against no "
+            f"teacher: {_verdict(gain)} ([all figures](../results/{CELLS.name}.md))."
         )
         longer = difference(own, ways.longer, equal="plain_epochs")
         if longer is not None:
@@ -140,38 +145,23 @@ def _students(method: str, ways: Ways) -> list[Cell]:
     return ways.students.get("kd" if method == "offline" else method, [])
 
 
-def _apart(own: Sequence[Cell], ways: Ways) -> Difference | None:
-    return difference(own, ways.controls)
-
-
 def _gain(method: str, ways: Ways) -> Difference | None:
-    return _apart(_students(method, ways), ways)
+    return difference(_students(method, ways), ways.controls)
 
 
 def _worse(method: str, best: str, ways: Ways) -> bool:
-    return _sign(difference(_students(method, ways), _students(best, ways))) == -1
-
-
-def _sign(found: Difference | None) -> int | None:
-    """1 above zero beyond chance, -1 below, 0 neither, None where nothing can be said."""
-    if found is None or found.interval is None or found.seeds < SEEDS_NEEDED:
-        return None
-    return (found.interval.lower > 0) - (found.interval.upper < 0)
+    return beyond_chance(difference(_students(method, ways), _students(best, ways))) == -1
 
 
 def _verdict(found: Difference | None) -> str:
     words = {1: "better, beyond chance", -1: "worse, beyond chance", 0: "cannot be told apart"}
-    sign = _sign(found)
+    sign = beyond_chance(found)
     return "too few seeds to tell" if sign is None else words[sign]
 
 
 def _told(found: Difference | None) -> str:
-    if found is None:
-        return "-"
-    if found.interval is None:
-        return points(found.mean, 2)
-    bounds = " to ".join(points(bound, 2) for bound in found.interval)
-    return f"{points(found.mean, 2)} ({bounds})"
+    apart, between = in_points(found)
+    return apart if between == NOTHING else f"{apart} ({between})"
 
 
 def _mean(cells: Sequence[Cell]) -> float:

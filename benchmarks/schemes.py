@@ -42,18 +42,12 @@ EPOCHS = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--student", default="resnet18")
-    parser.add_argument("--teacher", default="resnet34")
-    parser.add_argument("--images", type=int, default=640)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--name", default="schemes", help="of the file of results")
-    parser.add_argument("--table", action="store_true", help="print that of the file of results")
-    chosen = parser.parse_args()
     import result
+    from taught import parser
+
+    flags = parser(str(__doc__), "schemes")
+    flags.add_argument("--table", action="store_true", help="print that of the file of results")
+    chosen = flags.parse_args()
 
     if chosen.table:
         file = result.RESULTS / f"{chosen.name}.json"
@@ -125,15 +119,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
     from tutelage.timing.rounds import interleave, ratio, spread
 
     with tempfile.TemporaryDirectory() as folder:
-        trial = open_sample(
-            Path(folder),
-            student=chosen.student,
-            teacher=chosen.teacher,
-            images=chosen.images,
-            size=chosen.size,
-            batch=chosen.batch,
-            device=chosen.device,
-        )
+        trial = open_sample(Path(folder), chosen)
         classes, without = all_classes(trial)
         alone, ways = trial.loader(), {}
         for name, taught in classes.items():

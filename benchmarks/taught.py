@@ -4,6 +4,7 @@ Made as `tutelage.single` makes them. Networks have random weights: how long a s
 what they know. Nothing is compiled.
 """
 
+import argparse
 import dataclasses
 import itertools
 import sys
@@ -46,23 +47,35 @@ class Class(NamedTuple):
     teachers: tuple[str, ...] = ()
 
 
-def open_sample(
-    folder: Path, *, student: str, teacher: str, images: int, size: int, batch: int, device: str
-) -> Trial:
-    """The sample's pictures, packed, and how this machine computes."""
+def parser(about: str, name: str) -> argparse.ArgumentParser:
+    """The flags of a benchmark of steps on the sample; `name` is the usual one of its results."""
+    made = argparse.ArgumentParser(description=about.partition("\n")[0])
+    made.add_argument("--student", default="resnet18")
+    made.add_argument("--teacher", default="resnet34")
+    made.add_argument("--images", type=int, default=640)
+    made.add_argument("--size", type=int, default=64)
+    made.add_argument("--batch", type=int, default=32)
+    made.add_argument("--rounds", type=int, default=20)
+    made.add_argument("--device", default="auto")
+    made.add_argument("--name", default=name, help="of the file of results")
+    return made
+
+
+def open_sample(folder: Path, chosen: argparse.Namespace) -> Trial:
+    """The sample's pictures, packed, and how this machine computes, by the flags of `parser`."""
     settings = Single(
-        model=student,
+        model=chosen.student,
         weights="none",
-        batch_size=batch,
-        device=device,
-        data=Data(image_size=size),
+        batch_size=chosen.batch,
+        device=chosen.device,
+        data=Data(image_size=chosen.size),
     )
     return open_trial(
         "sample",
         settings,
-        teacher=teacher,
+        teacher=chosen.teacher,
         folder=folder,
-        images=images,
+        images=chosen.images,
         say=lambda line: print(line, file=sys.stderr),
     )
 

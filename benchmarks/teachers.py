@@ -9,14 +9,13 @@ the most that the tensors of a step take at once, beyond what is there between s
 Networks have random weights: how long a step takes does not depend on what they know.
 """
 
-import argparse
 import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from result import write
-from taught import Class, make_class, open_sample
+from taught import Class, make_class, open_sample, parser
 
 from tutelage.cli.trial import Trial, first_batch, step_way
 from tutelage.methods.settings import Methods, Several
@@ -29,26 +28,9 @@ COMBINED = ("probabilities", "logits", "divergences")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--student", default="resnet18")
-    parser.add_argument("--teacher", default="resnet34")
-    parser.add_argument("--images", type=int, default=640)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--name", default="teachers", help="of the file of results")
-    chosen = parser.parse_args()
+    chosen = parser(__doc__, "teachers").parse_args()
     with tempfile.TemporaryDirectory() as name:
-        trial = open_sample(
-            Path(name),
-            student=chosen.student,
-            teacher=chosen.teacher,
-            images=chosen.images,
-            size=chosen.size,
-            batch=chosen.batch,
-            device=chosen.device,
-        )
+        trial = open_sample(Path(name), chosen)
         write(
             chosen.name,
             networks={"student": chosen.student, "teacher": chosen.teacher},

@@ -71,12 +71,22 @@ class Interrupted(TutelageError):  # noqa: N818 - nothing went wrong
     exit_code = 130
 
 
+_ALL = 100
+"""Names that are listed in a message; a page of them would hide what is wrong."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The nearest of the known names as a hint, or the list of them when none is near.
+    """The nearest of the known names as a hint, or a list of them when none is near: all, or a few of many.
 
     >>> suggest("resnt18", ["resnet18", "resnet34"])
     'did you mean resnet18?'
+    >>> suggest("mine", [f"resnet{depth}" for depth in range(1000)]).partition(":")[0]
+    'one of 1,000, such as'
     """
     known = sorted(known)
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else "one of " + ", ".join(known)
+    if near := get_close_matches(name, known, n=1, cutoff=0.6):
+        return f"did you mean {near[0]}?"
+    if len(known) <= _ALL:
+        return "one of " + ", ".join(known)
+    some = get_close_matches(name, known, n=5, cutoff=0.0)
+    return f"one of {len(known):,}, such as: {', '.join(some)}"

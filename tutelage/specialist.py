@@ -27,7 +27,7 @@ def require_group(settings: Single) -> None:
     if special and not known:
         raise UsageError(
             "a specialist without classes of its own",
-            expected="--specialist.classes NAME, once for each class",
+            expected="--specialist.classes NAME NAME ...",
             fix="tutelage run --method specialists, which finds them",
         )
     if known and not special:

@@ -1,13 +1,11 @@
 """What holds for every term of the table alike, on features of real networks."""
 
 import itertools
-import os
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import in_two
 import pytest
 import torch
 from lessons import (
@@ -367,17 +365,8 @@ def alone(name: str) -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
     """What two processes compute of their parts of it, by rank and term; one start for all terms."""
-    folder = tmp_path_factory.mktemp("two")
-    script = str(Path(__file__).with_name("two_processes.py"))
-    commands = [[sys.executable, script, str(rank), str(folder)] for rank in range(2)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        for command in commands
-    ]
-    said = [process.communicate(timeout=240)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], "\n".join(said)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    script = Path(__file__).with_name("two_processes.py")
+    return in_two.by_two(str(script), tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("name", TERMS)

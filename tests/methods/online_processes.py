@@ -1,10 +1,6 @@
 """Steps of each online method by one of several processes: `online_processes.py RANK FOLDER`."""
 
-import sys
-from pathlib import Path
-
-import torch
-import torch.distributed as dist
+from in_two import meet
 from side_by_side import SGD, batches, lesson, network, published, teaching, train
 from torch import Tensor
 
@@ -56,15 +52,5 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     return found | {f"state {key}": t.clone() for key, t in method.state_dict().items()}
 
 
-def main(rank: int, folder: Path) -> None:
-    """Every method in turn, over one connection."""
-    torch.set_num_threads(1)
-    address = f"file://{folder / 'meeting'}"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    world = World(rank, 2, rank)
-    torch.save({name: trained(name, world) for name in settings()}, folder / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    meet(trained, settings())

@@ -1,10 +1,7 @@
 """Two steps of each way to teach oneself, by one of two processes: `selftaught_processes.py RANK FOLDER`."""
 
-import sys
-from pathlib import Path
-
 import torch
-import torch.distributed as dist
+from in_two import meet
 from selftaught import METHODS, at, batch_of, made, network
 from torch import Tensor
 
@@ -64,15 +61,5 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     return found | {f"state {key}": t.clone() for key, t in method.state_dict().items()}
 
 
-def main(rank: int, folder: Path) -> None:
-    """Every method in turn, over one connection."""
-    torch.set_num_threads(1)
-    address = f"file://{folder / 'meeting'}"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    world = World(rank, 2, rank)
-    torch.save({name: trained(name, world) for name in METHODS}, folder / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    meet(trained, METHODS)

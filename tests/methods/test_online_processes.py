@@ -1,10 +1,8 @@
 """Two processes train networks side by side as one does."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import in_two
 import pytest
 import torch
 from online_processes import settings, trained
@@ -16,17 +14,8 @@ from tutelage.world import ALONE
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
     """What two processes compute of their parts of each batch, by rank and method; one start for all."""
-    folder = tmp_path_factory.mktemp("two")
-    script = str(Path(__file__).with_name("online_processes.py"))
-    commands = [[sys.executable, script, str(rank), str(folder)] for rank in range(2)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        for command in commands
-    ]
-    said = [process.communicate(timeout=240)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], "\n".join(said)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    script = Path(__file__).with_name("online_processes.py")
+    return in_two.by_two(str(script), tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("name", settings())

@@ -1,12 +1,10 @@
 """What holds for every way to teach oneself: resume, processes, whole runs, plain networks."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import in_two
 import pytest
 import torch
 from selftaught import METHODS, at, batch_of, lesson, made, network
@@ -86,21 +84,8 @@ def test_no_word_from_outside(name: str) -> None:
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
     """What two processes end with, by rank and method; one start for all methods."""
-    folder = tmp_path_factory.mktemp("two")
-    script = str(Path(__file__).with_name("selftaught_processes.py"))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen(
-            [sys.executable, script, str(rank), str(folder)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [process.communicate(timeout=240)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], "\n".join(said)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    script = Path(__file__).with_name("selftaught_processes.py")
+    return in_two.by_two(str(script), tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("name", METHODS)

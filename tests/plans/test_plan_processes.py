@@ -1,4 +1,4 @@
-"""Several teachers and a course, by two processes as by one: who teaches in a step is agreed on."""
+"""Plans of several runs, by two processes as by one: who teaches in a step is agreed on."""
 
 import json
 import subprocess
@@ -28,6 +28,8 @@ METHODS = {
         "confidence",
     ],
     "course": ["--methods.course.checkpoints", "2"],
+    "assistants": ["--methods.assistants.models", "cifar_resnet8", "--methods.assistants.dense"],
+    "generations": ["--methods.generations.count", "1", "--alpha", "0.5"],
 }
 
 

@@ -83,7 +83,7 @@ def require_kept(settings: Training, *, flag: str = "--") -> None:
         raise UsageError(
             "more networks are to be kept than there are epochs",
             found=f"keep = {settings.keep}, {settings.epochs} epochs",
-            fix=f"{flag}epochs {settings.keep}",
+            fix=f"{flag}epochs {settings.keep} or more, or {flag}keep {max(1, settings.epochs)}",
         )
 
 

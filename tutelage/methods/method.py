@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.losses.term import Needs
-from tutelage.methods.sharing import Sharing
-from tutelage.nouns import START, Batch, Outcome, Progress, Signal
+from tutelage.methods.sharing import Sharing, whole_labels, whole_rows
+from tutelage.nouns import START, Batch, Outcome, Output, Progress, Signal
 
 Weighing = Callable[[Progress], Mapping[str, float]]
 """Where training stands -> the weight of each term."""
@@ -81,6 +81,14 @@ class Method(nn.Module, ABC):
         """The weighted sum of an outcome's terms: the scalar to minimise, in fp32."""
         weights = self.weights_at(progress)
         return torch.stack([weights[name] * term for name, term in outcome.terms.items()]).sum()
+
+    def outcome(self, student: Output, terms: Mapping[str, Tensor], batch: Batch) -> Outcome:
+        """What the student said in this process, and the raw terms, as an outcome of the whole batch.
+
+        Only the terms are differentiated: logits with a graph would look like another way to the loss.
+        """
+        whole = whole_rows(student.logits.detach(), batch, self.sharing)
+        return Outcome(logits=whole, labels=whole_labels(batch, self.sharing), terms=terms)
 
     def after_step(self, progress: Progress) -> None:
         """Update averages or memories after an optimiser step; most methods have none."""

@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from tutelage.losses.features import FeatureTerm
 from tutelage.losses.label import LabelTerm
 from tutelage.losses.term import Needs, Term
 from tutelage.methods.comparing import compare_with_each, needs_of, terms_in
-from tutelage.methods.method import Method, Weighing
-from tutelage.methods.sharing import whole_labels, whole_rows
+from tutelage.methods.method import Weighing
+from tutelage.methods.pupil import Pupil
 from tutelage.nouns import Batch, Outcome, Output, Progress, Signal
 
 
-class Offline(Method):
+class Offline(Pupil):
     """One student under a signal from outside, minimising `sum of weight * term`."""
 
     def __init__(
@@ -41,14 +40,9 @@ class Offline(Method):
             further: under teachers whose word stands in `signal.others`, the terms that hear a teacher.
             shares: of each teacher in such a term; they add up to 1.
         """
-        super().__init__()
-        self.student = student
-        self.terms = nn.ModuleDict(dict(terms))
+        super().__init__(student, terms, weights, look=look, weighing=weighing)
         self.further = nn.ModuleList(nn.ModuleDict(dict(more)) for more in further)
         self.shares = tuple(shares)
-        self.weights = dict(weights)
-        self.weighing = weighing
-        self._look = look
 
     @property
     def needs(self) -> Needs:
@@ -59,12 +53,6 @@ class Offline(Method):
         """What the terms under one of several teachers want of it."""
         return needs_of(self._lessons()[teacher].values())
 
-    @property
-    def partial(self) -> bool:
-        """Stages of a term leave some of its parameters alone; features alone, what comes after them."""
-        terms = [term for lesson in self._lessons() for term in lesson.values()]
-        return any(t.staged for t in terms) or all(isinstance(t, FeatureTerm) for t in terms)
-
     def forward(
         self,
         batch: Batch,
@@ -74,14 +62,12 @@ class Offline(Method):
         phase: int = 0,  # noqa: ARG002  there is one
     ) -> Outcome:
         """Run the student once and hand its output to every term."""
-        output = self.student(batch.images) if self._look is None else self._look(batch.images)
+        output = self.say(batch.images)
         signals = (signal, *signal.others)[: len(self.shares)]
         found = compare_with_each(
             self._lessons(), output, signals, self.shares, batch, progress, self.sharing
         )
-        # Only the terms are differentiated; logits with a graph would look like another way to the loss.
-        logits = whole_rows(output.logits.detach(), batch, self.sharing)
-        return Outcome(logits=logits, labels=whole_labels(batch, self.sharing), terms=found)
+        return self.outcome(output, found, batch)
 
     def _lessons(self) -> list[dict[str, Term]]:
         further = [terms_in(more) for more in self.further if isinstance(more, nn.ModuleDict)]

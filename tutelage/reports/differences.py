@@ -1,12 +1,18 @@
-"""How far cells of a sweep are apart: seed by seed, with an interval."""
+"""How far cells of a sweep are apart: seed by seed, with an interval, and what can be said of it."""
 
 from collections.abc import Sequence
+from statistics import mean, stdev
 from typing import NamedTuple
 
 import numpy as np
 
 from tutelage.reports.cells import Cell
+from tutelage.reports.compare import SEEDS_NEEDED
 from tutelage.reports.intervals import Interval, bootstrap_interval, t_interval
+from tutelage.reports.wording import points
+
+NOTHING = "-"
+"""Where there is no difference, no interval, no figure."""
 
 
 class Difference(NamedTuple):
@@ -42,3 +48,27 @@ def difference(
 def _fair(cell: Cell, epochs: int) -> tuple[int | str, ...]:
     """What two cells have in common that may be compared."""
     return cell.seed, cell.model, epochs, cell.image_size, len(cell.right)
+
+
+def beyond_chance(apart: Difference | None) -> int | None:
+    """1 where a difference is above zero as far as its interval tells, -1 below, 0 neither; None where there
+    are too few seeds to say.
+    """
+    if apart is None or apart.interval is None or apart.seeds < SEEDS_NEEDED:
+        return None
+    return int(apart.interval.lower > 0) - int(apart.interval.upper < 0)
+
+
+def in_points(apart: Difference | None) -> tuple[str, str]:
+    """A difference and its interval as text."""
+    if apart is None:
+        return NOTHING, NOTHING
+    between = apart.interval
+    told = f"{points(between.lower, 2)} to {points(between.upper, 2)}" if between else NOTHING
+    return points(apart.mean, 2), told
+
+
+def in_per_cent(accuracies: Sequence[float]) -> str:
+    """Their mean and, of two and more, standard deviation as text, from shares."""
+    shown = [100 * accuracy for accuracy in accuracies]
+    return f"{mean(shown):.2f}" + (f" ± {stdev(shown):.2f}" if len(shown) > 1 else "")

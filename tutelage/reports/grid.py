@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import NamedTuple
 
 from tutelage.files import write_bytes
 from tutelage.reports.cells import Cell, read_cells
 from tutelage.reports.compare import SEEDS_NEEDED
-from tutelage.reports.differences import Difference, difference
+from tutelage.reports.differences import (
+    NOTHING,
+    Difference,
+    beyond_chance,
+    difference,
+    in_per_cent,
+    in_points,
+)
 from tutelage.reports.lengths import Length, draw_lengths, length_lines, lengths
-from tutelage.reports.wording import markdown_cell, points
-
-_FEW = "-"
+from tutelage.reports.wording import markdown_cell
 
 
 class _Side(NamedTuple):
@@ -124,9 +129,9 @@ def _table(ways: Ways) -> list[str]:
     for name, own in rows:
         if not own:
             continue
-        parts = [markdown_cell(name), str(len(own)), _spread(own)]
+        parts = [markdown_cell(name), str(len(own)), in_per_cent([cell.accuracy for cell in own])]
         for side in against:
-            parts += _apart(None if own is ways.controls else side.apart(own))
+            parts += in_points(None if own is ways.controls else side.apart(own))
         parts += [_share(cell.together for cell in own)] if asked else []
         # A control is held to one teacher: where there are several it says nothing of the others.
         agreed = [] if own is ways.controls and len(ways.teachers) > 1 else own
@@ -145,22 +150,22 @@ _AGAINST = {
 
 def _verdicts(ways: Ways) -> list[str]:
     control, *others = sides(ways)
-    placed = {name: _place(control.apart(own)) for name, own in ways.students.items()}
+    placed = {name: beyond_chance(control.apart(own)) for name, own in ways.students.items()}
     texts = {
-        _BETTER: "Better than no teacher, beyond chance",
-        _UNCLEAR: "Cannot be told from no teacher",
-        _WORSE: "Worse than no teacher, beyond chance",
-        _FEW_SEEDS: f"Fewer than {SEEDS_NEEDED} seeds, so nothing can be said",
+        1: "Better than no teacher, beyond chance",
+        0: "Cannot be told from no teacher",
+        -1: "Worse than no teacher, beyond chance",
+        None: f"Fewer than {SEEDS_NEEDED} seeds, so nothing can be said",
     }
     groups = {
         text: [n for n in ways.order() if placed[n] == place] for place, text in texts.items()
     }
     # Beside the others only what stands out is named: the table has the rest.
     for side in others:
-        for place, word in ((_BETTER, "Better"), (_WORSE, "Worse")):
+        for place, word in ((1, "Better"), (-1, "Worse")):
             text = f"{word} than {_AGAINST[side.name]}, beyond chance"
             groups[text] = [
-                n for n in ways.order() if _place(side.apart(ways.students[n])) == place
+                n for n in ways.order() if beyond_chance(side.apart(ways.students[n])) == place
             ]
     lines = [
         f"- {text}: {', '.join(map(markdown_cell, names))}."
@@ -174,18 +179,6 @@ def _verdicts(ways: Ways) -> list[str]:
             f"about {0.05 * count:.1f} would be expected to look like one."
         )
     return lines
-
-
-_BETTER, _UNCLEAR, _WORSE, _FEW_SEEDS = range(4)
-
-
-def _place(apart: Difference | None) -> int:
-    """Which side of zero a difference lies on, as far as its interval tells."""
-    if apart is None or apart.interval is None or apart.seeds < SEEDS_NEEDED:
-        return _FEW_SEEDS
-    if apart.interval.lower > 0:
-        return _BETTER
-    return _WORSE if apart.interval.upper < 0 else _UNCLEAR
 
 
 def _origin(cells: Sequence[Cell], ways: Ways) -> list[str]:
@@ -214,21 +207,6 @@ def _mean(cells: Sequence[Cell]) -> float:
     return mean(cell.accuracy for cell in cells)
 
 
-def _spread(cells: Sequence[Cell]) -> str:
-    accuracies = [100 * cell.accuracy for cell in cells]
-    return f"{mean(accuracies):.2f}" + (
-        f" ± {stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
-    )
-
-
 def _share(values: Iterable[float | None]) -> str:
     there = [value for value in values if value is not None]
-    return f"{100 * mean(there):.1f}" if there else _FEW
-
-
-def _apart(found: Difference | None) -> list[str]:
-    if found is None:
-        return [_FEW, _FEW]
-    between = found.interval
-    told = f"{points(between.lower, 2)} to {points(between.upper, 2)}" if between else _FEW
-    return [points(found.mean, 2), told]
+    return f"{100 * mean(there):.1f}" if there else NOTHING

@@ -6,9 +6,9 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from tutelage.reports.cells import Cell
-from tutelage.reports.differences import Difference, difference
+from tutelage.reports.differences import NOTHING, Difference, difference, in_per_cent, in_points
 from tutelage.reports.figures import style
-from tutelage.reports.wording import markdown_cell, points
+from tutelage.reports.wording import markdown_cell
 
 
 class Length(NamedTuple):
@@ -61,14 +61,12 @@ def length_lines(found: Sequence[Length], curve: str) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for one in found:
-        between = one.apart.interval if one.apart else None
         parts = [
             markdown_cell(one.way),
             str(one.epochs),
-            "-" if one.teacher is None else f"{100 * one.teacher:.2f}",
-            _spread(one.students),
-            points(one.apart.mean, 2) if one.apart else "-",
-            f"{points(between.lower, 2)} to {points(between.upper, 2)}" if between else "-",
+            NOTHING if one.teacher is None else f"{100 * one.teacher:.2f}",
+            in_per_cent(one.students),
+            *in_points(one.apart),
         ]
         lines.append(f"| {' | '.join(parts)} |")
     return lines
@@ -115,8 +113,3 @@ def draw_lengths(found: Sequence[Length]) -> bytes:
         buffer = io.BytesIO()
         canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
-
-
-def _spread(accuracies: Sequence[float]) -> str:
-    shown = [100 * accuracy for accuracy in accuracies]
-    return f"{mean(shown):.2f}" + (f" ± {stdev(shown):.2f}" if len(shown) > 1 else "")

@@ -15,10 +15,9 @@ from tutelage.losses.features import FeatureTerm
 from tutelage.losses.term import Needs, Term
 from tutelage.methods.comparing import compare_with_each, needs_of, terms_in
 from tutelage.methods.method import Method, Weighing
-from tutelage.methods.sharing import whole_labels, whole_rows
 from tutelage.models.preprocess import Classifier
 from tutelage.models.taps import Tapped
-from tutelage.nouns import NO_SIGNAL, Batch, Outcome, Output, Progress, Signal
+from tutelage.nouns import NO_SIGNAL, Batch, Output, Progress, Signal
 
 Look = Callable[[Tensor], Output]
 
@@ -166,11 +165,6 @@ class Beside(Method):
         shares = [1 / len(heard)] * len(heard)
         found = compare_with_each(lessons, output, heard, shares, batch, progress, self.sharing)
         return {term_name(self.names[number], term): value for term, value in found.items()}
-
-    def outcome(self, student: Output, terms: Mapping[str, Tensor], batch: Batch) -> Outcome:
-        """The student's logits, detached, and every term, over the batch of all processes."""
-        logits = whole_rows(student.logits.detach(), batch, self.sharing)
-        return Outcome(logits=logits, labels=whole_labels(batch, self.sharing), terms=terms)
 
     def _all_terms(self) -> list[Term]:
         each = [self.lessons_of(number) for number in range(len(self.names))]

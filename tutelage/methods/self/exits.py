@@ -16,7 +16,6 @@ from tutelage.losses.term import Needs, Term
 from tutelage.methods.comparing import compare, terms_in
 from tutelage.methods.method import Method, Weighing
 from tutelage.methods.settings import Teaching
-from tutelage.methods.sharing import whole_labels, whole_rows
 from tutelage.methods.teaching import Lesson, terms_between, weighing
 from tutelage.models.anatomy import study
 from tutelage.models.preprocess import Classifier
@@ -258,8 +257,7 @@ class Exits(Method):
             said: Output = end(output.features[point])
             own = compare(terms_in(end.terms), said, word, batch, progress, self.sharing)
             found |= {f"exit{number}.{name}": value for name, value in own.items()}
-        logits = whole_rows(output.logits.detach(), batch, self.sharing)
-        return Outcome(logits=logits, labels=whole_labels(batch, self.sharing), terms=found)
+        return self.outcome(output, found, batch)
 
     def _ends(self) -> list[Exit]:
         return [end for end in self.exits if isinstance(end, Exit)]
