@@ -13,11 +13,14 @@ Catch `TutelageError` for all of them. Anything else that escapes is our own fau
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from tutelage.harmless import brief, lines
+
 
 class TutelageError(Exception):
     """A message for a person: what is wrong, where, what was found, what was expected, what to type.
 
-    Only `what` is required. `str(error)` is the whole message, one line a part.
+    Only `what` is required. `str(error)` is the whole message, one line a part, harmless on any terminal
+    whatever a file put into it.
     """
 
     exit_code: int = 1
@@ -36,9 +39,14 @@ class TutelageError(Exception):
         self.found = found
         self.expected = expected
         self.fix = fix
-        parts = {"where": where, "found": found, "expected": expected, "try": fix}
-        lines = [f"  {name + ':':<10}{part}" for name, part in parts.items() if part is not None]
-        super().__init__("\n".join([what, *lines]))
+        parts = {
+            "where": None if where is None else brief(str(where)),
+            "found": None if found is None else brief(str(found)),
+            "expected": None if expected is None else lines(str(expected)),
+            "try": None if fix is None else lines(fix),
+        }
+        told = [f"  {name + ':':<10}{part}" for name, part in parts.items() if part is not None]
+        super().__init__("\n".join([lines(what), *told]))
 
 
 class UsageError(TutelageError):

@@ -14,11 +14,12 @@ from torchvision import transforms
 
 from tutelage.data.decode import decided_warnings, decode
 from tutelage.data.folders import read_file
-from tutelage.data.names import cell, class_name, shown, uncell
+from tutelage.data.names import class_name
 from tutelage.data.packing.prepare import prepare, prepare_all
 from tutelage.data.resize import square
 from tutelage.data.settings import Data
 from tutelage.data.sources import Item, Unreadable
+from tutelage.harmless import cell, shown, uncell
 
 DATA = Data(image_size=16)
 

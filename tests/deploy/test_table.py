@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tutelage.deploy.table import safe_cell, write_predictions
+from tutelage.deploy.table import write_predictions
+from tutelage.harmless import cell
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -55,9 +56,9 @@ def test_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\0"])
 def test_formulas(tmp_path: Path, start: str) -> None:
     """Neither a file's nor a class's name is taken for a formula; other names are left as they are."""
-    assert safe_cell(f"{start}1+1") == f"'{start}1+1"
-    assert safe_cell(f"a{start}1") == f"a{start}1"
-    assert safe_cell("") == ""
+    assert cell(f"{start}1+1") == f"'{start}1+1"
+    assert cell(f"a{start}1") == f"a{start}1"
+    assert cell("") == ""
     if start in "=+-@":
         write_predictions(
             tmp_path / "p.csv", [f"{start}a.png"], np.zeros((1, 2), np.float32), [f"{start}x", "y"]
@@ -67,10 +68,10 @@ def test_formulas(tmp_path: Path, start: str) -> None:
 
 
 def test_any_name(tmp_path: Path) -> None:
-    """Commas, quotes, line breaks, any script and bytes that are no text stay in their cell."""
+    """Commas, quotes and any script stay in their cell; what cannot be seen is written as an escape."""
     names = ['a,"b".png', "line\nbreak.png", "日本/Zürich.png", "\udcff.png"]
     path = tmp_path / "p.csv"
     write_predictions(path, names, np.zeros((4, 2), np.float32), ["x,y", '"'])
     found = rows(path)[1:]
-    assert [row[0] for row in found] == [*names[:3], "\\udcff.png"]
+    assert [row[0] for row in found] == [names[0], "line\\x0abreak.png", names[2], "\\xff.png"]
     assert all(row[1] == "x,y" for row in found)

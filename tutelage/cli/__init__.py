@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from tutelage.errors import UsageError
+from tutelage.harmless import lines
 
 VERBS = {
     "run": ("making", "The whole job: pack, teacher, students, controls, comparison, report."),
@@ -99,4 +100,4 @@ def call(arguments: Sequence[str]) -> None:
             fix = f"tutelage {known}DATA --FLAG ..., the data before all flags; {fix}"
         raise UsageError(" ".join(str(error).split()), fix=fix) from error
     if isinstance(said, str):
-        sys.stdout.write(f"{said}\n")
+        sys.stdout.write(f"{lines(said)}\n")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from tutelage.arguments import DataArgument
+from tutelage.harmless import shown
 
 
 def evaluate(
@@ -29,7 +30,7 @@ def predict(
 
     result = classify(network, pictures, out=out, top=top)
     for name, reason in result.unreadable:
-        sys.stderr.write(f"unreadable: {name}: {reason}\n")
+        sys.stderr.write(f"unreadable: {shown(name)}: {reason}\n")
     return f"{result.classified} pictures classified, {len(result.unreadable)} unreadable: {out}"
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from tutelage.data.layout import EXPECTED, arrange
 from tutelage.data.listing import LARGEST_FILE, File, Listing
-from tutelage.data.names import SPLIT_FOLDERS, no_image, passed_over, shown
+from tutelage.data.names import SPLIT_FOLDERS, no_image, passed_over
 from tutelage.data.sources import Source, Unreadable
 from tutelage.data.tables import is_table, read_table
 from tutelage.errors import InputError
+from tutelage.harmless import shown
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "fashion-mnist.zip"
 MOST_MEMBERS = 2_000_000

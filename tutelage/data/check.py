@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tutelage.data.names import shown
 from tutelage.data.packing.overlap import find_overlap
 from tutelage.data.packing.prepare import prepare_all
 from tutelage.data.settings import Data
 from tutelage.data.sources import SPLITS, Source, Split
 from tutelage.data.split import assign, counts
+from tutelage.harmless import shown
 
 FEW = 10
 _LISTED = 10

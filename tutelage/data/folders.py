@@ -7,9 +7,11 @@ from pathlib import Path
 
 from tutelage.data.layout import arrange
 from tutelage.data.listing import LARGEST_FILE, File, Listing
-from tutelage.data.names import IMAGE_SUFFIXES, no_image, passed_over, shown
+from tutelage.data.names import IMAGE_SUFFIXES, no_image, passed_over
 from tutelage.data.sources import Source, Unreadable
 from tutelage.errors import InputError
+from tutelage.harmless import shown
+from tutelage.inside import irregular, within
 
 _Identity = tuple[int, int]
 
@@ -110,23 +112,6 @@ def _follow(root: str, name: str, listing: Listing, seen: set[_Identity], links:
         _walk(root, name, listing, seen, links)
     else:
         _take(root, name, status, listing, seen)
-
-
-def within(path: str, root: str) -> bool:
-    """Whether the real place of a path is the root or below it."""
-    top = os.path.realpath(root)
-    return os.path.commonpath([os.path.realpath(path), top]) == top
-
-
-def irregular(mode: int) -> str | None:
-    """What a file is if not a regular one, or None. Such files are never opened: pipes hang."""
-    kinds = (
-        (stat.S_ISREG, None),
-        (stat.S_ISFIFO, "a named pipe, not a file"),
-        (stat.S_ISSOCK, "a socket, not a file"),
-        (stat.S_ISDIR, "a folder, not a file"),
-    )
-    return next((word for test, word in kinds if test(mode)), "a device, not a file")
 
 
 def regular(root: str, name: str, status: os.stat_result) -> File:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.data.listing import File, Listing
-from tutelage.data.names import SPLIT_FOLDERS, class_name, same_class_key, shown
+from tutelage.data.names import SPLIT_FOLDERS, class_name, same_class_key
 from tutelage.data.sources import Item, Source, Split
 from tutelage.errors import InputError
+from tutelage.harmless import shown
 
 EXPECTED = "FOLDER/cat/1.jpg (a folder a class), or FOLDER/train/cat/1.jpg beside val/ and test/"
 

@@ -1,10 +1,10 @@
-"""Names from outside: which files count, which class names are equal, how a name is shown."""
+"""Names from outside: which files count, and which class names are equal."""
 
-import re
 import unicodedata
 from pathlib import PurePosixPath
 
 from tutelage.data.sources import Split
+from tutelage.harmless import shown
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif")
@@ -22,8 +22,6 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "validation": "val",
     "test": "test",
 }
-_CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 def passed_over(name: str) -> str | None:
@@ -45,18 +43,6 @@ def no_image(name: str) -> str | None:
     return f"{shown(suffix)} file" if suffix else "file without an ending"
 
 
-def shown(name: str) -> str:
-    r"""A name for a terminal, JSON or CSV: control characters and bytes that are no text escaped.
-
-    >>> print(shown("caf\udce9"))
-    caf\xe9
-    """
-    if name.isascii() and name.isprintable():
-        return name
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
 def class_name(raw: str) -> str:
     """The class name a folder or table cell stands for: text in one Unicode form (NFC)."""
     return unicodedata.normalize("NFC", shown(raw))
@@ -65,17 +51,3 @@ def class_name(raw: str) -> str:
 def same_class_key(name: str) -> str:
     """Two class names with the same key are too alike to be told apart ("Cat" and "cat")."""
     return unicodedata.normalize("NFC", class_name(name).casefold())
-
-
-def cell(text: str) -> str:
-    """Text for a CSV cell that no spreadsheet takes for a formula; `uncell` is its inverse.
-
-    >>> cell("=1+1"), uncell(cell("=1+1")), cell("cat")
-    ("'=1+1", '=1+1', 'cat')
-    """
-    return "'" + text if text.startswith(_FORMULA) else text
-
-
-def uncell(text: str) -> str:
-    """The text that `cell` was given."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text

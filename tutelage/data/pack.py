@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.config import fingerprint
-from tutelage.data.names import uncell
 from tutelage.data.packing.prepare import pixel_key
 from tutelage.data.settings import Data
 from tutelage.data.sources import SPLITS, Split
 from tutelage.errors import InputError
+from tutelage.harmless import uncell
 
 FORMAT = 1
 ARRAYS = {

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple, NoReturn
 
-from tutelage.data.folders import irregular, read_file, regular, within
+from tutelage.data.folders import read_file, regular
 from tutelage.data.layout import finish
 from tutelage.data.listing import File, Listing
-from tutelage.data.names import SPLIT_FOLDERS, class_name, shown
+from tutelage.data.names import SPLIT_FOLDERS, class_name
 from tutelage.data.sources import Item, Source, Split, Unreadable
 from tutelage.errors import InputError
+from tutelage.harmless import shown
+from tutelage.inside import irregular, within
 
 _COLUMNS = ("path", "label", "split")
 _EXPECTED = "path,label or path,label,split"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.files import write_bytes
+from tutelage.harmless import cell, shown
 
 
 def write_predictions(
@@ -31,15 +32,11 @@ def write_predictions(
     shares = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
     order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
     for name, row, best in zip(files, shares, order, strict=True):
-        cells = [cell for k in best for cell in (safe_cell(classes[k]), f"{row[k]:.6f}")]
-        writer.writerow([safe_cell(name), *cells])
-    write_bytes(path, out.getvalue().encode("utf-8", "backslashreplace"))
+        cells = [part for k in best for part in (_safe(classes[k]), f"{row[k]:.6f}")]
+        writer.writerow([_safe(name), *cells])
+    write_bytes(path, out.getvalue().encode())
 
 
-def safe_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: an apostrophe goes before = + - @ tab and return.
-
-    >>> safe_cell("=1+1")
-    "'=1+1"
-    """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\0")) else text
+def _safe(name: str) -> str:
+    """A name that is no formula in a spreadsheet, and does nothing to a terminal."""
+    return cell(shown(name))

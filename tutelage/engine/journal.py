@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tutelage.harmless import lines, shown
+
 
 class Journal:
     """Append events to a file; `position` and `rewind` keep it in step with a checkpoint."""
@@ -67,7 +69,7 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Print a lasting line."""
-        self.console.print(Text(text))
+        self.console.print(Text(lines(text)))
 
     def status(self, text: str) -> None:
         """Redraw the live line."""
@@ -79,7 +81,9 @@ class Screen:
                 )
                 self._live.start()
             if now - self._last > 0.1:
-                self._live.update(Text(text, overflow="ellipsis", no_wrap=True), refresh=True)
+                self._live.update(
+                    Text(shown(text), overflow="ellipsis", no_wrap=True), refresh=True
+                )
                 self._last = now
         elif now - self._last > 10:
             self._last = now

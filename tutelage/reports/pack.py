@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.data.names import uncell
 from tutelage.errors import InputError
+from tutelage.harmless import uncell
 from tutelage.reports.facts import Data
 from tutelage.reports.files import Fields, read_json, read_text
 from tutelage.reports.wording import plain

@@ -4,9 +4,10 @@ import math
 import re
 import unicodedata
 
+from tutelage.harmless import cell
+
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|#~!])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 NONE = "\u2013"
 
 
@@ -53,9 +54,7 @@ def csv_cell(text: str) -> str:
     >>> csv_cell("=1+1")
     "'=1+1"
     """
-    cell = plain(text)
-    formula = text.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA)
-    return "'" + cell if formula else cell
+    return cell(plain(text))
 
 
 def percent(share: float, decimals: int = 1) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.config import table
-from tutelage.data.names import cell, shown
 from tutelage.data.pack import FORMAT, pack_fingerprint
 from tutelage.data.packing.entries import Stored
 from tutelage.data.packing.moments import moments
@@ -20,6 +19,7 @@ from tutelage.data.packing.overlap import Overlap, find_overlap
 from tutelage.data.settings import Data
 from tutelage.data.sources import SPLITS, Source
 from tutelage.data.split import Assigned
+from tutelage.harmless import cell, shown
 
 
 class Kept(NamedTuple):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tutelage.config import flag
-from tutelage.data.names import shown
 from tutelage.data.packing.contents import Contents, Kept
 from tutelage.data.packing.entries import Refused
 from tutelage.data.packing.unfinished import Unfinished
@@ -15,6 +14,7 @@ from tutelage.data.settings import Data
 from tutelage.data.sources import Source
 from tutelage.data.split import Assigned
 from tutelage.errors import InputError, MachineError
+from tutelage.harmless import shown
 
 
 def finish(
