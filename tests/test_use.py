@@ -68,8 +68,10 @@ def test_load_nothing(tmp_path: Path) -> None:
 def test_evaluate_equals_scores(run: Path, small_pack: Pack) -> None:
     """Measured again on its own pack, a network has the very numbers of its scores."""
     scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
-    assert evaluate(run, small_pack.folder) == scores["last"]["val"]
-    assert evaluate(run / "model-best", small_pack.folder) == scores["best"]["val"]
+    for folder, moment in ((run, "last"), (run / "model-best", "best")):
+        found = dict(evaluate(folder, small_pack.folder))
+        assert found.pop("unreadable") == []
+        assert found == scores[moment]["val"]
 
 
 def test_evaluate_a_folder(run: Path, sample_folder: Path) -> None:
@@ -113,7 +115,10 @@ def test_predict(run: Path, sample_folder: Path, small_pack: Pack, tmp_path: Pat
     (pictures / "empty.jpg").write_bytes(b"")
     (pictures / "notes.txt").write_text("no picture")
     out = tmp_path / "out.csv"
-    found = predict(run, pictures, out=out, top=2)
+    with pytest.raises(InputError, match="2 of 7"):
+        predict(run, pictures, out=out, top=2)
+    assert not out.exists()
+    found = predict(run, pictures, out=out, top=2, max_unreadable=0.3)
     assert found.classified == 5
     assert {Path(name).name for name, _ in found.unreadable} >= {"broken.png", "empty.jpg"}
     table = rows(out)

@@ -1,7 +1,10 @@
 """`python -m tutelage`, and the command `tutelage`: arguments in, exit code out."""
 
+import contextlib
+import io
 import os
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -15,10 +18,14 @@ def main() -> int:
             f"error: the command line needs {error.name}\n  try:      pip install {error.name}\n"
         )
         return 5
+    from tutelage import errors
     from tutelage.errors import MachineError, TutelageError
     from tutelage.world import from_environment
 
     world = from_environment()
+    for stream in (sys.stdout, sys.stderr):  # a name the terminal cannot show is shown escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not world.first:  # results are told once
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     try:
@@ -35,14 +42,24 @@ def main() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, MemoryError) as error:
+        refused = errors.of_the_system(error)
+        sys.stderr.write(f"error: {refused}\n")
+        return refused.exit_code
     except Exception as error:
-        log = Path("tutelage-error.txt").absolute()
-        log.write_text(traceback.format_exc())
-        sys.stderr.write(
-            f"error: our own fault: {type(error).__name__}: {error}\n  the traceback is in {log}\n"
-        )
+        sys.stderr.write(f"error: our own fault: {type(error).__name__}: {error}\n{_kept()}\n")
         return 1
     return 0
+
+
+def _kept() -> str:
+    """Where the traceback is written: here, else among temporary files, else nowhere but the screen."""
+    text = traceback.format_exc()
+    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):
+            (folder / "tutelage-error.txt").write_text(text, errors="backslashreplace")
+            return f"  the traceback is in {folder / 'tutelage-error.txt'}"
+    return text
 
 
 if __name__ == "__main__":

@@ -11,6 +11,14 @@ from typing import Any
 from tutelage.errors import InputError, MachineError
 
 
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """A path with `~` in place; as it is where that user or home folder does not exist."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none.
 

@@ -2,25 +2,44 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tutelage.data.folders import scan
+from tutelage.config import check
+from tutelage.data.folders import one_picture, scan
+from tutelage.data.names import SPLIT_FOLDERS
 from tutelage.data.pack import Pack, open_pack
 from tutelage.data.packing.prepare import prepare_all
 from tutelage.data.settings import Data
 from tutelage.data.sources import Item, Split, open_source
+from tutelage.data.unreadable import require_readable
 from tutelage.deploy.onnx import Exported, export_onnx
 from tutelage.deploy.table import write_predictions
 from tutelage.errors import InputError, UsageError
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.evaluation.reading import read_logits
+from tutelage.harmless import shown
 from tutelage.models.folder import Saved, load_model
 
 BATCH = 64
+MOST = Data().max_unreadable
+"""The share of files that may be unreadable, as when packing."""
+
+
+class SetAside(TypedDict):
+    """A file that could not be used, and why."""
+
+    file: str
+    reason: str
+
+
+class Measured(Metrics):
+    """The metrics of a network on some pictures, and the files among them that could not be used."""
+
+    unreadable: list[SetAside]
 
 
 class Predictions(NamedTuple):
@@ -67,42 +86,72 @@ def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
     return Model(load_model(inner if inner.is_dir() else folder, network=network)).eval()
 
 
-def evaluate(folder: str | Path, data: str | Path, *, split: Split = "val") -> Metrics:
+def evaluate(
+    folder: str | Path, data: str | Path, *, split: Split = "val", max_unreadable: float = MOST
+) -> Measured:
     """Measure a finished network on labelled pictures: a pack's split, or a whole folder of classes.
 
+    Args:
+        folder: a run or model folder.
+        data: a pack, or whatever can be packed.
+        split: of the data, where they have splits.
+        max_unreadable: largest share of files that may be set aside; they are listed in the result.
+
     Raises:
-        InputError: no labelled pictures, or classes the network does not know.
+        InputError: no labelled pictures, classes the network does not know, too many unreadable files.
     """
+    check(Data(max_unreadable=max_unreadable))
     model = load(folder)
     if (Path(data) / "manifest.json").is_file():
-        logits, labels = _read_pack(model, open_pack(Path(data)), split)
+        pack = open_pack(Path(data))
+        logits, labels = _read_pack(model, pack, split)
+        unreadable = pack.quarantine()
     else:
-        logits, labels = _read_source(model, str(data), split)
+        logits, labels, unreadable = _read_source(model, str(data), split, max_unreadable)
     if not len(labels):
         raise InputError("no labelled pictures", where=data, found=f"split {split}")
-    return score(logits, labels, model.classes)
+    listed = [SetAside(file=name, reason=reason) for name, reason in unreadable]
+    return Measured(**score(logits, labels, model.classes), unreadable=listed)
 
 
 def predict(
-    folder: str | Path, pictures: str | Path, *, out: str | Path = "predictions.csv", top: int = 3
+    folder: str | Path,
+    pictures: str | Path,
+    *,
+    out: str | Path = "predictions.csv",
+    top: int = 3,
+    max_unreadable: float = MOST,
 ) -> Predictions:
-    """Classify every picture in a folder and write a CSV; unreadable files are listed, not fatal.
+    """Classify every picture in a folder and write a CSV; files that cannot be read are listed apart.
+
+    Args:
+        folder: a run or model folder.
+        pictures: a folder, with all below it, or one picture.
+        out: the CSV.
+        top: how many classes to name for each picture.
+        max_unreadable: largest share of files that may be set aside.
 
     Raises:
-        InputError: no network, no folder, or no readable picture in it.
+        InputError: no network, no folder, no readable picture in it, or too many unreadable ones.
         UsageError: `top` is below 1.
     """
     if top < 1:
         raise UsageError("--top wants at least 1", found=top)
+    check(Data(max_unreadable=max_unreadable))
     model = load(folder)
     items, refused = _pictures(Path(pictures))
     answers = _ask_all(model, items)
-    unreadable = [*refused, *answers.unreadable]
+    unreadable = sorted([*refused, *answers.unreadable])
     if not answers.items:
+        first = f", such as {': '.join(unreadable[0])}" if unreadable else ""
         raise InputError(
-            "no readable picture", where=pictures, found=f"{len(unreadable)} unreadable files"
+            "no readable picture",
+            where=pictures,
+            found=f"{len(unreadable)} unreadable files{first}",
+            expected="pictures such as .jpg or .png, in any folder below",
         )
-    names = [item.name for item in answers.items]
+    require_readable(unreadable, len(items) + len(refused), max_unreadable, flag="--max-unreadable")
+    names = [shown(item.name) for item in answers.items]
     write_predictions(Path(out), names, answers.logits, model.classes, top=top)
     return Predictions(Path(out), len(names), unreadable)
 
@@ -163,7 +212,7 @@ def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
     parts = [np.empty((0, len(model.classes)), dtype=np.float32)]
     for item, found in zip(items, prepare_all(items, model.settings()), strict=True):
         if isinstance(found, str):
-            unreadable.append((item.name, found))
+            unreadable.append((shown(item.name), found))
             continue
         read.append(item)
         waiting.append(found.pixels)
@@ -183,13 +232,25 @@ def _read_pack(model: Model, pack: Pack, split: Split) -> tuple[np.ndarray, np.n
     return logits, _indices(model, [pack.classes[label] for label in pack.labels[rows]])
 
 
-def _read_source(model: Model, data: str, split: Split) -> tuple[np.ndarray, np.ndarray]:
+def _read_source(
+    model: Model, data: str, split: Split, most: float
+) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
     source = open_source(data, model.settings())
     _same_classes(model, source.classes)
     labelled = [item for item in source.items if item.label is not None]
     chosen = [item for item in labelled if item.split in (split, None)]
+    refused = [one for one in source.refused if _split_of(one[0]) in (split, None)]
     answers = _ask_all(model, chosen)
-    return answers.logits, _indices(model, [str(item.label) for item in answers.items])
+    unreadable = sorted([*refused, *answers.unreadable])
+    files = len(chosen) + len(refused)
+    require_readable(unreadable, files, most, flag="--max-unreadable", where=data)
+    labels = _indices(model, [str(item.label) for item in answers.items])
+    return answers.logits, labels, unreadable
+
+
+def _split_of(name: str) -> Split | None:
+    """The split that the folder of a file stands for; None where it is no split's."""
+    return SPLIT_FOLDERS.get(name.split("/")[0].lower())
 
 
 def _indices(model: Model, labels: Sequence[str]) -> np.ndarray:
@@ -210,11 +271,6 @@ def _same_classes(model: Model, classes: Sequence[str]) -> None:
 
 def _pictures(place: Path) -> tuple[list[Item], list[tuple[str, str]]]:
     """Every picture below a folder, or the one file; and what is not even opened."""
-    if place.is_file():
-        listing = scan(place.parent)
-        files = [file for file in listing.files if file.name == place.name]
-        return [Item(file.name, None, None, file.read) for file in files], []
-    if not place.is_dir():
-        raise InputError("no such folder or picture", where=place)
-    listing = scan(place)
-    return [Item(file.name, None, None, file.read) for file in listing.files], listing.refused
+    listing = scan(place) if place.is_dir() else one_picture(place)
+    items = [Item(file.name, None, None, file.read) for file in listing.files]
+    return items, [(shown(name), reason) for name, reason in listing.refused]

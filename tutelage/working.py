@@ -10,6 +10,7 @@ from tutelage.config import table
 from tutelage.engine.interrupt import StopRequest, stop_requests
 from tutelage.engine.journal import Screen
 from tutelage.errors import Interrupted, TutelageError
+from tutelage.files import at_home
 from tutelage.reports.report import write_report
 from tutelage.settings import Job, Single
 from tutelage.single import Place
@@ -19,7 +20,7 @@ from tutelage.world import World
 
 def name_of(data: str | Path) -> str:
     """Data as another working directory would find them."""
-    path = Path(data).expanduser()
+    path = at_home(data)
     return str(path.resolve()) if path.exists() else str(data)
 
 

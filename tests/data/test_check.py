@@ -61,8 +61,17 @@ def test_a_check_writes_nothing(plant: Plant, tmp_path: Path) -> None:
 
 
 def test_long_lists_are_cut(plant: Plant) -> None:
-    """More than ten files of one kind are counted, and the rest summed up."""
+    """More than ten findings of a kind are summed up; files that cannot be used are all named."""
     root = plant(**{f"train/bag/{n:02d}.jpg": b"" for n in range(15)})
+    for number in range(12):
+        (root / "train" / "bag" / f"again-{number:02d}.png").write_bytes(
+            (root / "train" / "bag" / "0.png").read_bytes()
+        )
+        (root / "val" / "coat" / f"{number}.png").write_bytes(
+            (root / "train" / "coat" / f"{number % 3}.png").read_bytes()
+        )
     lines = check_lines(check_source(open_source(root, DATA), DATA))
     assert "cannot be used: 15" in lines
-    assert "  and 5 more" in lines
+    assert all(f"  train/bag/{n:02d}.jpg: empty file" in lines for n in range(15))
+    assert "in val or test, and in train too: 12" in lines
+    assert "  and 2 more" in lines

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from tutelage.arguments import DataArgument, Out, Plugin, Quiet, Recipe, Resume, Settings
 from tutelage.data.settings import Data
 from tutelage.errors import UsageError
+from tutelage.files import at_home
 from tutelage.settings import Job, Single
 
 DataSettings = Annotated[Data | None, Parameter(name="data")]
@@ -164,7 +165,7 @@ def _verbs() -> Any:
 
 
 def _stem(data: str) -> str:
-    return Path(data).expanduser().resolve().stem or "run"
+    return at_home(data).resolve().stem or "run"
 
 
 def _scores(folder: Path) -> str:

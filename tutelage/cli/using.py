@@ -2,35 +2,54 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from tutelage.arguments import DataArgument
-from tutelage.harmless import shown
+from tutelage.data.settings import Data
+
+Most = Annotated[
+    float,
+    Parameter(
+        help="Largest share of unreadable files; above it the job stops, below they are listed."
+    ),
+]
+MOST = Data().max_unreadable
 
 
 def evaluate(
-    network: Path, data: DataArgument, *, split: Literal["val", "test", "train"] = "val"
+    network: Path,
+    data: DataArgument,
+    *,
+    split: Literal["val", "test", "train"] = "val",
+    max_unreadable: Most = MOST,
 ) -> str:
     """Measure a run's or model folder's network on labelled images; prints JSON."""
     _installed()
     from tutelage.use import evaluate as measure
 
-    return json.dumps(measure(network, data, split=split), indent=1, ensure_ascii=False)
+    found = measure(network, data, split=split, max_unreadable=max_unreadable)
+    _tell((one["file"], one["reason"]) for one in found["unreadable"])
+    return json.dumps(found, indent=1, ensure_ascii=False)
 
 
 def predict(
-    network: Path, pictures: Path, *, out: Path = Path("predictions.csv"), top: int = 3
+    network: Path,
+    pictures: Path,
+    *,
+    out: Path = Path("predictions.csv"),
+    top: int = 3,
+    max_unreadable: Most = MOST,
 ) -> str:
     """Classify a folder of pictures: file, class, probability and runners-up in a CSV."""
     _installed()
     from tutelage.use import predict as classify
 
-    result = classify(network, pictures, out=out, top=top)
-    for name, reason in result.unreadable:
-        sys.stderr.write(f"unreadable: {shown(name)}: {reason}\n")
+    result = classify(network, pictures, out=out, top=top, max_unreadable=max_unreadable)
+    _tell(result.unreadable)
     return f"{result.classified} pictures classified, {len(result.unreadable)} unreadable: {out}"
 
 
@@ -46,6 +65,11 @@ def export(
     from tutelage.use import export as hand_over
 
     return str(hand_over(network, format=format, out=out, data=data))
+
+
+def _tell(unreadable: Iterable[tuple[str, str]]) -> None:
+    for name, reason in unreadable:
+        sys.stderr.write(f"unreadable: {name}: {reason}\n")
 
 
 def _installed() -> None:

@@ -113,7 +113,7 @@ def check_source(
 
 
 def check_lines(report: CheckReport) -> list[str]:
-    """A report as plain lines of text; long lists are cut and say so."""
+    """A report as plain lines of text: all files that cannot be used; other long lists are cut and say so."""
     splits = [split for split in SPLITS if report.counts[split]]
     width = max(map(len, (*report.classes, "(unlabelled)")))
     lines = [
@@ -129,7 +129,8 @@ def check_lines(report: CheckReport) -> list[str]:
             lines.append(f"{name or '(unlabelled)':<{width}}" + "".join(f"{n:>9,}" for n in row))
     lines += ["", *_counted("decided while decoding", report.notes)]
     lines += _counted("passed over", report.ignored)
-    lines += _listed("cannot be used", [f"{name}: {why}" for name, why in report.unreadable])
+    unreadable = [f"{name}: {why}" for name, why in report.unreadable]
+    lines += _listed("cannot be used", unreadable, most=len(unreadable))
     lines += _listed("the same pixels more than once", [" = ".join(g) for g in report.duplicates])
     lines += _listed("in val or test, and in train too", report.across_splits)
     lines += _listed("the same pixels under another label", report.two_labels)
@@ -156,11 +157,9 @@ def _counted(title: str, found: Mapping[str, int]) -> list[str]:
     )
 
 
-def _listed(title: str, found: Sequence[str]) -> list[str]:
-    rest = len(found) - _LISTED
+def _listed(title: str, found: Sequence[str], most: int = _LISTED) -> list[str]:
+    rest = len(found) - most
     more = [f"  and {rest:,} more"] if rest > 0 else []
     return (
-        [f"{title}: {len(found):,}", *(f"  {one}" for one in found[:_LISTED]), *more]
-        if found
-        else []
+        [f"{title}: {len(found):,}", *(f"  {one}" for one in found[:most]), *more] if found else []
     )

@@ -1,7 +1,9 @@
 """Scan a folder on disk: regular files only, each real file once, never outside, never written."""
 
+import errno
 import os
 import stat
+from collections import deque
 from functools import partial
 from pathlib import Path
 
@@ -31,28 +33,52 @@ def scan(root: Path) -> Listing:
     """Every image below a folder, by name. A link counts if its file is not listed otherwise."""
     listing = Listing()
     seen: set[_Identity] = set()
-    links: list[str] = []
+    links: deque[str] = deque()
     _walk(str(root), "", listing, seen, links)
     while links:
-        _follow(str(root), links.pop(0), listing, seen, links)
+        _follow(str(root), links.popleft(), listing, seen, links)
     listing.files.sort()
     listing.refused.sort()
     return listing
 
 
-def _walk(root: str, start: str, listing: Listing, seen: set[_Identity], links: list[str]) -> None:
+def one_picture(path: Path) -> Listing:
+    """A single file as a listing, whatever it is called.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    listing = Listing()
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "no such folder or picture",
+            where=shown(str(path)),
+            found=getattr(error, "strerror", None) or error,
+            fix="the path of a picture or of a folder of pictures",
+        ) from error
+    if kind := irregular(status.st_mode):
+        listing.refused.append((path.name, kind))
+    else:
+        listing.files.append(regular(str(path.parent), path.name, status))
+    return listing
+
+
+def _walk(root: str, start: str, listing: Listing, seen: set[_Identity], links: deque[str]) -> None:
     pending = [start]
     while pending:
         folder = pending.pop()
-        for entry in _entries(f"{root}/{folder}"):
+        for entry in _entries(root, folder, listing):
             name = f"{folder}/{entry.name}" if folder else entry.name
             reason = passed_over(entry.name)
             if reason:
                 listing.ignored[reason] += 1
             elif entry.is_symlink():
                 links.append(name)
-            elif entry.is_dir(follow_symlinks=False):
-                status = entry.stat(follow_symlinks=False)
+            elif isinstance(status := _status(entry), str):
+                listing.refused.append((name, status))
+            elif stat.S_ISDIR(status.st_mode):
                 if (status.st_dev, status.st_ino) in seen:
                     listing.ignored["link to a folder already listed"] += 1
                 elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
@@ -62,14 +88,26 @@ def _walk(root: str, start: str, listing: Listing, seen: set[_Identity], links: 
                     listing.folders.add(name)
                     pending.append(name)
             else:
-                _take(root, name, entry.stat(follow_symlinks=False), listing, seen)
+                _take(root, name, status, listing, seen)
 
 
-def _entries(path: str) -> list[os.DirEntry[str]]:
+def _status(entry: os.DirEntry[str]) -> os.stat_result | str:
+    """What an entry is, or why that cannot be told: it is gone by now, or its path is too long."""
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError as error:
+        return _os_reason(error)
+
+
+def _entries(root: str, folder: str, listing: Listing) -> list[os.DirEntry[str]]:
+    path = f"{root}/{folder}"
     try:
         with os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
+        if folder and error.errno in (errno.ENAMETOOLONG, errno.ENOENT):
+            listing.refused.append((folder, _os_reason(error)))
+            return []
         raise InputError(
             "cannot list a folder of images",
             where=shown(path),
@@ -93,7 +131,9 @@ def _take(
         listing.files.append(regular(root, name, status))
 
 
-def _follow(root: str, name: str, listing: Listing, seen: set[_Identity], links: list[str]) -> None:
+def _follow(
+    root: str, name: str, listing: Listing, seen: set[_Identity], links: deque[str]
+) -> None:
     """One symbolic link: refused, passed over, or taken as the file or folder it leads to."""
     try:
         target = os.path.realpath(f"{root}/{name}", strict=True)

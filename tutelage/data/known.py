@@ -21,6 +21,7 @@ from tutelage.data.names import SPLIT_FOLDERS
 from tutelage.data.settings import Data
 from tutelage.data.sources import Item, Source, Split
 from tutelage.errors import InputError, suggest
+from tutelage.files import at_home
 
 CACHE = Path("~/.cache/tutelage/datasets")
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -64,8 +65,8 @@ def open_known(name: str, settings: Data) -> Source:
         where.
     """
     read, files = KNOWN[name]
-    places = [Path(settings.root).expanduser()] if settings.root else []
-    places += [CACHE.expanduser()]
+    places = [at_home(settings.root)] if settings.root else []
+    places += [at_home(CACHE)]
     if name == "fashion-mnist":
         places.append(DEBIAN_FASHION)
     for place in places:

@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from tutelage.config import fingerprint, table
 from tutelage.data.settings import Data
+from tutelage.files import at_home
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -85,7 +85,7 @@ def open_source(data: str | os.PathLike[str], settings: Data) -> Source:
         return archives.open_sample()
     if text in known.KNOWN:
         return known.open_known(text, settings)
-    path = Path(text).expanduser()
+    path = at_home(text)
     if path.is_dir():
         return folders.open_folder(path)
     if path.is_file():

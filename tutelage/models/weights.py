@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutelage.errors import InputError
+from tutelage.files import at_home
 from tutelage.models.settings import Network
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -43,7 +44,7 @@ def find_weights(settings: Network, *, flag: str = "--weights") -> Weights:
     if settings.weights == "none":
         return Weights("none")
     if settings.weights is not None:
-        path = Path(settings.weights).expanduser()
+        path = at_home(settings.weights)
         if path.is_dir():
             path = path / "model.safetensors"
         if not path.is_file():

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tutelage.data.packing.unfinished import Unfinished
 from tutelage.data.settings import Data
 from tutelage.data.sources import Source
 from tutelage.data.split import Assigned
+from tutelage.data.unreadable import require_readable
 from tutelage.errors import InputError, MachineError
 from tutelage.harmless import shown
 
@@ -56,7 +56,8 @@ def _contents(
             quarantine.append((shown(one.item.name), entry.reason))
         else:
             kept.append(Kept(one, entry))
-    _enough_readable(quarantine, len(assigned) + len(source.refused), settings)
+    files = len(assigned) + len(source.refused)
+    require_readable(quarantine, files, settings.max_unreadable, flag=flag("data.max_unreadable"))
     _enough_to_train(kept, source.classes)
     return Contents(source, settings, kept, sorted(quarantine))
 
@@ -75,20 +76,6 @@ def _gather(part: Unfinished, contents: Contents) -> None:
     lengths = {path.name: path.stat().st_size for path in sorted(new.iterdir())}
     _write(new / "manifest.json", contents.manifest(lengths))
     _flush(new)
-
-
-def _enough_readable(quarantine: list[tuple[str, str]], files: int, settings: Data) -> None:
-    if len(quarantine) > settings.max_unreadable * files:
-        reasons = Counter(reason for _, reason in quarantine).most_common(3)
-        name, reason = quarantine[0]
-        raise InputError(
-            "too many files cannot be used",
-            found=f"{len(quarantine)} of {files}: "
-            + ", ".join(f"{reason} ({count})" for reason, count in reasons)
-            + f"; for example {name} ({reason})",
-            expected=f"at most {settings.max_unreadable:.0%}",
-            fix=f"tutelage check to list them all, or {flag('data.max_unreadable')}",
-        )
 
 
 def _enough_to_train(kept: Sequence[Kept], classes: Sequence[str]) -> None:
