@@ -82,13 +82,14 @@ def _read_one(name: str) -> Recipe:
             + "; or the path of a TOML file",
             fix="tutelage recipes",
         )
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    table = read_toml(path)  # its size is checked there
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
     comment = []
     for line in lines:
         if not line.startswith("#"):
             break
         comment.append(line.removeprefix("#").strip())
-    return Recipe(path.stem, "\n".join(comment), read_toml(path))
+    return Recipe(path.stem, "\n".join(comment), table)
 
 
 def recipe(name: str) -> Job:

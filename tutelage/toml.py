@@ -1,33 +1,60 @@
 """Settings as TOML text and back. What is written here is plain enough to need no library."""
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import UsageError
+from tutelage.errors import InputError, UsageError
+from tutelage.inside import read_bounded
 
 LARGEST = 1 << 20
+DEEPEST = 16
+_KEY = r"""(?>[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{DEEPEST}}}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a table; a byte-order mark is allowed.
 
     Raises:
-        UsageError: it cannot be read, is not TOML (the line is named), or is larger than 1 MiB.
+        UsageError: it cannot be read, is not TOML (the line is named), larger than 1 MiB, nested deeper
+            than settings are, or has a whole number beyond 64 bits.
     """
     try:
-        raw = path.read_bytes()
-        if len(raw) > LARGEST:
-            raise UsageError(
-                "the file is too large for settings", where=path, found=f"{len(raw)} bytes"
-            )
-        return tomllib.loads(raw.decode("utf-8-sig"))
+        raw = read_bounded(path, LARGEST)
     except OSError as error:
         raise UsageError("cannot read the file", where=path, found=error.strerror) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError("not a TOML file", where=path, found=error) from error
+    except InputError as error:
+        raise UsageError(error.what, where=path, found=error.found) from error
+    return parse_toml(raw, path)
+
+
+def parse_toml(raw: bytes, where: object) -> dict[str, Any]:
+    """As `read_toml`, of the file's bytes."""
+    try:
+        text = raw.decode("utf-8-sig")
+        if _LONG_KEY.search(
+            text
+        ):  # the time the parser takes grows with the square of a key's parts
+            raise ValueError(f"a key of more than {DEEPEST} parts")
+        table = tomllib.loads(text)
+        _require_modest(table, DEEPEST)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("not a TOML file", where=where, found=error) from error
+    return table
+
+
+def _require_modest(value: Any, deepest: int) -> None:
+    if isinstance(value, dict | list):
+        if deepest == 0:
+            raise ValueError(f"tables nested more than {DEEPEST} deep")
+        for item in value.values() if isinstance(value, dict) else value:
+            _require_modest(item, deepest - 1)
+    elif isinstance(value, int) and value.bit_length() > 64:
+        raise ValueError("a whole number of more than 64 bits")
 
 
 def to_toml(table: Mapping[str, Any], path: str = "") -> str:

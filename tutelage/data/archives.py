@@ -15,7 +15,7 @@ from tutelage.data.layout import EXPECTED, arrange
 from tutelage.data.listing import LARGEST_FILE, File, Listing
 from tutelage.data.names import SPLIT_FOLDERS, no_image, passed_over
 from tutelage.data.sources import Source, Unreadable
-from tutelage.data.tables import is_table, read_table
+from tutelage.data.tables import LARGEST_TABLE, is_table, read_table
 from tutelage.errors import InputError
 from tutelage.harmless import shown
 
@@ -139,7 +139,8 @@ def _list(
     file = File(name, partial(_read, archive, member), f"{member.file_size}:{member.CRC:08x}")
     if reason := no_image(name):
         listing.ignored[reason] += 1
-        if name.lower().endswith(".csv") and len(parts) == 1 and not _refusal(member):
+        small = member.file_size <= LARGEST_TABLE
+        if name.lower().endswith(".csv") and len(parts) == 1 and small and not _refusal(member):
             listing.tables.append(file)
     elif reason := _refusal(member):
         listing.refused.append((name, reason))
@@ -149,6 +150,8 @@ def _list(
 
 def _refusal(member: zipfile.ZipInfo) -> str | None:
     """Why a member is not read, or None."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "compressed in a way that is not read"  # others take memory as a header asks for it
     kind = stat.S_IFMT(member.external_attr >> 16) if member.create_system == 3 else 0
     if kind not in (0, stat.S_IFREG):
         return "a link or device in a zip"

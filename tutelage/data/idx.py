@@ -8,6 +8,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from tutelage.errors import InputError
 
 _UNSIGNED_BYTE = 8
-_LARGEST = 1 << 30
+LARGEST = 256 << 20
+"""Bytes of an array; the largest of MNIST and Fashion-MNIST has 47 million."""
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -26,22 +28,38 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
+            return parse_idx(file, path.name)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError("cannot read an IDX file", where=path.name, found=error) from error
-    if len(raw) < 4 or raw[:3] != bytes([0, 0, _UNSIGNED_BYTE]):
+
+
+def parse_idx(file: IO[bytes] | gzip.GzipFile, name: str) -> NDArray[np.uint8]:
+    """As `read_idx`, of an open file; no more of it is read than its header says.
+
+    Raises:
+        InputError: see `read_idx`.
+        OSError, EOFError, zlib.error: the file cannot be read or decompressed.
+    """
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or not 1 <= magic[3] <= 3:
+        raise InputError("not an IDX file of bytes", where=name, found=magic.hex(" ") or "nothing")
+    sizes = file.read(4 * magic[3])
+    shape = tuple(int.from_bytes(sizes[at : at + 4], "big") for at in range(0, len(sizes), 4))
+    length = math.prod(shape)
+    if length > LARGEST:
         raise InputError(
-            "not an IDX file of bytes", where=path.name, found=raw[:4].hex(" ") or "nothing"
+            "an IDX file claims to be too large",
+            where=name,
+            found=f"shape {shape}",
+            expected=f"at most {LARGEST:,} bytes",
         )
-    rank = raw[3]
-    start = 4 + 4 * rank
-    shape = tuple(int(size) for size in np.frombuffer(raw[4:start], ">u4"))
-    if len(shape) != rank or len(raw) - start != math.prod(shape):
+    raw = file.read(length + 1)  # room for as much as is asked for is taken first
+    if len(sizes) != 4 * magic[3] or len(raw) != length:
         raise InputError(
             "an IDX file is cut short or too long",
-            where=path.name,
-            found=f"{max(len(raw) - start, 0)} bytes",
-            expected=f"{math.prod(shape)} bytes for shape {shape}",
+            where=name,
+            found=f"{len(raw)} bytes" if len(raw) <= length else f"more than {length} bytes",
+            expected=f"{length} bytes for shape {shape}",
             fix="download the file again",
         )
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(raw, np.uint8).reshape(shape)

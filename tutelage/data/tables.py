@@ -26,6 +26,7 @@ from tutelage.inside import irregular, within
 
 _COLUMNS = ("path", "label", "split")
 _EXPECTED = "path,label or path,label,split"
+LARGEST_TABLE = 256 << 20
 Find = Callable[[str], "File | str | None"]
 
 
@@ -43,6 +44,8 @@ def open_table(path: Path) -> Source:
         InputError: the table cannot be read, or a line cannot be used; the message names the line.
     """
     try:
+        if path.stat().st_size > LARGEST_TABLE:
+            raise Unreadable(f"larger than {LARGEST_TABLE >> 20} MB")
         raw = read_file(str(path))
     except Unreadable as error:
         raise InputError("cannot read the table", where=path, found=error.reason) from error

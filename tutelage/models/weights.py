@@ -19,8 +19,13 @@ from torch import Tensor, nn
 
 from tutelage.errors import InputError
 from tutelage.files import at_home
+from tutelage.inside import irregular, within
+from tutelage.models.pickles import require_tensors
 from tutelage.models.settings import Network
 
+LARGEST_HEADER = 16 << 20
+MOST_TIMES = 4
+"""How many times its size a file's tensors may come to; tied weights count each time."""
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -47,6 +52,13 @@ def find_weights(settings: Network, *, flag: str = "--weights") -> Weights:
         path = at_home(settings.weights)
         if path.is_dir():
             path = path / "model.safetensors"
+            if not within(path, path.parent):
+                raise InputError(
+                    "the weights in the folder are a link out of it",
+                    where=path,
+                    found=path.resolve(),
+                    fix=f"name the file itself: {flag} FILE",
+                )
         if not path.is_file():
             raise InputError(
                 f"no weights at {settings.weights}",
@@ -101,20 +113,27 @@ def _answers(host: str, seconds: float = 3.0) -> bool:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors or PyTorch checkpoint file; nothing in it is executed.
 
+    Memory stays below `MOST_TIMES` the file's size: what would unpack to more is refused before that.
+
     Raises:
         InputError: not such a file, a file that holds code, or tensors that are not finite.
     """
     try:
+        if kind := irregular(path.stat().st_mode):
+            raise ValueError(kind)
         if path.suffix == ".safetensors":
+            _require_header(path)
             state = load_file(path)
         else:
+            require_tensors(path)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
             state = _tensors(loaded)
+            _require_modest(state, path)
     except Exception as error:  # on damaged files torch's reader raises a dozen kinds, some empty
         raise InputError(
             "cannot read the weights",
             where=path,
-            found=next(iter(str(error).splitlines()), type(error).__name__),
+            found=_told(error),
             expected="a whole .safetensors file, or a PyTorch file of tensors only",
             fix="save the weights with safetensors.torch.save_file(model.state_dict(), PATH)",
         ) from error
@@ -122,6 +141,30 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise InputError("weights that are not finite", where=path, found=name)
     return state
+
+
+def _told(error: Exception) -> str:
+    """The first line of what went wrong, but for torch's advice to load the file unsafely."""
+    first = next(iter(str(error).splitlines()), type(error).__name__)
+    return "it holds more than tensors" if "weights_only" in str(error) else first
+
+
+def _require_header(path: Path) -> None:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise ValueError(f"its header claims {length:,} bytes, more than {LARGEST_HEADER:,}")
+
+
+def _require_modest(state: dict[str, Tensor], path: Path) -> None:
+    """Refuse tensors that a few bytes stand for: a stride of 0 makes a terabyte of one number."""
+    for name, tensor in state.items():
+        if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise ValueError(f"{name} is not a plain tensor")
+        if tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{name} has more numbers than the file holds")
+    if sum(tensor.nbytes for tensor in state.values()) > MOST_TIMES * path.stat().st_size:
+        raise ValueError("its tensors are the same numbers over and over")
 
 
 def _tensors(loaded: object) -> dict[str, Tensor]:
