@@ -20,6 +20,7 @@ def main() -> int:
         return 5
     from tutelage import errors
     from tutelage.errors import MachineError, TutelageError
+    from tutelage.harmless import brief
     from tutelage.world import from_environment
 
     world = from_environment()
@@ -47,17 +48,25 @@ def main() -> int:
         sys.stderr.write(f"error: {refused}\n")
         return refused.exit_code
     except Exception as error:
-        sys.stderr.write(f"error: our own fault: {type(error).__name__}: {error}\n{_kept()}\n")
+        sys.stderr.write(
+            f"error: our own fault: {type(error).__name__}: {brief(str(error))}\n{_kept()}\n"
+        )
         return 1
     return 0
 
 
 def _kept() -> str:
-    """Where the traceback is written: here, else among temporary files, else nowhere but the screen."""
+    """Where the traceback is written: here, else among temporary files, else nowhere but the screen.
+
+    Always a new file: a link that somebody put in its place beforehand is not followed.
+    """
     text = traceback.format_exc()
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
-            (folder / "tutelage-error.txt").write_text(text, errors="backslashreplace")
+            handle, name = tempfile.mkstemp(prefix=".tutelage-", dir=folder)
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+            Path(name).replace(folder / "tutelage-error.txt")
             return f"  the traceback is in {folder / 'tutelage-error.txt'}"
     return text
 

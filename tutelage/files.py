@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import InputError, MachineError
+from tutelage.inside import read_bounded
+
+LARGEST_JSON = 64 << 20
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:
@@ -44,9 +47,9 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; InputError naming the file where that fails."""
+    """Read a JSON object of at most `LARGEST_JSON` bytes; InputError naming the file where that fails."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        content = json.loads(read_bounded(path, LARGEST_JSON).decode("utf-8", "surrogateescape"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError("cannot read the file", where=path, found=error) from error
     if not isinstance(content, dict):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tutelage.errors import MachineError, UsageError
 from tutelage.files import read_json, write_bytes, write_json
+from tutelage.inside import require_plain
 from tutelage.toml import read_toml, to_toml
 
 FORMAT = 1
@@ -51,6 +52,7 @@ def claim(
 def _continue(
     out: Path, settings: Mapping[str, Any], facts: Mapping[str, Any], *, resume: bool
 ) -> Literal["continue", "finished"]:
+    require_plain(out, written=True)
     found = read_json(out / _OWN)
     old = {**flat(read_toml(out / "config.toml")), **{k: found.get(k) for k in facts}}
     new = {**flat(settings), **facts}
@@ -93,6 +95,7 @@ def reopen(out: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: there is none.
+        InputError: something in the folder leads out of it.
     """
     if not (out / _OWN).is_file():
         raise UsageError(
@@ -100,6 +103,7 @@ def reopen(out: Path) -> dict[str, Any]:
             where=out,
             expected="a folder that `tutelage run`, `train` or `distill` made",
         )
+    require_plain(out, written=True)
     facts: dict[str, Any] = read_json(out / _OWN)
     return facts
 

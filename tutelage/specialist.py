@@ -12,9 +12,9 @@ from tutelage.data.halves import halves_of, refuse_mixed
 from tutelage.data.pack import Pack
 from tutelage.errors import UsageError
 from tutelage.models.build import Built
+from tutelage.models.folder import network_folder
 from tutelage.models.weights import Weights, load_weights
 from tutelage.settings import Single
-from tutelage.teachers.open import network_folder
 
 
 def require_group(settings: Single) -> None:

@@ -22,7 +22,7 @@ from tutelage.errors import InputError, UsageError
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.evaluation.reading import read_logits
 from tutelage.harmless import shown
-from tutelage.models.folder import Saved, load_model
+from tutelage.models.folder import Saved, load_model, network_folder
 
 BATCH = 64
 MOST = Data().max_unreadable
@@ -81,9 +81,7 @@ def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
     Raises:
         InputError: no network there, or a damaged one.
     """
-    folder = Path(folder)
-    inner = folder / "model"
-    return Model(load_model(inner if inner.is_dir() else folder, network=network)).eval()
+    return Model(load_model(network_folder(Path(folder)), network=network)).eval()
 
 
 def evaluate(

@@ -3,10 +3,12 @@
 The command line and Python call the same functions with the same settings objects.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tutelage import folder as folders
-from tutelage.config import build, check
+from tutelage.config import build, check, flag
 from tutelage.data.check import CheckReport, check_source
 from tutelage.data.pack import Pack
 from tutelage.data.settings import Data
@@ -23,7 +25,9 @@ from tutelage.engine.preflight import (
     require_room,
 )
 from tutelage.engine.processes import together
-from tutelage.errors import Interrupted, UsageError
+from tutelage.errors import InputError, Interrupted, UsageError
+from tutelage.files import at_home
+from tutelage.inside import within
 from tutelage.losses.settings import weights
 from tutelage.methods.table import METHODS, refuse_mixtures
 from tutelage.methods.teaching import require_terms
@@ -177,24 +181,49 @@ def resume(out: str | Path, *, quiet: bool = False) -> Path:
     """
     out = Path(out)
     facts = folders.reopen(out)
-    if facts["networks"]:
+    verb, data = _asked(facts, out)
+    if facts.get("networks"):
         raise UsageError(
             "this run uses a module of your own; only Python can hand it over again",
             where=out,
             fix="the same call in Python with resume=True",
         )
-    if facts["verb"] == "sweep":
+    if verb == "sweep":
         raise UsageError(
             "a sweep goes on where it is started again",
             where=out,
             fix="the same `tutelage sweep` command",
         )
     settings = read_toml(out / "config.toml")
-    if facts["verb"] == "run":
+    if verb == "run":
         job = build(Job, settings, where=str(out / "config.toml"))
-        return run(facts["data"], job, out=out, recipe=facts["recipe"], resume=True, quiet=quiet)
+        _require_own_places(job, out)
+        recipe = str(facts.get("recipe", "none"))
+        return run(data, job, out=out, recipe=recipe, resume=True, quiet=quiet)
     single = build(Single, settings, where=str(out / "config.toml"))
-    return train(facts["data"], single, out=out, resume=True, quiet=quiet)
+    _require_own_places(single, out)
+    return train(data, single, out=out, resume=True, quiet=quiet)
+
+
+def _asked(facts: Mapping[str, Any], out: Path) -> tuple[str, str]:
+    verb, data = facts.get("verb"), facts.get("data")
+    if verb not in ("run", "train", "distill", "sweep") or not isinstance(data, str):
+        raise InputError("the folder does not say what was asked for", where=out / "job.json")
+    return verb, data
+
+
+def _require_own_places(settings: Job | Single, out: Path) -> None:
+    """A folder that a stranger made may not say where else on this machine is written; a command may."""
+    beside = out.absolute().parent
+    for name, place in (("cache", settings.cache), ("data.root", settings.data.root)):
+        if place is not None and not within(at_home(place), beside):
+            raise UsageError(
+                f"the folder's settings name a place outside it to write to: {flag(name)}",
+                where=out / "config.toml",
+                found=place,
+                expected=f"a folder in {beside}",
+                fix="if you chose that place yourself: the same command as at first, with --resume",
+            )
 
 
 def pack(

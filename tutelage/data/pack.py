@@ -25,7 +25,8 @@ from tutelage.data.packing.prepare import pixel_key
 from tutelage.data.settings import Data
 from tutelage.data.sources import SPLITS, Split
 from tutelage.errors import InputError
-from tutelage.harmless import uncell
+from tutelage.harmless import shown, uncell
+from tutelage.inside import require_plain
 
 FORMAT = 1
 ARRAYS = {
@@ -34,7 +35,7 @@ ARRAYS = {
     "keys.bin": np.int64,
     "splits.bin": np.uint8,
 }
-_LARGEST_MANIFEST = 64 << 20
+LARGEST_MANIFEST = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,14 +129,15 @@ def open_pack(folder: str | Path) -> Pack:
         written.
     """
     folder = Path(folder)
+    require_plain(folder)
     manifest = _read_manifest(folder)
     try:
         count, size = int(manifest["count"]), int(manifest["image_size"])
-        classes = tuple(map(str, manifest["classes"]))
+        classes = _classes(manifest["classes"])
         background = str(manifest["settings"]["background"])
         name = str(manifest["fingerprint"])
         _check_numbers(manifest)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(folder / "manifest.json", f"{type(error).__name__}: {error}") from error
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(ARRAYS, (count,))
     shapes["images.bin"] = (count, size, size, 3)
@@ -168,7 +170,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             found="no manifest.json" if folder.is_dir() else "no folder",
             fix=f"tutelage pack DATA --out {folder}",
         )
-    if path.stat().st_size > _LARGEST_MANIFEST:
+    if path.stat().st_size > LARGEST_MANIFEST:
         raise _damaged(path, f"{path.stat().st_size} bytes")
     try:
         manifest = json.loads(path.read_bytes())
@@ -184,6 +186,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             fix="pack the data again",
         )
     return manifest
+
+
+def _classes(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise TypeError("classes is no list of names")
+    if odd := next((name for name in found if name != shown(name)), None):
+        raise ValueError(f"a class name that cannot be shown: {odd}")
+    return tuple(found)
 
 
 def _check_numbers(manifest: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ waits long, for what the first process does alone; the one that steps talk over 
 
 import datetime
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,7 @@ def together() -> Iterator[World]:
         # torchrun gives each process one thread unless told; the machine's cores are shared out instead.
         here = int(os.environ.get("LOCAL_WORLD_SIZE", world.size))
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
+    _stay_on_this_machine(world)
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_LONG)
         group = dist.new_group(timeout=PATIENCE)
@@ -56,6 +58,20 @@ def together() -> Iterator[World]:
         _steps = None
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _stay_on_this_machine(world: World) -> None:
+    """Processes of one machine talk over its loopback, where no other machine hears or reaches them.
+
+    They trust each other: whoever can send to one of them can run code in it. What a person has set is
+    left as it is, and so are processes on several machines.
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE") != str(world.size):
+        return
+    loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
+    for setting in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        if loopback is not None:
+            os.environ.setdefault(setting, loopback)
 
 
 def step_group() -> dist.ProcessGroup | None:

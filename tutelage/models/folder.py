@@ -10,7 +10,7 @@ it was made with.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import timm
 import torch
@@ -21,14 +21,13 @@ from torch import nn
 from tutelage.config import build as build_settings
 from tutelage.config import shared, table
 from tutelage.errors import InputError
+from tutelage.inside import inside, require_plain
 from tutelage.models.build import build
+from tutelage.models.facts import FORMAT, read_facts
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.reuse import Reused, Reusing
 from tutelage.models.settings import Network
 from tutelage.models.weights import load_weights, read_weights
-
-FORMAT = 1
-_NEEDED = {"network", "classes", "stored_size", "input_size", "background", "mean", "std"}
 
 
 class Saved(NamedTuple):
@@ -123,13 +122,23 @@ def _loads_with(obstacle: str | None, *, named: bool) -> str:
     return f'tutelage.load("FOLDER"{own}): {obstacle}'
 
 
+def network_folder(path: Path) -> Path:
+    """The model folder that a run folder holds, or that the folder is.
+
+    Raises:
+        InputError: the one in a run folder is a link out of it.
+    """
+    return inside(path, "model", where=path) if (path / "model").is_dir() else path
+
+
 def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
     """Read a model folder back, in eval mode. `network` is the user's own module where it was one.
 
     Raises:
         InputError: not a model folder, a damaged one, or one that needs the user's own module.
     """
-    facts = _facts(folder)
+    require_plain(folder)
+    facts = read_facts(folder)
     weights, size = folder / "model.safetensors", int(facts["stored_size"])
     mean, std = tuple(facts["mean"]), tuple(facts["std"])
     if facts["network"] is None:
@@ -166,24 +175,6 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
     classifier.eval()
     name = settings.model if facts["network"] else type(classifier.network).__name__
     return Saved(classifier, tuple(facts["classes"]), size, str(facts["background"]), name)
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    path = folder / "tutelage.json"
-    try:
-        facts = cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
-        if facts["format"] != FORMAT:
-            raise KeyError(f"format {facts['format']}")
-        if missing := _NEEDED - facts.keys():
-            raise KeyError(f"without {', '.join(sorted(missing))}")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            "not a model folder",
-            where=folder,
-            found=error,
-            expected="a folder with model.safetensors and tutelage.json, such as RUN/model",
-        ) from error
-    return facts
 
 
 def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) -> None:

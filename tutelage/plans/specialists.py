@@ -13,10 +13,10 @@ from safetensors.numpy import load_file
 
 from tutelage.errors import InputError, UsageError
 from tutelage.files import read_json
+from tutelage.models.folder import network_folder
 from tutelage.plans.step import Step, seeds_of, single_of, student_steps, teacher_step
 from tutelage.settings import Job, Single
 from tutelage.teachers.groups import confusable_groups
-from tutelage.teachers.open import network_folder
 from tutelage.teachers.settings import Specialist
 
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tutelage.errors import InputError
+from tutelage.inside import read_bounded
+
+LARGEST_TEXT = 256 << 20
 
 
 class Fields:
@@ -108,7 +111,7 @@ def read_text(path: Path) -> str:
         InputError: it is missing or unreadable.
     """
     try:
-        return path.read_text("utf-8", errors="surrogateescape")
+        return read_bounded(path, LARGEST_TEXT).decode("utf-8", "surrogateescape")
     except FileNotFoundError as error:
         raise InputError(
             f"{path.name} is missing: the folder is not complete",

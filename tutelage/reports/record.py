@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from tutelage.errors import InputError, UsageError
+from tutelage.inside import inside, require_plain
 from tutelage.reports.facts import (
     ROLES,
     Epoch,
@@ -35,6 +36,7 @@ def read_job(job: Path) -> Record:
     Raises:
         InputError: a file is missing or cannot be read; the message names it.
     """
+    require_plain(job)
     plan = read_json(job / "plan.json")
     runs = [read_run(folder) for folder in run_folders(job)]
     classes = tuple(plain(str(name)) for name in read_json(job / "data.json").items("classes"))
@@ -110,10 +112,7 @@ def specialist_folders(job: Path) -> list[Path]:
 def _planned(job: Path, *, specialists: bool) -> list[Path]:
     entries = read_json(job / "plan.json").tables("runs")
     chosen = [e for e in entries if (e.text("role", "") == "specialist") == specialists]
-    runs = [job / entry.text("folder") for entry in chosen]
-    if any(not run.resolve().is_relative_to(job.resolve()) for run in runs):
-        raise InputError("a run lies outside its job", where=job / "plan.json")
-    return runs
+    return [inside(job, entry.text("folder"), where=job / "plan.json") for entry in chosen]
 
 
 def read_run(folder: Path) -> Run:
@@ -122,6 +121,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: a file is missing or cannot be read; the message names it.
     """
+    require_plain(folder)
     about, scores = read_json(folder / "run.json"), read_json(folder / "scores.json")
     role = about.text("role")
     if role not in ROLES:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tutelage.files import write_bytes
+from tutelage.inside import require_plain
 from tutelage.reports.compare import Verdict, compare
 from tutelage.reports.console import render_comparison
 from tutelage.reports.facts import Record
@@ -28,6 +29,7 @@ def write_report(job: Path) -> Path:
         InputError: the job is not finished or a file of it cannot be read.
         MachineError: the report cannot be written.
     """
+    require_plain(job, written=True)
     return write_record(read_job(job), job / "report")
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from tutelage.data.grouped import dustbin
 from tutelage.errors import InputError
-from tutelage.models.folder import Saved, load_model
+from tutelage.models.folder import Saved, load_model, network_folder
 
 
 def open_teacher(path: Path, classes: Sequence[str], *, network: nn.Module | None = None) -> Saved:
@@ -50,11 +50,6 @@ def open_specialist(path: Path, classes: Sequence[str]) -> Saved:
         expected=f"some of {_short(classes)}, and {dustbin(classes)} last",
         fix="tutelage run --method specialists, which trains them",
     )
-
-
-def network_folder(path: Path) -> Path:
-    """The model folder that a run folder holds, or that the folder is."""
-    return path / "model" if (path / "model").is_dir() else path
 
 
 def _short(classes: Sequence[str]) -> str:

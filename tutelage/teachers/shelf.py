@@ -12,6 +12,7 @@ import numpy as np
 
 from tutelage.errors import InputError, UsageError
 from tutelage.files import read_json
+from tutelage.inside import inside, require_plain
 from tutelage.teachers.table import open_table
 from tutelage.world import World
 
@@ -96,6 +97,7 @@ def remove(shelf: Path, chosen: list[str]) -> int:
             )
     freed = 0
     for name in chosen:
+        require_plain(inside(shelf, name, where=shelf), written=True)
         with (shelf / name / ".lock").open("a") as file:
             if not _taken(file):
                 raise UsageError("a run is writing this cache", where=shelf / name)
@@ -111,6 +113,7 @@ def locked(folder: Path, world: World, *, waiting: Callable[[], None]) -> Iterat
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
+    require_plain(folder, written=True)
     with (folder / ".lock").open("a") as file:
         while not _taken(file):
             waiting()

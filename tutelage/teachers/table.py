@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 
 from tutelage.errors import InputError
 from tutelage.files import read_json, write_bytes
+from tutelage.inside import is_plain_name, require_plain
 from tutelage.teachers.identity import Identity
 
 INDEX = np.dtype([("key", "<i8"), ("view", "<i4"), ("top", "<f4"), ("crc", "<u4")])
+LARGEST_RECORD = 1 << 28
+"""Numbers of one picture's answer at one point."""
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -114,8 +117,13 @@ def open_table(folder: Path) -> Table:
     Raises:
         InputError: none there, or it is damaged.
     """
+    require_plain(folder)
     shapes = read_json(folder / "manifest.json").get("shapes")
-    if not isinstance(shapes, dict) or not all(map(_is_shape, shapes.values())):
+    if (
+        not isinstance(shapes, dict)
+        or not all(map(is_plain_name, shapes))
+        or not all(map(_is_shape, shapes.values()))
+    ):
         raise InputError("the teacher's cache is damaged", where=folder / "manifest.json")
     return Table(folder, {name: tuple(shape) for name, shape in shapes.items()})
 
@@ -125,6 +133,7 @@ def _is_shape(found: Any) -> bool:
         isinstance(found, list)
         and bool(found)
         and all(type(size) is int and size > 0 for size in found)
+        and math.prod(found) <= LARGEST_RECORD
     )
 
 
