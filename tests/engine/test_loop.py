@@ -67,7 +67,7 @@ def trained(
     method = supervised(built.classifier, label_smoothing=settings.label_smoothing)
     runtime = resolve(Machine(device="cpu", precision="fp32"))
     state = TrainingState(method, settings, runtime)
-    method.after_step = lambda _progress: each_step(state)  # type: ignore[method-assign]
+    method.after_step = lambda _progress, _taken: each_step(state)  # type: ignore[method-assign]
 
     def validate(_state: TrainingState) -> Metrics:
         return score(np.eye(10)[[0, 1]], [0, 1], pack.classes)

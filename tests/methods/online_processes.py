@@ -1,5 +1,6 @@
 """Steps of each online method by one of several processes: `online_processes.py RANK FOLDER`."""
 
+import torch
 from in_two import meet
 from side_by_side import SGD, batches, lesson, network, published, teaching, train
 from torch import Tensor
@@ -30,11 +31,22 @@ def settings() -> dict[str, Teaching]:
     }
 
 
+SPOILT, LEFT_OUT = "joint, spoilt", "joint, left out"
+"""The second of three batches is not finite in a picture of the last process; or it is not shown at all."""
+
+
 def trained(name: str, world: World) -> dict[str, Tensor]:
     """The terms of each step, and everything the method remembers after the last; in float64."""
     networks = [network(seed).double() for seed in range(2)]
-    method = make_method(settings()[name], networks[0], networks[1:], lesson()).double()
+    about = settings()[name.partition(",")[0]]
+    method = make_method(about, networks[0], networks[1:], lesson()).double()
     shown = batches()
+    if name == SPOILT:
+        pictures = shown[1].images.float()
+        pictures[-1, 0, 0, 0] = torch.nan
+        shown[1] = shown[1]._replace(images=pictures)
+    elif name == LEFT_OUT:
+        del shown[1]
     if world.size > 1:
         share = world.share(len(shown[0].ids))
         mine = slice(share.start, share.stop)
@@ -53,4 +65,4 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
 
 
 if __name__ == "__main__":
-    meet(trained, settings())
+    meet(trained, [*settings(), SPOILT, LEFT_OUT])

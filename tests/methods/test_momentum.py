@@ -42,7 +42,7 @@ def moved(method: Momentum, step: int) -> dict[str, Tensor]:
         if tensor.is_floating_point():
             drawn = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype) / 10
             tensor.copy_(drawn.abs() if name.endswith("running_var") else drawn)
-    method.after_step(at(0, step=step))
+    method.after_step(at(0, step=step), torch.tensor(1.0))
     return {name: t.clone() for name, t in method.student.state_dict().items()}
 
 
@@ -140,7 +140,7 @@ def test_a_run_of_steps_by_hand() -> None:
         mine.zero_grad()
         torch.autograd.backward(method.total(method(batch, NO_SIGNAL, progress), progress))
         mine.step()
-        method.after_step(progress)
+        method.after_step(progress, torch.tensor(1.0))
         logits = plain(batch.images).logits
         with torch.no_grad():
             p = (mean(batch.images).logits / 4).softmax(1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import in_two
 import pytest
 import torch
-from online_processes import settings, trained
+from online_processes import LEFT_OUT, SPOILT, settings, trained
 from torch import Tensor
 
 from tutelage.world import ALONE
@@ -28,3 +28,12 @@ def test_two_processes(by_two: list[dict[str, dict[str, Tensor]]], name: str) ->
             torch.testing.assert_close(found[key], tensor, rtol=1e-7, atol=1e-9, msg=key)
     assert by_two[0][name].keys() == by_two[1][name].keys()
     assert all(torch.equal(by_two[0][name][key], by_two[1][name][key]) for key in expected)
+
+
+def test_one_spoils_the_step_of_both(by_two: list[dict[str, dict[str, Tensor]]]) -> None:
+    """What one process is shown masks the step of both: they hold what they would hold without it."""
+    for found in by_two:
+        assert any(not value.isfinite() for key, value in found[SPOILT].items() if key[:2] == "1 ")
+        for key, value in found[LEFT_OUT].items():
+            if key.startswith("state "):
+                assert torch.equal(found[SPOILT][key], value), key

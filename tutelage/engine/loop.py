@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 from tutelage.data.loader import Loader
 from tutelage.engine.checkpoint import load_checkpoint, save_checkpoint
 from tutelage.engine.gradients import gradient_norms
+from tutelage.engine.guard import READ_EVERY
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Journal, Screen, bar, duration, terms_text
+from tutelage.engine.masked import require_finite, require_taken, tell
 from tutelage.engine.optim import learning_rate
 from tutelage.engine.processes import agreed_stop, answering
 from tutelage.engine.settings import Training
@@ -29,7 +31,6 @@ from tutelage.teachers.source import Teacher
 from tutelage.world import ALONE, World
 
 CHECKPOINT_SECONDS = 120.0
-READ_EVERY = 20
 
 
 class Course(NamedTuple):
@@ -59,7 +60,7 @@ def fit(state: TrainingState, course: Course) -> None:
     """Train to the last epoch, from wherever the run's checkpoint stands.
 
     Raises:
-        DivergedError: the loss is no longer finite.
+        DivergedError: too many steps whose loss or gradient is not finite, or a weight that is not.
         Interrupted: asked to stop; a checkpoint has been saved.
         MachineError: another process of this run has ended.
     """
@@ -96,6 +97,8 @@ def _epochs(state: TrainingState, course: Course) -> None:
             )
             state.sums.add(outcome, total, method.weights_at(progress))
             state.batch += 1
+            if state.guard.full:
+                tell(state.guard, state.masked, course)
             if last and _pause(state, course, due=time.monotonic() - saved > CHECKPOINT_SECONDS):
                 _save(state, course)
                 saved = time.monotonic()
@@ -163,6 +166,8 @@ def _resume(state: TrainingState, course: Course) -> None:
 
 
 def _save(state: TrainingState, course: Course) -> None:
+    tell(state.guard, state.masked, course)
+    require_finite(state.method, course)
     if course.journal is not None:
         checkpoint = state.checkpoint(
             fingerprint=course.fingerprint, journal=course.journal.position()
@@ -178,6 +183,8 @@ def _save(state: TrainingState, course: Course) -> None:
 
 
 def _close_epoch(state: TrainingState, course: Course, clock: "_Clock") -> None:
+    tell(state.guard, state.masked, course)
+    require_taken(state.masked, course, epoch=state.epoch)
     if len(set(course.world.everyone(_weights_name(state, course.world)))) > 1:
         raise RuntimeError("the processes of this run no longer hold the same weights")
     train = state.sums.read()

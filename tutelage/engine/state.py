@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tutelage.engine.average import Average
 from tutelage.engine.checkpoint import (
     Checkpoint,
     module_tensors,
@@ -18,6 +18,8 @@ from tutelage.engine.checkpoint import (
     restore_optimizer,
     under,
 )
+from tutelage.engine.guard import READ_EVERY, Guard
+from tutelage.engine.masked import Masked
 from tutelage.engine.optim import Weights
 from tutelage.engine.precision import Runtime
 from tutelage.engine.processes import average_parts, gather_rows, step_group
@@ -59,15 +61,13 @@ class TrainingState:
         self.parallel = _parallel(method, runtime.device) if world.size > 1 else None
         self.forward: Callable[..., Outcome] = self.parallel or method
         self.average = (
-            AveragedModel(
-                method.student,
-                multi_avg_fn=get_ema_multi_avg_fn(settings.ema),  # type: ignore[no-untyped-call]
-                use_buffers=True,
-            )
-            if settings.ema
-            else None
+            Average(method.student, settings.ema, runtime.device) if settings.ema else None
         )
         self.sums = Sums(list(method.weights), runtime.device)
+        # A processor is not waited for: what a step was is read at once.
+        every = 1 if runtime.device.type == "cpu" else READ_EVERY
+        self.guard = Guard(method, runtime.device, every=every)
+        self.masked = Masked()
         self.epoch = 0
         self.batch = 0
         self.step = 0
@@ -103,6 +103,7 @@ class TrainingState:
             "batch": self.batch,
             "step": self.step,
             "sums": self.sums.state(),
+            "masked": self.masked.facts(),
             "scaler": self.scaler.state_dict(),
             "best": {"epoch": self.best.epoch, "accuracy": self.best.accuracy},
             "epoch_timings": self.epoch_timings,
@@ -131,6 +132,7 @@ class TrainingState:
             self.average.load_state_dict(under("average", tensors))
         self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
         self.sums.restore(facts["sums"])
+        self.masked = Masked(**facts["masked"])
         self.best = Best(**facts["best"], weights=under("best", tensors))
         self.epoch_timings = facts["epoch_timings"]
         if "random/cuda" in tensors:

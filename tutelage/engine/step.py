@@ -39,6 +39,7 @@ def learn(
         The outcome, and the total that was differentiated (before `share`).
     """
     wait = contextlib.nullcontext() if last or state.parallel is None else state.parallel.no_sync()
+    state.guard.begin()
     with wait:
         # A network is compiled for one size of batch; a smaller last one runs as it is written.
         # Its graph cannot be walked twice, so a step that is watched runs like that, too.
@@ -51,6 +52,7 @@ def learn(
         if watch is not None:
             watch(outcome)
         torch.autograd.backward(state.scaler.scale(total * share))
+    state.guard.heed(batch, total)
     return outcome, total
 
 
@@ -108,19 +110,21 @@ def update(state: TrainingState, rate: float, *, clip: float | None) -> None:
     weights = state.weights
     set_learning_rate(weights.optimizer, rate)
     weights.take_gradients()
+    # Gradients scaled up for fp16 are scaled back here, before their norm is looked at.
+    state.guard.judge(weights.optimizer, state.scaler)
     if clip is not None:
-        # Gradients scaled up for fp16 are scaled back before their norm is looked at.
-        state.scaler.unscale_(weights.optimizer)
         for learner in weights.trained():
             clip_gradient(learner, clip)
     state.scaler.step(weights.optimizer)
     state.scaler.update()
     weights.forget_gradients()
+    state.guard.settle()
 
 
 def advance(state: TrainingState, progress: Progress) -> None:
     """Count a step, and move on what follows the weights: memories, averages."""
+    taken = state.guard.close(progress)
     state.step += 1
-    state.method.after_step(progress)
+    state.method.after_step(progress, taken)
     if state.average is not None:
-        state.average.update_parameters(state.method.student)
+        state.average.follow(state.method.student, taken)

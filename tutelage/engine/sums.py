@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.errors import DivergedError
 from tutelage.nouns import Outcome
 
 
 class Sums:
     """Images, labelled images, right answers, each term times its images, raw and weighted, in float64.
 
-    `add` never waits for the device; `read` does.
+    A batch whose loss is not finite is left out, as its step is. `add` never waits for the device; `read`
+    does.
     """
 
     def __init__(self, terms: Sequence[str], device: torch.device) -> None:
@@ -30,24 +30,15 @@ class Sums:
             weighted = [weights[name] * of for name, of in zip(self.terms, raw, strict=True)]
             parts = [torch.full_like(total, size), labelled.sum(), right, total * size]
             parts += raw + weighted
-            self._sums += torch.stack([part.detach().to(torch.float64) for part in parts])
+            sums = torch.stack([part.detach().to(torch.float64) for part in parts])
+            self._sums += torch.where(sums.isfinite().all(), sums, 0.0)
 
     def read(self) -> dict[str, Any]:
         """Means so far: loss, terms, accuracy over labelled images (None without any), and what share of the
         loss each weighted term is.
-
-        Raises:
-            DivergedError: the loss is not finite.
         """
         images, labelled, right, total, *rest = self._sums.tolist()
         raw, weighted = rest[: len(self.terms)], rest[len(self.terms) :]
-        if not all(map(_finite, (total, *raw))):
-            bad = [name for name, value in zip(self.terms, raw, strict=True) if not _finite(value)]
-            raise DivergedError(
-                "training stopped itself: the loss is no longer finite",
-                found=", ".join(bad) or "the weighted sum",
-                fix="a lower --lr, or --clip 1",
-            )
         count = max(images, 1)
         return {
             "images": int(images),
@@ -67,7 +58,3 @@ class Sums:
     def restore(self, state: Sequence[float]) -> None:
         """Put saved sums back."""
         self._sums.copy_(torch.tensor(state, dtype=torch.float64))
-
-
-def _finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")

@@ -90,5 +90,10 @@ class Method(nn.Module, ABC):
         whole = whole_rows(student.logits.detach(), batch, self.sharing)
         return Outcome(logits=whole, labels=whole_labels(batch, self.sharing), terms=terms)
 
-    def after_step(self, progress: Progress) -> None:
-        """Update averages or memories after an optimiser step; most methods have none."""
+    def after_step(self, progress: Progress, taken: Tensor) -> None:
+        """Move averages on after an optimiser step; most methods have none.
+
+        Args:
+            progress: where training stood in the step.
+            taken: 1 on the device, or 0 where the step was not finite and nothing may change.
+        """

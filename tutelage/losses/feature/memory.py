@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tutelage.losses.relation.distances import unit
+from tutelage.losses.rows import Rows
 
 _UNKNOWN = 2**40
 """Class numbers from here on are of pictures without a label, one for each."""
@@ -15,13 +16,14 @@ _NUMBERS = 2**24
 """Most numbers that are computed from a memory at once (unless one picture needs more): 64 MiB in fp32."""
 
 
-class Memory(nn.Module):
+class Memory(Rows):
     """Unit vectors [N, width] of both networks for N pictures; random until a picture has been seen.
 
     What is remembered of labels is what batches have shown: the class of a picture that is not yet seen, or
     has no label, is its own and nobody else's. All state is in buffers: training resumes as it was.
     """
 
+    by_row = ("student", "teacher", "labels")
     student: Tensor
     teacher: Tensor
     labels: Tensor
@@ -71,7 +73,7 @@ class Memory(nn.Module):
     def learn(self, ids: Tensor, labels: Tensor) -> None:
         """Remember the labels [B] of pictures [B]."""
         if self.training:
-            self.labels.index_copy_(0, ids, labels)
+            self.overwrite(self.labels, ids, labels)
 
     @torch.no_grad()
     def first(self, log_z: Tensor) -> Tensor:
@@ -89,7 +91,7 @@ class Memory(nn.Module):
             return
         for memory, now in ((self.student, student), (self.teacher, teacher)):
             moved = self.momentum * memory[ids] + (1 - self.momentum) * now
-            memory.index_copy_(0, ids, unit(moved).to(memory))
+            self.overwrite(memory, ids, unit(moved))
 
 
 def cosines(anchors: Tensor, memory: Tensor, ids: Tensor, rows: Tensor | None) -> Tensor:

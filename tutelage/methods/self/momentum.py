@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tutelage.losses.settings import weights
 from tutelage.losses.term import Term
+from tutelage.methods.averaging import move_towards
 from tutelage.methods.comparing import needs_of
 from tutelage.methods.method import Weighing
 from tutelage.methods.self.selftaught import SelfTaught
@@ -113,11 +114,9 @@ class Momentum(SelfTaught):
         )
 
     @torch.no_grad()
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, progress: Progress, taken: Tensor) -> None:
         """Move the average on; a function of the step, so that a resume needs no more than the weights."""
         keep = min(self.momentum, progress.step / (progress.step + 1))
-        means: list[Tensor] = list(self.average.parameters())
-        now: list[Tensor] = list(self.student.parameters())
-        torch._foreach_lerp_(means, now, 1 - keep)
+        move_towards(self.average.parameters(), self.student.parameters(), (1 - keep) * taken)
         for mean, buffer in zip(self.average.buffers(), self.student.buffers(), strict=True):
             mean.copy_(buffer)

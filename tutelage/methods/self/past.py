@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tutelage.data.view_settings import Views
 from tutelage.losses.label import LabelTerm
+from tutelage.losses.rows import Rows
 from tutelage.losses.settings import weights
 from tutelage.losses.term import Term
 from tutelage.methods.comparing import hears
@@ -63,7 +64,7 @@ def growing(base: Weighing, heard: Collection[str], epochs: int) -> Weighing:
     return weights_now
 
 
-class Past(SelfTaught):
+class Past(SelfTaught, Rows):
     """Self-knowledge distillation with progressive refinement of targets (PS-KD).
 
         loss_e = (1 - a_e) CE(y, q) + a_e T^2 KL(p_(e-1) || q),   a_e = alpha e / E
@@ -82,6 +83,7 @@ class Past(SelfTaught):
     epoch's view of the picture, not about the picture as stored.
     """
 
+    by_row = ("said",)
     ids: Tensor
     said: Tensor
 
@@ -127,7 +129,7 @@ class Past(SelfTaught):
         if self.training:
             # Of all processes, so that each knows the past of a picture whoever is shown it next.
             places = self._places(whole_rows(batch.ids, batch, self.sharing))
-            self.said.index_copy_(0, places, outcome.logits.to(self.said))
+            self.overwrite(self.said, places, outcome.logits)
         return outcome
 
     def _places(self, ids: Tensor) -> Tensor:

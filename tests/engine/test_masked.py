@@ -1,0 +1,148 @@
+"""Runs with steps that are left out: what is told of them, and when they are too many."""
+
+import dataclasses
+import signal
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from spoilt import layers
+from torch import nn
+
+from tutelage.data.loader import training_loader
+from tutelage.data.pack import Pack
+from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.journal import read_journal
+from tutelage.errors import DivergedError, Interrupted
+from tutelage.settings import Single
+from tutelage.single import Place, run_single
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def spoil(small_pack: Pack) -> Callable[..., Pack]:
+    """The small pack with a picture of one colour in some batches of the first epoch."""
+
+    def spoil(settings: Single, *steps: int) -> Pack:
+        loader = training_loader(
+            small_pack, batch_size=settings.batch_size, views=settings, seed=0, device=CPU
+        )
+        batches = list(loader.epoch(0))
+        images = np.array(small_pack.images)
+        for step in steps:
+            images[batches[step].ids[1]] = 7
+        return dataclasses.replace(small_pack, images=images)
+
+    return spoil
+
+
+def make(classes: int) -> nn.Module:
+    return layers(classes, size=32)
+
+
+@pytest.fixture(autouse=True)
+def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is timed: it would take longer than the training."""
+    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+
+
+def test_told(
+    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+) -> None:
+    """Each step left out is in the journal with its pictures, and counts in no mean; the run ends well."""
+    settings = single(epochs=1)
+    folder = run_single(settings, spoil(settings, 1), place(), make=make)
+    events = read_journal(folder / "journal.jsonl")
+    assert [event["event"] for event in events] == ["begin", "masked", "epoch", "end"]
+    loader = training_loader(spoil(settings, 1), batch_size=50, views=settings, seed=0, device=CPU)
+    pictures = list(loader.epoch(0))[1].ids.tolist()
+    assert events[1] == {"event": "masked", "epoch": 1, "step": 1, "pictures": pictures}
+    assert events[2]["train"]["images"] == 150
+
+
+def test_five_in_a_row(
+    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+) -> None:
+    """The fifth stops the run with each batch named by picture and file; four do not."""
+    settings = single(epochs=1, batch_size=25)
+    run_single(settings, spoil(settings, 2, 3, 4, 5), place("four"), make=make)
+    pack = spoil(settings, 2, 3, 4, 5, 6)
+    with pytest.raises(DivergedError, match="5 steps in a row, up to step 6") as caught:
+        run_single(settings, pack, place("five"), make=make)
+    loader = training_loader(pack, batch_size=25, views=settings, seed=0, device=CPU)
+    files = pack.files()
+    for batch in list(loader.epoch(0))[2:7]:
+        first = int(batch.ids[0])
+        assert f"{first} ({files[first]})" in str(caught.value.found)
+    assert "no checkpoint was saved before" in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_whole_epoch(
+    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+) -> None:
+    """An epoch in which nothing was learned stops the run, however few its steps."""
+    settings = single(batch_size=50)
+    with pytest.raises(DivergedError, match="all steps of epoch 1"):
+        run_single(settings, spoil(settings, 0, 1, 2, 3), place(), make=make)
+
+
+def test_resumed(
+    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+) -> None:
+    """Stopped after every step, a run leaves out the same steps and stops at the same fifth one."""
+    settings = single(epochs=1, batch_size=25)
+    for name, bad in (("well", (1, 2, 3)), ("ill", (1, 2, 3, 4, 5))):
+        pack = spoil(settings, *bad)
+        said = []
+        for stop in (StopRequest(), asked()):
+            at = place(f"{name} {stop.signal}", stop)
+            said.append(_to_the_end(settings, pack, at))
+        assert said[0] == said[1]
+        assert ("5 steps in a row" in said[0]) == (name == "ill")
+
+
+def asked() -> StopRequest:
+    """A run with this one stops after its first step."""
+    stop = StopRequest()
+    stop.signal = signal.SIGINT
+    return stop
+
+
+def _to_the_end(settings: Single, pack: Pack, at: Place) -> str:
+    """The journal's events, or of a run that stopped itself what was found."""
+    for _ in range(20):
+        try:
+            run_single(settings, pack, at, make=make)
+            return str(read_journal(at.folder / "journal.jsonl"))
+        except Interrupted:
+            pass
+        except DivergedError as error:
+            return f"{error.what} {error.found}"
+    raise AssertionError("it never ended")
+
+
+def test_last_finite_checkpoint(
+    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+) -> None:
+    """The checkpoint from before the first bad step is named, and no later one replaces it by worse."""
+    settings = single(epochs=1, batch_size=25)
+    pack = spoil(settings, 1, 2, 3, 4, 5)
+    at = place("run", asked())
+    with pytest.raises(Interrupted):
+        run_single(settings, pack, at, make=make)
+    with pytest.raises(DivergedError) as caught:
+        run_single(settings, pack, place("run"), make=make)
+    assert f"the last finite checkpoint is {at.folder / 'checkpoint'}" in str(caught.value)
+
+
+def test_no_checkpoint_of_lost_weights(
+    single: Callable[..., Single], place: Callable[..., Place], small_pack: Pack
+) -> None:
+    """A rate that breaks the weights in one finite step stops the run before they are saved."""
+    settings = single(epochs=1, lr=3e38, optimizer="sgd", weight_decay=1e4)
+    with pytest.raises(DivergedError, match="a weight is no longer finite"):
+        run_single(settings, small_pack, place("run", asked()), make=make)
+    assert not (place("run").folder / "checkpoint").exists()

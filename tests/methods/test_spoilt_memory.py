@@ -1,0 +1,157 @@
+"""A batch that is not finite leaves no trace in what a method, a term or a norm remembers."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from side_by_side import CPU, IMAGES, batches, lesson, network, published, teaching
+from torch import Tensor
+
+from tutelage.engine.precision import Runtime
+from tutelage.engine.settings import Training
+from tutelage.engine.state import TrainingState
+from tutelage.engine.step import train_on
+from tutelage.losses.feature.memory import Memory
+from tutelage.losses.feature.settings import CRD, KDPP, VID, Hint
+from tutelage.losses.relation.settings import Similarity
+from tutelage.methods.method import Method
+from tutelage.methods.settings import Ensemble, Methods, Mutual, Several, Teaching
+from tutelage.methods.teaching import make_method
+from tutelage.models.preprocess import Classifier
+from tutelage.models.taps import Tapped
+from tutelage.nouns import NO_SIGNAL, Batch, Progress, Signal
+
+EPOCHS, BAD = 2, (1, 3)
+"""Five steps: the bad ones are the second and the fourth; a new epoch begins with the third."""
+
+INSIDE = dataclasses.replace(published(), hint=Hint(), vid=VID())
+DRAWING = dataclasses.replace(published(), crd=CRD(width=8, negatives=10), kdpp=KDPP())
+REMEMBERING = {
+    "drawing": DRAWING,
+    "crd of all": dataclasses.replace(published(), crd=CRD(width=8)),
+    "adapters": INSIDE,
+    "relation": dataclasses.replace(published(), similarity=Similarity(weight=1.0)),
+}
+
+
+def taught() -> dict[str, Teaching]:
+    """By finished teachers: each term that remembers or learns, under one teacher or two."""
+    apart = Methods(several=Several(combine="divergences"))
+    two = teaching("several", INSIDE, methods=apart)
+    return {name: teaching("offline", terms) for name, terms in REMEMBERING.items()} | {"two": two}
+
+
+def beside() -> dict[str, Teaching]:
+    """Without a finished teacher: networks side by side, and those that teach themselves."""
+    turns = Methods(mutual=Mutual(alternate=True))
+    least = Methods(ensemble=Ensemble(combine="least-loss"))
+    return {
+        "mutual": teaching("mutual", DRAWING),
+        "turns": teaching("mutual", INSIDE, methods=turns),
+        "gate": teaching("ensemble"),
+        "least-loss": teaching("ensemble", methods=least),
+        "joint": teaching("joint", DRAWING),
+        **{name: teaching(name) for name in ("past", "class-wise", "virtual", "exits")},
+        "momentum": teaching("momentum", INSIDE),
+    }
+
+
+def shown() -> list[Batch]:
+    """Batches with partners; those of bad steps have a picture without numbers."""
+    made = []
+    for step, batch in enumerate(batches(5)):
+        images = batch.images.float()
+        if step in BAD:
+            images[2, :, 1, 1] = torch.nan
+        made.append(batch._replace(images=images, partners=images.flip(0)))
+    return made
+
+
+def trained(
+    settings: Teaching, make: Callable[..., Method], training: Training, *, left_out: bool
+) -> dict[str, Tensor]:
+    """All that is kept after five steps, of which the bad ones are taken or left out."""
+    others = [network(seed) for seed in (1, 2)][: 1 if settings.method == "offline" else 2]
+    method = make(settings, network(0), others).train()
+    points = [*method.needs.teacher_points, *method.needs.teacher_vectors]
+    masters = [Tapped(other.eval(), points) if points else other.eval() for other in others]
+    if settings.method not in ("offline", "several"):
+        masters = []
+        method.train()
+    state = TrainingState(method, training, Runtime(CPU, None, channels_last=False))
+    for step, batch in enumerate(shown()):
+        if left_out and step in BAD:
+            state.step += 1
+            continue
+        progress = Progress(int(step > 1), step, step / 5)
+        train_on(state, batch, _words(masters, batch), progress, rate=0.01, clip=training.clip)
+    kept = {f"method/{name}": tensor for name, tensor in method.state_dict().items()}
+    for number, values in state.weights.optimizer.state_dict()["state"].items():
+        kept |= {f"optimizer/{number}/{name}": value for name, value in values.items()}
+    assert state.average is not None
+    return kept | {f"average/{name}": value for name, value in state.average.state_dict().items()}
+
+
+@torch.no_grad()
+def _words(masters: list[Any], batch: Batch) -> Signal:
+    if not masters:
+        return NO_SIGNAL
+    first, *others = [Signal(*master(batch.images)) for master in masters]
+    return first._replace(others=tuple(others))
+
+
+def _make(settings: Teaching, student: Classifier, others: list[Classifier]) -> Method:
+    shares = (0.5, 0.5) if settings.method == "several" else ()
+    about = lesson(epochs=EPOCHS, shares=shares)
+    needs_others = settings.method in ("offline", "several", "mutual", "ensemble", "joint")
+    torch.manual_seed(1)
+    few = others[:1] if settings.method == "joint" else others
+    return make_method(settings, student, few if needs_others else [], about)
+
+
+@pytest.mark.parametrize("name", [*taught(), *beside()])
+def test_no_trace(name: str) -> None:
+    """Weights, moments, averages, norms and memories are those of a run without the bad steps."""
+    settings = {**taught(), **beside()}[name]
+    sgd = Training(optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=0.01, ema=0.8)
+    adam = Training(optimizer="adam", lr=0.01, weight_decay=0.01, ema=0.8, clip=1.0)
+    for training in (sgd, adam):
+        masked = trained(settings, _make, training, left_out=False)
+        without = trained(settings, _make, training, left_out=True)
+        assert masked.keys() == without.keys()
+        assert [key for key in masked if not torch.equal(masked[key], without[key])] == []
+        assert all(tensor.isfinite().all() for tensor in masked.values())
+
+
+@pytest.mark.parametrize("name", ["drawing", "mutual", "past", "momentum"])
+def test_something_was_remembered(name: str) -> None:
+    """What is compared above does change in a step that is finite."""
+    settings = {**taught(), **beside()}[name]
+    method = trained(settings, _make, Training(ema=0.5), left_out=False)
+    torch.manual_seed(1)
+    began = _make(settings, network(0), [network(1), network(2)][: 1 if name in REMEMBERING else 2])
+    words = ("memories", "means", "said", "average", "running_mean")
+    for key, value in began.state_dict().items():
+        if any(word in key for word in words) and value.is_floating_point():
+            assert not torch.equal(method[f"method/{key}"], value), key
+
+
+def test_rows_come_back_in_order() -> None:
+    """A picture that was overwritten twice since the last step has again what it had before both."""
+    memory = Memory(IMAGES, 4, momentum=0.5)
+    before = memory.student.clone()
+    memory.note()
+    ids = torch.tensor([3, 5])
+    for _ in range(2):
+        memory.remember(ids, torch.randn(2, 4), torch.randn(2, 4))
+    after = memory.student.clone()
+    memory.settle(torch.tensor(False))
+    assert torch.equal(memory.student, after)
+    memory.note()
+    memory.remember(ids, torch.full((2, 4), torch.nan), torch.randn(2, 4))
+    memory.remember(ids, torch.randn(2, 4), torch.randn(2, 4))
+    memory.settle(torch.tensor(True))
+    assert torch.equal(memory.student, after)
+    assert not torch.equal(before, after)
