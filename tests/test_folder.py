@@ -31,7 +31,7 @@ def test_begin(tmp_path: Path) -> None:
             out.mkdir()
         assert take(out) == "begin"
         assert sorted(contents(out)) == ["config.toml", "job.json"]
-        assert reopen(out) == {"format": 1, **FACTS, "finished": False}
+        assert reopen(out) == {"format": 2, **FACTS, "finished": False}
 
 
 def test_foreign_folder(tmp_path: Path) -> None:

@@ -72,9 +72,10 @@ def copy(swept: Swept, tmp_path: Path) -> Path:
 
 
 def cells(folder: Path) -> dict[str, dict[str, Any]]:
-    """The cells of a sweep as plain facts, without the time that they took."""
+    """The cells of a sweep as plain facts, without the time that they took and its seal."""
     found = {path.stem: json.loads(path.read_text()) for path in (folder / "cells").glob("*.json")}
-    return {name: {**facts, "seconds_per_epoch": 0} for name, facts in sorted(found.items())}
+    timeless = {"seconds_per_epoch": 0, "seal": ""}
+    return {name: {**facts, **timeless} for name, facts in sorted(found.items())}
 
 
 def digest(folder: Path) -> dict[str, str]:

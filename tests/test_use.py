@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from resealing import reseal_model
 from torch import nn
 
 from tutelage.data.pack import Pack
@@ -194,9 +195,7 @@ def test_background(run: Path, tmp_path: Path) -> None:
     """Transparent pictures are laid on the background that the network was trained with."""
     folder = tmp_path / "model"
     shutil.copytree(run / "model", folder)
-    path = folder / "tutelage.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**facts, "background": "black"}), encoding="utf-8")
+    reseal_model(folder, background="black")
     assert load(run).settings().background == "white"
     assert load(folder).settings().background == "black"
     pictures = tmp_path / "pictures"

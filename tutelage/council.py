@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from tutelage.data.grouped import grouped
 from tutelage.data.halves import halves_of
@@ -16,6 +15,7 @@ from tutelage.data.sources import Split
 from tutelage.errors import InputError
 from tutelage.measuring import SPLITS, score_on
 from tutelage.models.folder import Saved
+from tutelage.results import open_results
 from tutelage.teachers.council import Council, Member, combined, dustbin_correction, opinion
 from tutelage.teachers.open import open_specialist, open_teacher
 from tutelage.teachers.source import Teacher
@@ -33,10 +33,9 @@ def open_council(folders: Sequence[Path], classes: Sequence[str]) -> list[Saved]
     """
     first, *others = folders
     for folder in folders:
-        if not all(_answers_file(folder, split).is_file() for split in SPLITS):
-            raise InputError(
-                "a run folder that is not finished, or none", where=folder, expected="predictions"
-            )
+        if not (folder / "run.json").is_file():
+            raise InputError("no run folder", where=folder, expected="a finished run")
+        open_results(folder)
     return [
         open_teacher(first, classes),
         *(open_specialist(folder, classes) for folder in others),
@@ -128,11 +127,7 @@ def _shares(right: dict[str, NDArray[np.bool_]], member: NDArray[np.bool_]) -> d
 
 
 def _answers(folder: Path, split: Split) -> NDArray[np.float32]:
-    return load_file(_answers_file(folder, split))["logits"]
-
-
-def _answers_file(folder: Path, split: Split) -> Path:
-    return folder / "predictions" / f"{split}.safetensors"
+    return open_results(folder).logits(split)
 
 
 def _numbers(group: Sequence[str], pack: Pack) -> tuple[int, ...]:

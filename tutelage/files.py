@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import InputError, MachineError
-from tutelage.inside import read_bounded
-
-LARGEST_JSON = 64 << 20
+from tutelage.bounded import LARGEST_JSON, parse_json, read_file
+from tutelage.errors import MachineError
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:
@@ -47,14 +45,8 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object of at most `LARGEST_JSON` bytes; InputError naming the file where that fails."""
-    try:
-        content = json.loads(read_bounded(path, LARGEST_JSON).decode("utf-8", "surrogateescape"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError("cannot read the file", where=path, found=error) from error
-    if not isinstance(content, dict):
-        raise InputError("cannot read the file", where=path, found=type(content).__name__)
-    return content
+    """Read a JSON object; InputError naming the file where that fails."""
+    return parse_json(read_file(path, largest=LARGEST_JSON), path)
 
 
 @contextmanager

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
-
 from tutelage.companions import measure_beside
 from tutelage.council import group_of, measure_council
 from tutelage.data.pack import Pack
@@ -28,6 +26,7 @@ from tutelage.measuring import (
 from tutelage.models.folder import Saved
 from tutelage.models.preprocess import Classifier
 from tutelage.models.weights import Weights
+from tutelage.results import open_results
 from tutelage.settings import Single
 from tutelage.specialist import told_of_specialist
 
@@ -129,7 +128,7 @@ def finish(
 
 def _teacher_logits(reference: Path | None) -> Logits:
     """What the teacher's own run said about the same pictures, by split; empty where unknown."""
-    if reference is None:
+    if reference is None or not (reference / "run.json").is_file():
         return {}
-    files = {split: reference / "predictions" / f"{split}.safetensors" for split in SPLITS}
-    return {split: load_file(path)["logits"] for split, path in files.items() if path.is_file()}
+    found = open_results(reference)
+    return {split: found.logits(split) for split in SPLITS}

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tutelage.errors import MachineError, UsageError
-from tutelage.files import read_json, write_bytes, write_json
+from tutelage.files import write_bytes
 from tutelage.inside import require_plain
+from tutelage.results import JOB_FORMAT, read_job_facts, require_job, seal_job
+from tutelage.sealed import write_sealed
 from tutelage.toml import read_toml, to_toml
 
-FORMAT = 1
 _OWN = "job.json"
 
 
@@ -45,7 +46,7 @@ def claim(
     except OSError as error:
         raise MachineError("cannot make the folder", where=out, found=error.strerror) from error
     write_bytes(out / "config.toml", to_toml(dict(settings)).encode())
-    write_json(out / _OWN, {"format": FORMAT, **facts, "finished": False})
+    write_sealed(out / _OWN, {"format": JOB_FORMAT, **facts, "finished": False})
     return "begin"
 
 
@@ -53,7 +54,7 @@ def _continue(
     out: Path, settings: Mapping[str, Any], facts: Mapping[str, Any], *, resume: bool
 ) -> Literal["continue", "finished"]:
     require_plain(out, written=True)
-    found = read_json(out / _OWN)
+    found = read_job_facts(out)
     old = {**flat(read_toml(out / "config.toml")), **{k: found.get(k) for k in facts}}
     new = {**flat(settings), **facts}
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
@@ -66,6 +67,7 @@ def _continue(
             fix=f"another folder: --out {out}-2",
         )
     if found.get("finished"):
+        require_job(out)
         return "finished"
     if not resume:
         raise UsageError(
@@ -78,8 +80,7 @@ def _continue(
 
 def finish(out: Path) -> None:
     """Mark a job as complete."""
-    facts = read_json(out / _OWN)
-    write_json(out / _OWN, {**facts, "finished": True})
+    seal_job(out)
 
 
 def abandon(out: Path) -> None:
@@ -104,8 +105,7 @@ def reopen(out: Path) -> dict[str, Any]:
             expected="a folder that `tutelage run`, `train` or `distill` made",
         )
     require_plain(out, written=True)
-    facts: dict[str, Any] = read_json(out / _OWN)
-    return facts
+    return read_job_facts(out)
 
 
 def flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
 from tutelage.engine.preflight import require_validation
 from tutelage.errors import Interrupted, UsageError
-from tutelage.files import write_json
+from tutelage.sealed import write_sealed
 from tutelage.world import ALONE, World
 
 
@@ -29,7 +29,7 @@ def prepare(
     if not world.first:
         return pack
     quarantine = [{"file": name, "reason": reason} for name, reason in pack.quarantine()]
-    write_json(out / "data.json", {**pack.manifest, "quarantine": quarantine})
+    write_sealed(out / "data.json", {**pack.manifest, "quarantine": quarantine})
     _write_split(pack, out / "split.csv")
     sizes = ", ".join(f"{len(pack.rows(split))} {split}" for split in ("train", "val", "test"))
     screen.line(f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable")

@@ -9,15 +9,19 @@ from tutelage.config import fingerprint, table
 from tutelage.data.pack import Pack
 from tutelage.engine.environment import environment
 from tutelage.engine.precision import Runtime
-from tutelage.files import read_json, write_bytes, write_json
+from tutelage.files import write_bytes, write_json
 from tutelage.folder import flat
 from tutelage.losses.own import own_term
 from tutelage.models.preprocess import Classifier
 from tutelage.models.weights import fingerprint_of
+from tutelage.results import FORMAT, read_facts, require_whole, seal_run
+from tutelage.sealed import write_sealed
 from tutelage.settings import Single
 from tutelage.toml import to_toml
 
-FORMAT = 3
+_IDENTITY = 3
+"""Goes up when equal settings come to mean other runs; the layout of the folder has a number of its own."""
+
 _MACHINE = ("device", "precision", "compile")
 
 _ELSEWHERE = ("data", "teacher", "cache")
@@ -30,7 +34,7 @@ def run_fingerprint(
     """What makes two runs the same run: settings, pictures, teacher, own network."""
     plain = {key: value for key, value in table(settings).items() if key not in _ELSEWHERE}
     return fingerprint(
-        FORMAT,
+        _IDENTITY,
         plain,
         pack.fingerprint,
         [fingerprint_of(teacher.network) for teacher in teachers],
@@ -50,17 +54,23 @@ def essence(settings: Single, pack: Pack) -> str:
 
 
 def is_finished(folder: Path, identity: str) -> bool:
-    """Whether a run folder holds this very run, complete."""
-    path = folder / "run.json"
-    if not path.is_file():
+    """Whether a run folder holds this very run, complete.
+
+    Raises:
+        InputError: it does, and a file of it is damaged.
+    """
+    if not (folder / "run.json").is_file():
         return False
-    facts = read_json(path)
-    return bool(facts.get("fingerprint") == identity and facts.get("finished"))
+    facts = read_facts(folder)
+    if facts.get("fingerprint") != identity or not facts.get("finished"):
+        return False
+    require_whole(folder)
+    return True
 
 
 def read_fingerprint(folder: Path) -> str:
     """The fingerprint of a run, from its folder."""
-    return str(read_json(folder / "run.json")["fingerprint"])
+    return str(read_facts(folder)["fingerprint"])
 
 
 def begin(
@@ -83,12 +93,14 @@ def begin(
             plain["teacher"] = [f"../{Path(teacher).name}" for teacher in settings.teacher]
         write_bytes(folder / "config.toml", to_toml(plain).encode())
     write_json(folder / "environment.json", environment(runtime))
-    _mark(folder, settings, facts, finished=False)
+    write_sealed(
+        folder / "run.json", {"format": FORMAT, **_told(settings, facts), "finished": False}
+    )
 
 
 def end(folder: Path, settings: Single, facts: dict[str, str]) -> None:
     """Mark a run as finished; its checkpoint is no longer needed."""
-    _mark(folder, settings, facts, finished=True)
+    seal_run(folder, _told(settings, facts))
     checkpoint = folder / "checkpoint"
     for file in checkpoint.glob("*"):
         file.unlink()
@@ -96,13 +108,5 @@ def end(folder: Path, settings: Single, facts: dict[str, str]) -> None:
         checkpoint.rmdir()
 
 
-def _mark(folder: Path, settings: Single, facts: dict[str, str], *, finished: bool) -> None:
-    whole = {
-        "format": FORMAT,
-        "kind": "run",
-        "role": settings.role,
-        "seed": settings.seed,
-        **facts,
-        "finished": finished,
-    }
-    write_json(folder / "run.json", whole)
+def _told(settings: Single, facts: dict[str, str]) -> dict[str, object]:
+    return {"kind": "run", "role": settings.role, "seed": settings.seed, **facts}

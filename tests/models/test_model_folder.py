@@ -14,6 +14,7 @@ from tutelage.models.folder import load_model, save_model
 from tutelage.models.preprocess import Classifier
 from tutelage.models.settings import Network
 from tutelage.models.weights import fingerprint_of
+from tutelage.sealed import seal
 
 CLASSES = ("a", "Zürich", "日本", "=x")
 STATISTICS = (0.1234567, 0.2, 0.3), (0.4, 0.5, 0.6)
@@ -167,13 +168,24 @@ def test_a_wrong_copy_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     "content",
-    [None, b"", b"[]", b"{}", b'{"format": 2}', b'{"format": 1}', b"\xff", b"[" * 100_000],
+    [
+        None,
+        b"",
+        b"[]",
+        b"{}",
+        b'{"format": 2}',
+        b'{"format": 1}',
+        b"\xff",
+        b"[" * 100_000,
+        b"sealed",
+    ],
 )
 def test_not_a_model_folder(tmp_path: Path, content: bytes | None) -> None:
     """A folder without readable facts is refused by name."""
     if content is not None:
-        (tmp_path / "tutelage.json").write_bytes(content)
-    with pytest.raises(InputError, match="not a model folder") as caught:
+        whole = seal({"format": 2})
+        (tmp_path / "tutelage.json").write_bytes(whole if content == b"sealed" else content)
+    with pytest.raises(InputError, match="a model folder") as caught:
         load_model(tmp_path)
     assert str(tmp_path) in str(caught.value)
 
@@ -183,8 +195,13 @@ def test_damaged_weights(tmp_path: Path) -> None:
     settings = Network(model="test_resnet")
     save(tmp_path, made(settings), settings)
     path = tmp_path / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
+    whole = bytearray(path.read_bytes())
+    path.write_bytes(whole[:-100])
     with pytest.raises(InputError, match=r"model\.safetensors"):
+        load_model(tmp_path)
+    whole[-5] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match=r"damaged[^$]*model\.safetensors"):
         load_model(tmp_path)
     path.unlink()
     with pytest.raises(InputError, match=r"model\.safetensors"):

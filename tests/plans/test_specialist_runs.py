@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from planted_classes import JOB, PLANTED, TEACHER, place, scores, special
+from resealing import reseal
 from safetensors.numpy import load_file, save_file
 from specialists_processes import small_job
 
@@ -181,6 +182,7 @@ def test_nothing_is_mixed_up(council: Path, tmp_path: Path) -> None:
     path = run / "predictions" / "val.safetensors"
     kept = load_file(path)
     save_file({**kept, "logits": np.zeros_like(kept["logits"])}, path)
+    reseal(run)
     with pytest.raises(InputError, match="no group of classes") as caught:
         groups_found(run, 3)
     assert "--teacher.epochs" in str(caught.value.fix)

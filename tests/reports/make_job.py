@@ -21,6 +21,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
+from tutelage.results import seal_run
+from tutelage.sealed import write_sealed
+
 Table = NDArray[Any]
 
 
@@ -94,7 +97,7 @@ def make_job(
             teacher=None if role == "teacher" else teacher,
             weights=teacher_weights if role == "teacher" else "none", latency=latency,
         )  # fmt: skip
-    _json(job / "plan.json", {
+    write_sealed(job / "plan.json", {
         "format": 1, "recipe": "demo", "title": title, "temperature": 4.0, "alpha": 0.7,
         "runs": [{"name": n, "role": r, "seed": s, "folder": n} for n, r, s in runs],
     })  # fmt: skip
@@ -187,7 +190,6 @@ def write_run(
         "parameters_1000": {"resnet34": 21797672, "resnet18": 11689512}.get(model),
         "flops_1000_224": {"resnet34": 7339000000, "resnet18": 3628000000}.get(model),
     }  # fmt: skip
-    _json(folder / "run.json", {"format": 1, "name": name, "role": role, "seed": seed})
     _json(folder / "scores.json", {
         "format": 1, "name": name, "role": role, "seed": seed, "model": model, "weights": weights,
         "published_name": "ResNet-34" if big else "ResNet-18", "epochs": len(journal),
@@ -208,6 +210,7 @@ def write_run(
     lines = [{"event": "start"}, *journal, {"event": "end"}]
     (folder / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "config.toml").write_text(f'seed = {seed}\nmodel = "{model}"\n[optim]\nlr = 0.001\n')
+    seal_run(folder, {"name": name, "role": role, "seed": seed})
 
 
 def _regroup(
@@ -270,7 +273,7 @@ def _write_pack(
     labels.astype("<i8").tofile(pack / "labels.bin")
     splits.tofile(pack / "splits.bin")
     np.arange(count, dtype="<i8").tofile(pack / "keys.bin")
-    _json(job / "data.json", {
+    write_sealed(job / "data.json", {
         "format": 1, "fingerprint": "0123456789abcdef", "count": count, "image_size": 28,
         "classes": classes, "source": {"kind": "zip", "name": "fashion-mnist"},
         "settings": {"image_size": 28}, "notes": {"16-bit": 3},

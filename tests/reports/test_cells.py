@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from resealing import reseal
 from safetensors.numpy import load_file, save_file
 
 from tutelage.data.pack import Pack
@@ -16,6 +17,7 @@ from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
 from tutelage.errors import InputError
 from tutelage.reports.cells import About, Cell, known, read_cells, write_cell
+from tutelage.sealed import read_sealed, write_sealed
 from tutelage.settings import Single
 from tutelage.single import Place, run_single
 
@@ -46,6 +48,10 @@ def kept(folder: Path, run: Path) -> Path:
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def unsealed(path: Path) -> dict[str, Any]:
+    return read_sealed(path, kind="a cell")
 
 
 def test_a_cell_is_its_run(run: Path, tmp_path: Path) -> None:
@@ -92,6 +98,7 @@ def test_any_number_of_images(run: Path, tmp_path: Path, images: int) -> None:
     answers = {name: array[:images].copy() for name, array in load_file(path).items()}
     answers["labels"][::2] = answers["logits"].argmax(1)[::2]
     save_file(answers, path)
+    reseal(copy)
     kept(tmp_path / "cells", copy)
     (cell,) = read_cells(tmp_path / "cells")
     right = (answers["logits"].argmax(1) == answers["labels"])[np.argsort(answers["ids"])]
@@ -105,6 +112,7 @@ def test_unlabelled_images_are_left_out(run: Path, tmp_path: Path) -> None:
     answers = load_file(path)
     answers["labels"][3:13] = -1
     save_file(answers, path)
+    reseal(copy)
     kept(tmp_path / "cells", copy)
     (cell,) = read_cells(tmp_path / "cells")
     assert len(cell.right) == 70
@@ -115,7 +123,7 @@ def test_an_unfinished_run_is_no_cell(run: Path, tmp_path: Path) -> None:
     """A run without its answers is refused, and no file is left."""
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     (copy / "predictions" / "val.safetensors").unlink()
-    with pytest.raises(InputError, match="not finished"):
+    with pytest.raises(InputError, match=r"val\.safetensors"):
         kept(tmp_path / "cells", copy)
     assert read_cells(tmp_path / "cells") == []
 
@@ -123,6 +131,7 @@ def test_an_unfinished_run_is_no_cell(run: Path, tmp_path: Path) -> None:
 Change = Callable[[dict[str, Any]], object]
 
 SPOILT: dict[str, Change] = {
+    "another one's name": lambda facts: facts.update(name="kd-6"),
     "another format": lambda facts: facts.update(format=1),
     "no format": lambda facts: facts.pop("format"),
     "a field less": lambda facts: facts.pop("nll"),
@@ -147,9 +156,9 @@ SPOILT: dict[str, Change] = {
 def test_spoilt_cells_are_refused(case: str, run: Path, tmp_path: Path) -> None:
     """A file that is not wholly a cell is refused, and the message names it."""
     path = kept(tmp_path, run)
-    facts = read(path)
+    facts = unsealed(path)
     SPOILT[case](facts)
-    path.write_text(json.dumps(facts))
+    write_sealed(path, facts)
     with pytest.raises(InputError) as caught:
         read_cells(tmp_path)
     assert str(path) in str(caught.value)
@@ -169,7 +178,7 @@ def test_other_files_are_refused(text: str, run: Path, tmp_path: Path) -> None:
 def test_a_teacher_agrees_with_nobody(run: Path, tmp_path: Path) -> None:
     """A cell without an agreement is read as one."""
     path = kept(tmp_path, run)
-    path.write_text(json.dumps({**read(path), "agreement": None}))
+    write_sealed(path, {**unsealed(path), "agreement": None})
     assert read_cells(tmp_path)[0].agreement is None
 
 

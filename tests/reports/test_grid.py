@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from tutelage.files import write_json
 from tutelage.reports.cells import Cell, read_cells
 from tutelage.reports.differences import difference
 from tutelage.reports.grid import grid, write_grid
 from tutelage.reports.intervals import bootstrap_interval
+from tutelage.sealed import write_sealed
 
 IMAGES = 400
 
@@ -359,7 +359,8 @@ def keep(folder: Path, some: list[Cell]) -> None:
     folder.mkdir()
     for number, one in enumerate(some):
         facts = {**one._asdict(), "right": np.packbits(one.right).tobytes().hex()}
-        write_json(folder / f"{number:03}.json", {**facts, "format": 2, "images": IMAGES})
+        facts |= {"format": 3, "name": f"{number:03}", "images": IMAGES}
+        write_sealed(folder / f"{number:03}.json", facts)
 
 
 def test_a_page_beside_its_cells(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from resealing import reseal
 
 from tutelage.errors import InputError, UsageError
 from tutelage.reports.console import render_comparison
 from tutelage.reports.record import read_job, read_runs
 from tutelage.reports.report import comparison, summary
+from tutelage.sealed import read_sealed, write_sealed
 
 NEEDED = [
     "plan.json",
@@ -47,8 +49,12 @@ def test_damaged_json_is_refused(copy: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"\xff" * 8 + b"{}"])
 def test_damaged_predictions_are_refused(copy: Path, content: bytes) -> None:
-    """Predictions that are not safetensors are refused."""
-    (copy / "student-0" / "predictions" / "val.safetensors").write_bytes(content)
+    """Predictions that are not safetensors are refused, also where their checksum is right."""
+    path = copy / "student-0" / "predictions" / "val.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a run that is damaged[^$]*val\.safetensors"):
+        read_job(copy)
+    reseal(copy / "student-0")
     with pytest.raises(InputError, match="predictions cannot be read"):
         read_job(copy)
 
@@ -59,15 +65,16 @@ def test_a_missing_field_is_named(copy: Path) -> None:
     scores = json.loads(path.read_text())
     del scores["last"]["val"]["accuracy"]
     path.write_text(json.dumps(scores))
+    reseal(path.parent)
     with pytest.raises(InputError, match=r"last\.val\.accuracy cannot be read"):
         read_job(copy)
 
 
 def test_a_run_outside_the_job_is_refused(copy: Path) -> None:
     """A plan cannot point out of its folder."""
-    plan = json.loads((copy / "plan.json").read_text())
+    plan = read_sealed(copy / "plan.json", kind="a job")
     plan["runs"][0]["folder"] = "../job/../.."
-    (copy / "plan.json").write_text(json.dumps(plan))
+    write_sealed(copy / "plan.json", plan)
     with pytest.raises(InputError, match="outside"):
         read_job(copy)
 
@@ -98,12 +105,12 @@ def test_runs_of_the_same_name_are_told_apart(job: Path, copy: Path) -> None:
     assert names == ["job/student-0", "other/student-0"]
 
 
-def test_a_cut_last_journal_line_is_left_out(copy: Path) -> None:
-    """A journal whose last line was being written is read up to there."""
-    path = copy / "student-0" / "journal.jsonl"
-    whole = len(read_job(copy).runs[1].journal)
-    path.write_text(path.read_text() + '{"event": "epo')
-    assert len(read_job(copy).runs[1].journal) == whole
+@pytest.mark.parametrize("name", ["journal.jsonl", "timings.json", "config.toml", "run.json"])
+def test_files_of_another_run_are_refused(copy: Path, name: str) -> None:
+    """A whole file of another run is not taken for the run's own."""
+    (copy / "student-0" / name).write_bytes((copy / "student-1" / name).read_bytes())
+    with pytest.raises(InputError, match="student-0"):
+        read_job(copy)
 
 
 def test_a_job_stands_for_its_runs(job: Path, copy: Path) -> None:

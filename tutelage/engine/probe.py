@@ -12,8 +12,8 @@ import torch
 
 from tutelage.engine.precision import Runtime
 from tutelage.engine.settings import Machine
-from tutelage.files import read_json, write_json
 from tutelage.models.preprocess import Classifier
+from tutelage.sealed import read_sealed, write_sealed
 from tutelage.timing.rounds import interleave, ratio
 from tutelage.world import World
 
@@ -21,6 +21,7 @@ PIXELS = 8 * 224**2
 """A step is timed on the batch of the run, or on so many pixels where that is less: it takes seconds."""
 
 ROUNDS = 3
+_KIND = "what was decided about precision"
 WORTH = 1.1
 """Half precision must be so much faster to be taken: noise must not decide, and fp32 is more exact."""
 
@@ -52,7 +53,7 @@ def settle_precision(
     """
     if machine.precision != "auto" or runtime.device.type != "cpu" or runtime.autocast is None:
         return runtime
-    known = read_json(file) if file.is_file() else {}
+    known = read_sealed(file, kind=_KIND, fix=f"remove {file}") if file.is_file() else {}
     key = f"{name} at {size} px, batch {batch_size}"
     if key not in known:
         count = min(batch_size, max(8, PIXELS // size**2))
@@ -61,7 +62,7 @@ def settle_precision(
         known |= {key: str(runtime.autocast).removeprefix("torch.") if half else "fp32"}
         if world.first:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, known)
+            write_sealed(file, known)
             say(
                 f"{key}: trained in {known[key]}; a step in bf16 is {gain:.2f} x as fast as in fp32"
             )

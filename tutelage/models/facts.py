@@ -1,49 +1,51 @@
 """`tutelage.json`: what timm's layout of a model folder has no place for, held to its kinds and sizes."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from tutelage.errors import InputError
 from tutelage.harmless import shown
-from tutelage.inside import read_bounded
+from tutelage.sealed import read_sealed
 
-FORMAT = 1
-LARGEST_FACTS = 16 << 20
+FORMAT = 2
+KIND = "a model folder"
+FIX = "save the network again: the command that made the run, into another folder"
 MOST_CLASSES = 100_000
 LARGEST_SIDE = 4096
 """Pixels; as `data.image_size`."""
-_NEEDED = {"network", "classes", "stored_size", "input_size", "background", "mean", "std"}
+_NEEDED = {"files", "network", "classes", "stored_size", "input_size", "background", "mean", "std"}
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """What `tutelage.json` of a model folder says, every field of a kind and size that can be used.
 
     Raises:
-        InputError: there is none, of another format, or one that nobody would have written.
+        InputError: there is none, of another format, damaged, or one that nobody would have written.
     """
     path = folder / "tutelage.json"
-    try:
-        facts = cast(dict[str, Any], json.loads(read_bounded(path, LARGEST_FACTS)))
-        if facts["format"] != FORMAT:
-            raise KeyError(f"format {facts['format']}")
-        if missing := _NEEDED - facts.keys():
-            raise KeyError(f"without {', '.join(sorted(missing))}")
-        _require_sound(facts)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    if not path.is_file():
         raise InputError(
             "not a model folder",
             where=folder,
-            found=error,
+            found="no tutelage.json",
             expected="a folder with model.safetensors and tutelage.json, such as RUN/model",
-        ) from error
+        )
+    facts = read_sealed(path, kind=KIND, version=FORMAT, fix=FIX)
+    try:
+        if missing := _NEEDED - facts.keys():
+            raise KeyError(f"without {', '.join(sorted(missing))}")
+        _require_sound(facts)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError("not a model folder", where=path, found=error) from error
     return facts
 
 
 def _require_sound(facts: Mapping[str, Any]) -> None:
     """Refuse facts that would break what is made of them, or take memory that no pictures need."""
+    if not isinstance(facts["files"], dict):
+        raise ValueError("files is no table")
     classes = facts["classes"]
     if not isinstance(classes, list) or not 1 <= len(classes) <= MOST_CLASSES:
         raise ValueError(f"classes is no list of 1 to {MOST_CLASSES:,} names")

@@ -7,7 +7,6 @@ it was made with.
 `tutelage.json` holds what timm's layout has no place for.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,11 +22,13 @@ from tutelage.config import shared, table
 from tutelage.errors import InputError
 from tutelage.inside import inside, require_plain
 from tutelage.models.build import build
-from tutelage.models.facts import FORMAT, read_facts
+from tutelage.models.facts import FIX, FORMAT, KIND, read_facts
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.reuse import Reused, Reusing
 from tutelage.models.settings import Network
 from tutelage.models.weights import load_weights, read_weights
+from tutelage.results import require_network
+from tutelage.sealed import require_sums, sums_of, write_sealed
 
 
 class Saved(NamedTuple):
@@ -96,9 +97,9 @@ def save_model(
         "mean": mean,
         "std": std,
     }
-    text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
-    (folder / "tutelage.json").write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
+    names = [path.name for path in folder.iterdir() if path.name != "tutelage.json"]
+    write_sealed(folder / "tutelage.json", {**facts, "files": sums_of(folder, names)})
     _compare(folder, classifier, stored_size, named=named)
 
 
@@ -126,9 +127,13 @@ def network_folder(path: Path) -> Path:
     """The model folder that a run folder holds, or that the folder is.
 
     Raises:
-        InputError: the one in a run folder is a link out of it.
+        InputError: the one in a run folder is a link out of it, or not the one the run was finished with.
     """
-    return inside(path, "model", where=path) if (path / "model").is_dir() else path
+    if not (path / "model").is_dir():
+        return path
+    if (path / "run.json").is_file():
+        require_network(path)
+    return inside(path, "model", where=path)
 
 
 def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
@@ -139,6 +144,9 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
     """
     require_plain(folder)
     facts = read_facts(folder)
+    # The card is for people, who may edit it.
+    needed = {"model.safetensors", "config.json"} & {"model.safetensors", *facts["files"]}
+    require_sums(folder, facts["files"], needed, kind=KIND, fix=FIX)
     weights, size = folder / "model.safetensors", int(facts["stored_size"])
     mean, std = tuple(facts["mean"]), tuple(facts["std"])
     if facts["network"] is None:

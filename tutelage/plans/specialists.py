@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from tutelage.errors import InputError, UsageError
-from tutelage.files import read_json
+from tutelage.models.facts import read_facts
 from tutelage.models.folder import network_folder
 from tutelage.plans.step import Step, seeds_of, single_of, student_steps, teacher_step
+from tutelage.results import open_results
 from tutelage.settings import Job, Single
 from tutelage.teachers.groups import confusable_groups
 from tutelage.teachers.settings import Specialist
@@ -89,9 +89,8 @@ def groups_found(generalist: Path, clusters: int) -> tuple[tuple[str, ...], ...]
         InputError: all classes are in one group, or none is.
     """
     # The names as they are, which a report would make safe to show.
-    classes = read_json(network_folder(generalist) / "tutelage.json")["classes"]
-    answers = generalist / "predictions" / "val.safetensors"
-    found = _grouped(answers, answers.stat().st_mtime_ns, clusters)
+    classes = read_facts(network_folder(generalist))["classes"]
+    found = _grouped(generalist, (generalist / "run.json").stat().st_mtime_ns, clusters)
     groups = [group for group in found if len(group) < len(classes)]
     if not groups:
         raise InputError(
@@ -105,9 +104,9 @@ def groups_found(generalist: Path, clusters: int) -> tuple[tuple[str, ...], ...]
 
 
 @cache
-def _grouped(answers: Path, _modified: int, clusters: int) -> tuple[tuple[int, ...], ...]:
+def _grouped(generalist: Path, _modified: int, clusters: int) -> tuple[tuple[int, ...], ...]:
     """Found once, not for every specialist: with a thousand classes that takes seconds."""
-    logits = load_file(answers)["logits"].astype(np.float64)
+    logits = open_results(generalist).logits("val").astype(np.float64)
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     return confusable_groups(weights / weights.sum(axis=1, keepdims=True), clusters)
 

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 from tutelage.config import shared
 from tutelage.data.pack import Pack
 from tutelage.errors import Interrupted
-from tutelage.files import write_json
 from tutelage.losses.settings import DEFAULT_ALPHA
 from tutelage.methods.settings import Teaching
+from tutelage.sealed import write_sealed
 from tutelage.settings import UNTAUGHT, Job, Single, Trainee
 from tutelage.single import Networks, Place, run_single
 
@@ -132,4 +132,4 @@ def write_plan(
         ],
         "ensembles": dict(ensembles or {}),
     }
-    write_json(folder / "plan.json", facts)
+    write_sealed(folder / "plan.json", facts)

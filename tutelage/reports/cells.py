@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.errors import InputError
-from tutelage.files import read_json, write_json
 from tutelage.reports.files import Fields
 from tutelage.reports.record import read_run
+from tutelage.results import open_results
+from tutelage.sealed import read_sealed, write_sealed
 
-FORMAT = 2
+FORMAT = 3
+_FIX = "remove it; the same `tutelage sweep` does its run again"
 
 
 class About(NamedTuple):
@@ -79,12 +81,13 @@ def write_cell(folder: Path, run: Path, about: About) -> Path:
         The file.
     """
     found = read_run(run)
-    environment = read_json(run / "environment.json")
-    timings = read_json(run / "timings.json")["epochs"]
+    results = open_results(run)
+    environment, timings = results.table("environment.json"), results.timings()["epochs"]
     right = found.predictions["val"].labelled().correct()
     ensemble = found.scores.get("ensemble")
     facts = {
         "format": FORMAT,
+        "name": about.name,
         "objective": about.objective,
         "role": about.role,
         "seed": found.seed,
@@ -109,7 +112,7 @@ def write_cell(folder: Path, run: Path, about: About) -> Path:
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{about.name}.json"
-    write_json(path, facts)
+    write_sealed(path, facts)
     return path
 
 
@@ -123,9 +126,14 @@ def read_cells(folder: Path) -> list[Cell]:
 
 
 def _read(path: Path) -> Cell:
-    facts, kinds = Fields(read_json(path), path), get_type_hints(Cell)
-    if facts.plain.get("format") != FORMAT or set(facts.plain) != {*kinds, "format", "images"}:
+    found = read_sealed(path, kind="a cell of a sweep", version=FORMAT, fix=_FIX)
+    facts, kinds = Fields(found, path), get_type_hints(Cell)
+    if set(facts.plain) != {*kinds, "format", "name", "images"}:
         raise InputError("not a cell of a sweep", where=path, expected=f"one of format {FORMAT}")
+    if facts.text("name") != path.stem:
+        raise InputError(
+            "a cell under another one's name", where=path, found=facts.text("name"), fix=_FIX
+        )
     read: dict[Any, Callable[[str], Any]] = {
         str: facts.text,
         int: facts.integer,

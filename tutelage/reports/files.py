@@ -1,12 +1,13 @@
 """Reading JSON and text: every refusal names the file and the field."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tutelage.bounded import parse_json, read_file
 from tutelage.errors import InputError
-from tutelage.inside import read_bounded
+from tutelage.results import job_fix
+from tutelage.sealed import read_sealed
 
 LARGEST_TEXT = 256 << 20
 
@@ -82,26 +83,21 @@ class Fields:
         )
 
 
-def read_json(path: Path) -> Fields:
-    """A JSON file whose top is an object.
+def read_sealed_json(path: Path) -> Fields:
+    """A sealed file of a job folder.
 
     Raises:
-        InputError: the file is missing, unreadable, not JSON, or its top is not an object.
+        InputError: it is missing, or is not what was written.
     """
-    return Fields(_parse(read_text(path), path), path)
+    require_there(path)
+    return Fields(read_sealed(path, kind="a job", fix=job_fix(path.parent)), path)
 
 
-def read_json_lines(path: Path) -> Iterator[Fields]:
-    """One JSON object a line; a last line cut short (a run that was killed) is left out."""
-    lines = read_text(path).split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            yield Fields(_parse(line, path), path, f"line {number}: ")
-        except InputError:
-            if number < len(lines):
-                raise
+def json_lines(text: str, path: Path) -> Iterator[Fields]:
+    """One JSON object a line of the text that is in a file."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield Fields(parse_json(line, path, finite=False), path, f"line {number}: ")
 
 
 def read_text(path: Path) -> str:
@@ -110,17 +106,23 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: it is missing or unreadable.
     """
-    try:
-        return read_bounded(path, LARGEST_TEXT).decode("utf-8", "surrogateescape")
-    except FileNotFoundError as error:
+    require_there(path)
+    return read_file(path, largest=LARGEST_TEXT).decode("utf-8", "surrogateescape")
+
+
+def require_there(path: Path) -> None:
+    """Refuse a folder without a file that a finished one has.
+
+    Raises:
+        InputError: the file is missing.
+    """
+    if not path.exists():
         raise InputError(
             f"{path.name} is missing: the folder is not complete",
             where=path,
             expected="a finished run or job folder",
             fix="finish it first (the same command continues where it stopped)",
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path.name} cannot be read", where=path, found=error) from error
+        )
 
 
 def strict(value: object) -> object:
@@ -131,16 +133,4 @@ def strict(value: object) -> object:
         return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [strict(item) for item in value]
-    return value
-
-
-def _parse(text: str, path: Path) -> Mapping[str, object]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name} is not JSON", where=path, found=error) from error
-    if not isinstance(value, dict):
-        raise InputError(
-            f"{path.name} is not a JSON object", where=path, found=type(value).__name__
-        )
     return value

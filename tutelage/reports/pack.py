@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tutelage.errors import InputError
 from tutelage.harmless import uncell
 from tutelage.reports.facts import Data
-from tutelage.reports.files import Fields, read_json, read_text
+from tutelage.reports.files import Fields, read_sealed_json, read_text
 from tutelage.reports.wording import plain
 
 SPLITS = ("train", "val", "test")
@@ -25,7 +25,7 @@ def read_data(job: Path) -> Data:
     Raises:
         InputError: data.json is missing or unreadable, or an array has another length than it says.
     """
-    manifest = read_json(job / "data.json")
+    manifest = read_sealed_json(job / "data.json")
     count, size = manifest.integer("count"), manifest.integer("image_size")
     classes = len(manifest.items("classes"))
     pack = job / "pack"

@@ -6,8 +6,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from tutelage.errors import InputError, UsageError
 from tutelage.inside import inside, require_plain
@@ -22,12 +20,13 @@ from tutelage.reports.facts import (
     Split,
     Timings,
 )
-from tutelage.reports.files import Fields, read_json, read_json_lines
+from tutelage.reports.files import Fields, json_lines, read_sealed_json, require_there
 from tutelage.reports.lesson import read_terms
 from tutelage.reports.pack import flat, read_data
 from tutelage.reports.scores import read_cost, read_scored
 from tutelage.reports.wording import plain
-from tutelage.toml import read_toml
+from tutelage.results import Results, open_results, require_job
+from tutelage.toml import parse_toml, read_toml
 
 
 def read_job(job: Path) -> Record:
@@ -37,9 +36,13 @@ def read_job(job: Path) -> Record:
         InputError: a file is missing or cannot be read; the message names it.
     """
     require_plain(job)
-    plan = read_json(job / "plan.json")
+    if (job / "job.json").is_file():
+        require_job(job)
+    plan = read_sealed_json(job / "plan.json")
     runs = [read_run(folder) for folder in run_folders(job)]
-    classes = tuple(plain(str(name)) for name in read_json(job / "data.json").items("classes"))
+    classes = tuple(
+        plain(str(name)) for name in read_sealed_json(job / "data.json").items("classes")
+    )
     record = Record(
         title=plain(plan.text("title", "")) or plain(job.name),
         recipe=plain(plan.text("recipe", "")),
@@ -110,7 +113,7 @@ def specialist_folders(job: Path) -> list[Path]:
 
 
 def _planned(job: Path, *, specialists: bool) -> list[Path]:
-    entries = read_json(job / "plan.json").tables("runs")
+    entries = read_sealed_json(job / "plan.json").tables("runs")
     chosen = [e for e in entries if (e.text("role", "") == "specialist") == specialists]
     return [inside(job, entry.text("folder"), where=job / "plan.json") for entry in chosen]
 
@@ -122,13 +125,17 @@ def read_run(folder: Path) -> Run:
         InputError: a file is missing or cannot be read; the message names it.
     """
     require_plain(folder)
-    about, scores = read_json(folder / "run.json"), read_json(folder / "scores.json")
+    require_there(folder / "run.json")
+    results = open_results(folder)
+    about = Fields(results.facts, folder / "run.json")
+    scores = Fields(results.table("scores.json"), folder / "scores.json")
     role = about.text("role")
     if role not in ROLES:
         raise InputError(
             "a run has no known role", where=about.where, found=role, expected=" or ".join(ROLES)
         )
-    events = list(read_json_lines(folder / "journal.jsonl"))
+    journal = results.read("journal.jsonl").decode("utf-8", "surrogateescape")
+    events = list(json_lines(journal, folder / "journal.jsonl"))
     last = read_scored(scores.table("last"))
     return Run(
         name=plain(about.text("name")),
@@ -144,45 +151,29 @@ def read_run(folder: Path) -> Run:
         journal=_journal(events),
         terms=read_terms(events),
         notes=tuple(plain(e.text("text", "")) for e in events if e.plain.get("event") == "note"),
-        timings=_timings(folder / "timings.json"),
-        settings=_settings(folder / "config.toml"),
-        environment=flat(read_json(folder / "environment.json").plain),
-        predictions=_answers(folder, last),
+        timings=_timings(Fields(results.timings(), folder / "timings.json")),
+        settings=flat(parse_toml(results.read("config.toml"), folder / "config.toml")),
+        environment=flat(results.table("environment.json")),
+        predictions=_answers(results, last),
         scores=scores.plain,
-        beside={plain(own.name): _answers(own, last) for own in sorted(folder.glob("peers/*"))},
+        beside={
+            plain(own.name): _answers(results, last, beside=own.name)
+            for own in sorted(folder.glob("peers/*"))
+        },
     )
 
 
-def _answers(folder: Path, last: Scored) -> dict[Split, Predictions]:
+def _answers(results: Results, last: Scored, *, beside: str = "") -> dict[Split, Predictions]:
     splits: tuple[Split, ...] = ("val",) if last.test is None else ("val", "test")
-    return {
-        split: read_predictions(folder / "predictions" / f"{split}.safetensors") for split in splits
-    }
+    return {split: _predictions(results, split, beside) for split in splits}
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Stored answers on one split.
-
-    Raises:
-        InputError: the file is missing, damaged, or its arrays do not fit each other.
-    """
-    if not path.is_file():
-        raise InputError(
-            f"predictions/{path.name} is missing: the run is not finished", where=path.parent
-        )
-    try:
-        arrays = load_file(path)
-        ids, labels, logits = arrays["ids"], arrays["labels"], arrays["logits"]
-    except (SafetensorError, OSError, KeyError) as error:
-        raise InputError("predictions cannot be read", where=path, found=error) from error
-    if ids.ndim != 1 or labels.shape != ids.shape or logits.shape[:1] != ids.shape:
-        raise InputError(
-            "predictions do not fit each other",
-            where=path,
-            found=f"ids {ids.shape}, labels {labels.shape}, logits {logits.shape}",
-        )
+def _predictions(results: Results, split: Split, beside: str) -> Predictions:
+    found = results.answers(split, beside=beside)
     return Predictions(
-        ids.astype(np.int64), labels.astype(np.int64), logits.astype(np.float32, copy=False)
+        found["ids"].astype(np.int64),
+        found["labels"].astype(np.int64),
+        found["logits"].astype(np.float32, copy=False),
     )
 
 
@@ -211,8 +202,7 @@ def _number(fields: Fields, key: str) -> float:
     return float("nan") if value is None else value
 
 
-def _timings(path: Path) -> Timings:
-    fields = read_json(path)
+def _timings(fields: Fields) -> Timings:
     epochs = list(fields.tables("epochs")) if fields.plain.get("epochs") else []
     speeds = [s for e in epochs if (s := e.optional_number("images_per_second")) is not None]
     waits = [w for e in epochs if (w := e.optional_number("data_wait")) is not None]
@@ -241,7 +231,8 @@ def _settings(path: Path) -> dict[str, str]:
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    rows = read_json(folder / "scores.json").table("last").table("val").tables("per_class")
+    scores = Fields(open_results(folder).table("scores.json"), folder / "scores.json")
+    rows = scores.table("last").table("val").tables("per_class")
     return tuple(plain(row.text("class")) for row in rows)
 
 

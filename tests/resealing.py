@@ -1,0 +1,19 @@
+"""What a test has changed on purpose in a finished run or model folder is sealed again: a lie, not damage."""
+
+from pathlib import Path
+
+from tutelage.results import read_facts, seal_run
+from tutelage.sealed import read_sealed, sums_of, write_sealed
+
+
+def reseal(run: Path) -> None:
+    """Take the files of a finished run as they are now."""
+    facts = read_facts(run)
+    seal_run(run, {key: facts[key] for key in facts.keys() - {"format", "finished", "files"}})
+
+
+def reseal_model(folder: Path, **changes: object) -> None:
+    """Take the files of a model folder as they are now, and say something else of it."""
+    facts = read_sealed(folder / "tutelage.json", kind="a model folder")
+    sums = sums_of(folder, facts["files"])
+    write_sealed(folder / "tutelage.json", {**facts, **changes, "files": sums})
