@@ -34,7 +34,9 @@ def open_council(folders: Sequence[Path], classes: Sequence[str]) -> list[Saved]
     first, *others = folders
     for folder in folders:
         if not (folder / "run.json").is_file():
-            raise InputError("no run folder", where=folder, expected="a finished run")
+            raise InputError(
+                "a run folder that is not finished, or none", where=folder, expected="run.json"
+            )
         open_results(folder)
     return [
         open_teacher(first, classes),
