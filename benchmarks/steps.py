@@ -171,7 +171,7 @@ def _timed(
                 loader=loader,
                 teacher=teacher,
                 validate=validate,
-                fingerprint="",
+                identity={},
                 facts={},
                 folder=Path(name),
                 journal=None,

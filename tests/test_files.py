@@ -172,9 +172,9 @@ def test_killed(tmp_path: Path, moment: str) -> None:
     command = [sys.executable, "-c", program, str(target), moment]
     assert subprocess.run(command, check=False).returncode == 9
     assert names(tmp_path) != ["folder"]
-    settle(target)
+    settle(tmp_path)
     assert names(tmp_path) == ["folder"]
     assert names(target) == (["new"] if moment == "after" else ["old"])
-    settle(target)
+    settle(tmp_path)
     settle(tmp_path / "none")
     assert names(tmp_path) == ["folder"]

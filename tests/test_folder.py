@@ -1,5 +1,7 @@
 """A job's folder: begun, continued, returned as it is, refused, and held by one process alone."""
 
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -123,12 +125,34 @@ def test_lock(tmp_path: Path) -> None:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(UsageError, match="another process") as caught, locked(tmp_path):
             pass
-        assert f"process {other.pid}" in str(caught.value)
+        told = f"process {other.pid} on {socket.gethostname()}, since 20"
+        assert told in str(caught.value)
         other.kill()
-    with locked(tmp_path):  # a killed process holds nothing
-        assert (tmp_path / ".lock").is_file()
+    with locked(tmp_path):  # a killed process holds nothing, whatever its file says
+        assert f'"process": {os.getpid()}' in (tmp_path / ".lock").read_text()
+    assert (tmp_path / ".lock").read_text() == ""
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    "left", [[".lock"], [".lock", "config.toml"], [".config.toml.7-0123abcd.part"]]
+)
+def test_killed_while_taken(tmp_path: Path, left: list[str]) -> None:
+    """A job that was killed while it took its folder is begun by the same command, with --resume or not."""
+    take(tmp_path / "whole")
+    for resume in (False, True):
+        out = tmp_path / f"{resume}"
+        out.mkdir()
+        for name in left:
+            (out / name).write_bytes((tmp_path / "whole" / "config.toml").read_bytes())
+        assert take(out, resume=resume) == "begin"
+        assert sorted({*contents(out)} - {".lock"}) == ["config.toml", "job.json"]
+    out = tmp_path / "other"
+    out.mkdir()
+    (out / "config.toml").write_text("mine = 1\n")
+    with pytest.raises(UsageError, match="not empty"):
+        take(out)
 
 
 def test_a_lock_is_no_content(tmp_path: Path) -> None:

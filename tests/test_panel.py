@@ -1,7 +1,6 @@
 """Runs under several teachers and under a course: what they reduce to, who is asked, what is kept."""
 
 import dataclasses
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stopping import AtSteps
 
 from tutelage.data.loader import training_loader
 from tutelage.data.pack import Pack
@@ -24,7 +24,7 @@ from tutelage.models.settings import Network
 from tutelage.models.weights import fingerprint_of
 from tutelage.nouns import START, Progress
 from tutelage.panel import open_teachers, open_word, weigh
-from tutelage.run_folder import run_fingerprint
+from tutelage.run_folder import run_fingerprint, run_inputs
 from tutelage.settings import Single
 from tutelage.single import Place, run_single
 from tutelage.teachers.table import open_table
@@ -186,7 +186,8 @@ def test_every_teacher_is_part_of_the_run(
     def name(chosen: tuple[str, ...]) -> str:
         settings = single(role="student", teacher=chosen, **several())
         saved = open_teachers(settings, small_pack.classes)
-        return run_fingerprint(settings, small_pack, [one.classifier for one in saved], None)
+        classifiers = [one.classifier for one in saved]
+        return run_fingerprint(run_inputs(settings, small_pack, classifiers, None))
 
     assert name(teachers[:2]) == name(teachers[:2])
     others = [teachers[:2], teachers[1::-1], teachers[::2], teachers, teachers[:1]]
@@ -214,9 +215,8 @@ def test_kept_networks(kept: Path, small_pack: Pack, place: Callable[..., Place]
         run = run_single(shorter, small_pack, place(f"plain-{epochs}"))
         assert (run / "model" / "model.safetensors").read_bytes() == weights[epochs - 1]
     assert result(place("plain-3").folder) == result(kept)
-    stopped = place("stopped")
-    stopped.stop.signal = signal.SIGINT
-    for _ in range(7):
+    stopped = place("stopped", AtSteps())
+    for _ in range(8):
         try:
             run_single(dataclasses.replace(TEACHER, keep=3), small_pack, stopped)
             break

@@ -3,14 +3,49 @@
 import contextlib
 import io
 import os
+import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 
 def main() -> int:
     """Run the command line; every failure ends in one message and the exit code of its kind."""
+    asked: list[int] = []
+    listen(asked.append)
+    try:
+        return _answer()
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not asked:  # else a library made another error of the signal's
+            return _failed(error)
+    sys.stderr.write("stopped; files are whole or absent\n")
+    return 128 + (asked[0] if asked else signal.SIGINT)
+
+
+def listen(note: Callable[[int], None]) -> None:
+    """End in good order after Ctrl-C or SIGTERM; verbs that train listen for themselves meanwhile.
+
+    Args:
+        note: told the signal before KeyboardInterrupt is raised.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        note(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+def _answer() -> int:
     try:
         from tutelage.cli import call
     except ImportError as error:  # the library works without the command line's packages
@@ -18,9 +53,7 @@ def main() -> int:
             f"error: the command line needs {error.name}\n  try:      pip install {error.name}\n"
         )
         return 5
-    from tutelage import errors
     from tutelage.errors import MachineError, TutelageError
-    from tutelage.harmless import brief
     from tutelage.world import from_environment
 
     world = from_environment()
@@ -37,30 +70,30 @@ def main() -> int:
             name = f"error in process {world.rank}" if world.size > 1 else "error"
             sys.stderr.write(f"{name}: {error}\n")
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped at once\n")
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (OSError, MemoryError) as error:
-        refused = errors.of_the_system(error)
-        sys.stderr.write(f"error: {refused}\n")
-        return refused.exit_code
-    except Exception as error:
-        sys.stderr.write(
-            f"error: our own fault: {type(error).__name__}: {brief(str(error))}\n{_kept()}\n"
-        )
-        return 1
     return 0
 
 
-def _kept() -> str:
+def _failed(error: Exception) -> int:
+    """Tell an error that nobody foresaw: the machine's, or our own fault."""
+    from tutelage.disk import of_the_system
+    from tutelage.harmless import brief
+
+    if isinstance(error, OSError | MemoryError):
+        refused = of_the_system(error)
+        sys.stderr.write(f"error: {refused}\n")
+        return refused.exit_code
+    sys.stderr.write(
+        f"error: our own fault: {type(error).__name__}: {brief(str(error))}\n{_kept(error)}\n"
+    )
+    return 1
+
+
+def _kept(error: Exception) -> str:
     """Where the traceback is written: here, else among temporary files, else nowhere but the screen.
 
     Always a new file: a link that somebody put in its place beforehand is not followed.
     """
-    text = traceback.format_exc()
+    text = "".join(traceback.format_exception(error))
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
             handle, name = tempfile.mkstemp(prefix=".tutelage-", dir=folder)

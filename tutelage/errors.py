@@ -10,7 +10,6 @@
 Catch `TutelageError` for all of them. Anything else that escapes is our own fault (exit 1).
 """
 
-import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -79,27 +78,6 @@ class Interrupted(TutelageError):  # noqa: N818 - nothing went wrong
 
     exit_code = 130
 
-
-def of_the_system(error: OSError | MemoryError) -> TutelageError:
-    """What the system refused where nothing more is known of it: which file, and why.
-
-    >>> of_the_system(OSError(36, "File name too long", "x" * 300)).exit_code
-    3
-    """
-    if isinstance(error, MemoryError):
-        return MachineError(
-            "there is not enough memory", fix="a smaller --batch-size or image size"
-        )
-    kind = InputError if error.errno in _OF_THE_NAME else MachineError
-    return kind(
-        "the system refuses a file",
-        where=error.filename,
-        found=error.strerror or type(error).__name__,
-        fix="check the path, its permissions, and the room on the disk",
-    )
-
-
-_OF_THE_NAME = (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
 _ALL = 100
 """Names that are listed in a message; a page of them would hide what is wrong."""

@@ -1,15 +1,17 @@
 """Files that are either whole or absent: written beside the target, flushed to disk, renamed."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tutelage.bounded import LARGEST_JSON, parse_json, read_file
-from tutelage.errors import MachineError
+from tutelage.disk import telling
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:
@@ -20,22 +22,50 @@ def at_home(path: str | os.PathLike[str]) -> Path:
         return Path(path)
 
 
+class Written(NamedTuple):
+    """A file as it was written: its length and the SHA-256 of its bytes."""
+
+    bytes: int
+    sha256: str
+
+
+def write_new(path: Path, chunks: Iterable[bytes | memoryview]) -> Written:
+    """Write a file that must not exist yet and flush it to the disk; hashed on the way, in one pass.
+
+    Raises:
+        OSError: whatever the system refuses; a part of the file may then be there.
+    """
+    digest, count = hashlib.sha256(), 0
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        for chunk in chunks:
+            left = memoryview(chunk).cast("B")
+            digest.update(left)
+            count += len(left)
+            while left:
+                left = left[os.write(handle, left) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return Written(count, digest.hexdigest())
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none.
 
     Raises:
         MachineError: no room, no permission.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise _machine_error(path, error) from error
+    beside = _private(path, "part")
+    with telling(path, needed=len(content)):
+        try:
+            write_new(beside, [content])
+            beside.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -51,59 +81,70 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Fill a private folder beside the target; it takes the target's place only when all went well."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        beside.mkdir(parents=True)
-        yield beside
-        for file in beside.rglob("*"):
-            if file.is_file():
-                _sync(file)
-        old = path.with_name(f".{path.name}.{os.getpid()}.old")
-        if path.exists():
-            path.rename(old)
-        try:
-            beside.rename(path)
-        except BaseException:  # a second Ctrl-C too
-            if old.exists():
-                old.rename(path)
-            raise
-        _sync(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise _machine_error(path, error) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    """Fill a private folder beside the target; it takes the target's place only when all went well.
 
-
-def settle(path: Path) -> None:
-    """Clear up what a killed process left of `whole_folder`: a folder moved aside is put back.
-
-    Only where no other process can be writing the same folder.
+    Raises:
+        MachineError: no room, no permission; what was there before is there still.
     """
-    for old in sorted(path.parent.glob(f".{path.name}.*.old")):
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+    beside, old = _private(path, "part"), _private(path, "old")
+    with telling(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.mkdir()
+            yield beside
+            for file in beside.rglob("*"):
+                sync(file)
+            sync(beside)
+            if path.exists():
+                path.rename(old)
+            try:
+                beside.rename(path)
+            except BaseException:  # a second Ctrl-C too
+                if old.exists():
+                    old.rename(path)
+                raise
+            sync(path.parent)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def settle(folder: Path) -> None:
+    """Clear up, in a folder and below it, what killed processes left of the functions above.
+
+    What was being written goes; a folder that was moved aside, and whose successor never came, is put back.
+    Only where no other process can be writing there.
+    """
+    for path in sorted(folder.rglob(".*")):
+        found = _PRIVATE.fullmatch(path.name)
+        if found is None or path.is_symlink() or not path.exists():
+            continue
+        target = path.with_name(found["name"])
+        if found["what"] == "old" and not target.exists():
+            path.rename(target)
+        elif path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            old.rename(path)
-    for part in path.parent.glob(f".{path.name}.*.part"):
-        shutil.rmtree(part, ignore_errors=True)
+            path.unlink()
 
 
-def _sync(path: Path) -> None:
+def is_private(path: Path) -> bool:
+    """Whether a path is what the functions above write to before it takes its place."""
+    return _PRIVATE.fullmatch(path.name) is not None
+
+
+_PRIVATE = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]{8}\.(?P<what>part|old)", re.DOTALL)
+
+
+def _private(path: Path, what: str) -> Path:
+    """A name beside a path that no other process and no other time has; see `settle`."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.{what}")
+
+
+def sync(path: Path) -> None:
+    """Flush a file's bytes, or a folder's names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _machine_error(path: Path, error: OSError) -> MachineError:
-    free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
-    return MachineError(
-        f"cannot write {path.name}",
-        where=path.parent,
-        found=f"{error.strerror}; {free / 1e6:.0f} MB free",
-        fix="make room or choose another --out, then the same command with --resume",
-    )

@@ -9,6 +9,7 @@ from typing import Any
 from tutelage.companions import measure_beside
 from tutelage.council import group_of, measure_council
 from tutelage.data.pack import Pack
+from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.precision import Runtime
 from tutelage.engine.state import TrainingState
 from tutelage.evaluation.cost import file_size
@@ -43,6 +44,7 @@ def finish(
     reference: Path | None,
     teacher_seconds: float | None,
     teachers: Sequence[Saved] = (),
+    stop: StopRequest | None = None,
 ) -> None:
     """Measure the last and the best epoch and save both networks.
 
@@ -58,8 +60,12 @@ def finish(
             about the same classes.
         teacher_seconds: that asking ahead took.
         teachers: of the run.
+        stop: looked at between the parts, each of which is whole or absent.
+
+    Raises:
+        Interrupted: asked to stop.
     """
-    begin = time.monotonic()
+    begin, stop = time.monotonic(), stop or StopRequest()
     last = state.measured
     assert isinstance(last, Classifier)
     best, best_epoch = last, state.best.epoch or settings.epochs
@@ -74,11 +80,12 @@ def finish(
     said: list[Logits] = []
     for moment, (classifier, epoch) in moments.items():
         if moment == "last" or classifier is not last:
-            logits = logits_of(classifier, pack, runtime.device)
+            logits = logits_of(classifier, pack, runtime.device, progress=stop.poll)
             said.append(logits)
         measured = {split: score_on(split, logits, pack, teacher) for split in logits}
         scores[moment] = {"epoch": epoch, **measured}
         save_predictions(folder / "predictions", moment, logits, pack)
+    stop.poll()
     scores["best"]["chosen_on"] = "val"
     facts: dict[str, Any] = {
         "format": 1,
@@ -106,10 +113,12 @@ def finish(
             active=settings.methods.specialists.active,
         )
     for moment, (classifier, _) in moments.items():
+        stop.poll()
         save_folder(folder, moment, classifier, settings, pack, facts)
     weights_file = folder / "model" / "model.safetensors"
     facts["cost"]["size_bytes"] = file_size(weights_file)
     write_json(folder / "scores.json", facts)
+    stop.poll()
     network, size = last.network, last.preprocess.size
     timings = {
         "epochs": state.epoch_timings,

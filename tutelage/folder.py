@@ -1,61 +1,104 @@
 """The folder of a job or run: what is in it decides whether to begin, continue, return or refuse."""
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
-from tutelage.errors import MachineError, UsageError
-from tutelage.files import write_bytes
+from tutelage.disk import telling
+from tutelage.errors import UsageError
+from tutelage.files import is_private, settle, write_bytes
 from tutelage.inside import require_plain
+from tutelage.lock import Holder, hold
 from tutelage.results import JOB_FORMAT, read_job_facts, require_job, seal_job
 from tutelage.sealed import write_sealed
 from tutelage.toml import read_toml, to_toml
 
+State = Literal["begin", "continue", "finished"]
 _OWN = "job.json"
+_SETTINGS = "config.toml"
+_LOCK = ".lock"
 
 
-def claim(
+def look(
     out: Path, *, settings: Mapping[str, Any], facts: Mapping[str, Any], resume: bool
-) -> Literal["begin", "continue", "finished"]:
-    """Take a folder for a job, or find that it is done already.
+) -> State:
+    """What a folder is to a job; nothing is written.
 
     Args:
         out: the folder.
-        settings: the job's settings as a plain table; written as config.toml.
-        facts: what else makes it this job: verb, data; written to job.json.
+        settings: the job's settings as a plain table.
+        facts: what else makes it this job: verb, data.
         resume: whether an unfinished job may be continued.
 
     Raises:
         UsageError: the folder holds something else, or the same unfinished and `resume` is not set.
-        MachineError: it cannot be written.
     """
     if out.exists() and not out.is_dir():
         raise UsageError("--out is a file", where=out, expected="a folder that is new or empty")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / _OWN).is_file():
-            raise UsageError(
-                "the folder is not empty and holds no run",
-                where=out,
-                fix=f"another folder: --out {out}-2",
-            )
-        return _continue(out, settings, facts, resume=resume)
-    try:
+    if not out.is_dir() or _is_free(out, settings):
+        return "begin"
+    if not (out / _OWN).is_file():
+        raise UsageError(
+            "the folder is not empty and holds no run",
+            where=out,
+            fix=f"another folder: --out {out}-2",
+        )
+    return _continue(out, settings, facts, resume=resume)
+
+
+def claim(
+    out: Path, *, settings: Mapping[str, Any], facts: Mapping[str, Any], resume: bool
+) -> State:
+    """Take a folder for a job, or find that it is done already; the caller holds its lock.
+
+    Settings are written as config.toml, facts as job.json. Arguments and errors are those of `look`.
+
+    Raises:
+        MachineError: it cannot be written.
+    """
+    state = look(out, settings=settings, facts=facts, resume=resume)
+    if state != "finished":
+        make(out)
+        settle(out)
+    if state == "begin":
+        write_bytes(out / _SETTINGS, _text(settings))
+        write_sealed(out / _OWN, {"format": JOB_FORMAT, **facts, "finished": False})
+    return state
+
+
+def make(out: Path) -> None:
+    """Make a job's folder, so that its lock has a place.
+
+    Raises:
+        MachineError: it cannot be made.
+    """
+    with telling(out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError("cannot make the folder", where=out, found=error.strerror) from error
-    write_bytes(out / "config.toml", to_toml(dict(settings)).encode())
-    write_sealed(out / _OWN, {"format": JOB_FORMAT, **facts, "finished": False})
-    return "begin"
+
+
+def _is_free(out: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether nothing is in it but what a job leaves that was killed while it took the folder."""
+    names = {path.name for path in out.iterdir() if not is_private(path)} - {_LOCK}
+    if not names <= {_SETTINGS}:
+        return False
+    require_plain(out, written=True)
+    if names:
+        return (out / _SETTINGS).read_bytes() == _text(settings)
+    return True
+
+
+def _text(settings: Mapping[str, Any]) -> bytes:
+    return to_toml(dict(settings)).encode()
 
 
 def _continue(
     out: Path, settings: Mapping[str, Any], facts: Mapping[str, Any], *, resume: bool
-) -> Literal["continue", "finished"]:
+) -> State:
     require_plain(out, written=True)
     found = read_job_facts(out)
-    old = {**flat(read_toml(out / "config.toml")), **{k: found.get(k) for k in facts}}
+    old = {**flat(read_toml(out / _SETTINGS)), **{k: found.get(k) for k in facts}}
     new = {**flat(settings), **facts}
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     if changed:
@@ -123,28 +166,19 @@ def flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return result
 
 
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
+def locked(out: Path) -> AbstractContextManager[None]:
     """Hold a folder for this process alone while the block runs.
 
     Raises:
         UsageError: another process holds it.
     """
-    import fcntl
-    import os
 
-    with (out / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise UsageError(
-                "another process is at work in this folder",
-                where=out,
-                found=file.read().strip() or None,
-                fix="wait for it, or choose another --out",
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
-        yield
+    def refuse(holder: Holder | None) -> None:
+        raise UsageError(
+            "another process is at work in this folder",
+            where=out,
+            found=holder,
+            fix="wait for it, or choose another --out",
+        )
+
+    return hold(out / _LOCK, busy=refuse)

@@ -1,6 +1,6 @@
 """One network measured and saved: what it says about both splits, its metrics, its cost, its folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,18 @@ SPLITS: tuple[Split, ...] = ("val", "test")
 Logits = dict[Split, np.ndarray]
 
 
-def logits_of(classifier: Classifier, pack: Pack, device: torch.device) -> Logits:
+def logits_of(
+    classifier: Classifier,
+    pack: Pack,
+    device: torch.device,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _count: None,
+) -> Logits:
     """What a network says about both splits, as it is saved and will be used: in fp32, laid out plainly."""
     classifier.lay_out(torch.contiguous_format)
     return {
-        split: read_logits(classifier, pack, pack.rows(split), device=device) for split in SPLITS
+        split: read_logits(classifier, pack, pack.rows(split), device=device, progress=progress)
+        for split in SPLITS
     }
 
 

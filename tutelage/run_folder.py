@@ -1,14 +1,17 @@
 """The folder of one run: what it is a run of, whether it is finished, and where its settings are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from tutelage.config import fingerprint, table
 from tutelage.data.pack import Pack
 from tutelage.engine.environment import environment
+from tutelage.engine.identity import identity
 from tutelage.engine.precision import Runtime
+from tutelage.engine.rotation import remove_all
 from tutelage.files import write_bytes, write_json
 from tutelage.folder import flat
 from tutelage.losses.own import own_term
@@ -18,6 +21,7 @@ from tutelage.results import FORMAT, read_facts, require_whole, seal_run
 from tutelage.sealed import write_sealed
 from tutelage.settings import Single
 from tutelage.toml import to_toml
+from tutelage.world import World
 
 _IDENTITY = 3
 """Goes up when equal settings come to mean other runs; the layout of the folder has a number of its own."""
@@ -28,18 +32,34 @@ _ELSEWHERE = ("data", "teacher", "cache")
 """Settings that say where inputs are; what is in them counts instead."""
 
 
-def run_fingerprint(
+def run_inputs(
     settings: Single, pack: Pack, teachers: Sequence[Classifier], network: nn.Module | None
-) -> str:
-    """What makes two runs the same run: settings, pictures, teacher, own network."""
+) -> dict[str, Any]:
+    """What makes two runs the same run, by name: settings, pictures, teachers, own network, own terms."""
     plain = {key: value for key, value in table(settings).items() if key not in _ELSEWHERE}
-    return fingerprint(
-        _IDENTITY,
-        plain,
-        pack.fingerprint,
-        [fingerprint_of(teacher.network) for teacher in teachers],
-        fingerprint_of(network) if network else None,
-        {name: own_term(name).version for name in settings.own},
+    return {
+        "settings": plain,
+        "pack": pack.fingerprint,
+        "teachers": [fingerprint_of(teacher.network) for teacher in teachers],
+        "network": fingerprint_of(network) if network else None,
+        "own terms": {name: own_term(name).version for name in settings.own},
+    }
+
+
+def run_fingerprint(inputs: Mapping[str, Any]) -> str:
+    """A short name for a run, of its inputs."""
+    return fingerprint(_IDENTITY, *inputs.values())
+
+
+def training_identity(
+    inputs: Mapping[str, Any], pack: Pack, runtime: Runtime, world: World
+) -> dict[str, Any]:
+    """What a checkpoint of a run is a training of: see `engine.identity`."""
+    return identity(
+        **{name: fingerprint(found) for name, found in inputs.items()},
+        classes=fingerprint(pack.classes),
+        processes=world.size,
+        device=runtime.device.type,
     )
 
 
@@ -99,13 +119,15 @@ def begin(
 
 
 def end(folder: Path, settings: Single, facts: dict[str, str]) -> None:
-    """Mark a run as finished; its checkpoint is no longer needed."""
+    """Mark a run as finished; its checkpoints are no longer needed."""
     seal_run(folder, _told(settings, facts))
-    checkpoint = folder / "checkpoint"
-    for file in checkpoint.glob("*"):
-        file.unlink()
-    if checkpoint.is_dir():
-        checkpoint.rmdir()
+    remove_all(folder)
+
+
+def tidy(folder: Path, world: World) -> None:
+    """Do again what `end` does last: a run may have been killed right before."""
+    if world.first:
+        remove_all(folder)
 
 
 def _told(settings: Single, facts: dict[str, str]) -> dict[str, object]:

@@ -2,30 +2,24 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from tutelage.asking import Surroundings
 from tutelage.companions import beside
-from tutelage.data.feed import choose
 from tutelage.data.loader import training_loader
 from tutelage.data.pack import Pack
 from tutelage.engine.batchnorm import share_statistics
-from tutelage.engine.compiling import compile_where_it_pays, eager, uncompile
+from tutelage.engine.compiling import compile_where_it_pays, uncompile
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Journal, Screen
 from tutelage.engine.loop import Course, fit
-from tutelage.engine.precision import Runtime, resolve
+from tutelage.engine.precision import resolve
 from tutelage.engine.probe import settle_precision
-from tutelage.engine.processes import gather_array
 from tutelage.engine.state import TrainingState
-from tutelage.errors import DivergedError
-from tutelage.evaluation.metrics import Metrics, score
-from tutelage.evaluation.reading import read_logits
 from tutelage.finish import finish
 from tutelage.keeping import keeper
 from tutelage.losses.term import Term
@@ -38,9 +32,18 @@ from tutelage.models.build import Built, build
 from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
 from tutelage.panel import Maker, open_teachers, open_word, told, weigh
-from tutelage.run_folder import begin, end, is_finished, run_fingerprint
+from tutelage.run_folder import (
+    begin,
+    end,
+    is_finished,
+    run_fingerprint,
+    run_inputs,
+    tidy,
+    training_identity,
+)
 from tutelage.settings import UNTAUGHT, Single
 from tutelage.specialist import go_on, own_view
+from tutelage.validating import validation
 from tutelage.world import ALONE, World
 
 Networks = Mapping[str, Maker]
@@ -99,8 +102,10 @@ def run_single(
         settings = dataclasses.replace(settings, model=type(network).__name__)
     teachers = open_teachers(settings, classes, makers)
     finished = [teacher.classifier for teacher in teachers]
-    identity = run_fingerprint(settings, pack, finished, network)
+    inputs = run_inputs(settings, pack, finished, network)
+    identity = run_fingerprint(inputs)
     if is_finished(place.folder, identity):
+        tidy(place.folder, place.world)
         place.screen.line(f"{place.name}: done before, kept")
         return place.folder
     world, facts = place.world, {"name": place.name, "fingerprint": identity}
@@ -182,8 +187,8 @@ def run_single(
             settings=settings,
             loader=loader,
             teacher=word.teacher,
-            validate=_validation(pack, runtime, world),
-            fingerprint=identity,
+            validate=validation(pack, runtime, place.stop, world),
+            identity=training_identity(inputs, pack, runtime, world),
             facts={
                 "computes": str(runtime),
                 "processes": world.size,
@@ -216,6 +221,7 @@ def run_single(
                 reference=place.reference or next(map(Path, settings.teacher), None),
                 teacher_seconds=word.seconds,
                 teachers=teachers,
+                stop=place.stop,
             )
             journal.write("end")
     if world.first:
@@ -259,31 +265,6 @@ def _method(
         shares=shares,
     )
     return make_method(settings, student, others, lesson)
-
-
-def _validation(pack: Pack, runtime: Runtime, world: World) -> Callable[[TrainingState], Metrics]:
-    """How an epoch is measured: every process reads its share of the split, all get the same metrics."""
-    rows = pack.rows("val")
-    rows = rows[pack.labels[rows] >= 0]
-    share = world.share(len(rows))
-    mine = rows[share.start : share.stop]
-    feed = choose(pack, mine, runtime.device)
-
-    def validate(state: TrainingState) -> Metrics:
-        with eager(when=state.compiled_for is not None):
-            part = read_logits(
-                state.measured, pack, mine, device=runtime.device, cast=runtime.cast, feed=feed
-            )
-        logits = gather_array(part, len(rows), world)
-        if not np.isfinite(logits).all():
-            raise DivergedError(
-                "training stopped itself: the network's answers are no longer finite",
-                found=f"epoch {state.epoch + 1}",
-                fix="a lower --lr, or --clip 1",
-            )
-        return score(logits, pack.labels[rows], pack.classes)
-
-    return validate
 
 
 def _say(place: Place, settings: Single, built: Built, *, images: int) -> None:

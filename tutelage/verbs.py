@@ -93,7 +93,7 @@ def run(
             if world.first:
                 write_plan(settings, steps, out, recipe=recipe, ensembles=family(steps))
             run_steps(steps, pack, place_of(settings, "job", out, work), networks=networks)
-            world.first_does(lambda: close(out, report=True))
+            world.first_does(lambda: close(out, work.stop, report=True))
     return out / "report" / "report.html"
 
 
@@ -148,7 +148,7 @@ def train(
             if is_taught(settings):
                 require_rest(settings, settings.batch_size, len(pack.rows("train")))
             run_single(settings, pack, place_of(settings, settings.role, out, work), make=network)
-            world.first_does(lambda: close(out, report=False))
+            world.first_does(lambda: close(out, work.stop, report=False))
     return out
 
 

@@ -1,15 +1,15 @@
 """What every verb that trains does around its work: a folder, a screen, ears for Ctrl-C, a tidy end."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from tutelage import folder as folders
 from tutelage.config import table
 from tutelage.engine.interrupt import StopRequest, stop_requests
 from tutelage.engine.journal import Screen
-from tutelage.errors import Interrupted, TutelageError
+from tutelage.errors import Interrupted, MachineError, TutelageError
 from tutelage.files import at_home
 from tutelage.reports.report import write_report
 from tutelage.settings import Job, Single
@@ -27,7 +27,7 @@ def name_of(data: str | Path) -> str:
 class Work(NamedTuple):
     """A job at work: whether its folder is new, a screen, ears for Ctrl-C, and with whom."""
 
-    state: Literal["begin", "continue", "finished"]
+    state: folders.State
     screen: Screen
     stop: StopRequest
     world: World
@@ -39,11 +39,22 @@ def place_of(settings: Job | Single, name: str, out: Path, work: Work) -> Place:
     return Place(name, out, caches, work.screen, work.stop, world=work.world)
 
 
-def close(out: Path, *, report: bool) -> None:
-    """Write the report where one is wanted, and mark the folder as finished."""
+def close(out: Path, stop: StopRequest, *, report: bool) -> None:
+    """Write the report where one is wanted, and mark the folder as finished.
+
+    Raises:
+        Interrupted: asked to stop; the report is then written when the job is continued.
+    """
     if report:
-        write_report(out)
+        with stop.at_once():
+            write_report(out)
     folders.finish(out)
+
+
+def _stopped(out: Path, stop: StopRequest) -> Interrupted:
+    stopped = Interrupted("stopped; nothing is lost", where=out)
+    stopped.exit_code = stop.exit_code
+    return stopped
 
 
 def _begun(out: Path) -> bool:
@@ -61,19 +72,38 @@ def working(
     resume: bool,
     quiet: bool,
 ) -> Iterator[Work]:
-    """The folder claimed and locked, a screen, and ears for Ctrl-C; the first process does it for all."""
-    state = world.first_does(
-        lambda: folders.claim(out, settings=table(settings), facts=facts, resume=resume)
-    )
+    """The folder locked and claimed, a screen, and ears for Ctrl-C; the first process does it for all.
+
+    Raises:
+        UsageError: the folder holds something else, or another process is at work there.
+        MachineError: it cannot be written.
+        Interrupted: asked to stop, with the exit code of the signal.
+    """
+    job: dict[str, Any] = {"settings": table(settings), "facts": facts, "resume": resume}
     screen = Screen(quiet=quiet or not world.first)
-    lock = folders.locked(out) if state != "finished" and world.first else nullcontext()
-    with lock, stop_requests() as stop:
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_requests())
+
+        def take() -> folders.State:
+            state = folders.look(out, **job)  # a folder of something else is not even locked
+            if state == "finished":
+                return state
+            folders.make(out)
+            stack.enter_context(folders.locked(out))
+            return folders.claim(out, **job)
+
+        state = world.first_does(take)
         try:
             yield Work(state, screen, stop, world)
         except Interrupted as error:
             error.exit_code = stop.exit_code
             raise
-        except TutelageError:
+        except KeyboardInterrupt as error:
+            raise _stopped(out, stop) from error
+        except TutelageError as error:
+            if stop and world.size > 1 and isinstance(error, MachineError):
+                # The others, asked to stop as well, were faster.
+                raise _stopped(out, stop) from error
             if state == "begin" and world.first and not _begun(out):
                 folders.abandon(out)
             raise

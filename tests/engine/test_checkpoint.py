@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from tutelage.engine.checkpoint import (
+    _DTYPES,
     Checkpoint,
+    check_checkpoint,
     load_checkpoint,
     module_tensors,
     optimizer_tensors,
@@ -16,15 +20,18 @@ from tutelage.engine.checkpoint import (
     save_checkpoint,
     under,
 )
+from tutelage.engine.identity import identity
 from tutelage.engine.optim import Weights
 from tutelage.engine.precision import resolve
+from tutelage.engine.rotation import newest, place
 from tutelage.engine.settings import Machine, Training
 from tutelage.engine.state import TrainingState
-from tutelage.errors import InputError, MachineError
-from tutelage.files import settle
+from tutelage.errors import InputError
 from tutelage.methods.offline import supervised
 from tutelage.models.build import build
 from tutelage.models.settings import Network
+
+DTYPES = list(_DTYPES)
 
 
 def checkpoint(step: int = 1) -> Checkpoint:
@@ -37,19 +44,40 @@ def checkpoint(step: int = 1) -> Checkpoint:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    """Tensors and numbers come back to the bit; a newer checkpoint replaces the older."""
+    """Tensors and numbers come back to the bit, whoever reads the file; a folder is replaced as a whole."""
     folder = tmp_path / "checkpoint"
-    assert load_checkpoint(folder) is None
     for step in (1, 2):
-        save_checkpoint(folder, checkpoint(step))
+        size = save_checkpoint(folder, checkpoint(step))
+        files = [folder / "tensors.safetensors", folder / "facts.json"]
+        assert size == sum(path.stat().st_size for path in files)
         found = load_checkpoint(folder)
-        assert found is not None
         assert found.facts == checkpoint(step).facts
         assert found.tensors.keys() == checkpoint().tensors.keys()
         for name, tensor in checkpoint().tensors.items():
             assert torch.equal(found.tensors[name], tensor)
             assert found.tensors[name].dtype == tensor.dtype
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(DTYPES), st.lists(st.integers(0, 4), max_size=3))))
+def test_any_tensors(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[tuple[torch.dtype, list[int]]]
+) -> None:
+    """Any set of tensors is a valid safetensors file: empty ones, numbers, transposed ones."""
+    tensors = {
+        f"tensor {number}": (torch.rand(shape) * 200).to(dtype).mT
+        if len(shape) > 1
+        else (torch.rand(shape) * 200).to(dtype)
+        for number, (dtype, shape) in enumerate(kinds)
+    }
+    folder = tmp_path_factory.mktemp("any") / "checkpoint"
+    save_checkpoint(folder, Checkpoint(tensors, {}))
+    found = load_checkpoint(folder).tensors
+    assert {name: (one.dtype, one.shape) for name, one in found.items()} == {
+        name: (one.dtype, one.shape) for name, one in tensors.items()
+    }
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
 
 def test_nothing_in_it_is_code(tmp_path: Path) -> None:
@@ -73,49 +101,61 @@ def test_damaged(tmp_path: Path, name: str, damage: str) -> None:
     else:
         content[-1] ^= 1
         path.write_bytes(content if damage == "changed" else content[:-1])
-    with pytest.raises(InputError, match="damaged checkpoint") as caught:
+    with pytest.raises(InputError, match="a checkpoint that is damaged") as caught:
         load_checkpoint(folder)
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"format": 2}', b'{"format": 1}'])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"format": 3}', b'{"format": 4, "files": {}}'])
 def test_damaged_manifest(tmp_path: Path, content: bytes) -> None:
-    """A manifest that cannot be read, or of another format, is an error naming the folder."""
+    """A manifest that cannot be read, or of another format, is an error naming the file."""
     folder = tmp_path / "checkpoint"
     save_checkpoint(folder, checkpoint())
     (folder / "manifest.json").write_bytes(content)
     with pytest.raises(InputError) as caught:
         load_checkpoint(folder)
-    assert str(folder) in str(caught.value)
+    assert str(folder / "manifest.json") in str(caught.value)
 
 
-def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk is full the older checkpoint is still there."""
+def test_every_byte_counts(tmp_path: Path) -> None:
+    """One bit changed anywhere in a checkpoint, its manifest included, is noticed."""
     folder = tmp_path / "checkpoint"
-    save_checkpoint(folder, checkpoint(1))
+    save_checkpoint(folder, checkpoint())
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        for number in range(0, len(content), 3):
+            changed = bytearray(content)
+            changed[number] ^= 1 << number % 8
+            path.write_bytes(changed)
+            with pytest.raises(InputError):
+                check_checkpoint(folder)
+        path.write_bytes(content)
+    check_checkpoint(folder)
 
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tutelage.engine.checkpoint.save_file", refuse)
-    with pytest.raises(MachineError, match="No space left"):
-        save_checkpoint(folder, checkpoint(2))
-    found = load_checkpoint(folder)
-    assert found is not None
-    assert found.facts["step"] == 1
+def test_newest(tmp_path: Path) -> None:
+    """The newest whole checkpoint is found, newer ones are refused by name, other folders are no matter."""
+    assert newest(tmp_path) == (None, [])
+    for step in (5, 20, 100_000_000):
+        save_checkpoint(place(tmp_path, step), checkpoint(step))
+    (tmp_path / "checkpoints" / "step-of-mine").mkdir()
+    (place(tmp_path, 100_000_000) / "manifest.json").unlink()
+    (place(tmp_path, 20) / "facts.json").write_bytes(b"{}")
+    found = newest(tmp_path)
+    assert found.folder == place(tmp_path, 5)
+    assert [line.partition(":")[0] for line in found.refused] == ["step-100000000", "step-00000020"]
+    (place(tmp_path, 5) / "tensors.safetensors").unlink()
+    with pytest.raises(InputError, match="no checkpoint of this run is whole") as caught:
+        newest(tmp_path)
+    assert all(f"step-{step:08d}" in str(caught.value) for step in (5, 20, 100_000_000))
 
 
-def test_killed_while_saving(tmp_path: Path) -> None:
-    """A checkpoint moved aside by a process that was then killed is found again, not forgotten."""
-    folder = tmp_path / "checkpoint"
-    save_checkpoint(folder, checkpoint(1))
-    folder.rename(tmp_path / ".checkpoint.123.old")
-    (tmp_path / ".checkpoint.123.part").mkdir()
-    settle(folder)
-    found = load_checkpoint(folder)
-    assert found is not None
-    assert found.facts["step"] == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+def test_of_an_earlier_version(tmp_path: Path) -> None:
+    """The one checkpoint of earlier versions is refused by name; the run does not begin anew."""
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "manifest.json").write_text('{"format": 3}')
+    with pytest.raises(InputError, match="another format"):
+        newest(tmp_path)
 
 
 def test_prefixes() -> None:
@@ -141,9 +181,9 @@ def test_optimizer(optimizer: str, layout: torch.memory_format) -> None:
         weights.optimizer.step()
         weights.forget_gradients()
 
-    settings = Training(optimizer=optimizer, lr=0.05, weight_decay=0.01)  # type: ignore[arg-type]
+    training = Training(optimizer=optimizer, lr=0.05, weight_decay=0.01)  # type: ignore[arg-type]
     whole = module()
-    optimiser = Weights(whole, settings)
+    optimiser = Weights(whole, training)
     step(whole, optimiser, 1)
     saved = {name: tensor.clone().contiguous() for name, tensor in whole.state_dict().items()}
     kept = {n: t.clone().contiguous() for n, t in optimizer_tensors(optimiser.optimizer).items()}
@@ -151,7 +191,7 @@ def test_optimizer(optimizer: str, layout: torch.memory_format) -> None:
         step(whole, optimiser, seed)
     again = module()
     again.load_state_dict(saved)
-    fresh = Weights(again, settings)
+    fresh = Weights(again, training)
     restore_optimizer(fresh.optimizer, kept)
     for seed in (2, 3):
         step(again, fresh, seed)
@@ -175,13 +215,14 @@ def test_other_run(tmp_path: Path) -> None:
 
     one, other = state(0), state(1)
     one.step = 7
-    save_checkpoint(tmp_path / "c", one.checkpoint(fingerprint="one", journal=0))
+    was = identity(pack="one", processes=1)
+    save_checkpoint(tmp_path / "c", one.checkpoint(identity=was, journal=0))
     found = load_checkpoint(tmp_path / "c")
-    assert found is not None
-    with pytest.raises(InputError, match="other settings or inputs"):
-        other.restore(found, fingerprint="other")
+    with pytest.raises(InputError, match="pack: one there, other here") as caught:
+        other.restore(found, identity=identity(pack="other", processes=2))
+    assert "processes" not in str(caught.value)
     assert other.step == 0
-    other.restore(found, fingerprint="one")
+    assert other.restore(found, identity=was) == []
     assert other.step == 7
     for a, b in zip(one.measured.parameters(), other.measured.parameters(), strict=True):
         assert torch.equal(a, b)

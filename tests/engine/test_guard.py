@@ -79,7 +79,7 @@ def train(state: TrainingState, settings: Training, bad: Sequence[int], *, left_
 
 
 def kept(state: TrainingState) -> dict[str, Tensor]:
-    checkpoint = state.checkpoint(fingerprint="", journal=0)
+    checkpoint = state.checkpoint(identity={}, journal=0)
     return {name: t for name, t in checkpoint.tensors.items() if not name.startswith("random")}
 
 

@@ -1,11 +1,14 @@
 """Ctrl-C and SIGTERM become a flag; a second Ctrl-C leaves at once."""
 
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from tutelage.engine.interrupt import StopRequest, stop_requests
+from tutelage.errors import Interrupted
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -18,14 +21,43 @@ def test_asked_to_stop(number: int, code: int) -> None:
         assert stop.exit_code == code
 
 
-def test_twice() -> None:
-    """A second Ctrl-C leaves at once; a second SIGTERM does not."""
+def test_polled() -> None:
+    """Work without steps looks at the flag as its progress; it stops with the signal's exit code."""
     with stop_requests() as stop:
+        stop.poll(1, 2)
         signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Interrupted) as caught:
+            stop.poll(2, 2)
+        assert caught.value.exit_code == 143
+
+
+def test_at_once() -> None:
+    """Where work asks for it a signal stops it where it is; one that came before does so, too."""
+    with stop_requests() as stop:
+        with pytest.raises(KeyboardInterrupt), stop.at_once():
+            signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         assert stop.exit_code == 143
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Interrupted), stop.at_once():
+            raise AssertionError("it went on")
+
+
+@pytest.mark.parametrize(("first", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_twice(first: str, code: int) -> None:
+    """A second Ctrl-C leaves at once, whatever the program is about; a second SIGTERM does not."""
+    program = (
+        "import signal; from tutelage.engine.interrupt import stop_requests\n"
+        "with stop_requests() as stop:\n"
+        f"    signal.raise_signal(signal.{first})\n"
+        "    signal.raise_signal(signal.SIGTERM)\n"
+        "    try: signal.raise_signal(signal.SIGINT)\n"
+        "    finally: print('went on')\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stdout) == (code, "")
+    assert answer.stderr == "stopped at once\n"
 
 
 def test_handlers_come_back() -> None:

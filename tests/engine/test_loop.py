@@ -82,7 +82,7 @@ def trained(
             loader,
             nobody,
             validate,
-            "",
+            {},
             {},
             folder,
             journal,

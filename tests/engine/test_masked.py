@@ -1,13 +1,13 @@
 """Runs with steps that are left out: what is told of them, and when they are too many."""
 
 import dataclasses
-import signal
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from spoilt import layers
+from stopping import AtSteps
 from torch import nn
 
 from tutelage.data.loader import training_loader
@@ -97,18 +97,11 @@ def test_resumed(
     for name, bad in (("well", (1, 2, 3)), ("ill", (1, 2, 3, 4, 5))):
         pack = spoil(settings, *bad)
         said = []
-        for stop in (StopRequest(), asked()):
+        for stop in (StopRequest(), AtSteps()):
             at = place(f"{name} {stop.signal}", stop)
             said.append(_to_the_end(settings, pack, at))
         assert said[0] == said[1]
         assert ("5 steps in a row" in said[0]) == (name == "ill")
-
-
-def asked() -> StopRequest:
-    """A run with this one stops after its first step."""
-    stop = StopRequest()
-    stop.signal = signal.SIGINT
-    return stop
 
 
 def _to_the_end(settings: Single, pack: Pack, at: Place) -> str:
@@ -130,12 +123,14 @@ def test_last_finite_checkpoint(
     """The checkpoint from before the first bad step is named, and no later one replaces it by worse."""
     settings = single(epochs=1, batch_size=25)
     pack = spoil(settings, 1, 2, 3, 4, 5)
-    at = place("run", asked())
+    at = place("run", AtSteps())
     with pytest.raises(Interrupted):
         run_single(settings, pack, at, make=make)
     with pytest.raises(DivergedError) as caught:
         run_single(settings, pack, place("run"), make=make)
-    assert f"the last finite checkpoint is {at.folder / 'checkpoint'}" in str(caught.value)
+    assert f"the last finite checkpoint is {at.folder / 'checkpoints' / 'step-00000001'}" in str(
+        caught.value
+    )
 
 
 def test_no_checkpoint_of_lost_weights(
@@ -144,5 +139,5 @@ def test_no_checkpoint_of_lost_weights(
     """A rate that breaks the weights in one finite step stops the run before they are saved."""
     settings = single(epochs=1, lr=3e38, optimizer="sgd", weight_decay=1e4)
     with pytest.raises(DivergedError, match="a weight is no longer finite"):
-        run_single(settings, small_pack, place("run", asked()), make=make)
-    assert not (place("run").folder / "checkpoint").exists()
+        run_single(settings, small_pack, place("run", AtSteps()), make=make)
+    assert not (place("run").folder / "checkpoints").exists()

@@ -1,7 +1,9 @@
 """A run stopped anywhere and continued is, byte for byte, the run that was never stopped."""
 
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,19 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stopping import AtSteps
 from torch import nn
 
 from tutelage.config import build
 from tutelage.data.pack import Pack
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
+from tutelage.engine.step import train_on
 from tutelage.errors import InputError, Interrupted
 from tutelage.settings import Single
 from tutelage.single import Maker, Place, run_single
 from tutelage.toml import read_toml
 
 # What may differ between two equal runs.
-TIMED = {"timings.json", "run.json", "job.json", "data.json", ".lock", "split.csv"}
+TIMED = {
+    "timings.json",
+    "incidents.jsonl",
+    "run.json",
+    "job.json",
+    "data.json",
+    ".lock",
+    "split.csv",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +57,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def stopped_at_every_step(
     settings: Single, pack: Pack, place: Place, *, make: Maker | None = None
 ) -> int:
-    """Run with a stop already asked for, again and again: each time one step is done, or the end."""
-    place.stop.signal = signal.SIGINT
+    """Run again and again, asked to stop after each step: each time one step is done, or the end."""
     for times in range(100):
         try:
-            run_single(settings, pack, place, make=make)
+            run_single(settings, pack, place._replace(stop=AtSteps()), make=make)
             return times
         except Interrupted:
             pass
@@ -62,12 +73,12 @@ VIEWS = {"flip": True, "shift": 2, "crop": 0.5}
 @pytest.mark.parametrize(
     ("changes", "taught", "stops"),
     [
-        ({"batch_size": 67}, False, 6),
-        ({"ema": 0.9, "accumulate": 3, "batch_size": 25}, True, 6),
-        ({"precision": "bf16", "batch_size": 67, "optimizer": "sgd", "clip": 1.0}, False, 6),
-        ({"precision": "bf16", "ema": 0.5, "accumulate": 3, "batch_size": 25}, True, 6),
-        ({"precision": "fp16", "batch_size": 67, "clip": 1.0}, False, 6),
-        ({**VIEWS, "schedule": "cosine", "optimizer": "adamw", "batch_size": 67}, True, 6),
+        ({"batch_size": 67}, False, 7),
+        ({"ema": 0.9, "accumulate": 3, "batch_size": 25}, True, 7),
+        ({"precision": "bf16", "batch_size": 67, "optimizer": "sgd", "clip": 1.0}, False, 7),
+        ({"precision": "bf16", "ema": 0.5, "accumulate": 3, "batch_size": 25}, True, 7),
+        ({"precision": "fp16", "batch_size": 67, "clip": 1.0}, False, 7),
+        ({**VIEWS, "schedule": "cosine", "optimizer": "adamw", "batch_size": 67}, True, 7),
     ],
     ids=[
         "fp32",
@@ -109,7 +120,7 @@ def test_random_numbers_go_on(
 
     settings = single(batch_size=67)
     run_single(settings, small_pack, place("whole"), make=make)
-    assert stopped_at_every_step(settings, small_pack, place("stopped"), make=make) == 6
+    assert stopped_at_every_step(settings, small_pack, place("stopped"), make=make) == 7
     assert contents(place("whole").folder) == contents(place("stopped").folder)
 
 
@@ -117,33 +128,76 @@ def test_another_run_is_not_continued(
     small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
 ) -> None:
     """A checkpoint is never continued with other settings."""
-    stop = StopRequest()
-    stop.signal = signal.SIGINT
-    with pytest.raises(Interrupted):
-        run_single(single(), small_pack, place(stop=stop))
-    with pytest.raises(InputError, match="other settings or inputs"):
+    begun(single(), small_pack, place())
+    with pytest.raises(InputError, match="other settings or inputs") as caught:
         run_single(single(lr=0.01), small_pack, place())
+    assert "settings: " in str(caught.value)
+    assert "pack: " not in str(caught.value)
+
+
+def begun(settings: Single, pack: Pack, place: Place, *, steps: int = 1) -> list[Path]:
+    """Stop a run after so many steps, saving after each; its checkpoints, the newest first."""
+    stop = StopRequest()
+    count = itertools.count(1)
+
+    def train_and_ask(*arguments: Any, **options: Any) -> Any:
+        learned = train_on(*arguments, **options)
+        if next(count) == steps:
+            stop.signal = signal.SIGINT
+        return learned
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tutelage.engine.loop.train_on", train_and_ask)
+        patch.setattr("tutelage.engine.loop.CHECKPOINT_SECONDS", -1.0)
+        with pytest.raises(Interrupted):
+            run_single(settings, pack, place._replace(stop=stop))
+    return sorted((place.folder / "checkpoints").iterdir(), reverse=True)
+
+
+def damage(checkpoint: Path) -> None:
+    """Change one byte of a checkpoint."""
+    path = checkpoint / "tensors.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_two_checkpoints_are_kept(
+    small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
+) -> None:
+    """Older ones go, a finished run keeps none, and what the run did not write is left alone."""
+    folder = place().folder / "checkpoints"
+    kept = begun(single(), small_pack, place(), steps=4)
+    assert [path.name for path in kept] == ["step-00000004", "step-00000003"]
+    (folder / "step-00000003" / "mine.txt").write_text("x")
+    (folder / "notes").mkdir()
+    run_single(single(), small_pack, place())
+    left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    assert left == ["notes", "step-00000003", "step-00000003/mine.txt"]
 
 
 def test_a_damaged_checkpoint_is_no_fresh_start(
     small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
 ) -> None:
-    """A damaged checkpoint stops the run by name; without it the run begins anew and ends the same."""
-    stop = StopRequest()
-    stop.signal = signal.SIGINT
-    settings = single(epochs=1)
-    with pytest.raises(Interrupted):
-        run_single(settings, small_pack, place(stop=stop))
-    checkpoint = place().folder / "checkpoint"
-    path = checkpoint / "tensors.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(InputError, match="damaged checkpoint"):
-        run_single(settings, small_pack, place())
-    for file in checkpoint.iterdir():
-        file.unlink()
-    run_single(settings, small_pack, place())
-    run_single(settings, small_pack, place("other"))
-    assert contents(place().folder) == contents(place("other").folder)
+    """The newest whole checkpoint is continued and the refused one named; none whole is an error."""
+    run_single(single(), small_pack, place("whole"))
+    newest, _ = begun(single(), small_pack, place(), steps=3)
+    damage(newest)
+    run_single(single(), small_pack, place())
+    assert contents(place().folder) == contents(place("whole").folder)
+    noted = (place().folder / "incidents.jsonl").read_text()
+    assert "step-00000003: a checkpoint that is damaged" in noted
+    assert '"event": "continued", "epoch": 1, "step": 2}' in noted
+
+    checkpoints = begun(single(), small_pack, place("other"), steps=3)
+    for checkpoint in checkpoints:
+        damage(checkpoint)
+    with pytest.raises(InputError, match="no checkpoint of this run is whole") as caught:
+        run_single(single(), small_pack, place("other"))
+    assert all(checkpoint.name in str(caught.value) for checkpoint in checkpoints)
+    shutil.rmtree(place("other").folder / "checkpoints")
+    run_single(single(), small_pack, place("other"))
+    assert contents(place("other").folder) == contents(place("whole").folder)
 
 
 def test_interrupted_process(small_pack: Pack, tmp_path: Path) -> None:
@@ -160,7 +214,8 @@ def test_interrupted_process(small_pack: Pack, tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "nothing is lost" in said
-    facts = json.loads((out / "checkpoint" / "facts.json").read_text())
+    newest = max((out / "checkpoints").iterdir())
+    facts = json.loads((newest / "facts.json").read_text())
     assert 0 < facts["step"] < 60
     again = subprocess.run(
         [*command, "resume", str(out)], capture_output=True, text=True, check=False

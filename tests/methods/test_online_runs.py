@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from stopping import AtSteps
 from torch import nn
 
 from tutelage.config import build
@@ -28,7 +28,7 @@ from tutelage.settings import Single
 from tutelage.single import Place, run_single
 from tutelage.use import load
 
-TIMED = {"timings.json", "run.json"}
+TIMED = {"timings.json", "incidents.jsonl", "run.json"}
 NAMES = {
     "mutual": ("peer1",),
     "turns": ("peer1",),
@@ -97,18 +97,16 @@ def test_stopped_at_every_step(
     name: str, finished: Callable[[str], Path], small_pack: Pack, tmp_path: Path
 ) -> None:
     """Stopped after each of the four steps or never: student, companions, scores, journal are equal bytes."""
-    stop = StopRequest()
-    stop.signal = signal.SIGINT
     stops = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
         for _ in range(10):
             try:
-                run_single(settings(name), small_pack, place(tmp_path, stop))
+                run_single(settings(name), small_pack, place(tmp_path, AtSteps()))
                 break
             except Interrupted:
                 stops += 1
-    assert stops == 4
+    assert stops == 5  # and before it is measured
     whole, stopped = contents(finished(name)), contents(tmp_path / "run")
     assert whole.keys() == stopped.keys()
     assert {f"peers/{peer}/model/model.safetensors" for peer in NAMES[name]} <= whole.keys()

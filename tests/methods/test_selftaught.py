@@ -54,12 +54,11 @@ def test_exact_resume(name: str, tmp_path: Path) -> None:
     """Saved in the middle of the second epoch and continued by a method of other weights: the same bytes."""
     whole = state_of(name, seed=0)
     go_on(whole, until=4)
-    save_checkpoint(tmp_path / "checkpoint", whole.checkpoint(fingerprint="x", journal=0))
+    save_checkpoint(tmp_path / "checkpoint", whole.checkpoint(identity={}, journal=0))
     go_on(whole, until=7)
     again = state_of(name, seed=5)
     checkpoint = load_checkpoint(tmp_path / "checkpoint")
-    assert checkpoint is not None
-    again.restore(checkpoint, fingerprint="x")
+    again.restore(checkpoint, identity={})
     go_on(again, until=7)
     expected, found = whole.method.state_dict(), again.method.state_dict()
     assert found.keys() == expected.keys()

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from planted_classes import JOB, PLANTED, TEACHER, place, scores, special
 from resealing import reseal
 from safetensors.numpy import load_file, save_file
 from specialists_processes import small_job
+from stopping import AtSteps
 
 from tutelage import verbs
 from tutelage.data.pack import Pack
@@ -81,8 +81,7 @@ def test_another_generalist_or_group_is_another_run(
 def test_stopped_at_every_step(planted: Pack, tmp_path: Path) -> None:
     """Stopped at each of its steps and continued, a specialist ends in the same bytes."""
     run_single(special(), planted, place(tmp_path / "whole"))
-    stopped = place(tmp_path / "stopped")
-    stopped.stop.signal = signal.SIGINT
+    stopped = place(tmp_path / "stopped", AtSteps())
     times = 0
     while not (stopped.folder / "scores.json").exists():
         times += 1

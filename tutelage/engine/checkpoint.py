@@ -1,23 +1,41 @@
-"""Where training stood, exactly: a folder that is whole or absent, with a checksum of every file.
+"""One checkpoint on disk: a folder that is whole or absent, with the length and the checksum of every file.
 
-It holds tensors (safetensors) and plain numbers (JSON); nothing in it can be executed. The teacher is
-not in it. A damaged checkpoint is an error that names the file, never a silent restart.
+    tensors.safetensors   weights, averages, the optimiser's state, random states
+    facts.json            where training stands, in plain numbers, and what it is a training of
+    manifest.json         written last and sealed: format, and bytes and SHA-256 of the two
+
+Nothing in it can be executed. The teacher is not in it. Its bytes are hashed while they are written.
 """
 
-import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tutelage.errors import InputError
-from tutelage.files import read_json, whole_folder
+from tutelage.files import whole_folder, write_new
+from tutelage.sealed import read_sealed, require_sums, seal
 
-FORMAT = 3
+FORMAT = 4
+KIND = "a checkpoint"
+TENSORS, FACTS, MANIFEST = "tensors.safetensors", "facts.json", "manifest.json"
+
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 class Checkpoint(NamedTuple):
@@ -27,50 +45,60 @@ class Checkpoint(NamedTuple):
     facts: dict[str, Any]
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint of a run by a newer one.
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> int:
+    """Write a checkpoint and flush it to the disk; returns its bytes.
 
     Raises:
-        MachineError: no room, no permission; the older one is then still there.
+        MachineError: no room, no permission; what was in its place is still there.
     """
     with whole_folder(folder) as part:
-        tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
-        save_file(tensors, part / "tensors.safetensors")
-        (part / "facts.json").write_text(json.dumps(checkpoint.facts))
-        sums = {file.name: _sha256(file) for file in sorted(part.iterdir())}
-        (part / "manifest.json").write_text(json.dumps({"format": FORMAT, "sha256": sums}))
+        sums = {
+            TENSORS: write_new(part / TENSORS, _chunks(checkpoint.tensors)),
+            FACTS: write_new(part / FACTS, [json.dumps(checkpoint.facts).encode()]),
+        }
+        files = {name: one._asdict() for name, one in sums.items()}
+        write_new(part / MANIFEST, [seal({"format": FORMAT, "files": files})])
+    return sum(one.bytes for one in sums.values())
 
 
-def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoint in a folder; None where there is none. `files.settle` comes before it.
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in a folder, after every byte of it has been checked.
 
     Raises:
         InputError: it is damaged or of another format.
     """
-    if not (folder / "manifest.json").is_file():
-        return None
-    manifest = read_json(folder / "manifest.json")
-    if manifest.get("format") != FORMAT:
-        raise InputError(
-            "a checkpoint of another format",
-            where=folder,
-            found=manifest.get("format"),
-            expected=FORMAT,
-        )
-    sums = manifest.get("sha256", {})
-    for name in ("facts.json", "tensors.safetensors"):
-        if not (folder / name).is_file() or _sha256(folder / name) != sums.get(name):
-            raise InputError(
-                "a damaged checkpoint: its checksum does not match",
-                where=folder / name,
-                fix=f"remove {folder} to start this run anew",
-            )
-    return Checkpoint(load_file(folder / "tensors.safetensors"), read_json(folder / "facts.json"))
+    check_checkpoint(folder)
+    facts = json.loads((folder / FACTS).read_bytes())
+    return Checkpoint(load_file(folder / TENSORS), facts)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def check_checkpoint(folder: Path) -> None:
+    """Read a checkpoint as it lies on the disk, and compare it with its manifest.
+
+    Raises:
+        InputError: it is damaged or of another format.
+    """
+    manifest = read_sealed(folder / MANIFEST, kind=KIND, version=FORMAT)
+    require_sums(folder, manifest["files"], (TENSORS, FACTS), kind=KIND)
+
+
+def _chunks(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """The bytes of a safetensors file, one tensor after the other, the widest numbers first."""
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    header: dict[str, Any] = {}
+    end = 0
+    for name, tensor in ordered:
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": _DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for _, tensor in ordered:
+        yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:

@@ -15,30 +15,56 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tutelage.disk import telling
+from tutelage.errors import InputError
 from tutelage.harmless import lines, shown
 
 
 class Journal:
-    """Append events to a file; `position` and `rewind` keep it in step with a checkpoint."""
+    """Append events to a file; `position` and `rewind` keep it in step with a checkpoint.
+
+    Raises:
+        MachineError: the file cannot be written; so does every function that writes.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
+        with telling(path):
+            self._file = path.open("ab", buffering=0)
 
     def write(self, event: str, **facts: Any) -> None:
-        """Add one line, flushed to the system at once."""
-        line = json.dumps({"event": event, **facts}, ensure_ascii=False, allow_nan=False)
-        self._file.write(line + "\n")
-        self._file.flush()
+        """Add one line, handed to the system at once."""
+        line = json.dumps({"event": event, **facts}, ensure_ascii=False, allow_nan=False) + "\n"
+        left = line.encode("utf-8", "surrogateescape")
+        with telling(self._path, needed=len(left)):
+            while left:
+                left = left[self._file.write(left) :]
 
     def position(self) -> int:
-        """Bytes so far, on disk."""
-        os.fsync(self._file.fileno())
-        return self._file.tell()
+        """Bytes so far."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def sync(self) -> None:
+        """Flush all lines to the disk."""
+        with telling(self._path):
+            os.fsync(self._file.fileno())
 
     def rewind(self, position: int) -> None:
-        """Drop what was written after a checkpoint that is now continued."""
-        self._file.truncate(position)
-        self._file.seek(0, os.SEEK_END)
+        """Drop what was written after a checkpoint that is now continued.
+
+        Raises:
+            InputError: the file ends before it.
+        """
+        if self.position() < position:
+            raise InputError(
+                "the journal ends before the checkpoint that is to be continued",
+                where=self._path,
+                found=f"{self.position():,} bytes",
+                expected=f"at least {position:,} bytes",
+                fix="take the run's folder of checkpoints away to begin this run anew",
+            )
+        with telling(self._path):
+            self._file.truncate(position)
 
     def close(self) -> None:
         """Close the file."""

@@ -6,11 +6,11 @@ What is not here: device moves (loader), precision (runtime), who teaches (teach
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tutelage.data.loader import Loader
-from tutelage.engine.checkpoint import load_checkpoint, save_checkpoint
 from tutelage.engine.gradients import gradient_norms
 from tutelage.engine.guard import READ_EVERY
 from tutelage.engine.interrupt import StopRequest
@@ -18,12 +18,13 @@ from tutelage.engine.journal import Journal, Screen, bar, duration, terms_text
 from tutelage.engine.masked import require_finite, require_taken, tell
 from tutelage.engine.optim import learning_rate
 from tutelage.engine.processes import agreed_stop, answering
+from tutelage.engine.resuming import resume
+from tutelage.engine.saving import Saver
 from tutelage.engine.settings import Training
 from tutelage.engine.state import TrainingState
 from tutelage.engine.step import train_on
 from tutelage.errors import Interrupted
 from tutelage.evaluation.metrics import Metrics
-from tutelage.files import settle
 from tutelage.models.kept import kept_epochs
 from tutelage.models.weights import fingerprint_of
 from tutelage.nouns import Batch, Outcome, Progress
@@ -36,8 +37,9 @@ CHECKPOINT_SECONDS = 120.0
 class Course(NamedTuple):
     """All that a training run is given, apart from what changes in it.
 
-    facts: what the journal says of how it is trained; notes: what a person should know; journal: of the
-    first process, the others have none; keep: saves the network of an epoch that is to be kept.
+    identity: what it is a training of; facts: what the journal says of how it is trained; notes: what a
+    person should know; journal: of the first process, the others have none; keep: saves the network of an
+    epoch that is to be kept.
     """
 
     name: str
@@ -45,7 +47,7 @@ class Course(NamedTuple):
     loader: Loader
     teacher: Teacher
     validate: Callable[[TrainingState], Metrics]
-    fingerprint: str
+    identity: Mapping[str, Any]
     facts: Mapping[str, Any]
     folder: Path
     journal: Journal | None
@@ -64,17 +66,16 @@ def fit(state: TrainingState, course: Course) -> None:
         Interrupted: asked to stop; a checkpoint has been saved.
         MachineError: another process of this run has ended.
     """
-    with answering(course.world):
-        _resume(state, course)
-        _epochs(state, course)
+    with answering(course.world), closing(_begin(state, course)) as saver:
+        _epochs(state, course, saver)
     course.screen.clear()
 
 
-def _epochs(state: TrainingState, course: Course) -> None:
+def _epochs(state: TrainingState, course: Course, saver: Saver) -> None:
     settings, loader, method = course.settings, course.loader, state.method
     shares = _shares(loader, settings.accumulate)
     steps_per_epoch = _steps_per_epoch(course)
-    saved = time.monotonic()
+    saved, began = time.monotonic(), state.epoch
     while state.epoch < settings.epochs:
         method.train()
         clock = _Clock(state, course)
@@ -99,10 +100,13 @@ def _epochs(state: TrainingState, course: Course) -> None:
             state.batch += 1
             if state.guard.full:
                 tell(state.guard, state.masked, course)
+            saver.look()
             if last and _pause(state, course, due=time.monotonic() - saved > CHECKPOINT_SECONDS):
-                _save(state, course)
+                _save(state, course, saver)
                 saved = time.monotonic()
-        _close_epoch(state, course, clock)
+        _close_epoch(state, course, clock, saver)
+    if state.epoch > began:  # what measures the network can be interrupted, too
+        _save(state, course, saver)
 
 
 def _watch(
@@ -147,49 +151,56 @@ def _pause(state: TrainingState, course: Course, *, due: bool) -> bool:
     return agreed > 0
 
 
-def _resume(state: TrainingState, course: Course) -> None:
-    if course.world.first:
-        settle(course.folder / "checkpoint")
-    course.world.wait()
-    checkpoint = load_checkpoint(course.folder / "checkpoint")
-    if checkpoint is not None:
-        state.restore(checkpoint, fingerprint=course.fingerprint)
-    if course.journal is not None:
-        course.journal.rewind(checkpoint.facts["journal"] if checkpoint else 0)
-        if checkpoint is None:
-            course.journal.write("begin", **course.facts)
-            for note in course.notes:
-                course.journal.write("note", text=note)
-    if checkpoint is None:
-        return
-    course.screen.line(f"{course.name}: continued in epoch {state.epoch + 1}, step {state.step}")
+def _begin(state: TrainingState, course: Course) -> Saver:
+    """Go on from the newest checkpoint, or begin; what saves the next ones."""
+    journal = course.journal
+    saver, continued = resume(
+        state,
+        course.folder,
+        identity=course.identity,
+        journal=journal,
+        say=lambda text: course.screen.line(f"{course.name}: {text}"),
+    )
+    if journal is not None and not continued:
+        journal.write("begin", **course.facts)
+        for note in course.notes:
+            journal.write("note", text=note)
+    return saver
 
 
-def _save(state: TrainingState, course: Course) -> None:
+def _save(state: TrainingState, course: Course, saver: Saver) -> None:
+    """Save where training stands; where a stop was asked, see that it is saved, and stop."""
     tell(state.guard, state.masked, course)
     require_finite(state.method, course)
-    if course.journal is not None:
-        checkpoint = state.checkpoint(
-            fingerprint=course.fingerprint, journal=course.journal.position()
-        )
-        save_checkpoint(course.folder / "checkpoint", checkpoint)
-    course.world.wait()
+    journal = course.journal
+    checkpoint = state.checkpoint(
+        identity=course.identity, journal=journal.position() if journal is not None else 0
+    )
+    if journal is not None:
+        saver.save(checkpoint, step=state.step, before=journal.sync)
     if course.stop:
+        saver.settle(last=True)
+        course.world.wait()
         course.screen.clear()
+        epoch = min(state.epoch + 1, course.settings.epochs)
         raise Interrupted(
-            f"stopped in epoch {state.epoch + 1} after step {state.step}; nothing is lost",
+            f"stopped in epoch {epoch} after step {state.step}; nothing is lost",
             where=course.folder,
         )
 
 
-def _close_epoch(state: TrainingState, course: Course, clock: "_Clock") -> None:
+def _close_epoch(state: TrainingState, course: Course, clock: "_Clock", saver: Saver) -> None:
     tell(state.guard, state.masked, course)
     require_taken(state.masked, course, epoch=state.epoch)
     if len(set(course.world.everyone(_weights_name(state, course.world)))) > 1:
         raise RuntimeError("the processes of this run no longer hold the same weights")
     train = state.sums.read()
     timings = clock.timings()  # speed and waiting are those of training alone, seconds those of all
-    metrics = course.validate(state)
+    try:
+        metrics = course.validate(state)
+    except Interrupted:  # it is done again when the run goes on
+        _save(state, course, saver)
+        raise
     state.epoch_timings.append({**timings, "seconds": clock.timings()["seconds"]})
     state.note_best(metrics["accuracy"])
     # Of the epoch's last step, by the schedule: after a resume the optimiser may not know it yet.

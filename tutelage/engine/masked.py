@@ -9,6 +9,7 @@ from torch import nn
 
 from tutelage.data.pack import Pack
 from tutelage.engine.guard import MASKED, Guard, Step
+from tutelage.engine.rotation import latest
 from tutelage.errors import DivergedError
 from tutelage.harmless import shown
 
@@ -111,10 +112,8 @@ def _diverged(what: str, masked: Masked, course: "Course") -> DivergedError:
 
 
 def _last_checkpoint(course: "Course") -> str:
-    folder = course.folder / "checkpoint"
-    if folder.is_dir():
-        return f"the last finite checkpoint is {folder}"
-    return "no checkpoint was saved before"
+    folder = latest(course.folder)
+    return f"the last finite checkpoint is {folder}" if folder else "no checkpoint was saved before"
 
 
 def _named(ids: Sequence[int], pack: Pack) -> str:

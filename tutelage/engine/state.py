@@ -1,6 +1,6 @@
 """Everything a training run is between two steps: what a checkpoint saves and a resume puts back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -19,10 +19,12 @@ from tutelage.engine.checkpoint import (
     under,
 )
 from tutelage.engine.guard import READ_EVERY, Guard
+from tutelage.engine.identity import require_same
 from tutelage.engine.masked import Masked
 from tutelage.engine.optim import Weights
 from tutelage.engine.precision import Runtime
 from tutelage.engine.processes import average_parts, gather_rows, step_group
+from tutelage.engine.randomness import Randomness, read_randomness, restore_randomness
 from tutelage.engine.settings import Training
 from tutelage.engine.sums import Sums
 from tutelage.errors import InputError
@@ -52,6 +54,7 @@ class TrainingState:
         self, method: Method, settings: Training, runtime: Runtime, world: World = ALONE
     ) -> None:
         self.method = method
+        self.world = world
         self.runtime = runtime
         self.weights = Weights(method, settings, method.learners)
         # fp16 has few exponents: its losses are scaled up and its gradients down again. Else it does nothing.
@@ -84,20 +87,25 @@ class TrainingState:
         self.epoch, self.batch = self.epoch + 1, 0
         self.sums.restore([0.0] * len(self.sums.state()))
 
-    def checkpoint(self, *, fingerprint: str, journal: int) -> Checkpoint:
-        """Where training stands, as tensors and plain numbers."""
+    def checkpoint(self, *, identity: Mapping[str, Any], journal: int) -> Checkpoint:
+        """Where training stands, as tensors and plain numbers; all processes call it together.
+
+        Args:
+            identity: what it is a training of; see `identity.identity`.
+            journal: bytes of the journal that belong to it.
+        """
         tensors = {
             **module_tensors("method", self.method),
             **optimizer_tensors(self.weights.optimizer),
-            "random/cpu": torch.get_rng_state(),
             **{f"best/{name}": tensor for name, tensor in self.best.weights.items()},
         }
-        if torch.cuda.is_available():
-            tensors["random/cuda"] = torch.cuda.get_rng_state()
         if self.average is not None:
             tensors |= module_tensors("average", self.average)
+        random = self.world.everyone(read_randomness())
+        for rank, one in enumerate(random):
+            tensors |= {f"random/{rank}/{name}": found for name, found in one.tensors.items()}
         facts = {
-            "fingerprint": fingerprint,
+            "identity": dict(identity),
             "journal": journal,
             "epoch": self.epoch,
             "batch": self.batch,
@@ -107,23 +115,28 @@ class TrainingState:
             "scaler": self.scaler.state_dict(),
             "best": {"epoch": self.best.epoch, "accuracy": self.best.accuracy},
             "epoch_timings": self.epoch_timings,
+            "random": [one.facts for one in random],
+            "tensors": sorted(tensors),
         }
         return Checkpoint(tensors, facts)
 
-    def restore(self, checkpoint: Checkpoint, *, fingerprint: str) -> None:
+    def restore(self, checkpoint: Checkpoint, *, identity: Mapping[str, Any]) -> list[str]:
         """Put a checkpoint back, the random state last.
 
+        Args:
+            checkpoint: as `checkpoint` made it.
+            identity: what this is a training of.
+
+        Returns:
+            What differs without being refused, for a person.
+
         Raises:
-            InputError: the checkpoint is of other settings or inputs.
+            InputError: the checkpoint is of other settings or inputs, or lacks something; nothing of it
+                is then taken.
         """
         tensors, facts = checkpoint.tensors, checkpoint.facts
-        if facts["fingerprint"] != fingerprint:
-            raise InputError(
-                "the checkpoint is of a run with other settings or inputs",
-                found=facts["fingerprint"],
-                expected=fingerprint,
-                fix="the settings it was started with, or another --out",
-            )
+        self._require_all(checkpoint)
+        notes = require_same(facts["identity"], identity)
         self.method.load_state_dict(under("method", tensors))
         restore_optimizer(self.weights.optimizer, tensors)
         if facts["scaler"]:
@@ -135,9 +148,27 @@ class TrainingState:
         self.masked = Masked(**facts["masked"])
         self.best = Best(**facts["best"], weights=under("best", tensors))
         self.epoch_timings = facts["epoch_timings"]
-        if "random/cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random/cuda"])
-        torch.set_rng_state(tensors["random/cpu"])
+        # Another number of processes than before: the new ones go on as the first.
+        rank = self.world.rank if self.world.rank < len(facts["random"]) else 0
+        restore_randomness(Randomness(under(f"random/{rank}", tensors), facts["random"][rank]))
+        return notes
+
+    def _require_all(self, checkpoint: Checkpoint) -> None:
+        """Refuse a checkpoint without something that this run saves or that was saved in it."""
+        tensors, facts = checkpoint.tensors, checkpoint.facts
+        missing = [name for name in _FACTS if name not in facts]
+        names = {*facts.get("tensors", ()), *module_tensors("method", self.method), "random/0/cpu"}
+        if self.average is not None:
+            names |= set(module_tensors("average", self.average))
+        if facts.get("best", {}).get("epoch"):
+            names |= {f"best/{name}" for name in self.measured.state_dict()}
+        missing += sorted(names - tensors.keys())
+        if missing:
+            raise InputError(
+                "the checkpoint lacks what this run needs",
+                found=", ".join(missing[:10]),
+                fix="an earlier checkpoint, or take the folder of checkpoints away to begin anew",
+            )
 
     def note_best(self, accuracy: float) -> None:
         """Keep the weights of this epoch where it is the best so far."""
@@ -150,6 +181,21 @@ class TrainingState:
         """The best epoch for a person."""
         return {"epoch": self.best.epoch, "accuracy": self.best.accuracy}
 
+
+_FACTS = (
+    "identity",
+    "journal",
+    "epoch",
+    "batch",
+    "step",
+    "sums",
+    "masked",
+    "scaler",
+    "best",
+    "epoch_timings",
+    "random",
+    "tensors",
+)
 
 # A newer torch has another name for it, and warns of the older one.
 _NEWER = "forward_sync_buffers" in signature(DistributedDataParallel).parameters

@@ -1,18 +1,20 @@
 """The folder of all caches: what is in it, whether it is whole, how it is taken away."""
 
-import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tutelage.disk import telling
 from tutelage.errors import InputError, UsageError
-from tutelage.files import read_json
+from tutelage.files import read_json, settle
 from tutelage.inside import inside, require_plain
+from tutelage.lock import Holder, hold
 from tutelage.teachers.table import open_table
 from tutelage.world import World
 
@@ -98,32 +100,34 @@ def remove(shelf: Path, chosen: list[str]) -> int:
     freed = 0
     for name in chosen:
         require_plain(inside(shelf, name, where=shelf), written=True)
-        with (shelf / name / ".lock").open("a") as file:
-            if not _taken(file):
-                raise UsageError("a run is writing this cache", where=shelf / name)
+        with hold(shelf / name / ".lock", busy=partial(_refuse, shelf / name)):
             freed += size(shelf / name)
             shutil.rmtree(shelf / name)
     return freed
 
 
+def _refuse(folder: Path, holder: Holder | None) -> None:
+    raise UsageError("a run is writing this cache", where=folder, found=holder)
+
+
 @contextmanager
 def locked(folder: Path, world: World, *, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a cache for this run while the block lasts; `waiting` is called while another run has it."""
+    """Hold a cache for this run while the block lasts; `waiting` is called while another run has it.
+
+    Raises:
+        MachineError: the cache cannot be written.
+    """
     if not world.first:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
+
+    def wait(_holder: Holder | None) -> None:
+        waiting()
+        time.sleep(0.5)
+
+    with telling(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     require_plain(folder, written=True)
-    with (folder / ".lock").open("a") as file:
-        while not _taken(file):
-            waiting()
-            time.sleep(0.5)
+    with hold(folder / ".lock", busy=wait):
+        settle(folder)
         yield
-
-
-def _taken(file: Any) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -24,6 +24,7 @@ from tutelage.data.packing.unfinished import Unfinished, place
 from tutelage.data.settings import Data
 from tutelage.data.sources import Source
 from tutelage.data.split import assign
+from tutelage.disk import machine_error
 from tutelage.errors import InputError, MachineError
 from tutelage.world import ALONE, World
 
@@ -145,11 +146,6 @@ def _with_disk_errors(step: Callable[[], None], folder: Path) -> Callable[[], No
         try:
             step()
         except OSError as error:
-            raise MachineError(
-                "the pack cannot be written",
-                where=folder,
-                found=error.strerror or error,
-                fix="free some space, or another --out",
-            ) from error
+            raise machine_error(folder, error) from error
 
     return guarded

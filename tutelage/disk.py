@@ -1,0 +1,125 @@
+"""What a disk refuses, told to a person: one message for each kind of failure, with path and bytes."""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tutelage.errors import InputError, MachineError, TutelageError
+
+_ROOM = "make room or choose another --out, then the same command with --resume"
+
+FIXES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: f"the quota of your account is used up: {_ROOM}",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then the same command with --resume",
+    errno.EIO: "the disk itself reports an error: look at the system's log, and choose another --out",
+    errno.EROFS: "the disk can only be read: mount it for writing, or choose another --out",
+    errno.EACCES: "permission to write there, or another --out",
+    errno.EPERM: "permission to write there, or another --out",
+    errno.EMFILE: "raise the limit on open files (ulimit -n 4096), then the same command with --resume",
+    errno.ENFILE: "the system has too many files open: close programs, then the same command with --resume",
+}
+"""What to do, by error number: the failures that are the machine's and not ours."""
+
+_OTHERS_WORDS = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust say it
+
+
+def machine_error(path: Path, error: OSError, *, needed: int | None = None) -> MachineError:
+    """The error to raise where a file could not be written.
+
+    Args:
+        path: of the file or folder.
+        error: what the system said.
+        needed: bytes that were to be written, where known.
+    """
+    found = error.strerror or str(error)
+    if needed is not None:
+        found += f"; {megabytes(needed)} needed"
+    if (free := free_bytes(path.parent)) is not None:
+        found += f", {megabytes(free)} free"
+    return MachineError(
+        f"cannot write {path.name}",
+        where=path.parent,
+        found=found,
+        fix=FIXES.get(error.errno or 0, _ROOM),
+    )
+
+
+@contextmanager
+def telling(path: Path, *, needed: int | None = None) -> Iterator[None]:
+    """Whatever the system refuses in the block becomes a MachineError that names `path`.
+
+    Raises:
+        MachineError: see `machine_error`.
+    """
+    try:
+        yield
+    except TutelageError:
+        raise
+    except OSError as error:
+        raise machine_error(path, error, needed=needed) from error
+    except Exception as error:
+        said = _OTHERS_WORDS.search(str(error))
+        if said is None:
+            raise
+        number = int(said[1])
+        raise machine_error(path, OSError(number, os.strerror(number)), needed=needed) from error
+
+
+def of_the_system(error: OSError | MemoryError) -> TutelageError:
+    """What the system refused where nothing more is known of it: which file, and why.
+
+    >>> of_the_system(OSError(36, "File name too long", "x" * 300)).exit_code
+    3
+    """
+    if isinstance(error, MemoryError):
+        return MachineError(
+            "there is not enough memory", fix="a smaller --batch-size or image size"
+        )
+    kind = InputError if error.errno in _OF_THE_NAME else MachineError
+    return kind(
+        "the system refuses a file",
+        where=error.filename,
+        found=error.strerror or type(error).__name__,
+        fix=FIXES.get(
+            error.errno or 0, "check the path, its permissions, and the room on the disk"
+        ),
+    )
+
+
+_OF_THE_NAME = (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Bytes free on the disk of a folder that may not exist yet; None where nobody can say."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def require_free(path: Path, needed: int) -> None:
+    """Refuse to begin writing what will not fit.
+
+    Raises:
+        MachineError: fewer than `needed` bytes are free where `path` is to be.
+    """
+    free = free_bytes(path.parent)
+    if free is not None and free < needed:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise machine_error(path, full, needed=needed)
+
+
+def megabytes(count: int) -> str:
+    """Bytes for a person.
+
+    >>> megabytes(1_234), megabytes(83_300_000)
+    ('1,234 bytes', '83.3 MB')
+    """
+    return f"{count:,} bytes" if count < 100_000 else f"{count / 1e6:,.1f} MB"
