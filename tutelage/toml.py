@@ -12,8 +12,7 @@ from tutelage.inside import read_bounded
 
 LARGEST = 1 << 20
 DEEPEST = 16
-_KEY = r"""(?>[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
-_LONG_KEY = re.compile(rf"{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{DEEPEST}}}")
+_TOKEN = re.compile(r"""[\w-]++|"(?:[^"\\]|\\.)*+"?|'[^']*+'?|.""")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -36,15 +35,29 @@ def parse_toml(raw: bytes, where: object) -> dict[str, Any]:
     """As `read_toml`, of the file's bytes."""
     try:
         text = raw.decode("utf-8-sig")
-        if _LONG_KEY.search(
-            text
-        ):  # the time the parser takes grows with the square of a key's parts
+        if any(map(_has_long_key, text.splitlines())):
             raise ValueError(f"a key of more than {DEEPEST} parts")
         table = tomllib.loads(text)
         _require_modest(table, DEEPEST)
     except (ValueError, RecursionError) as error:
         raise UsageError("not a TOML file", where=where, found=error) from error
     return table
+
+
+def _has_long_key(line: str) -> bool:
+    """Whether a line has a key of too many parts: the parser's time grows with the square of them."""
+    if line.count(".") < DEEPEST:
+        return False
+    dots, after_part = 0, False
+    for token in _TOKEN.findall(line):
+        if token == "." and after_part:
+            dots, after_part = dots + 1, False
+        elif not token.isspace():
+            is_part = token[0] in "\"'-_" or token[0].isalnum()
+            dots, after_part = (dots if is_part and not after_part else 0), is_part
+        if dots >= DEEPEST:
+            return True
+    return False
 
 
 def _require_modest(value: Any, deepest: int) -> None:

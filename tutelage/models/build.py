@@ -1,5 +1,6 @@
 """Settings -> network: any timm name, with its head, stem, first weights and preprocessing."""
 
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import timm
@@ -7,12 +8,14 @@ import torch
 from torch import nn
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.errors import UsageError, suggest
+from tutelage.errors import InputError, UsageError, suggest
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.settings import Network
 from tutelage.models.stem import use_small_stem
-from tutelage.models.weights import Weights, find_weights, load_weights
+from tutelage.models.weights import MOST_TIMES, Weights, find_weights, load_weights
 
+SMALL = 64 << 20
+"""Bytes that any network may take."""
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -43,6 +46,27 @@ def require_known(model: str, *, flag: str = "--model") -> None:
             f"{name} has no weights tagged {tag}",
             found=f"{flag} {model}",
             expected=suggest(tag, tags),
+        )
+
+
+def require_of_size(model: str, classes: int, weights: Path) -> None:
+    """Refuse a named network that is far larger than the weights it comes with, before memory is taken.
+
+    Raises:
+        UsageError: an unknown network.
+        InputError: one that needs more than `MOST_TIMES` the bytes of the file, and `SMALL` besides.
+    """
+    require_known(model)
+    with torch.device("meta"):  # shapes without numbers
+        network = timm.create_model(model, num_classes=classes)
+    needed = sum(tensor.nbytes for tensor in network.state_dict().values())
+    found = weights.stat().st_size if weights.is_file() else 0
+    if needed > MOST_TIMES * found + SMALL:
+        raise InputError(
+            "the weights are of a far smaller network than the one that is named",
+            where=weights,
+            found=f"{found:,} bytes",
+            expected=f"{needed:,} bytes for {model} with {classes} classes",
         )
 
 

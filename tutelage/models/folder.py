@@ -21,7 +21,7 @@ from tutelage.config import build as build_settings
 from tutelage.config import shared, table
 from tutelage.errors import InputError
 from tutelage.inside import inside, require_plain
-from tutelage.models.build import build
+from tutelage.models.build import build, require_of_size
 from tutelage.models.facts import FIX, FORMAT, KIND, read_facts
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.reuse import Reused, Reusing
@@ -165,6 +165,7 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
             where=str(folder),
         )
         with torch.random.fork_rng(devices=[]):  # rebuilding must not disturb a caller's numbers
+            require_of_size(settings.model, len(facts["classes"]), weights)
             classifier = build(
                 settings,
                 classes=len(facts["classes"]),

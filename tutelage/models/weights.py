@@ -5,6 +5,7 @@ A network without reach of its weights is an error that names the file to fetch,
 """
 
 import hashlib
+import json
 import socket
 import threading
 from pathlib import Path
@@ -150,10 +151,19 @@ def _told(error: Exception) -> str:
 
 
 def _require_header(path: Path) -> None:
+    """The header of a safetensors file is of a stated length, and no name stands in it twice."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-    if length > LARGEST_HEADER:
-        raise ValueError(f"its header claims {length:,} bytes, more than {LARGEST_HEADER:,}")
+        if length > LARGEST_HEADER:
+            raise ValueError(f"its header claims {length:,} bytes, more than {LARGEST_HEADER:,}")
+        json.loads(file.read(length), object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("a name twice in its header")
+    return table
 
 
 def _require_modest(state: dict[str, Tensor], path: Path) -> None:
