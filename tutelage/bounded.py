@@ -6,6 +6,7 @@ JSON is taken where its depth and its numbers are ordinary and no key stands twi
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -94,8 +95,7 @@ def parse_json(content: bytes | str, where: Path, *, finite: bool = True) -> dic
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {twice!r:.80} stands twice")
     return table
 

@@ -12,6 +12,7 @@ from tutelage.inside import read_bounded
 
 LARGEST = 1 << 20
 DEEPEST = 16
+_LONG_NUMBER = re.compile(r"[0-9a-fA-F_]{400}")
 _TOKEN = re.compile(r"""[\w-]++|"(?:[^"\\]|\\.)*+"?|'[^']*+'?|.""")
 
 
@@ -35,6 +36,8 @@ def parse_toml(raw: bytes, where: object) -> dict[str, Any]:
     """As `read_toml`, of the file's bytes."""
     try:
         text = raw.decode("utf-8-sig")
+        if _LONG_NUMBER.search(text):  # the same is true of a number's digits
+            raise ValueError("a number of more than 400 digits")
         if any(map(_has_long_key, text.splitlines())):
             raise ValueError(f"a key of more than {DEEPEST} parts")
         table = tomllib.loads(text)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from payloads import Action, payload
+from payloads import Action, payload, sealed
 
 from tutelage import verbs
 from tutelage.config import build
@@ -14,7 +14,10 @@ from tutelage.cookbook import read_recipe
 from tutelage.data.pack import open_pack
 from tutelage.losses.own import own_settings_of
 from tutelage.losses.settings import weights
+from tutelage.models.facts import FORMAT
 from tutelage.reports.report import comparison, write_report
+from tutelage.results import JOB_FORMAT
+from tutelage.sealed import sums_of
 from tutelage.settings import Job
 from tutelage.teachers.shelf import entry, locked, remove, verify
 from tutelage.toml import to_toml
@@ -23,7 +26,7 @@ from tutelage.world import ALONE
 
 CLASSES = ["cat", "dog"]
 FACTS = {
-    "format": 1,
+    "format": FORMAT,
     "network": {"model": "test_resnet", "weights": "none"},
     "classes": CLASSES,
     "stored_size": 32,
@@ -36,8 +39,9 @@ FACTS = {
 
 def model(folder: Path, **changes: Any) -> Action:
     """A model folder whose facts are not as they should be."""
-    (folder / "tutelage.json").write_text(json.dumps({**FACTS, **changes}))
     (folder / "model.safetensors").write_bytes(bytes(8))
+    files = sums_of(folder, ["model.safetensors"])
+    (folder / "tutelage.json").write_bytes(sealed({**FACTS, "files": files, **changes}))
     return lambda: load(folder)
 
 
@@ -68,7 +72,24 @@ for _name, _changes in {
 @payload("model folder: JSON 200,000 deep")
 def _deep(folder: Path, _marker: Path) -> Action:
     action = model(folder)
-    (folder / "tutelage.json").write_text("[" * 200_000)
+    (folder / "tutelage.json").write_bytes(
+        sealed('{\n "a": ' + "[" * 200_000 + "]" * 200_000 + "\n}")
+    )
+    return action
+
+
+@payload("model folder: a number of a million digits")
+def _digits(folder: Path, _marker: Path) -> Action:
+    action = model(folder)
+    (folder / "tutelage.json").write_bytes(sealed('{\n "format": ' + "2" * 1_000_000 + "\n}"))
+    return action
+
+
+@payload("model folder: 200,000 keys, the last one twice")
+def _keys(folder: Path, _marker: Path) -> Action:
+    action = model(folder)
+    keys = ", ".join(f'"{number}": 1' for number in range(200_000))
+    (folder / "tutelage.json").write_bytes(sealed(f'{{\n {keys}, "199999": 1\n}}'))
     return action
 
 
@@ -173,7 +194,7 @@ def _recipe_device(folder: Path, _marker: Path) -> Action:
 def job(folder: Path, runs: list[str]) -> Path:
     """The beginning of a job folder."""
     plan = {"format": 1, "runs": [{"folder": name, "role": "student"} for name in runs]}
-    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "plan.json").write_bytes(sealed(plan))
     return folder
 
 
@@ -202,8 +223,15 @@ def _scores(folder: Path, _marker: Path) -> Action:
 def unfinished(folder: Path, config: Any, **facts: Any) -> Action:
     """A run folder, and `tutelage resume` on it."""
     (folder / "run").mkdir()
-    about = {"verb": "train", "data": "sample", "networks": [], "finished": False, **facts}
-    (folder / "run" / "job.json").write_text(json.dumps(about))
+    about = {
+        "format": JOB_FORMAT,
+        "verb": "train",
+        "data": "sample",
+        "networks": [],
+        "finished": False,
+        **facts,
+    }
+    (folder / "run" / "job.json").write_bytes(sealed(about))
     (folder / "run" / "config.toml").write_text(to_toml(config))
     return lambda: verbs.resume(folder / "run", quiet=True)
 
