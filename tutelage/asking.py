@@ -24,12 +24,13 @@ from tutelage.models.weights import fingerprint_of
 from tutelage.nouns import START, Batch, Progress, Signal
 from tutelage.settings import Single
 from tutelage.teachers.cache import Cached, Question, audit, fill, missing
+from tutelage.teachers.growing import create
 from tutelage.teachers.identity import Identity
 from tutelage.teachers.live import Live
 from tutelage.teachers.mode import Mode, choose_mode
 from tutelage.teachers.shelf import locked
 from tutelage.teachers.source import Teacher
-from tutelage.teachers.table import INDEX, Shapes, create, open_table
+from tutelage.teachers.table import INDEX, Shapes, open_table
 from tutelage.world import World
 
 _TOLERANCE = {None: 0.01, torch.bfloat16: 0.1, torch.float16: 0.1}

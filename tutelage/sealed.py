@@ -175,7 +175,11 @@ def read_checked(
     Raises:
         InputError: as `require_sums`; or it is larger than `largest` bytes.
     """
-    raw = read_file(folder / name, largest=largest)
+    try:
+        raw = read_file(folder / name, largest=largest)
+    except InputError:
+        require_sums(folder, sums, [name], kind=kind, fix=fix)
+        raise
     if sum_of(raw) != sums.get(name):
         require_sums(folder, sums, [name], kind=kind, fix=fix)
         raise InputError(f"{kind} that is being written", where=folder / name, fix=fix)

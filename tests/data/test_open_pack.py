@@ -1,16 +1,20 @@
 """Opening a pack that somebody changed."""
 
-import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from planting import Plant
 
+from tutelage.data.ahead import Sent
+from tutelage.data.feed import mapped, pinned, resident
 from tutelage.data.pack import open_pack
 from tutelage.data.packing.writing import write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source
 from tutelage.errors import InputError
+from tutelage.sealed import read_sealed, sum_of, write_sealed
 
 
 @pytest.fixture
@@ -35,15 +39,67 @@ def test_a_file_of_another_length_is_named(stored: Path, name: str, change: int 
     assert name in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["labels.bin", "keys.bin", "splits.bin"])
+@pytest.mark.parametrize(
+    "name", ["labels.bin", "keys.bin", "splits.bin", "images.csv", "quarantine.csv"]
+)
 def test_a_changed_byte_is_noticed_on_opening(stored: Path, name: str) -> None:
-    """Labels, keys and splits are held to the fingerprint."""
+    """The small files are held to their checksums."""
     path = stored / name
     raw = bytearray(path.read_bytes())
     raw[0] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(InputError, match="were changed"):
+    with pytest.raises(InputError, match="checksum differs") as caught:
         open_pack(stored)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["labels.bin", "keys.bin", "splits.bin"])
+def test_arrays_of_another_pack_are_noticed(stored: Path, name: str) -> None:
+    """Where the checksums were made anew, labels, keys and splits are held to the fingerprint."""
+    path = stored / name
+    raw = bytearray(path.read_bytes())
+    raw[0] ^= 1
+    path.write_bytes(raw)
+    manifest = read_sealed(stored / "manifest.json", kind="a pack")
+    files = {**manifest["files"], name: sum_of(bytes(raw))}
+    write_sealed(stored / "manifest.json", {**manifest, "files": files})
+    with pytest.raises(InputError, match="of another pack"):
+        open_pack(stored)
+
+
+@pytest.mark.parametrize("feed", ["mapped", "resident", "pinned"])
+def test_a_changed_pixel_stops_every_feed(stored: Path, feed: str) -> None:
+    """A picture is held to its key when it is read for the first time."""
+    raw = bytearray((stored / "images.bin").read_bytes())
+    raw[3 * 16 * 16 * 4 + 7] ^= 1
+    (stored / "images.bin").write_bytes(raw)
+    pack, cpu = open_pack(stored), torch.device("cpu")
+    rows = np.arange(len(pack))
+    sound = torch.from_numpy(rows[:4])
+
+    def pictures(some: torch.Tensor) -> None:
+        read = {"mapped": mapped(pack, cpu), "pinned": pinned(pack, HostCourier())}
+        fed = read[feed] if feed in read else resident(pack, some.numpy(), cpu)
+        list(fed(some, [2] * (len(some) // 2)))
+
+    pictures(sound)
+    with pytest.raises(InputError, match="image 4 is not the picture that was packed") as caught:
+        pictures(torch.from_numpy(rows[:6]))
+    assert "images.bin" in str(caught.value)
+
+
+class HostCourier:
+    """Leaves pictures where they are."""
+
+    def buffer(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.empty(shape, dtype=torch.uint8)
+
+    def send(self, pictures: torch.Tensor) -> Sent:
+        copy = pictures.clone()
+        return Sent(lambda: copy, lambda: None)
+
+    def settle(self) -> None:
+        pass
 
 
 def test_a_changed_pixel_is_found_by_its_key(stored: Path) -> None:
@@ -92,7 +148,7 @@ def test_a_bad_manifest_is_refused(stored: Path, manifest: bytes) -> None:
 def test_a_wrong_field_of_the_manifest_is_refused(stored: Path, key: str, value: object) -> None:
     """A manifest whose fields do not fit the files never gets as far as a map of them."""
     path = stored / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    write_sealed(path, {**read_sealed(path, kind="a pack"), key: value})
     with pytest.raises(InputError):
         open_pack(stored)
 

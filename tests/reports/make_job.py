@@ -21,8 +21,10 @@ from PIL import Image
 from safetensors.numpy import save_file
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
+from tutelage.data.pack import SMALL
+from tutelage.data.packing.prepare import pixel_key
 from tutelage.results import seal_run
-from tutelage.sealed import write_sealed
+from tutelage.sealed import sums_of, write_sealed
 
 Table = NDArray[Any]
 
@@ -272,11 +274,14 @@ def _write_pack(
     np.repeat(pixels[..., None], 3, axis=3).tofile(pack / "images.bin")
     labels.astype("<i8").tofile(pack / "labels.bin")
     splits.tofile(pack / "splits.bin")
-    np.arange(count, dtype="<i8").tofile(pack / "keys.bin")
+    keys = [pixel_key(np.repeat(one[..., None], 3, axis=2)) for one in pixels]
+    np.array(keys, "<i8").tofile(pack / "keys.bin")
+    for name in ("images.csv", "quarantine.csv"):
+        (pack / name).write_text("")
     write_sealed(job / "data.json", {
         "format": 1, "fingerprint": "0123456789abcdef", "count": count, "image_size": 28,
         "classes": classes, "source": {"kind": "zip", "name": "fashion-mnist"},
-        "settings": {"image_size": 28}, "notes": {"16-bit": 3},
+        "settings": {"image_size": 28}, "notes": {"16-bit": 3}, "files": sums_of(pack, SMALL),
         "quarantine": [{"file": names[0] + ".broken", "reason": "image file is truncated"}],
     })  # fmt: skip
     with (job / "split.csv").open("w", newline="", encoding="utf-8") as file:

@@ -1,5 +1,6 @@
 """A teacher's cached answers equal its live ones, are asked once, and never belong to anything else."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +11,17 @@ import torch
 
 from tutelage.data.loader import reading_loader, training_loader
 from tutelage.data.pack import Pack
+from tutelage.data.packing.prepare import pixel_key
 from tutelage.data.view_settings import Views
 from tutelage.errors import InputError
 from tutelage.models.build import Built
 from tutelage.nouns import Batch, Signal
 from tutelage.teachers.cache import Cached, Question, audit, fill, missing
+from tutelage.teachers.growing import create
 from tutelage.teachers.identity import Identity
 from tutelage.teachers.live import Live
 from tutelage.teachers.source import Teacher
-from tutelage.teachers.table import INDEX, Table, create, open_table
+from tutelage.teachers.table import INDEX, Table, open_table, read_manifest, write_manifest
 from tutelage.world import ALONE
 
 CPU = torch.device("cpu")
@@ -120,7 +123,9 @@ def test_files_are_plain(tmp_path: Path, live: Live, small_pack: Pack, identity:
     assert logits.max(axis=1).tolist() == [0.0] * len(index)
     assert set(index["view"]) == {0}
     manifest = json.loads((tmp_path / "cache" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest == {**identity.fields(), "shapes": {"logits": [10]}}
+    about = {**identity.fields(), "shapes": {"logits": [10]}, "grows": False, "answers": len(index)}
+    assert {key: manifest[key] for key in about} == about
+    assert manifest.keys() - about.keys() == {"index", "seal"}
 
 
 @pytest.mark.parametrize(
@@ -170,16 +175,18 @@ def test_only_new_pictures_are_asked_about(
     written(tmp_path / "cache", identity, counted(live, asked), small_pack)
     assert asked == []
     new = small_pack.rows("train")[5]
-    keys = np.array(small_pack.keys)
-    keys[new] = 12345
-    changed = _with_keys(small_pack, keys)
+    changed = _with_another(small_pack, new)
     table, question = written(tmp_path / "cache", identity, counted(live, asked), changed)
     assert asked == [new]
     assert missing(table, question) == []
 
 
-def _with_keys(pack: Pack, keys: np.ndarray) -> Pack:
-    return Pack(pack.folder, pack.manifest, pack.images, pack.labels, keys, pack.splits)
+def _with_another(pack: Pack, row: int) -> Pack:
+    """The pack with another picture in a row."""
+    images, keys = np.array(pack.images), np.array(pack.keys)
+    images[row] ^= 1
+    keys[row] = pixel_key(images[row])
+    return dataclasses.replace(pack, images=images, keys=keys)
 
 
 def test_longer_schedule_asks_for_the_new_views_alone(
@@ -217,6 +224,8 @@ def test_torn_record(
 ) -> None:
     """What a killed process left behind the last whole record is cut off and asked again."""
     whole, _ = written(tmp_path / "cache", identity, live, small_pack)
+    facts = read_manifest(tmp_path / "cache")
+    write_manifest(tmp_path / "cache", facts, whole.index[:100], grows=True)
     path = tmp_path / "cache" / file
     if file == "index.bin":
         path.write_bytes(path.read_bytes()[:-3])
@@ -227,6 +236,35 @@ def test_torn_record(
     assert len(asked) == (1 if file == "index.bin" else 0)
     assert len(table) == len(whole)
     assert len(table.damaged()) == 0
+
+
+@pytest.mark.parametrize("file", ["logits.bin", "index.bin"])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_table_at_rest_has_its_length(
+    tmp_path: Path, live: Live, small_pack: Pack, identity: Identity, file: str, change: int
+) -> None:
+    """Where nobody was writing, a file that is shorter or longer than it was is damaged."""
+    written(tmp_path / "cache", identity, live, small_pack)
+    path = tmp_path / "cache" / file
+    content = path.read_bytes()
+    path.write_bytes(content[:change] if change < 0 else content + b"x")
+    with pytest.raises(InputError, match=r"cut short|longer") as caught:
+        open_table(tmp_path / "cache")
+    assert file in str(caught.value)
+
+
+def test_an_answer_is_held_to_its_checksum(
+    tmp_path: Path, live: Live, small_pack: Pack, identity: Identity
+) -> None:
+    """A changed answer is refused when it is read, with what to type; all others can be read."""
+    table, _ = written(tmp_path / "cache", identity, live, small_pack)
+    with (tmp_path / "cache" / "logits.bin").open("r+b") as file:
+        file.seek(20 * 37)
+        file.write(b"?")
+    table.logits(np.delete(np.arange(len(table)), 37))
+    with pytest.raises(InputError, match="answer 37 ") as caught:
+        table.logits(np.arange(len(table)))
+    assert "tutelage cache remove" in str(caught.value)
 
 
 def test_cut_short(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
@@ -292,9 +330,8 @@ def test_other_shape(tmp_path: Path, small_pack: Pack, identity: Identity) -> No
 def test_unknown_picture(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
     """A picture the teacher was never asked about is an error, not another picture's logits."""
     table, question = written(tmp_path / "cache", identity, live, small_pack)
-    keys = np.array(small_pack.keys)
-    keys[small_pack.rows("train")[3]] = 12345
-    cached = Cached(table, question._replace(pack=_with_keys(small_pack, keys)))
+    changed = _with_another(small_pack, small_pack.rows("train")[3])
+    cached = Cached(table, question._replace(pack=changed))
     rows = small_pack.rows("train")[:4]
     batch = next(reading_loader(small_pack, rows, batch_size=4, device=CPU).epoch())
     with pytest.raises(InputError, match="no answer"):

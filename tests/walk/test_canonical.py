@@ -36,9 +36,10 @@ from tutelage.models.build import build
 from tutelage.models.preprocess import Classifier
 from tutelage.nouns import UNSTUDIED, Batch
 from tutelage.teachers.cache import Cached, Question, fill
+from tutelage.teachers.growing import create
 from tutelage.teachers.identity import Identity
 from tutelage.teachers.live import Live
-from tutelage.teachers.table import create, open_table
+from tutelage.teachers.table import open_table
 from tutelage.world import ALONE
 
 TRAIN, VAL, TEST = 32, 20, 10

@@ -19,6 +19,9 @@ BUFFERS = 3
 """One that is copied from, one that is full, one that is being filled."""
 
 
+Check = Callable[[np.ndarray, np.ndarray], None]
+
+
 class Sent(NamedTuple):
     """Pictures on their way to the device.
 
@@ -91,7 +94,12 @@ class _Slot:
 
 
 def fetch_ahead(
-    images: np.ndarray, rows: Tensor, sizes: Sequence[int], courier: Courier
+    images: np.ndarray,
+    rows: Tensor,
+    sizes: Sequence[int],
+    courier: Courier,
+    *,
+    check: Check = lambda _rows, _pictures: None,
 ) -> Iterator[Tensor]:
     """The pictures of one batch after the other, uint8 [b, H, W, 3] on the courier's device.
 
@@ -100,6 +108,7 @@ def fetch_ahead(
         rows: int64 [N] on the host.
         sizes: images in each batch, N together.
         courier: how pictures get to the device.
+        check: told the rows [b] of each batch and the pictures read; raises where they are not as they were.
 
     Raises:
         IndexError: a row that is not there. What fails in the thread is raised here.
@@ -115,7 +124,7 @@ def fetch_ahead(
         free.put(_Slot(courier.buffer(shape)))
     parts, stop = torch.split(rows, list(sizes)), Event()
     thread = Thread(
-        target=_fill, args=(images, parts, free, full, stop), name="fetch-ahead", daemon=True
+        target=_fill, args=(images, parts, free, full, stop, check), name="fetch-ahead", daemon=True
     )
     thread.start()
     try:
@@ -145,6 +154,7 @@ def _fill(
     free: "SimpleQueue[_Slot | None]",
     full: "SimpleQueue[_Slot | BaseException]",
     stop: Event,
+    check: Check,
 ) -> None:
     try:
         for part in parts:
@@ -153,7 +163,9 @@ def _fill(
                 return
             slot.left()
             # Rows were checked; "clip" lets numpy write into the buffer without one of its own.
-            np.take(images, part.numpy(), axis=0, out=slot.buffer.numpy()[: len(part)], mode="clip")
+            pictures = slot.buffer.numpy()[: len(part)]
+            np.take(images, part.numpy(), axis=0, out=pictures, mode="clip")
+            check(part.numpy(), pictures)
             full.put(slot)
     except BaseException as error:
         full.put(error)

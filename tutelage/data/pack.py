@@ -1,19 +1,24 @@
 """A pack: images decoded once and stored as flat arrays that can be memory-mapped.
 
-manifest.json    what is in it, from what, under which settings; written last
+manifest.json    what is in it, from what, under which settings, checksums; sealed, written last
 images.bin       uint8 [N, S, S, 3]
 labels.bin       int64 [N], -1 = unlabelled
 keys.bin         int64 [N], a name for the pixels of each image (see `packing.prepare.pixel_key`)
 splits.bin       uint8 [N], 0 train, 1 val, 2 test
 images.csv       id, split, class, file, width, height, notes
 quarantine.csv   file, reason: what could not be used
+
+The manifest stands for the small files, and the keys among them for the pixels: each picture is held to
+its key when a process reads it for the first time.
 """
 
 import csv
 import hashlib
-import json
 import math
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +32,20 @@ from tutelage.data.sources import SPLITS, Split
 from tutelage.errors import InputError
 from tutelage.harmless import shown, uncell
 from tutelage.inside import require_plain
+from tutelage.sealed import read_checked, read_sealed, require_sums
 
-FORMAT = 1
-ARRAYS = {
-    "images.bin": np.uint8,
-    "labels.bin": np.int64,
-    "keys.bin": np.int64,
-    "splits.bin": np.uint8,
-}
-LARGEST_MANIFEST = 16 << 20
+FORMAT = 2
+KIND = "a pack"
+FIX = "delete its folder and pack the data again"
+SMALL = ("images.csv", "keys.bin", "labels.bin", "quarantine.csv", "splits.bin")
+"""Every file but the pixels and the manifest."""
+
+_PIXELS = 1
+"""Goes up when equal settings come to mean other pixels; the layout of the folder has a number of its own."""
+
+_LARGEST_TABLE = 1 << 30
+_MANY_BYTES = 16 << 20
+_ARRAYS = {"labels.bin": np.int64, "keys.bin": np.int64, "splits.bin": np.uint8}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +62,11 @@ class Pack:
     """[N], equal for equal pixels."""
     splits: NDArray[np.uint8]
     """[N], index into ("train", "val", "test")."""
+    seen: NDArray[np.bool_] = field(init=False)
+    """[N], whether this process has read the pixels and found them whole."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seen", np.zeros(len(self.labels), bool))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -98,6 +113,28 @@ class Pack:
         """Ids whose stored pixels are no longer those that were written; reads the whole pack."""
         return [row for row in range(len(self)) if pixel_key(self.images[row]) != self.keys[row]]
 
+    def require_whole(self, rows: NDArray[np.int64], pixels: NDArray[np.uint8]) -> None:
+        """Hold pixels that were just read to their keys; only once for each row, as that takes time.
+
+        Args:
+            rows: int64 [b].
+            pixels: uint8 [b, S, S, 3], those of the rows.
+
+        Raises:
+            InputError: a picture is not the one that was packed.
+        """
+        new = np.flatnonzero(~self.seen[rows]).tolist()
+        if pixels.nbytes < _MANY_BYTES:
+            found = [pixel_key(pixels[place]) for place in new]
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                found = list(pool.map(lambda place: pixel_key(pixels[place]), new))
+        for row, key in zip(rows[new].tolist(), found, strict=True):
+            if key != self.keys[row]:
+                where = self.folder / "images.bin"
+                raise _damaged(where, f"image {row} is not the picture that was packed")
+        self.seen[rows] = True
+
     def _table(self, name: str) -> list[dict[str, str]]:
         with (self.folder / name).open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
@@ -118,11 +155,11 @@ def _fingerprint(
     size: int, background: str, classes: tuple[str, ...], *arrays: NDArray[np.generic]
 ) -> str:
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
-    return fingerprint({"format": FORMAT, "size": size, "background": background}, classes, digest)
+    return fingerprint({"format": _PIXELS, "size": size, "background": background}, classes, digest)
 
 
 def open_pack(folder: str | Path) -> Pack:
-    """Open a finished pack; lengths are checked before anything is mapped.
+    """Open a finished pack; the pixels are mapped when their length has been checked.
 
     Raises:
         InputError: no pack, unfinished, of another format, cut short, or changed since it was
@@ -135,30 +172,34 @@ def open_pack(folder: str | Path) -> Pack:
         count, size = int(manifest["count"]), int(manifest["image_size"])
         classes = _classes(manifest["classes"])
         background = str(manifest["settings"]["background"])
-        name = str(manifest["fingerprint"])
+        name, sums = str(manifest["fingerprint"]), dict(manifest["files"])
         _check_numbers(manifest)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(folder / "manifest.json", f"{type(error).__name__}: {error}") from error
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(ARRAYS, (count,))
-    shapes["images.bin"] = (count, size, size, 3)
-    arrays: dict[str, Any] = {}
-    for file, kind in ARRAYS.items():
-        length = math.prod(shapes[file]) * np.dtype(kind).itemsize
-        path = folder / file
-        found = path.stat().st_size if path.is_file() else None
-        if count < 1 or found != length:
-            raise _damaged(
-                path, "no file" if found is None else f"{found} bytes", f"{length} bytes"
-            )
-        arrays[file] = np.memmap(path, kind, "r", shape=shapes[file])
-    labels, keys, splits = (
-        np.asarray(arrays[file]) for file in ("labels.bin", "keys.bin", "splits.bin")
-    )
+    require_sums(folder, sums, ("images.csv", "quarantine.csv"), kind=KIND, fix=FIX)
+    labels, keys, splits = (_array(folder, sums, file, count) for file in _ARRAYS)
     if name != _fingerprint(size, background, classes, keys, labels, splits):
-        raise _damaged(folder, "labels, keys or splits that were changed", f"fingerprint {name}")
+        raise _damaged(folder, "labels, keys or splits of another pack", f"fingerprint {name}")
     if labels.min() < -1 or labels.max() >= len(classes) or splits.max() >= len(SPLITS):
         raise _damaged(folder, "a label or split out of range")
-    return Pack(folder, manifest, arrays["images.bin"], labels, keys, splits)
+    return Pack(folder, manifest, _mapped(folder, (count, size, size, 3)), labels, keys, splits)
+
+
+def _array(folder: Path, sums: Mapping[str, Any], file: str, count: int) -> NDArray[Any]:
+    raw = read_checked(folder, sums, file, kind=KIND, largest=_LARGEST_TABLE, fix=FIX)
+    kind = np.dtype(_ARRAYS[file])
+    if count < 1 or len(raw) != count * kind.itemsize:
+        raise _damaged(folder / file, f"{len(raw)} bytes", f"{count} values")
+    return np.frombuffer(raw, kind)
+
+
+def _mapped(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    # A map that reaches beyond the end of its file kills the process where it is read.
+    path, length = folder / "images.bin", math.prod(shape)
+    found = path.stat().st_size if path.is_file() else None
+    if found != length:
+        raise _damaged(path, "no file" if found is None else f"{found} bytes", f"{length} bytes")
+    return np.memmap(path, np.uint8, "r", shape=shape)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -170,22 +211,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             found="no manifest.json" if folder.is_dir() else "no folder",
             fix=f"tutelage pack DATA --out {folder}",
         )
-    if path.stat().st_size > LARGEST_MANIFEST:
-        raise _damaged(path, f"{path.stat().st_size} bytes")
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise InputError(
-            "a pack of another format",
-            where=path,
-            found=f"format {found}",
-            expected=f"format {FORMAT}",
-            fix="pack the data again",
-        )
-    return manifest
+    return read_sealed(path, kind=KIND, version=FORMAT, fix=FIX)
 
 
 def _classes(found: Any) -> tuple[str, ...]:
@@ -206,9 +232,5 @@ def _check_numbers(manifest: dict[str, Any]) -> None:
 
 def _damaged(where: Path, found: object, expected: object = None) -> InputError:
     return InputError(
-        "a pack that is damaged",
-        where=where,
-        found=found,
-        expected=expected,
-        fix="delete its folder and pack the data again",
+        f"{KIND} that is damaged", where=where, found=found, expected=expected, fix=FIX
     )

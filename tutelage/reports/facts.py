@@ -207,6 +207,8 @@ class Data:
     """[C + 1, 3] images by class (last row unlabelled) and split (train, val, test)."""
     leaks: Mapping[str, int]
     """Images whose pixels also stand in the training split, by split."""
+    keys: NDArray[np.int64] | None
+    """[N], a name for the pixels of each image, which they are held to when they are shown."""
     pixels: NDArray[np.uint8] | None
     """[N, S, S, 3], memory-mapped."""
     files: Mapping[int, str]

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.data.pack import FIX, KIND, SMALL
 from tutelage.errors import InputError
 from tutelage.harmless import uncell
 from tutelage.reports.facts import Data
 from tutelage.reports.files import Fields, read_sealed_json, read_text
 from tutelage.reports.wording import plain
+from tutelage.sealed import Sums, require_sums
 
 SPLITS = ("train", "val", "test")
 
@@ -29,9 +31,10 @@ def read_data(job: Path) -> Data:
     count, size = manifest.integer("count"), manifest.integer("image_size")
     classes = len(manifest.items("classes"))
     pack = job / "pack"
-    labels = _array(pack / "labels.bin", np.dtype("<i8"), (count,))
-    splits = _array(pack / "splits.bin", np.dtype("u1"), (count,))
-    keys = _array(pack / "keys.bin", np.dtype("<i8"), (count,))
+    sums = {name: manifest.table("files").table(name).plain for name in SMALL}
+    labels = _array(pack / "labels.bin", np.dtype("<i8"), (count,), sums)
+    splits = _array(pack / "splits.bin", np.dtype("u1"), (count,), sums)
+    keys = _array(pack / "keys.bin", np.dtype("<i8"), (count,), sums)
     return Data(
         image_size=size,
         count=count,
@@ -44,6 +47,7 @@ def read_data(job: Path) -> Data:
         if labels is None or splits is None
         else count_classes(labels, splits, classes),
         leaks={} if keys is None or splits is None else find_leaks(keys, splits),
+        keys=keys,
         pixels=_array(pack / "images.bin", np.dtype("u1"), (count, size, size, 3)),
         files=_file_names(job / "split.csv"),
     )
@@ -91,8 +95,10 @@ def _quarantine(manifest: Fields) -> list[tuple[str, str]]:
     ]
 
 
-def _array(path: Path, kind: "np.dtype[Any]", shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """A flat file mapped into memory, or None when the pack has been deleted."""
+def _array(
+    path: Path, kind: "np.dtype[Any]", shape: tuple[int, ...], sums: Sums | None = None
+) -> NDArray[Any] | None:
+    """A flat file mapped into memory and held to its checksum, or None when the pack has been deleted."""
     if not path.is_file():
         return None
     expected, found = int(np.prod(shape)) * kind.itemsize, path.stat().st_size
@@ -103,6 +109,8 @@ def _array(path: Path, kind: "np.dtype[Any]", shape: tuple[int, ...]) -> NDArray
             found=f"{found} bytes",
             expected=f"{expected} bytes, as data.json says",
         )
+    if sums is not None:
+        require_sums(path.parent, sums, [path.name], kind=KIND, fix=FIX)
     return np.memmap(path, dtype=kind, mode="r", shape=shape)
 
 

@@ -97,7 +97,7 @@ def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
         confusions=confusions(record),
         figures=[(figure, _svg_uri(figure.svg), _svg_uri(figure.dark_svg)) for figure in figures],
         images=_images(record, verdict, split),
-        pictures=Pictures(record.data.pixels if record.data else None, PICTURE_BUDGET),
+        pictures=Pictures(record.data, PICTURE_BUDGET),
         data=data_lines(record),
         details=run_details(record),
         lesson=lesson(record),

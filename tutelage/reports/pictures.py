@@ -7,6 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tutelage.data.pack import FIX, KIND
+from tutelage.data.packing.prepare import pixel_key
+from tutelage.errors import InputError
+from tutelage.reports.facts import Data
+
 PNG_UP_TO = 64
 THUMBNAIL = 112
 
@@ -14,8 +19,8 @@ THUMBNAIL = 112
 class Pictures:
     """Turns rows of the pack into data URIs until the budget is spent; then gives None."""
 
-    def __init__(self, pixels: NDArray[np.uint8] | None, budget_bytes: int) -> None:
-        self._pixels = pixels
+    def __init__(self, data: Data | None, budget_bytes: int) -> None:
+        self._data = data
         self._left = budget_bytes
         self._made: dict[int, str] = {}
 
@@ -23,14 +28,28 @@ class Pictures:
         """The picture of one image, or None when the pack or the budget is gone."""
         if image_id in self._made:
             return self._made[image_id]
-        if self._pixels is None or not 0 <= image_id < len(self._pixels):
+        pixels = None if self._data is None else _pixels(self._data, image_id)
+        if pixels is None:
             return None
-        uri = picture_uri(np.asarray(self._pixels[image_id]))
+        uri = picture_uri(pixels)
         if len(uri) > self._left:
             return None
         self._left -= len(uri)
         self._made[image_id] = uri
         return uri
+
+
+def _pixels(data: Data, image_id: int) -> NDArray[np.uint8] | None:
+    if data.pixels is None or data.keys is None or not 0 <= image_id < len(data.pixels):
+        return None
+    pixels = np.asarray(data.pixels[image_id])
+    if pixel_key(pixels) != data.keys[image_id]:
+        raise InputError(
+            f"{KIND} that is damaged",
+            found=f"image {image_id} is not the picture that was packed",
+            fix=FIX,
+        )
+    return pixels
 
 
 def picture_uri(pixels: NDArray[np.uint8]) -> str:

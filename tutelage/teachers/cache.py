@@ -17,8 +17,9 @@ from tutelage.data.pack import Pack
 from tutelage.data.view_settings import Views
 from tutelage.errors import InputError
 from tutelage.nouns import START, Batch, Progress, Signal
+from tutelage.teachers.growing import Writer
 from tutelage.teachers.source import Teacher
-from tutelage.teachers.table import Answers, Shapes, Table, Writer
+from tutelage.teachers.table import Answers, Shapes, Table
 from tutelage.world import World
 
 BATCH = 256
@@ -119,7 +120,7 @@ def fill(
     """
     parts = missing(table, question)
     count, done = sum(len(ids) for _, ids in parts), 0
-    writer = Writer(table.folder, table.shapes) if world.first else None
+    writer = Writer(table.folder) if world.first else None
     try:
         for view, ids in parts:
             for low in range(0, len(ids), batch_size * world.size):

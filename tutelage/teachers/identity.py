@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tutelage.config import fingerprint
 
-FORMAT = 3
+FORMAT = 4
 
 
 class Identity(NamedTuple):

@@ -12,10 +12,10 @@ import numpy as np
 
 from tutelage.disk import telling
 from tutelage.errors import InputError, UsageError
-from tutelage.files import read_json, settle
+from tutelage.files import settle
 from tutelage.inside import inside, require_plain
 from tutelage.lock import Holder, hold
-from tutelage.teachers.table import open_table
+from tutelage.teachers.table import open_table, read_manifest
 from tutelage.world import World
 
 NAME = "teacher-cache"
@@ -56,7 +56,7 @@ def entry(folder: Path) -> Entry:
     table = open_table(folder)
     return Entry(
         name=folder.name,
-        manifest=read_json(folder / "manifest.json"),
+        manifest=read_manifest(folder),
         answers=len(table),
         pictures=len(np.unique(table.index["key"])),
         views=len(np.unique(table.index["view"])),

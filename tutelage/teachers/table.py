@@ -1,18 +1,21 @@
 """A teacher's answers on disk: a table that only grows, one record for each view of each picture.
 
-manifest.json    what the answers are of (see `identity.py`), and the shape of a record
-index.bin        a record: key int64, view int32, top float32, crc uint32
+manifest.json    what the answers are of (see `identity.py`), the shape of a record, how many there are, and
+                 the checksum of the index; sealed
+index.bin        a record: key int64, view int32, top float32, crc uint32 (of these three and the answer)
 logits.bin       float16 [R, C], less the record's largest logit, which is `top`
 POINT.bin        float16 [R, D], features of a point, laid out one after the other, where asked for
 
-A record counts once it is in the index, which is written last: what a killed process leaves behind it is
-cut off by the next one that writes. The largest logit is kept apart because what is left then has the
-finest steps where the probabilities are largest (a divergence of 1e-7 instead of 1e-6 nats).
+A table at rest is as long as its manifest says. While it grows the manifest says so, and a record counts
+once it is in the index, which is written last: what a killed process leaves behind it is cut off by the
+next one that writes. A record is held to its crc when a process reads it for the first time.
+
+The largest logit is kept apart because what is left then has the finest steps where the probabilities are
+largest (a divergence of 1e-7 instead of 1e-6 nats).
 """
 
-import json
+import hashlib
 import math
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +24,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.bounded import read_file
 from tutelage.errors import InputError
-from tutelage.files import read_json, write_bytes
 from tutelage.inside import is_plain_name, require_plain
-from tutelage.teachers.identity import Identity
+from tutelage.sealed import read_sealed, write_sealed
+from tutelage.teachers.identity import FORMAT, Identity
 
 INDEX = np.dtype([("key", "<i8"), ("view", "<i4"), ("top", "<f4"), ("crc", "<u4")])
 LARGEST_RECORD = 1 << 28
 """Numbers of one picture's answer at one point."""
-_LARGEST = float(np.finfo(np.float16).max)
+KIND = "a cache of a teacher's answers"
+_LARGEST_INDEX = 16 << 30
 
 
 class Answers(NamedTuple):
@@ -46,18 +51,19 @@ class Answers(NamedTuple):
 Shapes = Mapping[str, tuple[int, ...]]
 """Of one picture's answer: `logits` (C,), and each point (D,), (N, C) or (C, H, W)."""
 
+Columns = Mapping[str, NDArray[np.float16]]
+"""[R, D] of each, one record after the other."""
+
 
 class Table:
     """An opened table: the index in memory, the answers memory-mapped."""
 
-    def __init__(self, folder: Path, shapes: Shapes) -> None:
+    def __init__(self, folder: Path, shapes: Shapes, index: NDArray[Any], columns: Columns) -> None:
         self.folder = folder
         self.shapes = dict(shapes)
-        self.index = _index(folder)
-        self.columns = {
-            name: _mapped(folder / f"{name}.bin", len(self.index), math.prod(shape))
-            for name, shape in shapes.items()
-        }
+        self.index = index
+        self.columns = columns
+        self._seen = np.zeros(len(index), bool)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -74,58 +80,111 @@ class Table:
         return np.where(self.index["key"][found] == keys, found, -1)
 
     def logits(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """float32 [N, C] at some positions."""
+        """float32 [N, C] at some positions; InputError where one is damaged."""
+        self._require_whole(positions)
         top = self.index["top"][positions][:, None]
         logits: NDArray[np.float32] = self.columns["logits"][positions].astype(np.float32) + top
         return np.asarray(logits)
 
     def features(self, point: str, positions: NDArray[np.int64]) -> NDArray[np.float16]:
-        """float16 [N, ...] of a point at some positions."""
+        """float16 [N, ...] of a point at some positions; InputError where one is damaged."""
+        self._require_whole(positions)
         found = np.asarray(self.columns[point][positions])
         return found.reshape(len(positions), *self.shapes[point])
 
     def damaged(self) -> NDArray[np.int64]:
         """Positions whose bytes are no longer those that were written; reads the whole table."""
-        return np.asarray(
-            [row for row in range(len(self)) if self._crc(row) != self.index["crc"][row]], np.int64
-        )
+        return np.asarray([row for row in range(len(self)) if not self._is_whole(row)], np.int64)
 
-    def _crc(self, row: int) -> int:
-        return zlib.crc32(b"".join(column[row].tobytes() for column in self.columns.values()))
+    def cut(self, first: int) -> "Table":
+        """The table up to the first record from `first` on that is not whole."""
+        end = next((row for row in range(first, len(self)) if not self._is_whole(row)), len(self))
+        columns = {name: column[:end] for name, column in self.columns.items()}
+        return Table(self.folder, self.shapes, self.index[:end], columns)
+
+    def _require_whole(self, positions: NDArray[np.int64]) -> None:
+        for row in np.unique(positions[~self._seen[positions]]).tolist():
+            if not self._is_whole(row):
+                raise _damaged(self.folder, f"answer {row} is not the one that was written")
+        self._seen[positions] = True
+
+    def _is_whole(self, row: int) -> bool:
+        answer = [column[row] for column in self.columns.values()]
+        return bool(crc(self.index[row], answer) == self.index["crc"][row])
 
 
-def create(folder: Path, identity: Identity, shapes: Shapes) -> None:
-    """Begin an empty table; nothing where there is one of this identity already.
+def write_manifest(
+    folder: Path, facts: Mapping[str, Any], index: NDArray[Any], *, grows: bool
+) -> None:
+    """Say in the manifest how many records there are, and whether more are being written.
 
     Raises:
-        InputError: the folder holds a table of another identity (the field is named).
         MachineError: it cannot be written.
     """
-    if (folder / "manifest.json").is_file():
-        require_same(folder, identity)
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("index", *shapes):
-        (folder / f"{name}.bin").touch()
-    facts = {**identity.fields(), "shapes": {name: list(shape) for name, shape in shapes.items()}}
-    write_bytes(folder / "manifest.json", (json.dumps(facts, indent=1) + "\n").encode())
+    state = {"grows": grows, "answers": len(index), "index": _sha256(index)}
+    write_sealed(folder / "manifest.json", {**facts, **state})
 
 
-def open_table(folder: Path) -> Table:
-    """Open a table for reading.
+def _sha256(index: NDArray[Any]) -> str:
+    return hashlib.sha256(index.tobytes()).hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a table is of, its shapes, and how many records it has.
 
     Raises:
-        InputError: none there, or it is damaged.
+        InputError: none there, or it is damaged or of another format.
     """
-    require_plain(folder)
-    shapes = read_json(folder / "manifest.json").get("shapes")
+    path = folder / "manifest.json"
+    found = read_sealed(path, kind=KIND, version=FORMAT, fix=_fix(folder))
+    shapes = found.get("shapes")
     if (
         not isinstance(shapes, dict)
         or not all(map(is_plain_name, shapes))
         or not all(map(_is_shape, shapes.values()))
     ):
-        raise InputError("the teacher's cache is damaged", where=folder / "manifest.json")
-    return Table(folder, {name: tuple(shape) for name, shape in shapes.items()})
+        raise _damaged(path, "no shapes")
+    return found
+
+
+def open_table(folder: Path) -> Table:
+    """Open a table for reading. Answers are mapped when the lengths of all files have been checked.
+
+    Raises:
+        InputError: none there, or it is damaged.
+    """
+    require_plain(folder)
+    facts = read_manifest(folder)
+    count, grows = int(facts["answers"]), bool(facts["grows"])
+    shapes = {name: tuple(shape) for name, shape in facts["shapes"].items()}
+    raw = read_file(folder / "index.bin", largest=_LARGEST_INDEX)
+    there = len(raw) // INDEX.itemsize
+    _require_length(folder / "index.bin", len(raw), count * INDEX.itemsize, grows=grows)
+    for name, shape in shapes.items():
+        path, width = folder / f"{name}.bin", 2 * math.prod(shape)
+        length = path.stat().st_size if path.is_file() else 0
+        _require_length(path, length, count * width, grows=grows)
+        there = min(there, length // width)
+    index = np.frombuffer(raw[: there * INDEX.itemsize], INDEX)
+    if _sha256(index[:count]) != facts["index"]:
+        raise _damaged(folder / "index.bin", "its records are not those that were written")
+    columns = {
+        name: _mapped(folder / f"{name}.bin", there, math.prod(shape))
+        for name, shape in shapes.items()
+    }
+    return Table(folder, shapes, index, columns).cut(count)
+
+
+def _require_length(path: Path, found: int, expected: int, *, grows: bool) -> None:
+    if found < expected or (found > expected and not grows):
+        how = "cut short" if found < expected else "longer than it was"
+        raise InputError(
+            f"the teacher's cache is {how}",
+            where=path,
+            found=f"{found:,} bytes",
+            expected=f"{'at least ' if grows else ''}{expected:,}",
+            fix=_fix(path.parent),
+        )
 
 
 def _is_shape(found: Any) -> bool:
@@ -143,7 +202,7 @@ def require_same(folder: Path, identity: Identity) -> None:
     Raises:
         InputError: naming the first field that differs.
     """
-    found = read_json(folder / "manifest.json")
+    found = read_manifest(folder)
     for field, value in identity.fields().items():
         if found.get(field) != value:
             raise InputError(
@@ -151,94 +210,26 @@ def require_same(folder: Path, identity: Identity) -> None:
                 where=folder,
                 found=found.get(field),
                 expected=value,
-                fix=f"tutelage cache remove {folder.name} --folder {folder.parent}; it is made again",
+                fix=_fix(folder),
             )
 
 
-class Writer:
-    """Appends answers to a table. One process at a time; see `shelf.locked`."""
-
-    def __init__(self, folder: Path, shapes: Shapes) -> None:
-        count = len(_index(folder))
-        sizes = {"index": INDEX.itemsize}
-        sizes |= {name: 2 * math.prod(shape) for name, shape in shapes.items()}
-        # Whatever lies behind the last whole record was never said.
-        self._files = {}
-        for name, size in sizes.items():
-            file = (folder / f"{name}.bin").open("r+b")
-            file.truncate(count * size)
-            file.seek(0, os.SEEK_END)
-            self._files[name] = file
-        self._waiting: list[bytes] = []
-
-    def add(self, answers: Answers) -> None:
-        """Add records; they count after `keep`.
-
-        Raises:
-            InputError: answers that float16 cannot hold; none of them is then added.
-        """
-        top = answers.logits.max(axis=1)
-        with np.errstate(invalid="ignore"):  # infinite less infinite is refused right below
-            columns = {"logits": answers.logits - top[:, None], **answers.features}
-        halves = {}
-        for name, found in columns.items():
-            values = found.reshape(len(found), -1)
-            whole = np.isfinite(values).all(axis=1) & (np.abs(values) <= _LARGEST).all(axis=1)
-            if not whole.all():
-                raise InputError(
-                    f"the teacher's {name} are not finite, or beyond what float16 holds",
-                    found=f"picture with key {answers.keys[~whole][0]}",
-                    fix="another teacher: this one has diverged"
-                    if name == "logits"
-                    else "--ask live, or another teacher: this one may have diverged",
-                )
-            halves[name] = values.astype(np.float16)
-        index = np.empty(len(answers.keys), INDEX)
-        index["key"], index["view"], index["top"] = answers.keys, answers.views, top
-        index["crc"] = [
-            zlib.crc32(b"".join(halves[name][row].tobytes() for name in halves))
-            for row in range(len(index))
-        ]
-        for name, values in halves.items():
-            self._files[name].write(values.tobytes())
-        self._waiting.append(index.tobytes())
-
-    def keep(self) -> None:
-        """Make all added records durable: the answers first, then their index."""
-        for name, file in self._files.items():
-            if name != "index":
-                _sync(file)
-        self._files["index"].write(b"".join(self._waiting))
-        self._waiting.clear()
-        _sync(self._files["index"])
-
-    def close(self) -> None:
-        """Close the files; what was not kept does not count."""
-        for file in self._files.values():
-            file.close()
+def _fix(folder: Path) -> str:
+    return f"tutelage cache remove {folder.name} --folder {folder.parent}; it is made again"
 
 
-def _sync(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def _damaged(where: Path, found: str) -> InputError:
+    folder = where if where.is_dir() else where.parent
+    return InputError("the teacher's cache is damaged", where=where, found=found, fix=_fix(folder))
 
 
-def _index(folder: Path) -> NDArray[Any]:
-    path = folder / "index.bin"
-    count = path.stat().st_size // INDEX.itemsize if path.is_file() else 0
-    return np.fromfile(path, INDEX, count) if count else np.empty(0, INDEX)
+def crc(record: Any, answer: list[NDArray[np.float16]]) -> int:
+    """The checksum of one record: of its line in the index, and of the answer [D] of each column in order."""
+    parts = [record[name] for name in ("key", "view", "top")] + answer
+    return zlib.crc32(b"".join(part.tobytes() for part in parts))
 
 
 def _mapped(path: Path, rows: int, width: int) -> NDArray[np.float16]:
     if rows == 0:
         return np.empty((0, width), np.float16)
-    length = path.stat().st_size if path.is_file() else 0
-    if length < 2 * rows * width:
-        raise InputError(
-            "the teacher's cache is cut short",
-            where=path,
-            found=f"{length} bytes",
-            expected=f"at least {2 * rows * width}",
-            fix=f"tutelage cache remove {path.parent.name} --folder {path.parent.parent}",
-        )
     return np.memmap(path, np.float16, "r", shape=(rows, width))

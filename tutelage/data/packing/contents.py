@@ -2,9 +2,8 @@
 
 import csv
 import io
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from tutelage.data.settings import Data
 from tutelage.data.sources import SPLITS, Source
 from tutelage.data.split import Assigned
 from tutelage.harmless import cell, shown
+from tutelage.sealed import Sums, seal
 
 
 class Kept(NamedTuple):
@@ -49,8 +49,8 @@ class Contents:
             "quarantine.csv": _csv(("file", "reason"), self.quarantine),
         }
 
-    def manifest(self, lengths: Mapping[str, int]) -> bytes:
-        """The manifest as JSON, given the length of every other file in bytes."""
+    def manifest(self, sums: Sums) -> bytes:
+        """The sealed manifest, given the checksums of the small files."""
         labels, keys, splits = self._arrays()
         overlap = self._overlap()
         in_split = [splits == place for place in range(len(SPLITS))]
@@ -81,10 +81,9 @@ class Contents:
             "label_conflicts": len(overlap.contradicting),
             "duplicates": sum(len(group) - 1 for group in overlap.groups),
             "quarantined": len(self.quarantine),
-            "bytes": dict(lengths),
+            "files": sums,
         }
-        text = json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        return text.encode() + b"\n"
+        return seal(dict(sorted(plain.items())))
 
     def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
         index = {name: place for place, name in enumerate(self.source.classes)}

@@ -15,6 +15,7 @@ from tutelage.data.split import Assigned
 from tutelage.data.unreadable import require_readable
 from tutelage.errors import InputError, MachineError
 from tutelage.harmless import shown
+from tutelage.sealed import sum_of
 
 
 def finish(
@@ -71,10 +72,11 @@ def _gather(part: Unfinished, contents: Contents) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     part.images.replace(new / part.images.name)
-    for name, content in contents.files().items():
+    files = contents.files()
+    for name, content in files.items():
         _write(new / name, content)
-    lengths = {path.name: path.stat().st_size for path in sorted(new.iterdir())}
-    _write(new / "manifest.json", contents.manifest(lengths))
+    sums = {name: sum_of(content) for name, content in sorted(files.items())}
+    _write(new / "manifest.json", contents.manifest(sums))
     _flush(new)
 
 
