@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tutelage.errors import InputError
+from tutelage.harmless import shown
 
 MOST_ENTRIES = 1_000_000
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -55,7 +56,7 @@ def inside(folder: Path, name: str, *, where: Path) -> Path:
         InputError: the path is absolute, goes up, or leads out of the folder over a link.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    unsafe = not parts or "\0" in name or ".." in parts or PureWindowsPath(name).anchor
+    unsafe = not parts or name != shown(name) or ".." in parts or PureWindowsPath(name).anchor
     if unsafe or name.startswith("/") or not within(folder / name, folder):
         raise InputError(
             "a file names a path outside its folder",

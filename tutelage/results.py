@@ -186,7 +186,10 @@ def require_job(folder: Path) -> None:
     """
     facts = read_job_facts(folder)
     if facts.get("finished"):
-        require_sums(folder, facts.get("files") or {}, kind="a job", fix=job_fix(folder))
+        sums = facts.get("files")
+        require_sums(
+            folder, sums if isinstance(sums, dict) else {}, kind="a job", fix=job_fix(folder)
+        )
 
 
 def job_fix(folder: Path) -> str:

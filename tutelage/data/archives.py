@@ -172,7 +172,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(member) as file:
             raw = file.read(member.file_size + 1)
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise Unreadable("damaged in the zip") from error
     if len(raw) != member.file_size:
         raise Unreadable("damaged in the zip")

@@ -102,11 +102,11 @@ class Pack:
 
     def files(self) -> list[str]:
         """The file each image came from, by id; bytes that are no text are shown escaped."""
-        return [uncell(row["file"]) for row in self._table("images.csv")]
+        return [uncell(row["file"]) for row in self._table("images.csv", {"file"})]
 
     def quarantine(self) -> list[tuple[str, str]]:
         """(file, reason) of what could not be used."""
-        rows = self._table("quarantine.csv")
+        rows = self._table("quarantine.csv", {"file", "reason"})
         return [(uncell(row["file"]), uncell(row["reason"])) for row in rows]
 
     def damaged(self) -> list[int]:
@@ -135,9 +135,16 @@ class Pack:
                 raise _damaged(where, f"image {row} is not the picture that was packed")
         self.seen[rows] = True
 
-    def _table(self, name: str) -> list[dict[str, str]]:
-        with (self.folder / name).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+    def _table(self, name: str, columns: set[str]) -> list[dict[str, str]]:
+        path = self.folder / name
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise _damaged(path, error) from error
+        if any(row.get(column) is None for row in rows for column in columns):
+            raise _damaged(path, "a row without a cell", ", ".join(sorted(columns)))
+        return rows
 
 
 def pack_fingerprint(

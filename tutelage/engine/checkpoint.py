@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tutelage.files import whole_folder, write_new
+from tutelage.errors import InputError
+from tutelage.files import read_json, whole_folder, write_new
 from tutelage.sealed import read_sealed, require_sums, seal
 
 FORMAT = 4
@@ -68,8 +70,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         InputError: it is damaged or of another format.
     """
     check_checkpoint(folder)
-    facts = json.loads((folder / FACTS).read_bytes())
-    return Checkpoint(load_file(folder / TENSORS), facts)
+    facts = read_json(folder / FACTS)
+    try:
+        return Checkpoint(load_file(folder / TENSORS), facts)
+    except SafetensorError as error:  # its checksum fits, so it was made like this
+        raise InputError(
+            "a checkpoint of no tensors", where=folder / TENSORS, found=error
+        ) from error
 
 
 def check_checkpoint(folder: Path) -> None:
@@ -79,7 +86,8 @@ def check_checkpoint(folder: Path) -> None:
         InputError: it is damaged or of another format.
     """
     manifest = read_sealed(folder / MANIFEST, kind=KIND, version=FORMAT)
-    require_sums(folder, manifest["files"], (TENSORS, FACTS), kind=KIND)
+    sums = manifest.get("files")
+    require_sums(folder, sums if isinstance(sums, dict) else {}, (TENSORS, FACTS), kind=KIND)
 
 
 def _chunks(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
