@@ -26,7 +26,7 @@ from tutelage.data.archives import scan
 from tutelage.data.idx import parse_idx
 from tutelage.data.layout import arrange
 from tutelage.data.listing import File, Listing
-from tutelage.data.pack import open_pack
+from tutelage.data.pack import SMALL, open_pack, pack_fingerprint
 from tutelage.data.packing.writing import write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import Unreadable, open_source
@@ -37,11 +37,12 @@ from tutelage.losses.settings import weights
 from tutelage.reports.files import Fields
 from tutelage.reports.record import run_folders, specialist_folders
 from tutelage.results import FORMAT, JOB_FORMAT, open_results, require_job
-from tutelage.sealed import read_sealed, seal
+from tutelage.sealed import read_sealed, seal, sum_of
 from tutelage.settings import Job
+from tutelage.teachers.growing import Writer, create
 from tutelage.teachers.identity import Identity
 from tutelage.teachers.shelf import entry
-from tutelage.teachers.table import Answers, Writer, create, open_table
+from tutelage.teachers.table import Answers, open_table
 from tutelage.toml import parse_toml, to_toml
 
 WORDS = [
@@ -150,14 +151,33 @@ def _of_pack(folder: Path) -> Parser:
     def parse(raw: bytes) -> None:
         path = files[raw[0]]
         path.write_bytes(raw[1:])
+        if path.name in SMALL:
+            files[manifest].write_bytes(_pack_again(good[manifest], path.name, raw[1:], folder))
         try:
             pack = open_pack(folder)
             pack.files(), pack.quarantine(), pack.damaged()
             [pack.rows(split) for split in ("train", "val", "test")]
         finally:
             path.write_bytes(good[raw[0]])
+            files[manifest].write_bytes(good[manifest])
 
     return Parser("pack", corpus, change, parse)
+
+
+def _pack_again(manifest: bytes, name: str, raw: bytes, folder: Path) -> bytes:
+    """The manifest of a pack of which one small file is another: its checksum and fingerprint anew."""
+    content = json.loads(manifest)
+    content.pop("seal")
+    content["files"][name] = sum_of(raw)
+    with suppress(ValueError):  # of half a number
+        labels, keys = (
+            np.frombuffer((folder / f"{n}.bin").read_bytes(), "<i8") for n in ("labels", "keys")
+        )
+        splits = np.frombuffer((folder / "splits.bin").read_bytes(), np.uint8)
+        settings = Data(image_size=content["image_size"])
+        classes = tuple(content["classes"])
+        content["fingerprint"] = pack_fingerprint(settings, classes, keys, labels, splits)
+    return seal(content)
 
 
 def _of_cache(folder: Path) -> Parser:
@@ -182,7 +202,7 @@ def _of_cache(folder: Path) -> Parser:
     kept = shelf / identity.name
     shapes = {"logits": (2,), "layer1": (2, 2)}
     create(kept, identity, shapes)
-    writer = Writer(kept, shapes)
+    writer = Writer(kept)
     keys = np.arange(4, dtype=np.int64)
     points = {"layer1": np.ones((4, 2, 2), np.float32)}
     writer.add(Answers(keys, np.zeros(4, np.int32), np.ones((4, 2), np.float32), points))
@@ -204,6 +224,12 @@ def _of_cache(folder: Path) -> Parser:
         path = files[raw[0]]
         path.write_bytes(raw[1:])
         try:
+            if path.name == "index.bin":
+                content = json.loads(good[manifest])
+                content.pop("seal")
+                content["index"] = hashlib.sha256(raw[1:][: len(raw) // 20 * 20]).hexdigest()
+                content["answers"] = (len(raw) - 1) // 20
+                files[manifest].write_bytes(seal(content))
             entry(kept)
             found = open_table(kept)
             found.damaged()
@@ -212,6 +238,7 @@ def _of_cache(folder: Path) -> Parser:
                 found.logits(places)
         finally:
             path.write_bytes(good[raw[0]])
+            files[manifest].write_bytes(good[manifest])
 
     return Parser("teacher's cache", corpus, change, parse)
 

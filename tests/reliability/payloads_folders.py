@@ -1,16 +1,19 @@
 """Model folders, runs, packs, caches and recipes from a stranger: paths, links, pipes, sizes, plug-ins."""
 
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from payloads import Action, payload, sealed
 
 from tutelage import verbs
 from tutelage.config import build
 from tutelage.cookbook import read_recipe
+from tutelage.data.pack import FORMAT as PACK_FORMAT
 from tutelage.data.pack import open_pack
 from tutelage.losses.own import own_settings_of
 from tutelage.losses.settings import weights
@@ -19,7 +22,9 @@ from tutelage.reports.report import comparison, write_report
 from tutelage.results import JOB_FORMAT
 from tutelage.sealed import sums_of
 from tutelage.settings import Job
+from tutelage.teachers.identity import FORMAT as CACHE_FORMAT
 from tutelage.teachers.shelf import entry, locked, remove, verify
+from tutelage.teachers.table import INDEX
 from tutelage.toml import to_toml
 from tutelage.use import load
 from tutelage.world import ALONE
@@ -300,13 +305,23 @@ def _facts(folder: Path, _marker: Path) -> Action:
 
 def pack(folder: Path, **changes: Any) -> Action:
     """A pack whose manifest is not as it should be."""
-    manifest = {
-        "format": 1, "count": 1, "image_size": 8, "classes": CLASSES, "fingerprint": "x",
-        "mean": [0, 0, 0], "std": [1, 1, 1], "settings": {"background": "white"},
-    }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))
     for name, size in {"images": 192, "labels": 8, "keys": 8, "splits": 1}.items():
         (folder / f"{name}.bin").write_bytes(bytes(size))
+    for name in ("images.csv", "quarantine.csv"):
+        (folder / name).write_text("id,file,reason\n")
+    sums = sums_of(folder, [path.name for path in folder.iterdir()])
+    manifest = {
+        "format": PACK_FORMAT,
+        "files": sums,
+        "count": 1,
+        "image_size": 8,
+        "classes": CLASSES,
+        "fingerprint": "x",
+        "mean": [0, 0, 0],
+        "std": [1, 1, 1],
+        "settings": {"background": "white"},
+    }
+    (folder / "manifest.json").write_bytes(sealed({**manifest, **changes}))
     return lambda: open_pack(folder)
 
 
@@ -338,16 +353,20 @@ for _name in ("images.bin", "images.csv"):
 @payload("pack: a pipe")
 def _pack_pipe(folder: Path, _marker: Path) -> Action:
     action = pack(folder)
-    os.mkfifo(folder / "quarantine.csv")
+    os.mkfifo(folder / "pipe")
     return action
 
 
-def cache(folder: Path, shapes: Any) -> Path:
+def cache(folder: Path, shapes: Any, **changes: Any) -> Path:
     """A teacher's cache."""
     kept = folder / "kept"
     kept.mkdir()
-    (kept / "manifest.json").write_text(json.dumps({"shapes": shapes}))
-    (kept / "index.bin").write_bytes(bytes(20))
+    index = np.zeros(1, INDEX)
+    about = {"model": "x", "classes": CLASSES, "precision": "None", "answers": 1, "grows": False}
+    about["index"] = hashlib.sha256(index.tobytes()).hexdigest()
+    content = {"format": CACHE_FORMAT, "shapes": shapes, **about, **changes}
+    (kept / "manifest.json").write_bytes(sealed(content))
+    (kept / "index.bin").write_bytes(index.tobytes())
     (kept / "logits.bin").write_bytes(bytes(4))
     return kept
 
@@ -363,6 +382,18 @@ for _name, _shapes in {
     @payload(f"cache: {_name}")
     def _cache_shapes(folder: Path, _marker: Path, shapes: Any = _shapes) -> Action:
         return lambda: entry(cache(folder, shapes))
+
+
+for _name, _changes in {
+    "-1 answers": {"answers": -1},
+    "2^70 answers": {"answers": 1 << 70},
+    "answers without a number": {"answers": "many"},
+    "no word of growing": {"grows": None, "answers": None},
+}.items():
+
+    @payload(f"cache: {_name}")
+    def _cache_facts(folder: Path, _marker: Path, changes: Any = _changes) -> Action:
+        return lambda: entry(cache(folder, {"logits": [2]}, **changes))
 
 
 @payload("cache: a lock that is a link")

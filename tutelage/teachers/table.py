@@ -144,6 +144,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         or not all(map(_is_shape, shapes.values()))
     ):
         raise _damaged(path, "no shapes")
+    kinds = {
+        "grows": bool,
+        "index": str,
+        "answers": int,
+        "model": str,
+        "classes": list,
+        "precision": str,
+    }
+    if odd := next((key for key, kind in kinds.items() if type(found.get(key)) is not kind), None):
+        raise _damaged(path, f"{odd} is no {kinds[odd].__name__}")
+    if found["answers"] < 0:
+        raise _damaged(path, f"{found['answers']} answers")
     return found
 
 
@@ -155,7 +167,7 @@ def open_table(folder: Path) -> Table:
     """
     require_plain(folder)
     facts = read_manifest(folder)
-    count, grows = int(facts["answers"]), bool(facts["grows"])
+    count, grows = facts["answers"], facts["grows"]
     shapes = {name: tuple(shape) for name, shape in facts["shapes"].items()}
     raw = read_file(folder / "index.bin", largest=_LARGEST_INDEX)
     there = len(raw) // INDEX.itemsize
