@@ -1,4 +1,4 @@
-"""Processes of one machine talk over its loopback; a person's own settings and several machines are left alone."""
+"""Processes of one machine talk over its loopback; what a person has set is left alone."""
 
 import os
 
