@@ -102,8 +102,20 @@ def _entries(folder: str) -> Iterator["os.DirEntry[str]"]:
                         pending.append(entry.path)
         except FileNotFoundError:
             continue
+        except NotADirectoryError as error:
+            raise InputError(
+                "not a folder",
+                where=folder,
+                found="a file",
+                expected="a run folder or a model folder",
+            ) from error
         except OSError as error:
-            raise InputError("cannot list a folder", where=folder, found=error.strerror) from error
+            raise InputError(
+                "cannot list a folder",
+                where=folder,
+                found=error.strerror,
+                fix="give yourself permission to read it, or use a copy",
+            ) from error
 
 
 def _wrong(entry: "os.DirEntry[str]", root: str, *, written: bool) -> str | None:

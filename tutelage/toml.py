@@ -12,6 +12,7 @@ from tutelage.inside import read_bounded
 
 LARGEST = 1 << 20
 DEEPEST = 16
+_EXPECTED = "settings as `tutelage show demo` prints them"
 _LONG_NUMBER = re.compile(r"[0-9a-fA-F_]{400}")
 _TOKEN = re.compile(r"""[\w-]++|"(?:[^"\\]|\\.)*+"?|'[^']*+'?|.""")
 
@@ -28,7 +29,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError("cannot read the file", where=path, found=error.strerror) from error
     except InputError as error:
-        raise UsageError(error.what, where=path, found=error.found) from error
+        raise UsageError(
+            error.what, where=path, found=error.found, expected=error.expected or _EXPECTED
+        ) from error
     return parse_toml(raw, path)
 
 
@@ -43,7 +46,7 @@ def parse_toml(raw: bytes, where: object) -> dict[str, Any]:
         table = tomllib.loads(text)
         _require_modest(table, DEEPEST)
     except (ValueError, RecursionError) as error:
-        raise UsageError("not a TOML file", where=where, found=error) from error
+        raise UsageError("not a TOML file", where=where, found=error, expected=_EXPECTED) from error
     return table
 
 

@@ -181,6 +181,7 @@ def export(
     pixels = [picture.pixels for picture in found if not isinstance(picture, str)]
     if len(pixels) < 8:
         raise InputError("too few pictures to check the export with", where=data, expected="eight")
+    _ask(model, pixels)
     return export_onnx(model.classifier, target, pictures=_stack(pixels), classes=model.classes)
 
 
@@ -191,6 +192,12 @@ def _stack(pixels: Sequence[np.ndarray]) -> Tensor:
 def _ask(model: Model, pixels: Sequence[np.ndarray]) -> np.ndarray:
     with torch.no_grad():
         logits: np.ndarray = model(_stack(pixels)).float().numpy()
+    if not np.isfinite(logits).all():
+        raise InputError(
+            "the network's answers are not finite",
+            found="NaN or infinity for real pictures",
+            fix="another network: this one has diverged or is damaged",
+        )
     return logits
 
 

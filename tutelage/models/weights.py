@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from tutelage.errors import InputError
 from tutelage.files import at_home
 from tutelage.inside import irregular, within
+from tutelage.models.facts import FIX, KIND, read_facts
 from tutelage.models.pickles import require_tensors
 from tutelage.models.settings import Network
+from tutelage.sealed import require_sums
 
 LARGEST_HEADER = 16 << 20
 MOST_TIMES = 4
@@ -60,6 +62,9 @@ def find_weights(settings: Network, *, flag: str = "--weights") -> Weights:
                     found=path.resolve(),
                     fix=f"name the file itself: {flag} FILE",
                 )
+            if (path.parent / "tutelage.json").is_file():
+                facts = read_facts(path.parent)
+                require_sums(path.parent, facts["files"], [path.name], kind=KIND, fix=FIX)
         if not path.is_file():
             raise InputError(
                 f"no weights at {settings.weights}",
@@ -140,7 +145,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise InputError("weights that are not finite", where=path, found=name)
+            raise InputError(
+                "weights that are not finite",
+                where=path,
+                found=name,
+                fix="other weights: these are of a network that has diverged",
+            )
     return state
 
 
@@ -211,10 +221,25 @@ def load_weights(network: nn.Module, path: Path, *, classifier: str | None) -> l
         for n in own
         if n in state and n not in replaced and state[n].shape != own[n].shape
     ]
-    if missing or extra or shapes:
-        parts = {"missing": missing, "not in the network": extra, "of another shape": shapes}
+    kinds = [
+        f"{n} {state[n].dtype}".replace("torch.", "")
+        for n in own
+        if n in state and own[n].is_floating_point() and not state[n].is_floating_point()
+    ]
+    parts = {
+        "missing": missing,
+        "not in the network": extra,
+        "of another shape": shapes,
+        "whole numbers": kinds,
+    }
+    if any(parts.values()):
         found = "; ".join(f"{what}: {', '.join(n[:10])}" for what, n in parts.items() if n)
-        raise InputError("these weights are of another network", where=path, found=found)
+        raise InputError(
+            "these weights are of another network",
+            where=path,
+            found=found,
+            expected="the names and shapes of --model, as floating-point numbers",
+        )
     network.load_state_dict({**own, **{n: state[n] for n in own if n not in replaced}})
     return sorted(replaced)
 
