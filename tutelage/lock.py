@@ -8,12 +8,15 @@ import datetime
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from tutelage.disk import telling
+
+_MOMENT = 1.0
 
 
 class Holder(NamedTuple):
@@ -104,8 +107,11 @@ def _write(handle: int) -> None:
 
 
 def _read(path: Path) -> Holder | None:
-    """What the file says; None while its holder is still writing it."""
-    try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    """What the file says; its holder, who may have taken it just now, has a moment to write it."""
+    end = time.monotonic() + _MOMENT
+    while True:
+        with suppress(OSError, ValueError, TypeError):
+            return Holder(**json.loads(path.read_text(encoding="utf-8")))
+        if time.monotonic() > end:
+            return None
+        time.sleep(0.01)

@@ -85,7 +85,8 @@ def working(
         stop = stack.enter_context(stop_requests())
 
         def take() -> folders.State:
-            state = folders.look(out, **job)  # a folder of something else is not even locked
+            # A folder of something else is not even locked; of one that is at work, its lock says so.
+            state = folders.look(out, **{**job, "resume": True})
             if state == "finished":
                 return state
             folders.make(out)

@@ -9,7 +9,6 @@ the last quarter of the readings differ by less than a megabyte: what the alloca
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import threading
@@ -49,12 +48,12 @@ def small_network(classes: int) -> nn.Module:
 
 
 def reading(run: Path) -> Reading:
-    """This process now."""
+    """What the process holds now."""
     status = Path("/proc/self/status").read_text().splitlines()
     facts = dict(line.split(":", 1) for line in status)
     return Reading(
         int(facts["RssAnon"].split()[0]) / 1024,
-        len(os.listdir("/proc/self/fd")),
+        sum(1 for _ in Path("/proc/self/fd").iterdir()),
         int(facts["Threads"]),
         sum(_size(path) for path in run.glob("checkpoints/**/*")),
     )

@@ -44,7 +44,10 @@ class Check(NamedTuple):
 
 CHECKS = (
     Check(
-        "random SIGKILL over the whole job", "kills", "200 kills, the same bytes", ("--rounds", "200")
+        "random SIGKILL over the whole job",
+        "kills",
+        "200 kills, the same bytes",
+        ("--rounds", "200"),
     ),
     Check(
         "fuzzing of each own parser",
@@ -52,9 +55,7 @@ CHECKS = (
         "1,000,000 inputs each, 0 crashes",
         ("--inputs", "1000000"),
     ),
-    Check(
-        "signals, once and twice, in each phase", "signals", "100 of 100", ("--rounds", "100")
-    ),
+    Check("signals, once and twice, in each phase", "signals", "100 of 100", ("--rounds", "100")),
     Check("resume at every step of a short run", "resume", "all equal, tolerance zero"),
     Check("kill at every file event of a save", "events", "all resume, no lost work"),
     Check("full disk and other errors at each write", "disk_errors", "earlier state intact"),
@@ -71,9 +72,7 @@ CHECKS = (
         ("--rounds", "50"),
     ),
     Check("bad input x entry points, each a process", "bad_input", "0 tracebacks, 0 hangs"),
-    Check(
-        "soak", "soak", "100,000 steps: memory slope zero", ("--steps", "100000"), alone=True
-    ),
+    Check("soak", "soak", "100,000 steps: memory slope zero", ("--steps", "100000"), alone=True),
     Check("cost of saving", "cost", "at most 1 % of training, 3 plain saves", alone=True),
     Check("cost of masked steps", "guard", "at most 1 % of a step", alone=True),
 )

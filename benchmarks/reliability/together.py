@@ -1,11 +1,12 @@
-"""Two processes that want the same: two runs in one folder, two builders of one cache, a reader of checkpoints.
+"""Two processes that want the same: a folder, a teacher's cache, or checkpoints while they are rotated.
 
     python benchmarks/reliability/together.py --rounds 50
 
-Two runs: one trains, the other is refused with host, process and start of the first, and the bytes are those
-of a run that was alone. Two builders: both students end as if each had been alone, and the cache holds every
-answer once. A reader while checkpoints are saved and rotated: it always finds a whole one, and never an older
-one than before. The processes are forked from this one, which has computed nothing yet, and wait for each other.
+Two runs: one trains, the other is refused with host, process and start of the first, and the bytes are
+those of a run that was alone. Two builders: both students end as if each had been alone, and the cache
+holds every answer once. A reader while checkpoints are saved and rotated: it always finds a whole one, and
+never an older one than before. The processes are forked from this one, which has computed nothing yet, and
+wait for each other.
 """
 
 import argparse
@@ -25,8 +26,10 @@ import torch
 
 from tutelage import verbs
 from tutelage.data.settings import Data
-from tutelage.engine.checkpoint import Checkpoint
-from tutelage.errors import TutelageError
+from tutelage.engine.checkpoint import MANIFEST, Checkpoint, load_checkpoint, save_checkpoint
+from tutelage.engine.rotation import newest, place
+from tutelage.engine.saving import Saver
+from tutelage.errors import InputError, TutelageError
 from tutelage.settings import Single
 from tutelage.teachers.shelf import entry, names, verify
 
@@ -121,26 +124,34 @@ def of_one_cache(pack: Path, teacher: Path, folder: Path, alone: dict[int, bytes
 def taught(teacher: Path, cache: Path, seed: int) -> Single:
     """The settings of a student."""
     return dataclasses.replace(
-        SETTINGS, role="student", teacher=(str(teacher),), cache=str(cache), seed=seed, trust=True
+        SETTINGS, role="student", teacher=(str(teacher),), cache=str(cache), seed=seed
     )
 
 
-def during_rotation(folder: Path) -> str:
+def during_rotation(run: Path) -> str:
     """A reader beside a writer of checkpoints; what is wrong, or nothing."""
-    from tutelage.engine.store import newest, save
 
     def state(step: int) -> Checkpoint:
         return Checkpoint({"weights": torch.full((20_000,), float(step))}, {"step": step})
 
     def write() -> None:
+        saver = Saver(run, tell=print, whole=place(run, 1))
         for step in range(2, SAVES):
-            save(folder, state(step))
-        (folder / "end").touch()
+            saver.save(state(step), step=step)
+            time.sleep(0.01)
+        saver.settle(last=True)
+        (run / "end").touch()
 
     def read() -> None:
         last, readings = 0, 0
-        while not (folder / "end").exists():
-            found = newest(folder)
+        while not (run / "end").exists():
+            folder = newest(run).folder
+            assert folder is not None
+            try:
+                found = load_checkpoint(folder)
+            except (OSError, RuntimeError, InputError):
+                assert not (folder / MANIFEST).exists()  # rotated away: two newer ones stand
+                continue
             step = int(found.facts["step"])
             whole = bool((found.tensors["weights"] == step).all())
             if step < last or not whole:
@@ -149,7 +160,7 @@ def during_rotation(folder: Path) -> str:
         if readings < 10:
             raise AssertionError(f"only {readings} readings")
 
-    save(folder, state(1))
+    save_checkpoint(place(run, 1), state(1))
     found = at_once(write, read)
     return "" if [code for code, _ in found] == [0, 0] else f"{found}"
 
@@ -170,7 +181,9 @@ def main() -> None:
             lambda: verbs.pack("sample", small, out=pack, quiet=True),
             limit=300,
         ) + at_once(
-            lambda: verbs.train(pack, dataclasses.replace(SETTINGS, role="teacher"), out=teacher, quiet=True),
+            lambda: verbs.train(
+                pack, dataclasses.replace(SETTINGS, role="teacher"), out=teacher, quiet=True
+            ),
             lambda: verbs.train(pack, SETTINGS, out=root / "alone", quiet=True),
         )
         prepared += at_once(
@@ -193,7 +206,7 @@ def main() -> None:
             found = {
                 "two runs": in_one_folder(pack, work / "run", weights_of(root / "alone")),
                 "two builders": of_one_cache(pack, teacher, work, alone),
-                "reader": during_rotation(work / "checkpoints"),
+                "reader": during_rotation(work / "saved"),
             }
             for what, wrong in found.items():
                 counts[what] += not wrong

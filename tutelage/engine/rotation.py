@@ -44,14 +44,17 @@ def newest(run: Path) -> Newest:
             found="that of an earlier version",
             fix="finish the run with the version that began it, or take that folder away to begin anew",
         )
-    refused = []
-    for folder in _steps(run):
-        try:
-            check_checkpoint(folder)
-        except InputError as error:
-            refused.append(f"{folder.name}: {error.what} ({Path(str(error.where)).name})")
-        else:
-            return Newest(folder, refused)
+    steps: list[Path] = []
+    refused: list[str] = []
+    while steps != (steps := _steps(run)):  # what a run at work rotates away is not damaged
+        refused.clear()
+        for folder in steps:
+            try:
+                check_checkpoint(folder)
+            except InputError as error:
+                refused.append(f"{folder.name}: {error.what} ({Path(str(error.where)).name})")
+            else:
+                return Newest(folder, refused)
     if refused:
         raise InputError(
             "no checkpoint of this run is whole",
