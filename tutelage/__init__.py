@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tutelage.sweeping import sweep
     from tutelage.use import Model, evaluate, export, load, predict
     from tutelage.verbs import distill, examine, pack, resume, run, train
+    from tutelage.verifying import verify
 
 _HOMES = {
     "tutelage.data.settings": ("Data",),
@@ -49,6 +50,7 @@ _HOMES = {
     "tutelage.sweeping": ("sweep",),
     "tutelage.use": ("Model", "evaluate", "export", "load", "predict"),
     "tutelage.verbs": ("distill", "examine", "pack", "resume", "run", "train"),
+    "tutelage.verifying": ("verify",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -80,6 +82,7 @@ __all__ = [
     "sweep",
     "train",
     "use_terms",
+    "verify",
 ]
 
 

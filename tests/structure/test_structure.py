@@ -33,7 +33,7 @@ ROWS = [
     {"single"},
     {"plans"},
     {"working"},
-    {"verbs", "use"},
+    {"verbs", "use", "verifying"},
     {"sweeping"},
     {"arguments", "__init__"},
     {"cli"},

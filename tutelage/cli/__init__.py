@@ -37,6 +37,10 @@ VERBS = {
     "export": ("using", "One deployable file, checked against the network on real images."),
     "compare": ("telling", "A table of finished runs side by side, or of all runs of a job."),
     "report": ("telling", "Write the report of a finished job again."),
+    "verify": (
+        "telling",
+        "Read everything that was kept and name each damaged file; exit code 3 where there is one.",
+    ),
     "recipes": ("telling", "The named settings there are."),
     "show": (
         "telling",

@@ -1,8 +1,8 @@
-"""The verbs that tell what there is: compare, report, recipes, show, models."""
+"""The verbs that tell what there is: compare, report, verify, recipes, show, models."""
 
 from pathlib import Path
 
-from tutelage.errors import UsageError
+from tutelage.errors import InputError, UsageError
 
 
 def compare(*folders: Path) -> str:
@@ -19,6 +19,28 @@ def report(job: Path) -> str:
     from tutelage.reports.report import write_report
 
     return str(write_report(job))
+
+
+def verify(*paths: Path) -> str:
+    """Read everything that was kept and name each damaged file; exit code 3 where there is one."""
+    if not paths:
+        raise UsageError("nothing to verify", fix="tutelage verify RUN, PACK, FOLDER ...")
+    from tutelage.verifying import verify as read_all
+
+    read = [read_all(path) for path in paths]
+    whole = sum(len(one.whole) for one in read)
+    damaged = {path: told for one in read for path, told in one.damaged.items()}
+    if damaged:
+        raise InputError(
+            f"{_files(len(damaged))} damaged, {_files(whole)} whole",
+            found="".join(f"\n    {path}: {told}" for path, told in damaged.items()),
+            fix="a copy of these files, or the command that made them, into another folder",
+        )
+    return f"{_files(whole)} whole"
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'' if count == 1 else 's'}"
 
 
 def recipes() -> str:

@@ -111,7 +111,7 @@ class Pack:
 
     def damaged(self) -> list[int]:
         """Ids whose stored pixels are no longer those that were written; reads the whole pack."""
-        return [row for row in range(len(self)) if pixel_key(self.images[row]) != self.keys[row]]
+        return damaged_rows(self.images, self.keys)
 
     def require_whole(self, rows: NDArray[np.int64], pixels: NDArray[np.uint8]) -> None:
         """Hold pixels that were just read to their keys; only once for each row, as that takes time.
@@ -145,6 +145,11 @@ class Pack:
         if any(row.get(column) is None for row in rows for column in columns):
             raise _damaged(path, "a row without a cell", ", ".join(sorted(columns)))
         return rows
+
+
+def damaged_rows(images: NDArray[np.uint8], keys: NDArray[np.int64]) -> list[int]:
+    """Rows of pixels [N, S, S, 3] that are not those of their keys [N]."""
+    return [row for row, key in enumerate(keys.tolist()) if pixel_key(images[row]) != key]
 
 
 def pack_fingerprint(
@@ -189,7 +194,7 @@ def open_pack(folder: str | Path) -> Pack:
         raise _damaged(folder, "labels, keys or splits of another pack", f"fingerprint {name}")
     if labels.min() < -1 or labels.max() >= len(classes) or splits.max() >= len(SPLITS):
         raise _damaged(folder, "a label or split out of range")
-    return Pack(folder, manifest, _mapped(folder, (count, size, size, 3)), labels, keys, splits)
+    return Pack(folder, manifest, map_pixels(folder, (count, size, size, 3)), labels, keys, splits)
 
 
 def _array(folder: Path, sums: Mapping[str, Any], file: str, count: int) -> NDArray[Any]:
@@ -200,7 +205,8 @@ def _array(folder: Path, sums: Mapping[str, Any], file: str, count: int) -> NDAr
     return np.frombuffer(raw, kind)
 
 
-def _mapped(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def map_pixels(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The file of pixels, uint8 of this shape; InputError where it has another length."""
     # A map that reaches beyond the end of its file kills the process where it is read.
     path, length = folder / "images.bin", math.prod(shape)
     found = path.stat().st_size if path.is_file() else None

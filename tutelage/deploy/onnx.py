@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tutelage.deploy.checksum import write_checksum
 from tutelage.errors import InputError, MachineError
 from tutelage.files import write_bytes
 from tutelage.models.preprocess import Classifier
@@ -101,6 +102,7 @@ def export_onnx(
     content = model.SerializeToString()
     difference = _check(content, graph, pictures)
     write_bytes(path, content)
+    write_checksum(path, content)
     return Exported(path, len(content), difference)
 
 

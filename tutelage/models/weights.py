@@ -54,6 +54,8 @@ def find_weights(settings: Network, *, flag: str = "--weights") -> Weights:
     if settings.weights is not None:
         path = at_home(settings.weights)
         if path.is_dir():
+            if (path / "tutelage.json").is_file():
+                require_sums(path, read_facts(path)["files"], _FILES[:1], kind=KIND, fix=FIX)
             path = path / "model.safetensors"
             if not within(path, path.parent):
                 raise InputError(

@@ -122,10 +122,15 @@ def read_cells(folder: Path) -> list[Cell]:
     Raises:
         InputError: a file is no cell.
     """
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
+    return [read_cell(path) for path in sorted(folder.glob("*.json"))]
 
 
-def _read(path: Path) -> Cell:
+def read_cell(path: Path) -> Cell:
+    """One cell.
+
+    Raises:
+        InputError: it is none, it is damaged, or it has another one's name.
+    """
     found = read_sealed(path, kind="a cell of a sweep", version=FORMAT, fix=_FIX)
     facts, kinds = Fields(found, path), get_type_hints(Cell)
     if set(facts.plain) != {*kinds, "format", "name", "images"}:
