@@ -124,7 +124,8 @@ def make_class(
     method.to(runtime.device).train()
     screen, stop = Screen(quiet=True), StopRequest()
     around = Surroundings("trial", trial.folder / "cache", runtime, screen, stop, ALONE)
-    word = open_word(finished, settings, pack, method, around, shares=shares)
+    asked = dataclasses.replace(settings, trust=True)  # of networks that are random
+    word = open_word(finished, asked, pack, method, around, shares=shares)
     return Class(TrainingState(method, settings, runtime), word.teacher, tuple(teachers))
 
 

@@ -40,7 +40,12 @@ def opened(
             "run", tmp_path / "kept", runtime, Screen(quiet=True), stop or StopRequest(), ALONE
         )
         return ask_one(
-            open_teacher(teacher_folder, small_pack.classes), settings, small_pack, needs, around
+            open_teacher(teacher_folder, small_pack.classes),
+            settings,
+            small_pack,
+            needs,
+            around,
+            judge=lambda _logits, _rows: None,
         )
 
     return make

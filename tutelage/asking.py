@@ -7,7 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tutelage.data.pack import Pack
 from tutelage.data.views import identity as views_identity
@@ -28,6 +30,7 @@ from tutelage.teachers.growing import create
 from tutelage.teachers.identity import Identity
 from tutelage.teachers.live import Live
 from tutelage.teachers.mode import Mode, choose_mode
+from tutelage.teachers.sample import asked_before, asked_now
 from tutelage.teachers.shelf import locked
 from tutelage.teachers.source import Teacher
 from tutelage.teachers.table import INDEX, Shapes, open_table
@@ -56,11 +59,27 @@ class Surroundings(NamedTuple):
     world: World
 
 
-def ask_one(saved: Saved, settings: Single, pack: Pack, needs: Needs, around: Surroundings) -> Word:
+Judge = Callable[[NDArray[np.float32], NDArray[np.int64]], None]
+"""Told what a teacher says [N, C] about pictures of these ids [N]; raises where that cannot teach."""
+
+
+def ask_one(
+    saved: Saved,
+    settings: Single,
+    pack: Pack,
+    needs: Needs,
+    around: Surroundings,
+    *,
+    judge: Judge,
+) -> Word:
     """Make one teacher ready: choose how it is asked, and ask what is to be asked ahead.
 
+    It is judged first: by what it said about the very pictures where that is kept, else by what it says about
+    some pictures as they are stored.
+
     Raises:
-        InputError: a cache that does not fit, or a teacher that no longer says what its cache holds.
+        InputError: a teacher that `judge` refuses, a cache that does not fit, or a teacher that no longer
+            says what its cache holds.
         Interrupted: asked to stop; answers so far are kept.
     """
     live, fold = _live(saved.classifier, needs, around.runtime)
@@ -77,10 +96,11 @@ def ask_one(saved: Saved, settings: Single, pack: Pack, needs: Needs, around: Su
     )
     around.screen.line(f"{around.name}: teacher asked {_how(mode)}: {mode.why}")
     if mode.name == "live":
+        judge(*asked_now(live, pack, around.runtime.device))
         return Word(live, mode, None)
     identity = _identity(saved, settings, pack, tuple(points), fold, around.runtime)
     question = Question(pack, settings, mode.number, around.runtime.device)
-    cached, seconds = _ahead(live, identity, shapes, question, around)
+    cached, seconds = _ahead(live, identity, shapes, question, around, judge=judge)
     return Word(cached, mode, seconds)
 
 
@@ -166,6 +186,8 @@ def _ahead(
     shapes: Shapes,
     question: Question,
     around: Surroundings,
+    *,
+    judge: Judge,
 ) -> tuple[Cached, float | None]:
     folder, world = around.caches / identity.name, around.world
     begin, seconds = time.monotonic(), None
@@ -174,7 +196,13 @@ def _ahead(
             create(folder, identity, shapes)
         world.wait()
         table = open_table(folder)
-        if missing(table, question):
+        unknown = bool(missing(table, question))
+        # A mixture has no one label, and a run of no epochs asks about no view.
+        if unknown or question.views.mixing or not question.number:
+            judge(*asked_now(live, question.pack, around.runtime.device))
+        else:
+            judge(*asked_before(table, question))
+        if unknown:
             fill(table, live, question, world=world, progress=_progress(around))
             around.screen.clear()
             world.wait()

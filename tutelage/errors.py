@@ -3,7 +3,7 @@
     TutelageError
     ├── UsageError      exit 2   a flag, setting, recipe or network name
     ├── InputError      exit 3   data, weights, a run folder or another input is refused
-    ├── DivergedError   exit 4   training stopped itself: the loss is no longer finite
+    ├── DivergedError   exit 4   training stopped itself: loss, gradient or weights are not finite
     ├── MachineError    exit 5   disk, memory, permission, or the installation
     └── Interrupted     exit 130 or 143, resumable
 
@@ -62,7 +62,7 @@ class InputError(TutelageError):
 
 
 class DivergedError(TutelageError):
-    """Training stopped itself because the loss is no longer finite."""
+    """Training stopped itself: loss, gradient or weights are not finite."""
 
     exit_code = 4
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from tutelage.asking import Surroundings, Word, ask_one
+from tutelage.asking import Judge, Surroundings, Word, ask_one
 from tutelage.council import group_of, open_council, sit_together
 from tutelage.data.grouped import grouped
 from tutelage.data.pack import Pack
@@ -32,6 +34,7 @@ from tutelage.settings import Single
 from tutelage.teachers.combine import Apart, Together
 from tutelage.teachers.course import InTurn, last_epoch
 from tutelage.teachers.open import open_teacher
+from tutelage.teachers.sound import require_sound
 from tutelage.teachers.source import Teacher, nobody
 
 Maker = Callable[[int], nn.Module]
@@ -137,7 +140,8 @@ def open_word(
         own = dataclasses.replace(settings, epochs=_asked_about(settings, number, len(teachers)))
         special = settings.method == "specialists" and number > 0
         view = grouped(pack, group_of(saved)) if special else pack
-        words.append(ask_one(saved, own, view, _needs(method, number), one))
+        judge = _judge(settings, saved, view, number, len(teachers))
+        words.append(ask_one(saved, own, view, _needs(method, number), one, judge=judge))
     seconds = [word.seconds for word in words if word.seconds is not None]
     heard = [word.teacher for word in words]
     if settings.method == "specialists":
@@ -182,6 +186,26 @@ def _asked_about(settings: Single, number: int, count: int) -> int:
     if settings.method != "course" or settings.epochs == 0:
         return settings.epochs
     return last_epoch(number, checkpoints=count, epochs=settings.epochs)
+
+
+def _judge(settings: Single, saved: Saved, pack: Pack, number: int, count: int) -> Judge:
+    """What holds one teacher against the labels; an early checkpoint of a course may know little yet."""
+    folders = [*settings.teacher, *settings.teacher[:1] * count]  # checkpoints are of one run
+    where = folders[number] if folders else saved.model
+    early = settings.method == "course" and number < count - 1
+
+    def judge(logits: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        require_sound(
+            logits,
+            np.asarray(pack.labels)[rows],
+            rows=rows,
+            classes=pack.classes,
+            where=where,
+            trust=settings.trust,
+            early=early,
+        )
+
+    return judge
 
 
 def _needs(method: Method, number: int) -> Needs:

@@ -28,8 +28,8 @@ _IDENTITY = 3
 
 _MACHINE = ("device", "precision", "compile")
 
-_ELSEWHERE = ("data", "teacher", "cache")
-"""Settings that say where inputs are; what is in them counts instead."""
+_ELSEWHERE = ("data", "teacher", "cache", "trust")
+"""Settings that say where inputs are, or let them in; what is in them counts instead."""
 
 
 def run_inputs(

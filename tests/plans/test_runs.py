@@ -40,6 +40,7 @@ from tutelage.toml import read_toml
 SMALL = Trainee(model="test_resnet", weights="none", epochs=1, batch_size=100)
 BORN_AGAIN = Terms(label=Label(weight=1.0), kd=KD(weight=1.0, temperature=1.0))
 USUAL: dict[str, Any] = {"device": "cpu", "precision": "fp32", "teacher": SMALL, "student": SMALL}
+USUAL["trust"] = True  # a few steps make no teacher
 JOBS = {
     "several": Job(
         method="several",

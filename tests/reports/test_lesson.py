@@ -46,7 +46,7 @@ def job(folder: Path, data: Path, *flags: str) -> Job:
 
     screen = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        words = ["run", str(data), "--out", str(folder), *COMMON, *flags]
+        words = ["run", str(data), "--out", str(folder), "--trust", *COMMON, *flags]
         patch.setattr("sys.argv", ["tutelage", *words])
         patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
         with contextlib.redirect_stderr(screen), contextlib.redirect_stdout(io.StringIO()):

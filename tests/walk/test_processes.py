@@ -17,7 +17,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 ONE = [sys.executable, "-m", "tutelage"]
 TWO = [*TORCHRUN, "-m", "tutelage"]
 
-SETTINGS = ["--device", "cpu", "--precision", "fp32", "--data.image-size", "32"]
+SETTINGS = ["--device", "cpu", "--precision", "fp32", "--data.image-size", "32", "--trust"]
 SGD = ["optimizer sgd", "lr 0.001", "batch-size 33"]
 
 

@@ -18,6 +18,11 @@ class Asking:
     cache: str | None = None
     """Folder in which teachers' answers are kept; unset: `teacher-cache` beside the run folder."""
 
+    trust: bool = False
+    """Take a teacher whose answers are no better than chance, or whose classes seem to be in another order.
+    One that says the same about every picture, or whose answers are not finite, is refused all the same.
+    """
+
 
 @dataclass(frozen=True, kw_only=True)
 class Specialist:

@@ -1,0 +1,43 @@
+"""Some of a teacher's answers, by which it is judged before it teaches."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tutelage.data.loader import reading_loader
+from tutelage.data.pack import Pack
+from tutelage.teachers.cache import BATCH, Question
+from tutelage.teachers.source import Teacher
+from tutelage.teachers.table import Table
+
+Sample = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Logits float32 [N, C], and the ids of the pictures int64 [N]."""
+
+_NOW, _BEFORE = 512, 4096
+
+
+def asked_before(table: Table, question: Question) -> Sample:
+    """What is kept about the first view of some labelled training pictures; the table is complete."""
+    pack = question.pack
+    rows = _some(pack, pack.rows("train"), _BEFORE)
+    places = table.positions(np.asarray(pack.keys)[rows], 0)
+    return table.logits(places), rows
+
+
+def asked_now(teacher: Teacher, pack: Pack, device: torch.device) -> Sample:
+    """What a teacher says about some labelled pictures as they are stored, those of validation first."""
+    rows = _some(pack, pack.rows("val"), _NOW)
+    rows = np.concatenate([rows, _some(pack, pack.rows("train"), _NOW - len(rows))])
+    said = [np.empty((0, len(pack.classes)), np.float32)]
+    for batch in reading_loader(pack, rows, batch_size=BATCH, device=device).epoch():
+        logits = teacher(batch).logits
+        assert logits is not None
+        said.append(logits.float().cpu().numpy())
+    return np.concatenate(said), rows
+
+
+def _some(pack: Pack, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """So many of the labelled ones of some pictures, evenly from all of them."""
+    rows = rows[pack.labels[rows] >= 0]
+    places = np.linspace(0, len(rows), min(count, len(rows)), endpoint=False).astype(np.int64)
+    return np.asarray(rows[places])

@@ -1,0 +1,197 @@
+"""A teacher is held against the labels before it teaches: wrong answers must not pass for distillation."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.errors import InputError
+
+LUCK = 0.01
+"""How probable an accuracy may be by luck alone, and still count as luck."""
+
+_ALIKE = 1e-5
+"""Answers whose spread is no more than this share of the largest logit are one answer."""
+
+
+class Verdict(NamedTuple):
+    """What some answers are worth.
+
+    accuracy: over `pictures` of known label; chance: what answers would reach that are given as often, but
+    whatever the picture; lucky: whether the accuracy may be luck; order: for each class what it is called,
+    where that explains the labels far better; ordered: the accuracy then.
+    """
+
+    pictures: int
+    accuracy: float
+    chance: float
+    lucky: bool
+    order: dict[int, int]
+    ordered: float
+
+
+def require_sound(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    *,
+    rows: NDArray[np.int64],
+    classes: Sequence[str],
+    where: object,
+    trust: bool,
+    early: bool = False,
+) -> None:
+    """Refuse a teacher whose answers about pictures of known label cannot teach.
+
+    Args:
+        logits: float32 [N, C], its answers.
+        labels: int64 [N]; -1 where unknown.
+        rows: int64 [N], the ids of the pictures.
+        classes: names [C].
+        where: whose answers they are, for the reader.
+        trust: whether a person takes it though its classes are in another order, or no better than chance.
+        early: whether it is a network from early in a training, which may know little yet.
+
+    Raises:
+        InputError: an answer that is not finite, the same answer for all pictures, classes in another order,
+            or an accuracy that is not clearly above chance.
+    """
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad):
+        raise InputError(
+            "the teacher's logits are not finite",
+            where=where,
+            found=f"picture {rows[bad[0]]}, and {len(bad)} of {len(rows)} in all",
+            fix="another teacher: this one has diverged",
+        )
+    if len(logits) > 1 and np.ptp(logits, axis=0).max() <= _ALIKE * np.abs(logits).max():
+        raise InputError(
+            "the teacher says the same about every picture",
+            where=where,
+            found=f"equal logits for {len(rows)} pictures",
+            expected="answers that depend on the picture",
+            fix="another teacher: this one has not been trained, or has collapsed",
+        )
+    known = labels >= 0
+    verdict = None if trust else judge(logits[known].argmax(1), labels[known], len(classes))
+    if verdict is None:
+        return
+    if verdict.order:
+        raise InputError(
+            "the teacher's classes are in another order than the data's",
+            where=where,
+            found=f"accuracy {_percent(verdict.accuracy)} of {verdict.pictures} pictures, and "
+            f"{_percent(verdict.ordered)} where it is read so: {_pairs(verdict.order, classes)}",
+            expected="the classes of the data, in their order",
+            fix="correct the names of the teacher's classes, or --trust to take it as it is",
+        )
+    if verdict.lucky and not early:
+        raise InputError(
+            "the teacher is no better than chance",
+            where=where,
+            found=f"accuracy {_percent(verdict.accuracy)} of {verdict.pictures} pictures",
+            expected=f"clearly more than {_percent(verdict.chance)}, which needs no look at them",
+            fix="a teacher trained on these classes, or --trust to take it as it is",
+        )
+
+
+def judge(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Verdict | None:
+    """What predictions are worth; None where there are too few for anyone to be told from luck.
+
+    Args:
+        predicted: int64 [N].
+        labels: int64 [N], none of them -1.
+        classes: C.
+    """
+    count = len(labels)
+    if not count:
+        return None
+    shares = [np.bincount(found, minlength=classes) / count for found in (predicted, labels)]
+    chance = float(shares[0] @ shares[1])
+    if tail(count, count, float(shares[1] @ shares[1])) > LUCK:
+        return None
+    right = int((predicted == labels).sum())
+    lucky = tail(right, count, chance) > LUCK
+    order, ordered = _order(predicted, labels, classes, lucky=lucky)
+    return Verdict(count, right / count, chance, lucky, order, ordered)
+
+
+def tail(hits: int, count: int, chance: float) -> float:
+    """The probability of at least so many hits in independent tries.
+
+    >>> round(tail(2, 2, 0.5), 3), tail(0, 5, 0.1), tail(3, 3, 1.0)
+    (0.25, 1.0, 1.0)
+    """
+    if hits == 0 or chance >= 1:
+        return 1.0
+    if chance <= 0:
+        return 0.0
+    one, other = math.log(chance), math.log1p(-chance)
+    ways = math.lgamma(count + 1)
+    logs = [
+        ways - math.lgamma(k + 1) - math.lgamma(count - k + 1) + k * one + (count - k) * other
+        for k in range(hits, count + 1)
+    ]
+    return min(1.0, math.fsum(math.exp(log) for log in logs))
+
+
+def _order(
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int, *, lucky: bool
+) -> tuple[dict[int, int], float]:
+    """The order in which classes seem to be named, found on every other picture and proved on the rest.
+
+    Where the accuracy is above chance, only classes that stand in each other's places can have been mixed up:
+    two that are hard to tell apart are not. Empty where the names are right.
+    """
+    table = np.zeros((classes, classes), np.int64)
+    np.add.at(table, (labels[::2], predicted[::2]), 1)
+    named = _one_to_one(table)
+    if not lucky:
+        named = _cycles(named)
+    moved = {label: name for label, name in named.items() if label != name}
+    to = np.full(classes, -1)
+    to[[*moved]] = [*moved.values()]
+    labels, predicted = labels[1::2], predicted[1::2]
+    those = to[labels] >= 0
+    right = int((predicted == labels)[those].sum())
+    ordered = int((predicted == to[labels])[those].sum())
+    if not ordered or ordered < 2 * right:
+        return {}, 0.0
+    # A network that calls nearly everything by one name is no proof that this is another's.
+    often = np.bincount(predicted, minlength=classes)[to[labels[those]]].mean() / len(predicted)
+    sure = LUCK / 10
+    if tail(ordered, int(those.sum()), often) > sure or tail(ordered, ordered + right, 0.5) > sure:
+        return {}, 0.0
+    others = (predicted == labels) & ~those
+    return moved, (int(others.sum()) + ordered) / len(labels)
+
+
+def _one_to_one(table: NDArray[np.int64]) -> dict[int, int]:
+    """Label -> what it is called most often, the commonest pairs first, each name once; counts [C, C]."""
+    found, taken = {}, set()
+    labels, names = np.nonzero(table)
+    for place in np.argsort(-table[labels, names], kind="stable"):
+        label, name = int(labels[place]), int(names[place])
+        if label not in found and name not in taken:
+            found[label] = name
+            taken.add(name)
+    return found
+
+
+def _cycles(named: dict[int, int]) -> dict[int, int]:
+    """Only those classes from which names lead back to where they began."""
+    kept = dict(named)
+    while lost := [label for label, name in kept.items() if name not in kept]:
+        for label in lost:
+            del kept[label]
+    return kept
+
+
+def _pairs(order: dict[int, int], classes: Sequence[str]) -> str:
+    pairs = [f"{classes[label]} is called {classes[name]}" for label, name in order.items()]
+    return ", ".join(pairs[:3]) + (f" and {len(pairs) - 3} more" if len(pairs) > 3 else "")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
