@@ -12,6 +12,7 @@ from torch import nn
 
 from tutelage.data.loader import training_loader
 from tutelage.data.pack import Pack
+from tutelage.data.packing.prepare import pixel_key
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import read_journal
 from tutelage.errors import DivergedError, Interrupted
@@ -30,10 +31,12 @@ def spoil(small_pack: Pack) -> Callable[..., Pack]:
             small_pack, batch_size=settings.batch_size, views=settings, seed=0, device=CPU
         )
         batches = list(loader.epoch(0))
-        images = np.array(small_pack.images)
+        images, keys = np.array(small_pack.images), np.array(small_pack.keys)
         for step in steps:
-            images[batches[step].ids[1]] = 7
-        return dataclasses.replace(small_pack, images=images)
+            row = int(batches[step].ids[1])
+            images[row] = 7
+            keys[row] = pixel_key(images[row])
+        return dataclasses.replace(small_pack, images=images, keys=keys)
 
     return spoil
 
