@@ -87,14 +87,14 @@ class Bench:
             return call([*words(entry, case.role, places), *case.more], folder)
 
 
-def good_pictures(folder: Path) -> None:
-    """Two classes of real pictures: 12 to train and 6 to validate of each."""
+def good_pictures(folder: Path, train: int = TRAIN, val: int = VAL) -> None:
+    """Two classes of real pictures, so many to train and to validate of each."""
     with zipfile.ZipFile(SAMPLE) as archive:
         for name in CLASSES:
             names = sorted(n for n in archive.namelist() if n.startswith(f"train/{name}/"))
-            names = [n for n in names if n.endswith(".png")][: TRAIN + VAL]
+            names = [n for n in names if n.endswith(".png")][: train + val]
             for number, member in enumerate(names):
-                split, at = ("train", number) if number < TRAIN else ("val", number - TRAIN)
+                split, at = ("train", number) if number < train else ("val", number - train)
                 path = folder / split / name / f"{at}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(archive.read(member))

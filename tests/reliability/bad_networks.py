@@ -111,11 +111,12 @@ def _legacy(path: Path) -> None:
 
 def _bomb(path: Path) -> None:
     """A megabyte that inflates to a gigabyte."""
-    path.write_bytes(_bomb_bytes())
+    path.write_bytes(bomb_bytes())
 
 
 @lru_cache
-def _bomb_bytes() -> bytes:
+def bomb_bytes() -> bytes:
+    """The same bytes, made once."""
     table = io.BytesIO()
     torch.save({"conv.weight": torch.zeros(4)}, table)
     made = io.BytesIO()
