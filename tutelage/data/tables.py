@@ -26,7 +26,7 @@ from tutelage.inside import irregular, within
 
 _COLUMNS = ("path", "label", "split")
 _EXPECTED = "path,label or path,label,split"
-LARGEST_TABLE = 256 << 20
+LARGEST_TABLE = 128 << 20
 Find = Callable[[str], "File | str | None"]
 
 

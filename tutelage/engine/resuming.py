@@ -4,13 +4,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch.distributed import DistError
+
 from tutelage.engine.checkpoint import load_checkpoint
 from tutelage.engine.incidents import note
 from tutelage.engine.journal import Journal
 from tutelage.engine.rotation import Newest, newest
 from tutelage.engine.saving import Saver
 from tutelage.engine.state import TrainingState
+from tutelage.errors import InputError
 from tutelage.files import settle
+
+_ODD = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError)
 
 
 def resume(
@@ -55,9 +61,22 @@ def resume(
             journal.rewind(0)
         return saver, False
     checkpoint = load_checkpoint(found.folder)
-    notes = state.restore(checkpoint, identity=identity)
+    try:
+        notes = state.restore(checkpoint, identity=identity)
+        if checkpoint.facts["journal"] < 0:
+            raise ValueError("a journal of less than nothing")
+        if journal is not None:
+            journal.rewind(checkpoint.facts["journal"])
+    except _ODD as error:  # its checksums fit, so nobody but a stranger has made it like this
+        if isinstance(error, torch.OutOfMemoryError | DistError):
+            raise
+        raise InputError(
+            "the checkpoint is none of this run",
+            where=found.folder,
+            found=f"{type(error).__name__}: {error}",
+            fix="take the run's folder of checkpoints away to begin this run anew",
+        ) from error
     if journal is not None:
-        journal.rewind(checkpoint.facts["journal"])
         note(run, "continued", epoch=state.epoch + 1, step=state.step)
     say(f"continued in epoch {state.epoch + 1}, step {state.step}")
     for line in notes:
