@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tutelage.data.pack import Pack
 from tutelage.data.views import identity as views_identity
+from tutelage.disk import telling
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen, duration
 from tutelage.engine.precision import Runtime
@@ -191,7 +192,7 @@ def _ahead(
 ) -> tuple[Cached, float | None]:
     folder, world = around.caches / identity.name, around.world
     begin, seconds = time.monotonic(), None
-    with locked(folder, world, waiting=_waiting(around)):
+    with locked(folder, world, waiting=_waiting(around)), telling(folder):
         if world.first:
             create(folder, identity, shapes)
         world.wait()

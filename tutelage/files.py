@@ -22,6 +22,9 @@ def at_home(path: str | os.PathLike[str]) -> Path:
         return Path(path)
 
 
+_BUFFER = 1 << 20  # a network has many small tensors
+
+
 class Written(NamedTuple):
     """A file as it was written: its length and the SHA-256 of its bytes."""
 
@@ -35,19 +38,14 @@ def write_new(path: Path, chunks: Iterable[bytes | memoryview]) -> Written:
     Raises:
         OSError: whatever the system refuses; a part of the file may then be there.
     """
-    digest, count = hashlib.sha256(), 0
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
+    digest = hashlib.sha256()
+    with path.open("xb", buffering=_BUFFER) as file:
         for chunk in chunks:
-            left = memoryview(chunk).cast("B")
-            digest.update(left)
-            count += len(left)
-            while left:
-                left = left[os.write(handle, left) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    return Written(count, digest.hexdigest())
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+        return Written(file.tell(), digest.hexdigest())
 
 
 def write_bytes(path: Path, content: bytes) -> None:

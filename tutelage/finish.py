@@ -44,7 +44,7 @@ def finish(
     reference: Path | None,
     teacher_seconds: float | None,
     teachers: Sequence[Saved] = (),
-    stop: StopRequest | None = None,
+    stop: StopRequest,
 ) -> None:
     """Measure the last and the best epoch and save both networks.
 
@@ -65,7 +65,7 @@ def finish(
     Raises:
         Interrupted: asked to stop.
     """
-    begin, stop = time.monotonic(), stop or StopRequest()
+    begin = time.monotonic()
     last = state.measured
     assert isinstance(last, Classifier)
     best, best_epoch = last, state.best.epoch or settings.epochs

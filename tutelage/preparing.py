@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from tutelage.data.pack import Pack, open_pack
-from tutelage.data.packing.writing import write_pack
+from tutelage.data.packing.writing import tidy, write_pack
 from tutelage.data.settings import Data
 from tutelage.data.sources import open_source
 from tutelage.engine.interrupt import StopRequest
@@ -57,6 +57,8 @@ def packed(
     source = open_source(str(data), settings)
     if (out / "manifest.json").is_file():
         pack = open_pack(out)
+        if world.first:
+            tidy(out)
         if pack.manifest["source_fingerprint"] == source.fingerprint(settings):
             return pack
         raise UsageError(

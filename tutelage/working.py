@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tutelage import folder as folders
 from tutelage.config import table
+from tutelage.disk import machine_error
 from tutelage.engine.interrupt import StopRequest, stop_requests
 from tutelage.engine.journal import Screen
 from tutelage.errors import Interrupted, MachineError, TutelageError
@@ -101,6 +102,8 @@ def working(
             raise
         except KeyboardInterrupt as error:
             raise _stopped(out, stop) from error
+        except OSError as error:
+            raise machine_error(Path(error.filename or out), error) from error
         except TutelageError as error:
             if stop and world.size > 1 and isinstance(error, MachineError):
                 # The others, asked to stop as well, were faster.

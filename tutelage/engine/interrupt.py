@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Which signal asked to stop, or none yet."""
+    """Which signal asked to stop, or none yet: false until then."""
 
     def __init__(self) -> None:
         self.signal: int | None = None

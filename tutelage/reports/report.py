@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tutelage.disk import telling
 from tutelage.files import write_bytes
 from tutelage.inside import require_plain
 from tutelage.reports.compare import Verdict, compare
@@ -30,7 +31,9 @@ def write_report(job: Path) -> Path:
         MachineError: the report cannot be written.
     """
     require_plain(job, written=True)
-    return write_record(read_job(job), job / "report")
+    record = read_job(job)
+    with telling(job / "report"):
+        return write_record(record, job / "report")
 
 
 def summary(job: Path) -> list[str]:

@@ -34,8 +34,10 @@ def finish(
     part.close()
     _gather(part, contents)
     part.gathered.replace(folder)
-    _flush(folder.parent)
-    part.remove()
+    try:
+        _flush(folder.parent)
+    finally:
+        part.remove()
 
 
 def _contents(

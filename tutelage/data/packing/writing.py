@@ -98,6 +98,18 @@ def write_pack(
     return open_pack(folder)
 
 
+def tidy(folder: Path) -> None:
+    """Clear up what is left of the making of a pack that was killed when the pack was in its place.
+
+    Raises:
+        UsageError: another job is packing into the same place.
+    """
+    part = Unfinished(place(folder), 0, 0)
+    if part.folder.exists():
+        with locked(folder):
+            part.remove()
+
+
 def _identity(source: Source, settings: Data, world: World) -> dict[str, Any]:
     """What the pixels of a pack in the making depend on; a part with another one is of no use."""
     jpeg = features.version("libjpeg_turbo") or features.version("jpg")

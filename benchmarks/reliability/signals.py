@@ -1,0 +1,183 @@
+"""Ctrl-C and SIGTERM in each phase of a job, once and twice: the right exit code, soon, and nothing lost?
+
+    python benchmarks/reliability/signals.py --rounds 100
+
+A command is told to stop at a random moment after it has entered a phase: packing, asking the teacher,
+training, measuring an epoch, measuring the run, the report, an export. It must exit with 130 or 143, and
+leave a checkpoint that is whole of each run that is not finished; a second Ctrl-C must end it at once. What
+it left is continued (each tenth time) and must end in the bytes of an uninterrupted command.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tiny
+import torch
+from forked import end, run, start
+
+from tutelage import __main__ as command
+from tutelage.engine.rotation import newest
+
+FULL = 10
+PATIENCE = 60.0
+
+_SMALL = (
+    "--{0}.model cifar_resnet8 --{0}.weights none --{0}.epochs 2 --{0}.batch-size 12 --{0}.lr 0.01"
+)
+_JOB = f"--device cpu --precision fp32 --data.image-size 32 {_SMALL.format('teacher')} "
+_JOB += _SMALL.format("student")
+
+
+class Phase(NamedTuple):
+    """Where a phase is entered, and how the command goes that comes to it."""
+
+    name: str
+    module: str
+    function: str
+    words: Callable[[Path, Path], list[str]]
+    trained: bool = False
+
+
+def job(data: Path, out: Path) -> list[str]:
+    """The whole job."""
+    return ["run", str(data), "--out", str(out), "--resume", *_JOB.split()]
+
+
+def export(_data: Path, out: Path) -> list[str]:
+    """A finished run's network as ONNX."""
+    run_folder = out.parents[1] / "whole" / "job" / "student-0"
+    return ["export", str(run_folder), "--out", str(out / "model.onnx")]
+
+
+PHASES = [
+    Phase("packing", "tutelage.data.packing.writing", "store", job),
+    Phase("teacher pass", "tutelage.asking", "fill", job),
+    Phase("training", "tutelage.engine.loop", "train_on", job, trained=True),
+    Phase("validation", "tutelage.validating", "read_logits", job, trained=True),
+    Phase("evaluation", "tutelage.finish", "logits_of", job, trained=True),
+    Phase("report", "tutelage.working", "write_report", job),
+    Phase("export", "tutelage.use", "export_onnx", export),
+]
+
+
+def main() -> int:
+    """Signal until there are enough; 0 where every command ended as it should."""
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--rounds", type=int, default=100, help="of each phase")
+    words.add_argument("--phases", nargs="+", help="some of them only")
+    words.add_argument("--seed", type=int, default=0, help="of the moments")
+    chosen = words.parse_args()
+    moments = random.Random(chosen.seed)
+    passed = tried = 0
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        data = tiny.pictures(root / "pictures")
+        log = root / "log.txt"
+        whole = root / "whole" / "job"
+        assert run(lambda: _answer(job(data, whole)), log=log) == 0, log.read_text()
+        for phase in PHASES:
+            if chosen.phases and phase.name not in chosen.phases:
+                continue
+            ok = 0
+            for number in range(chosen.rounds):
+                wrong = _round(phase, root, data, whole, number, moments, log)
+                ok += not wrong
+                if wrong:
+                    print(f"{phase.name}, round {number}: {wrong}", flush=True)
+                shutil.rmtree(root / phase.name, ignore_errors=True)
+            print(f"{phase.name}: {ok} of {chosen.rounds}", flush=True)
+            passed, tried = passed + ok, tried + chosen.rounds
+    print(f"signals: {passed} of {tried} ended with their exit code and were continued")
+    return 0 if passed == tried else 1
+
+
+def _answer(words: list[str]) -> int:
+    """What the command line does with some words."""
+    torch.set_num_threads(1)
+    sys.argv = ["tutelage", *words]
+    return command.main()
+
+
+def _round(
+    phase: Phase,
+    root: Path,
+    data: Path,
+    whole: Path,
+    number: int,
+    moments: random.Random,
+    log: Path,
+) -> str:
+    """One command, signalled in a phase; what is wrong with how it ended."""
+    out = root / phase.name / "job"
+    out.parent.mkdir()
+    log.unlink(missing_ok=True)
+    first, twice = moments.choice([signal.SIGINT, signal.SIGTERM]), number % 4 == 3
+    skipped = moments.randrange(4) if phase.trained else 0
+    read, write = os.pipe()
+    child = start(lambda: _tell(phase, phase.words(data, out), write, skipped), log=log)
+    os.close(write)
+    entered = os.read(read, 1)
+    os.close(read)
+    if not entered:
+        return f"the phase was never entered: exit {end(child)}: {log.read_text()[-1500:]}"
+    time.sleep(moments.uniform(0.0, 0.02))
+    os.kill(child, first)
+    if twice:
+        time.sleep(moments.uniform(0.0, 0.01))
+        try:
+            os.kill(child, signal.SIGINT)
+        except ProcessLookupError:
+            return "it was waited for by somebody else"
+    begin = time.monotonic()
+    code = end(child, seconds=PATIENCE)
+    told = f"{code} after {time.monotonic() - begin:.1f} s: {log.read_text()[-1500:]}"
+    right = {130, 143} if twice else {128 + first}
+    if code not in right:
+        return f"exit {told}"
+    if phase.words is not job:
+        return "" if not list(out.glob(".*.part")) else f"left behind: {list(out.iterdir())}"
+    if phase.trained and not twice and not _stands(out):
+        return f"no checkpoint is whole: exit {told}"
+    if number % FULL == 0:
+        if again := run(lambda: _answer(job(data, out)), log=log):
+            return f"continued: exit {again}: {log.read_text()[-1500:]}"
+        return ", ".join(tiny.differences(whole, out))
+    return ""
+
+
+def _stands(out: Path) -> bool:
+    """Whether each run that has begun is finished, or has a checkpoint that is whole."""
+    return all(
+        json.loads((folder / "run.json").read_text())["finished"] or newest(folder).folder
+        for folder in (path.parent for path in out.glob("*/run.json"))
+    )
+
+
+def _tell(phase: Phase, words: list[str], pipe: int, skipped: int) -> int:
+    """Answer a command, and say through a pipe when it enters the phase for the so-manieth time."""
+    module: Any = importlib.import_module(phase.module)
+    real, left = getattr(module, phase.function), [skipped]
+
+    def entering(*arguments: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] == -1:
+            os.write(pipe, b".")
+        return real(*arguments, **options)
+
+    setattr(module, phase.function, entering)
+    return _answer(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
