@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tutelage import folder as folders
 from tutelage.config import table
-from tutelage.disk import machine_error
+from tutelage.disk import FIXES, machine_error
 from tutelage.engine.interrupt import StopRequest, stop_requests
 from tutelage.engine.journal import Screen
 from tutelage.errors import Interrupted, MachineError, TutelageError
@@ -103,6 +103,8 @@ def working(
         except KeyboardInterrupt as error:
             raise _stopped(out, stop) from error
         except OSError as error:
+            if error.errno not in FIXES:
+                raise
             raise machine_error(Path(error.filename or out), error) from error
         except TutelageError as error:
             if stop and world.size > 1 and isinstance(error, MachineError):

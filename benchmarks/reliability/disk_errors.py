@@ -4,8 +4,8 @@
 
 ENOSPC, EDQUOT, EIO, EROFS and EMFILE at each open, write, fsync, rename, unlink ... of a save, of packing,
 of the teacher's cache, of a report, and of the other files of a run: from one event on (EIO: at that one
-alone), until the verb gives up. It must end with exit code 5 and say where, or do without. No process may abort. The
-same command undisturbed must then end in the bytes of a run that never failed, and leave nothing behind.
+alone), until the verb gives up. It must end with exit code 5 and say where, or do without. No process may
+abort. The same command undisturbed must then end in the bytes of a run that never failed, and leave nothing.
 """
 
 import argparse

@@ -48,7 +48,7 @@ def main() -> int:
         data = tiny.pictures(root / "pictures")
         packed = root / "pack"
         log = root / "log.txt"
-        assert run(lambda: _pack(data, packed), log=log) == 0, log.read_text()
+        assert run(lambda: pack(data, packed), log=log) == 0, log.read_text()
         for size in chosen.processes:
             ok, all_ = _all_events(root / f"{size}", packed, size, chosen.every, log)
             passed, tried = passed + ok, tried + all_
@@ -56,7 +56,7 @@ def main() -> int:
     return 0 if passed == tried else 1
 
 
-def _pack(data: Path, packed: Path) -> None:
+def pack(data: Path, packed: Path) -> None:
     from tutelage import verbs
 
     verbs.pack(data, SETTINGS.data, out=packed, quiet=True)
@@ -65,22 +65,22 @@ def _pack(data: Path, packed: Path) -> None:
 def _all_events(root: Path, packed: Path, size: int, every: int, log: Path) -> tuple[int, int]:
     root.mkdir()
     whole, begun = root / "whole", root / "begun"
-    assert _together(size, lambda world: _train(whole, packed, world), root, log) == 0, (
+    assert together(size, lambda world: _train(whole, packed, world), root, log) == 0, (
         log.read_text()
     )
-    stopping = _together(size, lambda world: _train(begun, packed, world, steps=2), root, log)
+    stopping = together(size, lambda world: _train(begun, packed, world, steps=2), root, log)
     assert stopping == 130, log.read_text()
     trial = root / "trial"
     kinds_file = root / "kinds.json"
     shutil.copytree(begun, trial)
-    _together(size, lambda world: _watched(trial, packed, world, kinds_file=kinds_file), root, log)
+    together(size, lambda world: _watched(trial, packed, world, kinds_file=kinds_file), root, log)
     kinds = json.loads(kinds_file.read_text())
     passed = tried = 0
     for at in range(0, len(kinds), every):
         for moment in ("before", "after"):
             shutil.rmtree(trial)
             shutil.copytree(begun, trial)
-            _together(
+            together(
                 size,
                 lambda world, at=at, moment=moment: _watched(
                     trial, packed, world, at=at, moment=moment
@@ -93,7 +93,7 @@ def _all_events(root: Path, packed: Path, size: int, every: int, log: Path) -> t
             wrong = "" if found.folder else "no checkpoint"
             if found.folder and found.folder.name != f"step-0000000{2 + placed}":
                 wrong = f"{found.folder.name} is the newest whole one"
-            if _together(size, lambda world: _train(trial, packed, world), root, log) != 0:
+            if together(size, lambda world: _train(trial, packed, world), root, log) != 0:
                 wrong = log.read_text()[-2000:]
             wrong = wrong or ", ".join(tiny.differences(whole, trial))
             if left := [path.name for path in trial.rglob(".*.part")]:
@@ -112,7 +112,7 @@ def _counted(kinds: list[str]) -> str:
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
 
-def _together(size: int, work: Callable[[World], int], root: Path, log: Path) -> int:
+def together(size: int, work: Callable[[World], int], root: Path, log: Path) -> int:
     """Some work in one process or several that meet; the exit code of the first."""
     meeting = root / "meeting"
     meeting.unlink(missing_ok=True)
