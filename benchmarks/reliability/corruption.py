@@ -302,7 +302,8 @@ def main() -> int:
             alarms += len(told.false_alarms)
             print(
                 f"{name}: {told.found} of {told.rounds} found, {told.by_use} by opening, {told.by_verify} "
-                f"by verify; {len(told.false_alarms)} false alarms; {time.monotonic() - begin:.0f} s"
+                f"by verify; {len(told.false_alarms)} false alarms; {time.monotonic() - begin:.0f} s",
+                flush=True,
             )
             for line in (*told.missed[:10], *told.false_alarms[:10]):
                 print(f"  {line}")
