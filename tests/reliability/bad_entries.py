@@ -36,11 +36,12 @@ LIMIT = 60.0
 
 PLAIN = ("--device", "cpu", "--precision", "fp32", "--quiet")
 SMALL = ("--data.image-size", "16", "--data.max-unreadable", "1")
-ONE = ("--model", "test_resnet", "--epochs", "1", "--batch-size", "8", *PLAIN)
+ONE = ("--model", "test_resnet", "--epochs", "1", "--batch-size", "8", "--trust", *PLAIN)
 FINE = (
     *("--teacher.model", "test_resnet", "--teacher.epochs", "1"),
     *("--student.model", "test_resnet", "--student.epochs", "1"),
-    *("--teacher.batch-size", "8", "--student.batch-size", "8", "--seeds", "1", *PLAIN),
+    *("--teacher.batch-size", "8", "--student.batch-size", "8", "--seeds", "1"),
+    *("--trust", *PLAIN),
 )
 JOB = (*FINE, "--teacher.weights", "none")
 SWEEP = ("--compare", "kd")
