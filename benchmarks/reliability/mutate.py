@@ -1,5 +1,6 @@
 """Seeded damage: bytes of a good file changed in the ways that have broken parsers."""
 
+import copy
 import json
 import random
 import re
@@ -118,6 +119,6 @@ def reshaped(good: Any, dice: random.Random) -> Any:
                 case 1 | 2:
                     place[key] = [inner, inner]
                 case _:
-                    place[key] = dice.choice(_ODD_VALUES)
+                    place[key] = copy.deepcopy(dice.choice(_ODD_VALUES))
             break
     return table

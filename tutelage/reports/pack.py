@@ -35,6 +35,9 @@ def read_data(job: Path) -> Data:
     labels = _array(pack / "labels.bin", np.dtype("<i8"), (count,), sums)
     splits = _array(pack / "splits.bin", np.dtype("u1"), (count,), sums)
     keys = _array(pack / "keys.bin", np.dtype("<i8"), (count,), sums)
+    for found, least, most in ((labels, -1, classes), (splits, 0, len(SPLITS))):
+        if found is not None and not ((found >= least) & (found < most)).all():
+            raise InputError("a label or split of the pack is out of range", where=pack)
     return Data(
         image_size=size,
         count=count,

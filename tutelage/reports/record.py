@@ -248,6 +248,12 @@ def _check(record: Record, where: Path) -> None:
                 found=len(run.last.val.per_class),
                 expected=len(record.classes),
             )
+        for said in run.predictions.values():
+            odd = (said.labels < -1) | (said.labels >= len(record.classes))
+            if odd.any() or said.logits.shape[1:] != (len(record.classes),):
+                raise InputError(
+                    f"{run.name} predicts other classes than the data have", where=where
+                )
     if len(set(names)) != len(names):
         raise InputError(
             "two runs have the same name", where=where, found=", ".join(names), expected="one each"
