@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tutelage.data.feed import passing
 from tutelage.data.pack import Pack
 from tutelage.data.views import identity as views_identity
 from tutelage.disk import telling
@@ -135,7 +136,7 @@ def _shapes(
 ) -> dict[str, tuple[int, ...]]:
     """The shape of one picture's features at each point, found by asking about one."""
     row = pack.rows("train")[:1]
-    image = torch.from_numpy(pack.images[row]).permute(0, 3, 1, 2).to(device)
+    (image,) = passing(pack, device)(torch.from_numpy(row), [1])
     unknown = torch.full((1,), -1)
     signal = live(Batch(images=image, labels=unknown, ids=torch.from_numpy(row), view=0))
     return {point: tuple(signal.features[point].shape[1:]) for point in points}

@@ -88,6 +88,16 @@ def test_a_changed_pixel_stops_every_feed(stored: Path, feed: str) -> None:
     assert "images.bin" in str(caught.value)
 
 
+@pytest.mark.parametrize("feed", ["mapped", "pinned"])
+def test_a_file_that_is_cut_while_it_is_open_stops_every_feed(stored: Path, feed: str) -> None:
+    """The length is looked at before each batch: beyond the end of a file, a map would end the process."""
+    pack, cpu = open_pack(stored), torch.device("cpu")
+    fed = mapped(pack, cpu) if feed == "mapped" else pinned(pack, HostCourier())
+    (stored / "images.bin").write_bytes(b"")
+    with pytest.raises(InputError, match="0 bytes"):
+        list(fed(torch.arange(4), [2, 2]))
+
+
 class HostCourier:
     """Leaves pictures where they are."""
 

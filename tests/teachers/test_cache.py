@@ -267,6 +267,16 @@ def test_an_answer_is_held_to_its_checksum(
     assert "tutelage cache remove" in str(caught.value)
 
 
+def test_a_table_that_is_cut_while_it_is_open(
+    tmp_path: Path, live: Live, small_pack: Pack, identity: Identity
+) -> None:
+    """The length is looked at before answers are read: beyond the end of a file, a map ends the process."""
+    table, _ = written(tmp_path / "cache", identity, live, small_pack)
+    (tmp_path / "cache" / "logits.bin").write_bytes(b"")
+    with pytest.raises(InputError, match="cut short"):
+        table.logits(np.arange(3))
+
+
 def test_cut_short(tmp_path: Path, live: Live, small_pack: Pack, identity: Identity) -> None:
     """Answers that are in the index but not in the file are an error that says what to type."""
     written(tmp_path / "cache", identity, live, small_pack)

@@ -19,7 +19,8 @@ BUFFERS = 3
 """One that is copied from, one that is full, one that is being filled."""
 
 
-Check = Callable[[np.ndarray, np.ndarray], None]
+Gather = Callable[[np.ndarray, np.ndarray], None]
+"""(rows int64 [b], out uint8 [b, H, W, 3]): reads the pictures of the rows."""
 
 
 class Sent(NamedTuple):
@@ -99,7 +100,7 @@ def fetch_ahead(
     sizes: Sequence[int],
     courier: Courier,
     *,
-    check: Check = lambda _rows, _pictures: None,
+    gather: Gather | None = None,
 ) -> Iterator[Tensor]:
     """The pictures of one batch after the other, uint8 [b, H, W, 3] on the courier's device.
 
@@ -108,7 +109,7 @@ def fetch_ahead(
         rows: int64 [N] on the host.
         sizes: images in each batch, N together.
         courier: how pictures get to the device.
-        check: told the rows [b] of each batch and the pictures read; raises where they are not as they were.
+        gather: how they are read; from `images` as they are, where not given.
 
     Raises:
         IndexError: a row that is not there. What fails in the thread is raised here.
@@ -124,7 +125,10 @@ def fetch_ahead(
         free.put(_Slot(courier.buffer(shape)))
     parts, stop = torch.split(rows, list(sizes)), Event()
     thread = Thread(
-        target=_fill, args=(images, parts, free, full, stop, check), name="fetch-ahead", daemon=True
+        target=_fill,
+        args=(parts, free, full, stop, gather or _plain(images)),
+        name="fetch-ahead",
+        daemon=True,
     )
     thread.start()
     try:
@@ -148,13 +152,20 @@ def fetch_ahead(
         courier.settle()
 
 
+def _plain(images: np.ndarray) -> Gather:
+    def gather(rows: np.ndarray, out: np.ndarray) -> None:
+        # Rows were checked; "clip" lets numpy write into the buffer without one of its own.
+        np.take(images, rows, axis=0, out=out, mode="clip")
+
+    return gather
+
+
 def _fill(
-    images: np.ndarray,
     parts: Sequence[Tensor],
     free: "SimpleQueue[_Slot | None]",
     full: "SimpleQueue[_Slot | BaseException]",
     stop: Event,
-    check: Check,
+    gather: Gather,
 ) -> None:
     try:
         for part in parts:
@@ -162,10 +173,7 @@ def _fill(
             if slot is None or stop.is_set():
                 return
             slot.left()
-            # Rows were checked; "clip" lets numpy write into the buffer without one of its own.
-            pictures = slot.buffer.numpy()[: len(part)]
-            np.take(images, part.numpy(), axis=0, out=pictures, mode="clip")
-            check(part.numpy(), pictures)
+            gather(part.numpy(), slot.buffer.numpy()[: len(part)])
             full.put(slot)
     except BaseException as error:
         full.put(error)

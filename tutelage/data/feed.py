@@ -27,11 +27,15 @@ def mapped(pack: Pack, device: torch.device) -> Feed:
 
     def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
         for part in torch.split(rows, list(sizes)):
-            pictures = pack.images[part.numpy()]
-            pack.require_whole(part.numpy(), pictures)
-            yield torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)
+            yield _read(pack, part.numpy()).permute(0, 3, 1, 2).to(device)
 
     return feed
+
+
+def _read(pack: Pack, rows: np.ndarray) -> Tensor:
+    pictures = np.empty((len(rows), *pack.images.shape[1:]), np.uint8)
+    pack.gather(rows, pictures)
+    return torch.from_numpy(pictures)
 
 
 def resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
@@ -43,9 +47,7 @@ def resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
     pictures = torch.empty((len(rows), *pack.images.shape[1:]), dtype=torch.uint8, device=device)
     step = max(1, _CHUNK_BYTES // math.prod(pack.images.shape[1:]))
     for low in range(0, len(rows), step):
-        part = pack.images[rows[low : low + step]]
-        pack.require_whole(rows[low : low + step], part)
-        pictures[low : low + step] = torch.from_numpy(part)
+        pictures[low : low + step] = _read(pack, rows[low : low + step])
     place_of = torch.full((len(pack),), -1)
     place_of[torch.from_numpy(rows)] = torch.arange(len(rows))
 
@@ -68,7 +70,7 @@ def pinned(pack: Pack, courier: Courier) -> Feed:
     """Batches are gathered into pinned buffers ahead of time and copied beside the device's work."""
 
     def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
-        for pictures in fetch_ahead(pack.images, rows, sizes, courier, check=pack.require_whole):
+        for pictures in fetch_ahead(pack.images, rows, sizes, courier, gather=pack.gather):
             yield pictures.permute(0, 3, 1, 2)
 
     return feed

@@ -113,16 +113,23 @@ class Pack:
         """Ids whose stored pixels are no longer those that were written; reads the whole pack."""
         return damaged_rows(self.images, self.keys)
 
-    def require_whole(self, rows: NDArray[np.int64], pixels: NDArray[np.uint8]) -> None:
-        """Hold pixels that were just read to their keys; only once for each row, as that takes time.
+    def gather(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        """Read the pixels of some rows; each is held to its key the first time, as that takes time.
 
         Args:
-            rows: int64 [b].
-            pixels: uint8 [b, S, S, 3], those of the rows.
+            rows: int64 [b], each of them there.
+            out: uint8 [b, S, S, 3], filled.
 
         Raises:
-            InputError: a picture is not the one that was packed.
+            InputError: a picture is not the one that was packed, or the file was cut since it was opened.
         """
+        # Between this look and the reading, a file that is cut still ends the process; nobody does that.
+        _require_length(self.folder / "images.bin", self.images.nbytes)
+        # Rows are there, and "clip" lets numpy write without a buffer of its own.
+        np.take(self.images, rows, axis=0, out=out, mode="clip")
+        self._require_whole(rows, out)
+
+    def _require_whole(self, rows: NDArray[np.int64], pixels: NDArray[np.uint8]) -> None:
         new = np.flatnonzero(~self.seen[rows]).tolist()
         if pixels.nbytes < _MANY_BYTES:
             found = [pixel_key(pixels[place]) for place in new]
@@ -207,12 +214,16 @@ def _array(folder: Path, sums: Mapping[str, Any], file: str, count: int) -> NDAr
 
 def map_pixels(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """The file of pixels, uint8 of this shape; InputError where it has another length."""
-    # A map that reaches beyond the end of its file kills the process where it is read.
-    path, length = folder / "images.bin", math.prod(shape)
+    path = folder / "images.bin"
+    _require_length(path, math.prod(shape))
+    return np.memmap(path, np.uint8, "r", shape=shape)
+
+
+def _require_length(path: Path, length: int) -> None:
+    """A map that reaches beyond the end of its file kills the process where it is read."""
     found = path.stat().st_size if path.is_file() else None
     if found != length:
         raise _damaged(path, "no file" if found is None else f"{found} bytes", f"{length} bytes")
-    return np.memmap(path, np.uint8, "r", shape=shape)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -103,6 +103,10 @@ class Table:
         return Table(self.folder, self.shapes, self.index[:end], columns)
 
     def _require_whole(self, positions: NDArray[np.int64]) -> None:
+        for name, column in self.columns.items():
+            # As in a pack: a map beyond the end of its file ends the process.
+            path = self.folder / f"{name}.bin"
+            _require_length(path, path.stat().st_size, column.nbytes, grows=True)
         for row in np.unique(positions[~self._seen[positions]]).tolist():
             if not self._is_whole(row):
                 raise _damaged(self.folder, f"answer {row} is not the one that was written")
