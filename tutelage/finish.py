@@ -74,7 +74,7 @@ def finish(
         best.load_state_dict(state.best.weights)
     moments = {"last": (last, settings.epochs), "best": (best, best_epoch)}
     special = settings.role == "specialist"
-    teacher = {} if special else _teacher_logits(reference)
+    teacher = {} if special else _teacher_logits(reference, pack)
     scores: dict[str, Any] = {}
     logits: Logits = {}
     said: list[Logits] = []
@@ -135,9 +135,11 @@ def finish(
     write_json(folder / "timings.json", timings)
 
 
-def _teacher_logits(reference: Path | None) -> Logits:
-    """What the teacher's own run said about the same pictures, by split; empty where unknown."""
+def _teacher_logits(reference: Path | None, pack: Pack) -> Logits:
+    """What the teacher's own run said about these very pictures, by split; empty where it was of others."""
     if reference is None or not (reference / "run.json").is_file():
         return {}
     found = open_results(reference)
+    if found.facts.get("pack") != pack.fingerprint:
+        return {}
     return {split: found.logits(split) for split in SPLITS}

@@ -108,7 +108,8 @@ def run_single(
         tidy(place.folder, place.world)
         place.screen.line(f"{place.name}: done before, kept")
         return place.folder
-    world, facts = place.world, {"name": place.name, "fingerprint": identity}
+    facts = {"name": place.name, "fingerprint": identity, "pack": pack.fingerprint}
+    world = place.world
     going_on = settings.role == "specialist" and bool(teachers)
     built = build(
         dataclasses.replace(settings, weights="none") if going_on else settings,

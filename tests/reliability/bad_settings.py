@@ -95,6 +95,13 @@ def _accents(folder: Path) -> None:
 
 
 DEEP = "a = " + "[" * 20_000 + "]" * 20_000
+USUAL = """model = "test_resnet"
+trust = true
+device = "cpu"
+precision = "fp32"
+[data]
+image_size = 16
+"""
 STOP = {"predict": "trains nothing", "export": "trains nothing", "pack": "test_signals"}
 PYTHON_TAG = '[student]\nmodel = "!!python/object/apply:os.system [touch marker]"\n'
 CLASS_PATH = '[student]\n_target_ = "os.system"\n'
@@ -103,8 +110,7 @@ SETTINGS: tuple[Case, ...] = (
     Case("89", "batch larger than the data", "E", "recipe", recipe("batch_size = 5000\n"), "5000",
          cells={"resume": ("E", "settings"), "run": "in [student]", "sweep": "in [student]"}),
     Case("90", "one picture left for the last batch", "H", "recipe",
-         recipe('model = "test_resnet"\nbatch_size = 23\nepochs = 1\ndevice = "cpu"\nprecision = "fp32"\n'
-                "[data]\nimage_size = 16\n"),
+         recipe("batch_size = 23\nepochs = 1\n" + USUAL),
          cells={"run": "as train", "sweep": "as train", "resume": "keeps its own"}),
     _bad("128 a", "unknown setting", "learing_rate = 0.1\n"),
     _bad("128 b", "unknown table", "[studnt]\nlr = 0.1\n"),
@@ -122,8 +128,7 @@ SETTINGS: tuple[Case, ...] = (
     _bad("130 d", "not UTF-8", b"seed = \xff\n"),
     _bad("130 e", "YAML", "student:\n\tlr: 1e-3\n"),
     Case("130 f", "byte-order mark", "H", "recipe",
-         recipe(b'\xef\xbb\xbfmodel = "test_resnet"\nepochs = 0\nbatch_size = 8\ndevice = "cpu"\n'
-                b'precision = "fp32"\n[data]\nimage_size = 16\n'),
+         recipe("\ufeffepochs = 0\nbatch_size = 8\n" + USUAL),
          cells={"run": "as train", "sweep": "as train", "resume": "keeps its own"}),
     _bad("131 a", "class path", CLASS_PATH),
     _bad("131 b", "tag that calls Python", PYTHON_TAG),

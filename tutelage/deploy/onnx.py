@@ -116,7 +116,7 @@ def _check(content: bytes, graph: nn.Module, pictures: Tensor) -> float:
             expected = graph(pictures[:batch])
         found = torch.from_numpy(session.run(None, {"pixels": pictures[:batch].numpy()})[0])
         same = found.shape == expected.shape and torch.equal(found.argmax(1), expected.argmax(1))
-        spread = float(expected.std()) or 1.0
+        spread = float(expected.std(correction=0)) or 1.0
         difference = float((found - expected).abs().max()) / spread if same else math.inf
         if not difference <= TOLERANCE:  # not a number is refused too
             raise InputError(

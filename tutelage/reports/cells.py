@@ -104,7 +104,7 @@ def write_cell(folder: Path, run: Path, about: About) -> Path:
         "ece": found.last.val.ece,
         "agreement": found.last.val.fidelity.agreement if found.last.val.fidelity else None,
         "together": ensemble["val"]["accuracy"] if isinstance(ensemble, dict) else None,
-        "seconds_per_epoch": round(float(np.median([epoch["seconds"] for epoch in timings])), 1),
+        "seconds_per_epoch": round(float(np.median([e["seconds"] for e in timings] or [0.0])), 1),
         "images": len(right),
         "right": np.packbits(right).tobytes().hex(),
         "machine": f"{environment.get('processor', '?')}, {environment.get('precision', '?')}",
