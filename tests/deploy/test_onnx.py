@@ -67,7 +67,8 @@ def test_facts(exported: Exported, small_pack: Pack) -> None:
     assert [entry.name for entry in model.graph.input] == ["pixels"]
     assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [entry.name for entry in model.graph.output] == ["logits"]
-    assert [path.name for path in exported.path.parent.iterdir()] == ["model.onnx"]
+    names = sorted(path.name for path in exported.path.parent.iterdir())
+    assert names == ["model.onnx", "model.onnx.sha256"]
     assert exported.size_bytes == exported.path.stat().st_size
     assert exported.difference < 1e-3
     assert "batch 1, 3 and 8" in str(exported)
@@ -154,3 +155,12 @@ def test_missing_packages(
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(MachineError, match=r'pip install "tutelage\[onnx\]"'):
         export_onnx(classifier, tmp_path / "m.onnx", pictures=pictures, classes=["a"] * 10)
+
+
+def test_nothing_lies_elsewhere_and_no_path_is_told(exported: Exported) -> None:
+    """No tensor's data are in another file, and no node says where on this machine it was made."""
+    model = onnx.load(str(exported.path), load_external_data=False)
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    raw = exported.path.read_bytes()
+    for place in (Path(torch.__file__).parent, Path(deploy.__file__).parent, Path.home()):
+        assert str(place).encode() not in raw

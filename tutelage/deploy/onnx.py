@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +97,7 @@ def export_onnx(
         f"{size} x {size}; uint8, no scaling: the graph standardises",
         "producer": "tutelage",
     }
+    _forget_places(model)
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
     content = model.SerializeToString()
@@ -104,6 +105,15 @@ def export_onnx(
     write_bytes(path, content)
     write_checksum(path, content)
     return Exported(path, len(content), difference)
+
+
+def _forget_places(model: Any) -> None:
+    """Take out the exporter's notes on each node: they name the files of this machine, users and all."""
+    for graph in (model.graph, *model.functions):
+        values = (*graph.value_info, *model.graph.input, *model.graph.output)
+        for part in (graph, *graph.node, *values):
+            part.ClearField("metadata_props")
+            part.ClearField("doc_string")
 
 
 def _check(content: bytes, graph: nn.Module, pictures: Tensor) -> float:
