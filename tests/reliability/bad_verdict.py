@@ -25,6 +25,8 @@ def wrong(case: Case, entry: str, answer: Answer, folder: Path) -> list[str]:
         found.append(f"exit code {answer.code}")
     elif kind == "E":
         found += _message(case.word(entry), answer)
+        if case.role in ("data", "recipe", "settings") and (folder / "out").exists():
+            found.append("a folder is left behind")
     elif kind == "S":
         found += [] if "nothing is lost" in answer.err else ["no word that nothing is lost"]
     else:
