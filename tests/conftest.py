@@ -128,6 +128,7 @@ def place(tmp_path: Path) -> Callable[..., Place]:
     def make(name: str = "run", stop: StopRequest | None = None) -> Place:
         screen = Screen(quiet=True)
         folder = tmp_path / name
-        return Place("run", folder, tmp_path / "cache", screen, stop or StopRequest())
+        stop = StopRequest() if stop is None else stop  # one that nobody asked yet is false
+        return Place("run", folder, tmp_path / "cache", screen, stop)
 
     return make

@@ -61,21 +61,10 @@ def hold(
         try:
             yield
         finally:
-            with suppress(
-                OSError
-            ):  # where an open file cannot be removed it stays, and says nothing
+            with suppress(OSError):  # where an open file cannot be removed it stays, empty
                 os.ftruncate(file.fileno(), 0)
                 if remove:
                     path.unlink()
-
-
-def is_held(path: Path) -> bool:
-    """Whether another process holds the lock now."""
-    try:
-        with path.open("a") as file:
-            return not _taken(file.fileno())
-    except OSError:
-        return False
 
 
 def _taken(handle: int) -> bool:

@@ -84,9 +84,10 @@ class Watch:
         number = len(self.kinds)
         self.kinds.append(kind)
         self._before(number, kind)
-        done = do()
-        self._after(number, kind)
-        return done
+        try:
+            return do()
+        finally:
+            self._after(number, kind)
 
 
 _PLAIN = str.maketrans("", "", "bt")

@@ -9,6 +9,7 @@ second; end in the bytes of a run that was never killed; and leave nothing behin
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -26,10 +27,13 @@ from forked import end, run, start
 
 from tutelage.data.pack import open_pack
 from tutelage.engine import loop, processes
+from tutelage.engine.checkpoint import Checkpoint
 from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
 from tutelage.engine.rotation import newest
+from tutelage.engine.saving import Saver
 from tutelage.errors import Interrupted
+from tutelage.files import settle
 from tutelage.single import Place, run_single
 from tutelage.world import World
 
@@ -41,10 +45,17 @@ def main() -> int:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     words.add_argument("--every", type=int, default=1, help="look at each so-manieth event only")
+    words.add_argument(
+        "--saves", action="store_true", help="saves alone, without a run: in seconds"
+    )
     chosen = words.parse_args()
     passed = tried = 0
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
+        if chosen.saves:
+            passed, tried = _saves(root)
+            print(f"events: {passed} of {tried} kills lost no checkpoint")
+            return 0 if passed == tried else 1
         data = tiny.pictures(root / "pictures")
         packed = root / "pack"
         log = root / "log.txt"
@@ -106,6 +117,53 @@ def _all_events(root: Path, packed: Path, size: int, every: int, log: Path) -> t
         f"{size} processes: {len(kinds)} events of a save ({_counted(kinds)}): {passed} of {tried}"
     )
     return passed, tried
+
+
+def _saves(root: Path) -> tuple[int, int]:
+    """Kill at each event of a third save, twice: before it is done and after it."""
+    log, before, trial = root / "log.txt", root / "before", root / "trial"
+    run(lambda: save(before, 1, 2), log=log)
+    shutil.copytree(before, trial)
+    kinds_file = root / "kinds.json"
+
+    def watched(at: int | None, moment: str) -> None:
+        def kill(number: int, _kind: str) -> None:
+            if number == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        before, after = (kill if moment == name else _nothing for name in ("before", "after"))
+        watch = Watch(trial / "checkpoints", before, after).install()
+        save(trial, 3)
+        watch.on = False
+        kinds_file.write_text(json.dumps(watch.kinds))
+
+    assert run(lambda: watched(None, ""), log=log) == 0, log.read_text()
+    kinds = json.loads(kinds_file.read_text())
+    passed = tried = 0
+    for at, moment in itertools.product(range(len(kinds)), ("before", "after")):
+        shutil.rmtree(trial)
+        shutil.copytree(before, trial)
+        code = run(lambda at=at, moment=moment: watched(at, moment), log=log)
+        found = newest(trial).folder
+        placed = (trial / "checkpoints" / "step-00000003").exists()
+        good = code == -9 and found is not None and found.name == f"step-0000000{2 + placed}"
+        good &= run(lambda: save(trial, 4), log=log) == 0
+        left = sorted(path.name for path in (trial / "checkpoints").iterdir())
+        good &= left == [found.name if found else "", "step-00000004"]
+        tried, passed = tried + 1, passed + good
+        if not good:
+            print(f"{moment} event {at} ({kinds[at]}): {left}")
+    return passed, tried
+
+
+def save(folder: Path, *steps: int) -> None:
+    """Continue after the newest checkpoint of a folder, and save a small state for each of some steps."""
+    settle(folder)
+    saver = Saver(folder, tell=print, whole=newest(folder).folder)
+    for step in steps:
+        state = Checkpoint({"a": torch.full((64, 64), float(step))}, {"step": step})
+        saver.save(state, step=step)
+        saver.settle(last=True)
 
 
 def _counted(kinds: list[str]) -> str:

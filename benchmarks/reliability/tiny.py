@@ -22,8 +22,7 @@ APART = {"timings.json", "incidents.jsonl", ".lock"}
 """Files that may differ between two equal jobs: wall-clock figures, and what happened on the way."""
 
 _NETWORK = Trainee(model="cifar_resnet8", weights="none", epochs=2, batch_size=12, lr=0.01)
-_COMMON = {"device": "cpu", "precision": "fp32", "data": Data(image_size=32)}
-_COMMON["trust"] = True  # a few steps make no teacher
+_COMMON = {"device": "cpu", "precision": "fp32", "data": Data(image_size=32), "trust": True}
 
 
 def pictures(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tutelage.disk import telling
-from tutelage.files import write_bytes
+from tutelage.files import settle, write_bytes
 from tutelage.inside import require_plain
 from tutelage.reports.compare import Verdict, compare
 from tutelage.reports.console import render_comparison
@@ -32,6 +32,7 @@ def write_report(job: Path) -> Path:
     """
     require_plain(job, written=True)
     record = read_job(job)
+    settle(job / "report")
     with telling(job / "report"):
         return write_record(record, job / "report")
 
