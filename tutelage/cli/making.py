@@ -1,6 +1,5 @@
 """The verbs that make something: run, train, distill, resume, check, pack."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,7 +168,9 @@ def _stem(data: str) -> str:
 
 
 def _scores(folder: Path) -> str:
-    scores = json.loads((folder / "scores.json").read_text())
+    from tutelage.results import open_results
+
+    scores = open_results(folder).table("scores.json")
     lines = []
     for moment in ("last", "best"):
         for split, name in (("val", "validation"), ("test", "test")):
