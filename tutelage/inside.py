@@ -53,10 +53,12 @@ def inside(folder: Path, name: str, *, where: Path) -> Path:
     """The file or folder that a relative path in the file `where` names.
 
     Raises:
-        InputError: the path is absolute, goes up, or leads out of the folder over a link.
+        InputError: the path is absolute, goes up, is none that a disk can hold, or leads out of the folder
+            over a link.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    unsafe = not parts or name != shown(name) or ".." in parts or PureWindowsPath(name).anchor
+    odd = not parts or name != shown(name) or ".." in parts or len(name) > 1000
+    unsafe = odd or PureWindowsPath(name).anchor or any(len(part.encode()) > 255 for part in parts)
     if unsafe or name.startswith("/") or not within(folder / name, folder):
         raise InputError(
             "a file names a path outside its folder",

@@ -204,7 +204,7 @@ def job(folder: Path, runs: list[str]) -> Path:
 
 
 for _number, _path in enumerate(
-    ["../elsewhere", "/etc", "a/../../b", "..\\b", "C:\\b", "", "a\0b"]
+    ["../elsewhere", "/etc", "a/../../b", "..\\b", "C:\\b", "", "a\0b", "0" * 300]
 ):
 
     @payload(f"job: a run at {_path!r}")
