@@ -54,7 +54,7 @@ CHECKS = (
         "fuzzing of each own parser",
         "fuzz",
         "1,000,000 inputs each, 0 crashes",
-        ("--inputs", "1000000"),
+        ("--inputs", "1000000", "--state", "runs/reliability/fuzz.json"),
     ),
     Check("signals, once and twice, in each phase", "signals", "100 of 100", ("--rounds", "100")),
     Check("resume at every step of a short run", "resume", "all equal, tolerance zero"),
