@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "reliability"
         ("events.py", "--saves", 40),
         ("kills.py", "--rounds 10", 10),
         ("disk_errors.py", "--phases save --every 3", 20),
-        ("disk_errors.py", "--phases report pack --every 40", 10),
+        ("disk_errors.py", "--phases report pack --errors ENOSPC EIO --every 50", 4),
         ("signals.py", "--rounds 1", 7),
     ],
 )
