@@ -18,7 +18,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from parsers import Parser, parsers, refuses
+from parsers import parsers
+from parsing import Parser, refuses
 
 from tutelage.files import write_json
 

@@ -1,0 +1,252 @@
+"""Single files as input: sealed JSON, recipes, tables of labels, IDX, zips, weights."""
+
+import csv
+import hashlib
+import io
+import random
+import struct
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from mutate import mutated
+from parsing import Parser, picture, plainly, tabled
+from safetensors.torch import save
+
+from tutelage.config import build, table
+from tutelage.cookbook import FOLDER
+from tutelage.data.archives import scan
+from tutelage.data.idx import parse_idx
+from tutelage.data.layout import arrange
+from tutelage.data.listing import File, Listing
+from tutelage.data.sources import Unreadable
+from tutelage.data.tables import read_table
+from tutelage.losses.own import own_settings_of
+from tutelage.losses.settings import weights
+from tutelage.models.weights import read_weights
+from tutelage.reports.files import Fields
+from tutelage.reports.record import run_folders, specialist_folders
+from tutelage.results import FORMAT, JOB_FORMAT, open_results, require_job
+from tutelage.sealed import read_sealed, seal
+from tutelage.settings import Job
+from tutelage.toml import parse_toml, to_toml
+
+
+def of_sealed(folder: Path) -> Parser:
+    """run.json, job.json and plan.json: the first byte says which."""
+    names = ("run.json", "job.json", "plan.json", "cell.json")
+    sums = {"scores.json": {"bytes": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}}
+    about = {
+        "kind": "run",
+        "role": "student",
+        "seed": 0,
+        "name": "student-0",
+        "fingerprint": "0" * 16,
+    }
+    tables: list[dict[str, Any]] = [
+        {"format": FORMAT, **about, "finished": True, "files": sums},
+        {
+            "format": JOB_FORMAT,
+            "verb": "run",
+            "data": "sample",
+            "recipe": "demo",
+            "networks": [],
+            "finished": True,
+            "files": sums,
+        },
+        {
+            "format": 1,
+            "title": "t",
+            "runs": [{"folder": f"{role}-0", "role": role} for role in ("student", "specialist")],
+        },
+        {"format": 1, "objective": "kd", "seed": 0, "right": "ff", "images": 8},
+    ]
+    job = folder / "job"
+    job.mkdir()
+    (job / "scores.json").write_bytes(b"{}")
+    corpus = [bytes([number]) + seal(content) for number, content in enumerate(tables)]
+    for number, name in enumerate(names):
+        (job / name).write_bytes(corpus[number][1:])
+    of_table = tabled([one[1:] for one in corpus])
+
+    def parse(raw: bytes) -> None:
+        path = job / names[raw[0]]
+        path.write_bytes(raw[1:])
+        try:
+            if raw[0] == 0:
+                results = open_results(job)
+                facts = Fields(results.facts, path)
+                facts.text("name"), facts.text("role"), facts.integer("seed")
+                results.table("scores.json")
+            elif raw[0] == 1:
+                require_job(job)
+            elif raw[0] == 2:
+                run_folders(job), specialist_folders(job)
+            else:
+                read_sealed(path, kind="a cell", version=1)
+        finally:
+            path.write_bytes(corpus[raw[0]][1:])
+
+    return Parser("sealed JSON", corpus, lambda one, dice: one[:1] + of_table(one[1:], dice), parse)
+
+
+def of_recipes() -> Parser:
+    corpus = [path.read_bytes() for path in sorted(FOLDER.rglob("*.toml"))]
+    corpus += [to_toml(table(Job())).encode()] * 4
+    words = [
+        b'"""',
+        b"'''",
+        b"=",
+        b"[[a]]",
+        b"[",
+        b"]",
+        b"{a = 1}",
+        b".",
+        b"0x",
+        b"1979-05-27",
+        b"nan",
+        b"inf",
+        b"true",
+        b"\\U0010ffff",
+        b"own.x.y = 1\n",
+        b"alpha = 2\n",
+        b"[terms.kd]\n",
+        b"#",
+        b"\n",
+        b"\0",
+    ]
+    where = Path("recipe.toml")
+
+    def parse(raw: bytes) -> None:
+        job = build(Job, parse_toml(raw, where), where="recipe.toml")
+        weights(job)
+        own_settings_of(job.own)
+        to_toml(table(job))
+
+    return Parser("recipe", corpus, plainly(corpus, words), parse)
+
+
+def of_tables() -> Parser:
+    names = [f"a/{number}.png" for number in range(6)]
+    rows = [
+        [name, ("cat", "dog")[n % 2], ("train", "val", "test")[n % 3]]
+        for n, name in enumerate(names)
+    ]
+    texts = []
+    for header, width in ((["path", "label"], 2), (["path", "label", "split"], 3)):
+        text = io.StringIO()
+        csv.writer(text).writerows([header, *(row[:width] for row in rows)])
+        texts.append(text.getvalue().encode())
+    texts.append(b"\xef\xbb\xbf" + texts[0])
+    words = [
+        b",",
+        b'"',
+        b'""',
+        b"\r",
+        b"\n",
+        b"\0",
+        b"../",
+        b"C:\\",
+        b"path,label\n",
+        b"\xff",
+        b";",
+        b" ",
+        b"a/1.png,cat\n",
+    ]
+    where = Path("t.csv")
+
+    def find(name: str) -> File | str | None:
+        return File(name, bytes, "") if name in names else None
+
+    def parse(raw: bytes) -> None:
+        read_table(raw, find, Listing(), {}, where)
+
+    return Parser("label table", texts, plainly(texts, words), parse)
+
+
+def of_idx() -> Parser:
+    corpus = [
+        struct.pack(">BBBBIII", 0, 0, 8, 3, 2, 3, 4) + bytes(24),
+        struct.pack(">BBBBI", 0, 0, 8, 1, 9) + bytes(9),
+    ]
+    words = [bytes([0, 0, 8, rank]) for rank in range(1, 5)]
+    return Parser(
+        "IDX", corpus, plainly(corpus, words), lambda raw: parse_idx(io.BytesIO(raw), "x")
+    )
+
+
+def of_zip(folder: Path) -> Parser:
+    corpus = []
+    for how in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        for layout in ("{}/{}.png", "top/train/{}/{}.png", "t.csv"):
+            raw = io.BytesIO()
+            with zipfile.ZipFile(raw, "w", how) as archive:
+                for label in ("cat", "dog"):
+                    for number in range(2):
+                        name = (
+                            f"{label}/{number}.png"
+                            if layout == "t.csv"
+                            else layout.format(label, number)
+                        )
+                        archive.writestr(name, picture(number))
+                if layout == "t.csv":
+                    archive.writestr(layout, "path,label\ncat/0.png,cat\ndog/0.png,dog\n")
+            corpus.append(raw.getvalue())
+    words = [
+        b"PK\x01\x02",
+        b"PK\x03\x04",
+        b"PK\x05\x06",
+        b"PK\x06\x06",
+        b"PK\x06\x07",
+        b"../",
+        b"\x01\x00\x18\x00",
+        b"\xff" * 4,
+    ]
+    path = folder / "data.zip"
+
+    def parse(raw: bytes) -> None:
+        path.write_bytes(raw)
+        listing = scan(path)
+        for item in arrange(listing, {}, where=path).items:
+            with suppress(Unreadable):
+                item.read()
+
+    return Parser("zip", corpus, plainly(corpus, words), parse)
+
+
+def of_weights(folder: Path) -> Parser:
+    state = {"weight": torch.ones(2, 2), "bias": torch.zeros(2)}
+    corpus = [b"s" + save(state)]
+    for number, how in enumerate(({}, {}, {"_use_new_zipfile_serialization": False})):
+        raw = io.BytesIO()
+        torch.save({"state_dict": state, "epoch": 3} if number else state, raw, **how)
+        corpus.append(b"p" + raw.getvalue())
+    words = [
+        b"cposix\nmkdir\n",
+        b"c__builtin__\nbytearray\n",
+        b"R",
+        b"\x85",
+        b"\x86",
+        b"q\x01",
+        b"h\x01",
+        b"(",
+        b"t",
+        b"b",
+        b"PK\x01\x02",
+        b"PK\x05\x06",
+        b"\x8a\x08",
+        b"Q",
+        b"ctorch\nFloatStorage\n",
+    ]
+    paths = {ord("s"): folder / "w.safetensors", ord("p"): folder / "w.pt"}
+
+    def change(one: bytes, dice: random.Random) -> bytes:
+        return one[:1] + mutated(one[1:], corpus, words, dice)
+
+    def parse(raw: bytes) -> None:
+        paths[raw[0]].write_bytes(raw[1:])
+        read_weights(paths[raw[0]])
+
+    return Parser("weights", corpus, change, parse)
