@@ -164,8 +164,8 @@ def table(letter: str, name: str, content: str, says: str, kind: str = "E") -> C
     )
 
 
-STRANGE = {"evaluate": "E"}
-"""A class that the network has not learned is refused where it is measured."""
+STRANGE = {"evaluate": "E", "distill": "E"}
+"""A class that the network has not learned is refused where it is measured, and where it teaches."""
 
 FOLDERS: tuple[Case, ...] = (
     data_case("61", "link that leads in circles", "H", _loop, says="",

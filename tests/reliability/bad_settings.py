@@ -103,7 +103,7 @@ precision = "fp32"
 image_size = 16
 """
 STOP = {"predict": "trains nothing", "export": "trains nothing", "pack": "test_signals"}
-PYTHON_TAG = '[student]\nmodel = "!!python/object/apply:os.system [touch marker]"\n'
+PYTHON_TAG = '[teacher]\nmodel = "test_resnet"\nweights = "none"\n[student]\nmodel = "!!python/object/apply:os.system [touch marker]"\n'
 CLASS_PATH = '[student]\n_target_ = "os.system"\n'
 
 SETTINGS: tuple[Case, ...] = (
@@ -131,7 +131,8 @@ SETTINGS: tuple[Case, ...] = (
          recipe("\ufeffepochs = 0\nbatch_size = 8\n" + USUAL),
          cells={"run": "as train", "sweep": "as train", "resume": "keeps its own"}),
     _bad("131 a", "class path", CLASS_PATH),
-    _bad("131 b", "tag that calls Python", PYTHON_TAG),
+    Case("131 b", "tag that calls Python", "E", "recipe", recipe(PYTHON_TAG), "mine.toml",
+         cells={"resume": ("E", "config.toml"), "run": ("E", "!!python"), "sweep": ("E", "!!python")}),
     Case("133", "Ctrl-C in training", "S", "place", place(lambda *_: None), around=interrupted, cells=STOP),
     Case("134 a", "GPU that is not there", "E", "recipe",
          recipe('device = "cuda:77"\n[data]\nimage_size = 16\n'), "cuda"),
