@@ -103,7 +103,12 @@ precision = "fp32"
 image_size = 16
 """
 STOP = {"predict": "trains nothing", "export": "trains nothing", "pack": "test_signals"}
-PYTHON_TAG = '[teacher]\nmodel = "test_resnet"\nweights = "none"\n[student]\nmodel = "!!python/object/apply:os.system [touch marker]"\n'
+PYTHON_TAG = """[teacher]
+model = "test_resnet"
+weights = "none"
+[student]
+model = "!!python/object/apply:os.system [touch marker]"
+"""
 CLASS_PATH = '[student]\n_target_ = "os.system"\n'
 
 SETTINGS: tuple[Case, ...] = (
