@@ -58,6 +58,7 @@ def sweep(
 
     Raises:
         DivergedError: some runs diverged; all others are done.
+        Interrupted: asked to stop; the same call goes on.
         TutelageError: see `tutelage.errors`.
     """
     settings, out = settings or Job(), Path(out)
@@ -88,7 +89,8 @@ def sweep(
         left = wanted(plan, missing)
         require_room(out, BYTES_A_NETWORK * len(left))
         _carry_out(left, identities, pack, settings, out, folder, work)
-    return write_grid(folder)
+        with work.stop.at_once():
+            return write_grid(folder)
 
 
 def teaching_of(recipe: str) -> Teaching:
@@ -135,6 +137,7 @@ def _carry_out(
     """Do what is left; a run that diverges stops those it would have taught, and nothing else."""
     place, failed = place_of(settings, "sweep", out, work), dict[str, DivergedError]()
     for planned in left:
+        work.stop.poll()
         step = planned.step
         needs = {*step.teachers, *filter(None, [step.compares])}
         if needs & failed.keys():

@@ -3,9 +3,9 @@
     python benchmarks/reliability/signals.py --rounds 100
 
 A command is told to stop at a random moment after it has entered a phase: packing, asking the teacher,
-training, measuring an epoch, measuring the run, the report, an export. It must exit with 130 or 143, and
-leave a checkpoint that is whole of each run that is not finished; a second Ctrl-C must end it at once. What
-it left is continued (each tenth time) and must end in the bytes of an uninterrupted command.
+training, measuring an epoch, measuring the run, the report, a sweep's table, an export. It must exit with
+130 or 143, and leave a checkpoint that is whole of each run that is not finished; a second Ctrl-C must end it
+at once. What it left is continued (each tenth time) and must end in the bytes of an uninterrupted command.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +55,11 @@ def job(data: Path, out: Path) -> list[str]:
     return ["run", str(data), "--out", str(out), "--resume", *_JOB.split()]
 
 
+def sweep(data: Path, out: Path) -> list[str]:
+    """Plain distillation beside no teacher."""
+    return ["sweep", str(data), "--out", str(out), "--compare", "kd", *_JOB.split()]
+
+
 def export(_data: Path, out: Path) -> list[str]:
     """A finished run's network as ONNX."""
     run_folder = out.parents[1] / "whole" / "job" / "student-0"
@@ -67,31 +73,33 @@ PHASES = [
     Phase("validation", "tutelage.validating", "read_logits", job, trained=True),
     Phase("evaluation", "tutelage.finish", "logits_of", job, trained=True),
     Phase("report", "tutelage.working", "write_report", job),
+    Phase("sweep", "tutelage.sweeping", "write_cell", sweep),
     Phase("export", "tutelage.use", "export_onnx", export),
 ]
 
 
 def main() -> int:
     """Signal until there are enough; 0 where every command ended as it should."""
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--rounds", type=int, default=100, help="of each phase")
-    words.add_argument("--phases", nargs="+", help="some of them only")
-    words.add_argument("--seed", type=int, default=0, help="of the moments")
-    chosen = words.parse_args()
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    flags.add_argument("--rounds", type=int, default=100, help="of each phase")
+    flags.add_argument("--phases", nargs="+", help="some of them only")
+    flags.add_argument("--seed", type=int, default=0, help="of the moments")
+    chosen = flags.parse_args()
     moments = random.Random(chosen.seed)
     passed = tried = 0
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         data = tiny.pictures(root / "pictures")
         log = root / "log.txt"
-        whole = root / "whole" / "job"
-        assert run(lambda: _answer(job(data, whole)), log=log) == 0, log.read_text()
+        for made in (job, sweep):
+            whole = root / "whole" / made.__name__
+            assert run(partial(_answer, made(data, whole)), log=log) == 0, log.read_text()
         for phase in PHASES:
             if chosen.phases and phase.name not in chosen.phases:
                 continue
             ok = 0
             for number in range(chosen.rounds):
-                wrong = _round(phase, root, data, whole, number, moments, log)
+                wrong = _round(phase, root, data, number, moments, log)
                 ok += not wrong
                 if wrong:
                     print(f"{phase.name}, round {number}: {wrong}", flush=True)
@@ -113,7 +121,6 @@ def _round(
     phase: Phase,
     root: Path,
     data: Path,
-    whole: Path,
     number: int,
     moments: random.Random,
     log: Path,
@@ -145,13 +152,14 @@ def _round(
     right = {130, 143} if twice else {128 + first}
     if code not in right:
         return f"exit {told}"
-    if phase.words is not job:
+    if phase.words is export:
         return "" if not list(out.glob(".*.part")) else f"left behind: {list(out.iterdir())}"
     if phase.trained and not twice and not _stands(out):
         return f"no checkpoint is whole: exit {told}"
     if number % FULL == FULL - 1:
-        if again := run(lambda: _answer(job(data, out)), log=log):
+        if again := run(lambda: _answer(phase.words(data, out)), log=log):
             return f"continued: exit {again}: {log.read_text()[-1500:]}"
+        whole = root / "whole" / phase.words.__name__
         return ", ".join(tiny.differences(whole, out))
     return ""
 

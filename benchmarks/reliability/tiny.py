@@ -20,6 +20,8 @@ from tutelage.settings import Job, Single, Trainee
 CLASSES = ("Bag", "Coat", "Sandal")
 APART = {"timings.json", "incidents.jsonl", ".lock"}
 """Files that may differ between two equal jobs: wall-clock figures, and what happened on the way."""
+_TIMED = {"report", "cells", "cells.md", "cells.svg"}
+"""What tells wall-clock figures among others."""
 
 _NETWORK = Trainee(model="cifar_resnet8", weights="none", epochs=2, batch_size=12, lr=0.01)
 _COMMON = {"device": "cpu", "precision": "fp32", "data": Data(image_size=32), "trust": True}
@@ -75,13 +77,13 @@ def _told(work: object, every_step: bool) -> int:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a job or run that two equal ones have in common, but the report, by name."""
+    """Every file of a job or run that two equal ones have in common, but report and cells, by name."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     names = {path.relative_to(folder): path for path in files}
     return {
         str(name): path.read_bytes()
         for name, path in names.items()
-        if name.name not in APART and name.suffix != ".lock" and "report" not in name.parts
+        if name.name not in APART and name.suffix != ".lock" and not _TIMED.intersection(name.parts)
     }
 
 

@@ -1,6 +1,5 @@
 """Half precision is tried out, the choice is kept, and processes agree."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from tutelage.engine.probe import settle_precision
 from tutelage.engine.settings import Machine
 from tutelage.models.build import Built
 from tutelage.models.weights import fingerprint_of
+from tutelage.sealed import read_sealed
 from tutelage.world import ALONE
 
 HALF = Runtime(torch.device("cpu"), torch.bfloat16, True)
@@ -49,7 +49,7 @@ def test_choice(
             say=said.append,
         )
         assert runtime == (HALF if found == "bfloat16" else HALF.plain)
-    assert json.loads((tmp_path / "new" / "precision.json").read_text()) == {
+    assert read_sealed(tmp_path / "new" / "precision.json", kind="choices") == {
         "net at 32 px, batch 16": found
     }
     assert len(timed) == len(said) == 1
