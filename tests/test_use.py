@@ -208,8 +208,8 @@ def test_background(run: Path, tmp_path: Path) -> None:
     assert shares[0] != shares[1]
 
 
-def test_export(run: Path, small_pack: Pack, tmp_path: Path) -> None:
-    """The exported file answers as the network does, and lies beside the model unless told otherwise."""
+def test_export(run: Path, small_pack: Pack, sample_folder: Path, tmp_path: Path) -> None:
+    """The exported file answers as the network does, is checked on readable pictures, and lies where told."""
     images = small_pack.images[small_pack.rows("val")[:4]].transpose(0, 3, 1, 2)
     made = export(run, out=tmp_path / "m.onnx")
     session = onnxruntime.InferenceSession(made.path, providers=["CPUExecutionProvider"])
@@ -217,6 +217,10 @@ def test_export(run: Path, small_pack: Pack, tmp_path: Path) -> None:
     with torch.no_grad():
         expected = load(run)(torch.from_numpy(images.copy())).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-3 * expected.std())
+    shutil.copytree(sample_folder / "val", tmp_path / "half")
+    for path in sorted((tmp_path / "half").glob("*/*.png"))[::2]:
+        path.write_bytes(b"")
+    assert export(run, out=tmp_path / "h.onnx", data=tmp_path / "half").path.is_file()
     with pytest.raises(InputError, match="eight"):
         export(run, out=tmp_path / "n.onnx", data=_two_pictures(tmp_path))
     assert not (tmp_path / "n.onnx").exists()

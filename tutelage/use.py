@@ -1,6 +1,8 @@
 """What one does with a finished network: load, evaluate, predict, export."""
 
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple, TypedDict
 
@@ -177,8 +179,11 @@ def export(
     model = load(folder)
     target = Path(out) if out is not None else folder / f"model.{format}"
     items = open_source(str(data), model.settings()).items
-    found = prepare_all(items[:: max(1, len(items) // 8)][:8], model.settings())
-    pixels = [picture.pixels for picture in found if not isinstance(picture, str)]
+    step = max(1, len(items) // 8)  # from all over the data; others where some cannot be read
+    spread = [item for start in range(step) for item in items[start::step]]
+    with closing(prepare_all(spread, model.settings(), workers=1)) as found:
+        readable = (picture.pixels for picture in found if not isinstance(picture, str))
+        pixels = list(islice(readable, 8))
     if len(pixels) < 8:
         raise InputError("too few pictures to check the export with", where=data, expected="eight")
     _ask(model, pixels)
