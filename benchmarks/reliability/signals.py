@@ -62,7 +62,7 @@ def sweep(data: Path, out: Path) -> list[str]:
 
 def export(_data: Path, out: Path) -> list[str]:
     """A finished run's network as ONNX."""
-    run_folder = out.parents[1] / "whole" / "job" / "student-0"
+    run_folder = out.parents[2] / "whole" / "job" / "student-0"
     return ["export", str(run_folder), "--out", str(out / "model.onnx")]
 
 
@@ -98,12 +98,13 @@ def main() -> int:
             if chosen.phases and phase.name not in chosen.phases:
                 continue
             ok = 0
+            _just_before(phase, root, data, log)
             for number in range(chosen.rounds):
                 wrong = _round(phase, root, data, number, moments, log)
                 ok += not wrong
                 if wrong:
                     print(f"{phase.name}, round {number}: {wrong}", flush=True)
-                shutil.rmtree(root / phase.name, ignore_errors=True)
+                shutil.rmtree(root / phase.name / "now")
             print(f"{phase.name}: {ok} of {chosen.rounds}", flush=True)
             passed, tried = passed + ok, tried + chosen.rounds
     print(f"signals: {passed} of {tried} ended with their exit code and were continued")
@@ -117,6 +118,19 @@ def _answer(words: list[str]) -> int:
     return command.main()
 
 
+def _just_before(phase: Phase, root: Path, data: Path, log: Path) -> None:
+    """Keep what is there when a command enters a phase, where it is killed: every round goes on from it."""
+    before = root / phase.name / "before"
+    (before / "job").mkdir(parents=True)
+    read, write = os.pipe()
+    child = start(lambda: _tell(phase, phase.words(data, before / "job"), write, 0), log=log)
+    os.close(write)
+    assert os.read(read, 1), log.read_text()
+    os.close(read)
+    os.kill(child, signal.SIGKILL)
+    assert end(child) == -signal.SIGKILL
+
+
 def _round(
     phase: Phase,
     root: Path,
@@ -126,9 +140,10 @@ def _round(
     log: Path,
 ) -> str:
     """One command, signalled in a phase; what is wrong with how it ended."""
-    out = root / phase.name / "job"
-    out.parent.mkdir()
+    now = root / phase.name / "now"
+    out = now / "job"
     log.unlink(missing_ok=True)
+    shutil.copytree(now.with_name("before"), now)
     first, twice = moments.choice([signal.SIGINT, signal.SIGTERM]), number % 4 == 3
     skipped = moments.randrange(4) if phase.trained else 0
     read, write = os.pipe()
