@@ -66,6 +66,7 @@ def main() -> None:
             device="cpu",
             data=Data(image_size=chosen.size),
             role="control",
+            trust=True,  # how long it takes does not depend on what a teacher knows
         )
         teacher = _teacher(folder, plain, chosen)
         second = dataclasses.replace(

@@ -34,9 +34,10 @@ import tutelage
 from tutelage import Data, Single
 from tutelage.cli.trial import Trial, first_batch, open_trial, step_way
 from tutelage.teachers.cache import Question, fill
+from tutelage.teachers.growing import create
 from tutelage.teachers.identity import Identity
 from tutelage.teachers.source import Teacher
-from tutelage.teachers.table import create, open_table
+from tutelage.teachers.table import open_table
 from tutelage.timing.rounds import interleave, ratio, spread
 from tutelage.world import ALONE
 
