@@ -305,7 +305,7 @@ def test_interrupted_and_resumed(
 
     @contextlib.contextmanager
     def listening() -> Iterator[StopRequest]:
-        yield Later(7)
+        yield Later(6)
 
     with monkeypatch.context() as patch:
         patch.setattr("tutelage.working.stop_requests", listening)

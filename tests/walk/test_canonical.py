@@ -180,7 +180,7 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
     before = _moment(state, student.network)
     with contextlib.closing(Journal(tmp_path / "journal.jsonl")) as journal:
         course = Course(
-            "student", settings, loader, cached, validate, "x", {}, tmp_path, journal,
+            "student", settings, loader, cached, validate, {}, {}, tmp_path, journal,
             Screen(quiet=True), StopRequest(),
         )  # fmt: skip
         fit(state, course)
