@@ -125,7 +125,10 @@ def _wrong(entry: "os.DirEntry[str]", root: str, *, written: bool) -> str | None
         return None if within(entry.path, root) else "a link out of it"
     if entry.is_dir(follow_symlinks=False):
         return None
-    status = entry.stat(follow_symlinks=False)
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # a process at work there has just renamed it
+        return None
     if kind := irregular(status.st_mode):
         return kind
     return "a file with a second name elsewhere" if written and status.st_nlink > 1 else None
