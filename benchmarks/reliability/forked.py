@@ -41,12 +41,9 @@ def end(child: int, *, seconds: float = 300.0) -> int:
     Raises:
         TimeoutError: it has not; it is killed.
     """
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
+    code = _ended(child, seconds)
+    if code is not None:
+        return code
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     raise TimeoutError(f"child {child} did not end in {seconds:.0f} s")
@@ -59,11 +56,19 @@ def run(work: Callable[[], int | None], *, log: Path, seconds: float = 300.0) ->
 
 def killed_after(child: int, seconds: float) -> int:
     """Kill a child after a time, if it has not ended by itself; its exit code, -9 where it was killed."""
+    code = _ended(child, seconds)
+    if code is not None:
+        return code
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _ended(child: int, seconds: float) -> int | None:
+    """The exit code of a child that ends within a time, else nothing."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         found, status = os.waitpid(child, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return None

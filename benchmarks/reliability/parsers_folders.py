@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,22 @@ from tutelage.teachers.shelf import entry
 from tutelage.teachers.table import Answers, open_table
 
 
+def _any_of(
+    good: list[bytes], manifest: int
+) -> tuple[list[bytes], Callable[[bytes, random.Random], bytes]]:
+    """The inputs that stand for one of a folder's files, its manifest most often, and their changes."""
+    corpus = [bytes([number]) + raw for number, raw in enumerate(good)]
+    corpus += [bytes([manifest]) + good[manifest]] * 4
+    of_table = tabled([good[manifest]])
+
+    def change(one: bytes, dice: random.Random) -> bytes:
+        if one[0] == manifest:
+            return one[:1] + of_table(one[1:], dice)
+        return one[:1] + mutated(one[1:], good, WORDS, dice)
+
+    return corpus, change
+
+
 def _pack(data: Path, folder: Path) -> Path:
     for label in ("cat", "dog"):
         (data / label).mkdir(parents=True)
@@ -39,16 +56,9 @@ def of_pack(folder: Path) -> Parser:
     """A pack of two classes."""
     folder = _pack(folder / "data", folder / "pack")
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    good = {number: path.read_bytes() for number, path in enumerate(files)}
-    manifest = next(n for n, path in enumerate(files) if path.name == "manifest.json")
-    corpus = [bytes([number]) + raw for number, raw in good.items()]
-    corpus += [bytes([manifest]) + good[manifest]] * 4
-    of_table = tabled([good[manifest]])
-
-    def change(one: bytes, dice: random.Random) -> bytes:
-        if one[0] == manifest:
-            return one[:1] + of_table(one[1:], dice)
-        return one[:1] + mutated(one[1:], list(good.values()), WORDS, dice)
+    good = [path.read_bytes() for path in files]
+    manifest = [path.name for path in files].index("manifest.json")
+    corpus, change = _any_of(good, manifest)
 
     def parse(raw: bytes) -> None:
         path = files[raw[0]]
@@ -111,16 +121,9 @@ def of_cache(folder: Path) -> Parser:
     writer.keep()
     writer.close()
     files = sorted(path for path in kept.iterdir() if path.is_file() and path.stat().st_size)
-    good = {number: path.read_bytes() for number, path in enumerate(files)}
-    manifest = next(n for n, path in enumerate(files) if path.name == "manifest.json")
-    corpus = [bytes([number]) + raw for number, raw in good.items()]
-    corpus += [bytes([manifest]) + good[manifest]] * 3
-    of_table = tabled([good[manifest]])
-
-    def change(one: bytes, dice: random.Random) -> bytes:
-        if one[0] == manifest:
-            return one[:1] + of_table(one[1:], dice)
-        return one[:1] + mutated(one[1:], list(good.values()), WORDS, dice)
+    good = [path.read_bytes() for path in files]
+    manifest = [path.name for path in files].index("manifest.json")
+    corpus, change = _any_of(good, manifest)
 
     def parse(raw: bytes) -> None:
         path = files[raw[0]]
