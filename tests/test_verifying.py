@@ -80,7 +80,21 @@ def test_all_that_is_damaged_is_named(
     code, _, error = command(copy)
     assert code == 3
     assert "4 files damaged" in error
-    assert all(str(copy / name) in error for name in damaged)
+    told = [line.partition(": ")[2] for line in error.splitlines() if line.startswith("damaged: ")]
+    assert told == [f"{path}: {why}" for path, why in found.items()]
+
+
+def test_however_many_are_damaged(
+    kept: Path, tmp_path: Path, command: Callable[[Path], tuple[int, str, str]]
+) -> None:
+    """No name is cut away where a whole disk is damaged."""
+    for number in range(60):
+        folder = Path(shutil.copytree(kept / "model", tmp_path / "runs" / f"model-{number}"))
+        (folder / "config.json").write_text("{}")
+    code, _, error = command(tmp_path / "runs")
+    assert code == 3
+    assert "60 files damaged" in error
+    assert all(f"model-{number}/config.json: " in error for number in range(60))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The verbs that tell what there is: compare, report, verify, recipes, show, models."""
 
+import sys
 from pathlib import Path
 
 from tutelage.errors import InputError, UsageError
+from tutelage.harmless import shown
 
 
 def compare(*folders: Path) -> str:
@@ -30,10 +32,11 @@ def verify(*paths: Path) -> str:
     read = [read_all(path) for path in paths]
     whole = sum(len(one.whole) for one in read)
     damaged = {path: told for one in read for path, told in one.damaged.items()}
+    for path, told in damaged.items():  # all of them: a message would be cut
+        sys.stderr.write(f"damaged: {shown(f'{path}: {told}')}\n")
     if damaged:
         raise InputError(
             f"{_files(len(damaged))} damaged, {_files(whole)} whole",
-            found="".join(f"\n    {path}: {told}" for path, told in damaged.items()),
             fix="a copy of these files, or the command that made them, into another folder",
         )
     return f"{_files(whole)} whole"
