@@ -4,8 +4,8 @@
 
 The state of a ResNet-18 in training with Adam (134 MB) is saved in two ways by turns, in one run: with
 `torch.save` to a temporary name and a rename, and as a checkpoint: written, hashed, flushed to the disk,
-renamed; and read back. Then what a step waits for: the copy of the state, which a thread then writes.
-Checkpoints are saved every 120 s.
+renamed, and read back, which is counted in. Then what a step waits for: the copy of the state, which a
+thread then writes. Checkpoints are saved every 120 s.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tutelage.engine.checkpoint import Checkpoint, check_checkpoint, save_checkp
 from tutelage.engine.loop import CHECKPOINT_SECONDS
 from tutelage.engine.saving import Saver
 
-MOST = 1.5
+MOST = 3.0
 MOST_SHARE = 0.01
 
 
@@ -56,19 +56,16 @@ def main() -> int:
     for name, found in middle.items():
         spread = f"{min(times[name]):.3f} to {max(times[name]):.3f}"
         print(f"{name}: {found:.3f} s ({spread})")
-    pairs = zip(times["plain"], times["written"], strict=True)
-    ratio = statistics.median(durable / plain for plain, durable in pairs)
-    whole = (middle["written"] + middle["read back"]) / middle["plain"]
-    share = statistics.median(waits) / CHECKPOINT_SECONDS
+    rounds = zip(*times.values(), strict=True)
+    ratio = statistics.median((written + read) / plain for plain, written, read in rounds)
+    waited = statistics.median(waits)
+    share = waited / CHECKPOINT_SECONDS
     busy = (middle["written"] + middle["read back"]) / CHECKPOINT_SECONDS
-    print(f"{size / 1e6:.0f} MB; with reading back, beside the training: {whole:.2f} times plain")
-    print(
-        f"a step waits {statistics.median(waits):.3f} s: {share:.2%} of {CHECKPOINT_SECONDS:.0f} s"
-    )
+    print(f"{size / 1e6:.0f} MB; a step waits {waited:.3f} s of {CHECKPOINT_SECONDS:.0f}")
     print(f"the thread works {busy:.2%} of the time, on a core of its own where there is one")
     good = ratio <= MOST and share <= MOST_SHARE
     print(
-        f"cost: {ratio:.2f} times a plain save (at most {MOST}), {share:.2%} of training (at most 1 %)"
+        f"cost: {ratio:.2f} times a plain save (at most {MOST:g}), {share:.2%} of training (at most 1 %)"
     )
     return 0 if good else 1
 

@@ -4,17 +4,20 @@
 
 ENOSPC, EDQUOT, EIO, EROFS and EMFILE at each open, write, fsync, rename, unlink ... of a save, of packing,
 of the teacher's cache, of a report, and of the other files of a run: from one event on (EIO: at that one
-alone), until the verb gives up. It must end with exit code 5 and say where, or do without. No process may
-abort. The same command undisturbed must then end in the bytes of a run that never failed, and leave nothing.
+alone), until the verb gives up. Then EFBIG, by the system itself, for which libraries that are not Python
+write, too: no file may be as large as the largest of the verb, as the second largest, and so on.
+It must end with exit code 5 and say where, or do without. No process may abort. The same command undisturbed
+must then end in the bytes of a run that never failed, and leave nothing.
 """
 
 import argparse
 import errno
 import json
+import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +33,8 @@ from tutelage.engine.saving import Saver
 from tutelage.errors import TutelageError
 from tutelage.reports.report import write_report
 
-TAUGHT = {"role": "student"}
+LOG_BYTES = 4096
+"""What a process must be able to write to its own log in any case."""
 
 
 class Phase(NamedTuple):
@@ -143,30 +147,47 @@ def _refused(
     kinds = json.loads(kinds_file.read_text())
     print(f"{phase.name}: {len(kinds)} events", flush=True)
     passed = tried = 0
+    for name, disturb in _disturbances(phase, whole, kinds, numbers, every):
+        shutil.rmtree(trial, ignore_errors=True)
+        shutil.copytree(before, trial)
+        log.unlink(missing_ok=True)
+        code = run(lambda disturb=disturb: _disturbed(phase, trial, disturb), log=log)
+        wrong = "" if code in (0, 5) else f"exit {code}: {log.read_text()[-1500:]}"
+        if code == 5 and phase.name != "save" and str(trial) not in log.read_text():
+            wrong = f"it does not say where: {log.read_text()[-500:]}"
+        if phase.name == "save" and not wrong and newest(trial).folder is None:
+            wrong = "the checkpoint from before is lost"
+        again = run(lambda: _undisturbed(phase, trial), log=log)
+        if again != 0 and not wrong:
+            wrong = f"afterwards exit {again}: {log.read_text()[-1500:]}"
+        wrong = wrong or ", ".join(phase.wrong(whole, trial))
+        tried += 1
+        passed += not wrong
+        if wrong:
+            print(f"{phase.name}, {name}: {wrong}", flush=True)
+    return passed, tried
+
+
+def _disturbances(
+    phase: Phase, whole: Path, kinds: list[str], numbers: list[int], every: int
+) -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """What can go wrong in a phase, by name, and how a process is told to let it."""
     for number in numbers:
         places = [at for at, kind in enumerate(kinds) if kind in CHANGES[number]]
         for at in places[::every]:
-            shutil.rmtree(trial, ignore_errors=True)
-            shutil.copytree(before, trial)
-            log.unlink(missing_ok=True)
-            once = number == errno.EIO
-            act = refusing(number, at, once=once)
-            code = run(lambda act=act: _disturbed(phase, trial, act), log=log)
-            wrong = "" if code in (0, 5) else f"exit {code}: {log.read_text()[-1500:]}"
-            if code == 5 and phase.name != "save" and str(trial) not in log.read_text():
-                wrong = f"it does not say where: {log.read_text()[-500:]}"
-            if phase.name == "save" and not wrong and newest(trial).folder is None:
-                wrong = "the checkpoint from before is lost"
-            again = run(lambda: _undisturbed(phase, trial), log=log)
-            if again != 0 and not wrong:
-                wrong = f"afterwards exit {again}: {log.read_text()[-1500:]}"
-            wrong = wrong or ", ".join(phase.wrong(whole, trial))
-            tried += 1
-            passed += not wrong
-            if wrong:
-                told = f"{phase.name}, {errno.errorcode[number]} at {at} ({kinds[at]})"
-                print(f"{told}: {wrong}", flush=True)
-    return passed, tried
+            act = refusing(number, at, once=number == errno.EIO)
+            yield (
+                f"{errno.errorcode[number]} at {at} ({kinds[at]})",
+                lambda folder, act=act: Watch(folder / phase.part, act).install(),
+            )
+    sizes = {path.stat().st_size for path in (whole / phase.part).rglob("*") if path.is_file()}
+    for size in sorted((size for size in sizes if size > LOG_BYTES), reverse=True)[::every]:
+        yield (
+            f"EFBIG from {size:,} bytes on",
+            lambda _folder, most=size - 1: resource.setrlimit(
+                resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY)
+            ),
+        )
 
 
 def _twice(folder: Path) -> None:
@@ -183,8 +204,8 @@ def _watched(phase: Phase, folder: Path, kinds_file: Path) -> None:
     kinds_file.write_text(json.dumps(watch.kinds))
 
 
-def _disturbed(phase: Phase, folder: Path, act: Callable[[int, str], None]) -> int:
-    Watch(folder / phase.part, act).install()
+def _disturbed(phase: Phase, folder: Path, disturb: Callable[[Path], object]) -> int:
+    disturb(folder)
     return _undisturbed(phase, folder)
 
 

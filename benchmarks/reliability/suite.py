@@ -72,10 +72,11 @@ CHECKS = (
         "50 repetitions each, no loss",
         ("--rounds", "50"),
     ),
+    Check("what others' files and saves let pass", "anchors", "ours: nothing taken, nothing lost"),
     Check("bad input x entry points, each a process", "bad_input", "0 tracebacks, 0 hangs"),
     Check("soak", "soak", "100,000 steps: memory slope zero", ("--steps", "100000"), alone=True),
     Check("cost of saving", "cost", "at most 1 % of training, 3 plain saves", alone=True),
-    Check("cost of masked steps", "guard", "at most 1 % of a step", alone=True),
+    Check("cost of masked steps", "guard", "at most 1 % of a step at 224 px", alone=True),
 )
 
 
