@@ -2,7 +2,7 @@
 
     python benchmarks/reliability/disk_errors.py
 
-ENOSPC, EDQUOT, EIO, EROFS and EMFILE at each open, write, fsync, rename, unlink ... of a save, of packing,
+ENOSPC, EIO, EROFS and EMFILE at each open, write, fsync, rename, unlink ... of a save, of packing,
 of the teacher's cache, of a report, and of the other files of a run: from one event on (EIO: at that one
 alone), until the verb gives up. Then EFBIG, by the system itself, for which libraries that are not Python
 write, too: no file may be as large as the largest of the verb, as the second largest, and so on.

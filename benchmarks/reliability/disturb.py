@@ -14,7 +14,6 @@ from typing import Any
 
 CHANGES = {
     errno.ENOSPC: {"open", "write", "fsync", "mkdir", "rename"},
-    errno.EDQUOT: {"open", "write", "fsync", "mkdir", "rename"},
     errno.EIO: {"write", "fsync", "rename", "truncate"},
     errno.EROFS: {"open", "write", "mkdir", "rename", "unlink", "rmdir", "truncate"},
     errno.EMFILE: {"open"},
