@@ -87,7 +87,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     beside, old = _private(path, "part"), _private(path, "old")
     with telling(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             beside.mkdir()
             yield beside
             for file in beside.rglob("*"):
@@ -137,6 +137,17 @@ _PRIVATE = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]{8}\.(?P<what>part|old)", re
 def _private(path: Path, what: str) -> Path:
     """A name beside a path that no other process and no other time has; see `settle`."""
     return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.{what}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there; their names are flushed to the disk."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        sync(one.parent)
 
 
 def sync(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tutelage.disk import telling
 from tutelage.errors import UsageError
-from tutelage.files import is_private, settle, write_bytes
+from tutelage.files import is_private, make_folder, settle, write_bytes
 from tutelage.inside import require_plain
 from tutelage.lock import Holder, hold
 from tutelage.results import JOB_FORMAT, read_job_facts, require_job, seal_job
@@ -75,7 +75,7 @@ def make(out: Path) -> None:
         MachineError: it cannot be made.
     """
     with telling(out):
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
 
 
 def _is_free(out: Path, settings: Mapping[str, Any]) -> bool:

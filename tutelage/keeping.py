@@ -33,7 +33,6 @@ def keeper(
             uncompile(kept)
             skip_padding(kept, on=False)
             target = kept_folder(folder, epoch)
-            target.parent.mkdir(parents=True, exist_ok=True)
             with whole_folder(target) as part:
                 save_model(
                     part,

@@ -18,7 +18,7 @@ from safetensors.numpy import load
 
 from tutelage.bounded import LARGEST_JSON, parse_json, read_file
 from tutelage.errors import InputError
-from tutelage.files import write_bytes
+from tutelage.files import sync, write_bytes
 from tutelage.sealed import (
     Sums,
     read_checked,
@@ -198,5 +198,8 @@ def job_fix(folder: Path) -> str:
 
 
 def _sums(folder: Path, patterns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    found = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    """Checksums of some files that are on the disk from here on, whatever becomes of the machine."""
+    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    for path in (*found, *{path.parent for path in found}):
+        sync(path)
     return sums_of(folder, {path.relative_to(folder).as_posix() for path in found})

@@ -12,7 +12,7 @@ from tutelage.engine.environment import environment
 from tutelage.engine.identity import identity
 from tutelage.engine.precision import Runtime
 from tutelage.engine.rotation import remove_all
-from tutelage.files import write_bytes, write_json
+from tutelage.files import make_folder, settle, write_bytes, write_json
 from tutelage.folder import flat
 from tutelage.losses.own import own_term
 from tutelage.models.preprocess import Classifier
@@ -105,7 +105,7 @@ def begin(
         runtime: how it computes.
         in_job: whether it lies in the folder of a job, beside its teacher.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if in_job or not (folder / "config.toml").exists():
         plain = table(settings)
         if settings.teacher and in_job:
@@ -125,8 +125,9 @@ def end(folder: Path, settings: Single, facts: dict[str, str]) -> None:
 
 
 def tidy(folder: Path, world: World) -> None:
-    """Do again what `end` does last: a run may have been killed right before."""
+    """Do again what `end` does last: a run may have been killed right before, or the power has failed."""
     if world.first:
+        settle(folder)
         remove_all(folder)
 
 

@@ -76,10 +76,10 @@ def pack(data: Path, packed: Path) -> None:
 def _all_events(root: Path, packed: Path, size: int, every: int, log: Path) -> tuple[int, int]:
     root.mkdir()
     whole, begun = root / "whole", root / "begun"
-    assert together(size, lambda world: _train(whole, packed, world), root, log) == 0, (
+    assert together(size, lambda world: train(whole, packed, world), root, log) == 0, (
         log.read_text()
     )
-    stopping = together(size, lambda world: _train(begun, packed, world, steps=2), root, log)
+    stopping = together(size, lambda world: train(begun, packed, world, steps=2), root, log)
     assert stopping == 130, log.read_text()
     trial = root / "trial"
     kinds_file = root / "kinds.json"
@@ -104,7 +104,7 @@ def _all_events(root: Path, packed: Path, size: int, every: int, log: Path) -> t
             wrong = "" if found.folder else "no checkpoint"
             if found.folder and found.folder.name != f"step-0000000{2 + placed}":
                 wrong = f"{found.folder.name} is the newest whole one"
-            if together(size, lambda world: _train(trial, packed, world), root, log) != 0:
+            if together(size, lambda world: train(trial, packed, world), root, log) != 0:
                 wrong = log.read_text()[-2000:]
             wrong = wrong or ", ".join(tiny.differences(whole, trial))
             if left := [path.name for path in trial.rglob(".*.part")]:
@@ -188,7 +188,7 @@ def together(size: int, work: Callable[[World], int], root: Path, log: Path) -> 
     return first
 
 
-def _train(
+def train(
     folder: Path, packed: Path, world: World, *, steps: int = 100, every: float = -1.0
 ) -> int:
     """Begin or continue the run, up to so many steps, saving after each; its exit code."""
@@ -230,7 +230,7 @@ def _watched(
     if world.first:
         before, after = (kill if moment == name else _nothing for name in ("before", "after"))
         watch = Watch(folder / "checkpoints", before, after).install()
-    code = _train(folder, packed, world, steps=3)
+    code = train(folder, packed, world, steps=3)
     if world.first and kinds_file is not None:
         watch.on = False
         kinds_file.write_text(json.dumps(watch.kinds))

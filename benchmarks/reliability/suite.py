@@ -52,6 +52,12 @@ CHECKS = (
     ),
     Check("full disk and other errors at each write", "disk_errors", "earlier state intact"),
     Check(
+        "loss of power at file events of a run, simulated",
+        "power",
+        "all that was saved is there",
+        ("--every", "3"),
+    ),
+    Check(
         "random SIGKILL over the whole job",
         "kills",
         "200 kills, the same bytes",

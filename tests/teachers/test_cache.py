@@ -346,3 +346,16 @@ def test_unknown_picture(tmp_path: Path, live: Live, small_pack: Pack, identity:
     batch = next(reading_loader(small_pack, rows, batch_size=4, device=CPU).epoch())
     with pytest.raises(InputError, match="no answer"):
         cached(batch)
+
+
+def test_a_writer_that_died(
+    tmp_path: Path, live: Live, small_pack: Pack, identity: Identity
+) -> None:
+    """A table whose writer died at the very end is at rest again, in the same bytes, when it is next used."""
+    folder = tmp_path / "cache"
+    table, _ = written(folder, identity, live, small_pack)
+    at_rest = (folder / "manifest.json").read_bytes()
+    write_manifest(folder, read_manifest(folder), table.index, grows=True)
+    assert (folder / "manifest.json").read_bytes() != at_rest
+    written(folder, identity, live, small_pack)
+    assert (folder / "manifest.json").read_bytes() == at_rest

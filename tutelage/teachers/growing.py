@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.errors import InputError
+from tutelage.files import make_folder
 from tutelage.teachers.identity import Identity
 from tutelage.teachers.table import (
     INDEX,
@@ -25,7 +26,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def create(folder: Path, identity: Identity, shapes: Shapes) -> None:
-    """Begin an empty table; nothing where there is one of this identity already.
+    """Begin an empty table; where there is one of this identity, only see to it that it is at rest.
 
     Raises:
         InputError: the folder holds a table of another identity (the field is named).
@@ -33,8 +34,10 @@ def create(folder: Path, identity: Identity, shapes: Shapes) -> None:
     """
     if (folder / "manifest.json").is_file():
         require_same(folder, identity)
+        if read_manifest(folder)["grows"]:  # whoever wrote has died: what it kept is all there is
+            Writer(folder).close()
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name in ("index", *shapes):
         (folder / f"{name}.bin").write_bytes(b"")  # of a table that has lost its manifest, too
     plain = {name: list(shape) for name, shape in shapes.items()}

@@ -12,7 +12,7 @@ import numpy as np
 
 from tutelage.disk import telling
 from tutelage.errors import InputError, UsageError
-from tutelage.files import settle
+from tutelage.files import make_folder, settle
 from tutelage.inside import inside, require_plain
 from tutelage.lock import Holder, hold
 from tutelage.teachers.table import open_table, read_manifest
@@ -126,7 +126,7 @@ def locked(folder: Path, world: World, *, waiting: Callable[[], None]) -> Iterat
         time.sleep(0.5)
 
     with telling(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     require_plain(folder, written=True)
     with hold(folder / ".lock", busy=wait):
         settle(folder)

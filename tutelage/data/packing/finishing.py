@@ -1,6 +1,5 @@
 """The last step of packing: refuse, or close the gaps, write the small files, and give it its name."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from tutelage.data.sources import Source
 from tutelage.data.split import Assigned
 from tutelage.data.unreadable import require_readable
 from tutelage.errors import InputError, MachineError
+from tutelage.files import sync, write_new
 from tutelage.harmless import shown
 from tutelage.sealed import sum_of
 
@@ -35,7 +35,7 @@ def finish(
     _gather(part, contents)
     part.gathered.replace(folder)
     try:
-        _flush(folder.parent)
+        sync(folder.parent)
     finally:
         part.remove()
 
@@ -76,10 +76,10 @@ def _gather(part: Unfinished, contents: Contents) -> None:
     part.images.replace(new / part.images.name)
     files = contents.files()
     for name, content in files.items():
-        _write(new / name, content)
+        write_new(new / name, [content])
     sums = {name: sum_of(content) for name, content in sorted(files.items())}
-    _write(new / "manifest.json", contents.manifest(sums))
-    _flush(new)
+    write_new(new / "manifest.json", [contents.manifest(sums)])
+    sync(new)
 
 
 def _enough_to_train(kept: Sequence[Kept], classes: Sequence[str]) -> None:
@@ -94,20 +94,3 @@ def _enough_to_train(kept: Sequence[Kept], classes: Sequence[str]) -> None:
         )
     if not any(one.assigned.split == "val" for one in kept):
         raise InputError("there are no validation images that can be used", expected="at least one")
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush(folder: Path) -> None:
-    """Make names in a folder durable, where the system can."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -26,6 +26,7 @@ from tutelage.data.sources import Source
 from tutelage.data.split import assign
 from tutelage.disk import machine_error
 from tutelage.errors import InputError, MachineError
+from tutelage.files import make_folder
 from tutelage.world import ALONE, World
 
 _RESERVE = 64 << 20
@@ -67,7 +68,7 @@ def write_pack(
 
     def begin() -> None:
         if world.first:
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(folder.parent)
             job.enter_context(locked(folder))
             _free(folder)
             part.settle(identity)
