@@ -55,7 +55,7 @@ CHECKS = (
         "loss of power at file events of a run, simulated",
         "power",
         "all that was saved is there",
-        ("--every", "3"),
+        ("--every", "6"),
     ),
     Check(
         "random SIGKILL over the whole job",
