@@ -129,9 +129,10 @@ def finish(out: Path) -> None:
 def abandon(out: Path) -> None:
     """Give up a folder in which a job has only begun, so that the corrected command finds it free.
 
-    All in it was made by this job: `claim` found it empty.
+    All in it was made by this job: `claim` found it empty. Where the disk takes nothing any more it stays, to
+    be continued.
     """
-    shutil.rmtree(out)
+    shutil.rmtree(out, ignore_errors=True)
 
 
 def reopen(out: Path) -> dict[str, Any]:
