@@ -8,10 +8,8 @@ from pathlib import Path
 
 import odd_modes
 from bad_case import Case, Seen, data_case
+from bad_entries import MANY
 from PIL import Image
-
-MANY = int(os.environ.get("TUTELAGE_MANY_FILES", "500"))
-"""Files in one folder in case 81; the catalogue says a million."""
 
 _SHADES = iter(range(10**6))
 
