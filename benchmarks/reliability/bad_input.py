@@ -1,6 +1,6 @@
 """Every call of docs/bad-input.md, each through the command line's own function in a process of its own.
 
-    python benchmarks/reliability/bad_input.py [--processes 2] [--files 100000] [--first 80] [--last 90]
+    python benchmarks/reliability/bad_input.py [--processes 2] [--files 20000] [--first 80] [--last 90]
 
 A parent that has imported the packages is forked for each call, so that a call costs its own time and not
 that of starting Python. The last line is the count; exit code 1 where a call does not what the table says.
@@ -32,7 +32,7 @@ Job = tuple[str, Callable[[Path], list[str]]]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--files", type=int, default=100_000, help="in one folder, for case 81")
+    parser.add_argument("--files", type=int, default=20_000, help="in one folder, for case 81")
     parser.add_argument("--first", type=int, default=1, help="number of a case")
     parser.add_argument("--last", type=int, default=136, help="number of a case")
     given = parser.parse_args()
