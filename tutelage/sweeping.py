@@ -28,7 +28,7 @@ from tutelage.reports.cells import About, known, read_cells, write_cell
 from tutelage.reports.grid import write_grid
 from tutelage.run_folder import essence, read_fingerprint
 from tutelage.settings import Job
-from tutelage.working import Work, name_of, place_of, working
+from tutelage.working import Work, name_of, place_of, require_there, working
 
 
 def sweep(
@@ -63,6 +63,7 @@ def sweep(
     """
     settings, out = settings or Job(), Path(out)
     folder = Path(cells) if cells else out / "cells"
+    require_there(data, out)
     jobs = _jobs(settings, compare, teacher_epochs)
     for job in jobs.values():
         check(job)

@@ -41,7 +41,7 @@ from tutelage.settings import Job, Single
 from tutelage.single import Networks, is_taught, run_single
 from tutelage.specialist import require_group
 from tutelage.toml import read_toml
-from tutelage.working import close, name_of, place_of, working
+from tutelage.working import close, name_of, place_of, require_there, working
 
 
 def run(
@@ -74,6 +74,7 @@ def run(
     settings, out = settings or Job(), Path(out)
     networks = networks or {}
     check(settings)
+    require_there(data, out)
     weights(settings)
     refuse_mixtures(settings.method, settings.student)
     resolve(settings)
@@ -113,6 +114,7 @@ def train(
     """
     settings, out = settings or Single(), Path(out)
     check(settings)
+    require_there(data, out)
     weights(settings)
     if METHODS[settings.method].planned and settings.role == "student":
         raise UsageError(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tutelage import folder as folders
 from tutelage.config import table
+from tutelage.data.sources import require_data
 from tutelage.disk import FIXES, machine_error
 from tutelage.engine.interrupt import StopRequest, stop_requests
 from tutelage.engine.journal import Screen
@@ -23,6 +24,16 @@ def name_of(data: str | Path) -> str:
     """Data as another working directory would find them."""
     path = at_home(data)
     return str(path.resolve()) if path.exists() else str(data)
+
+
+def require_there(data: str | Path, out: Path) -> None:
+    """Refuse data that are nowhere before anything takes long; a job that is finished needs them no more.
+
+    Raises:
+        InputError: they are not there, and the job has no folder yet.
+    """
+    if not out.exists():
+        require_data(data)
 
 
 class Work(NamedTuple):

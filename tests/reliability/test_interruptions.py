@@ -13,7 +13,7 @@ from told_by import last_line
         ("events.py", "--saves", 40),
         ("power.py", "--work saves", 60),
         ("kills.py", "--rounds 10", 10),
-        ("disk_errors.py", "--phases save --every 3", 20),
+        ("disk_errors.py", "--phases save --every 3", 15),
         ("disk_errors.py", "--phases report pack --errors ENOSPC EIO --every 50", 4),
         ("signals.py", "--rounds 1", 7),
     ],

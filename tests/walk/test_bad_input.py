@@ -121,6 +121,28 @@ def test_pretrained_weights_out_of_reach(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["run", "nowhere"], 3, "no such data"),
+        (["train", "nowhere"], 3, "no such data"),
+        (["run", "sample", "--student.model", "resnet19"], 2, "did you mean resnet18"),
+    ],
+)
+def test_what_costs_nothing_is_looked_at_before_weights(
+    words: list[str], code: int, said: str,
+    tutelage_command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A slip in the folder's or a network's name is not hidden behind weights that are out of reach."""
+    for name in ("HF_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    answer = tutelage_command(*words, "--out", tmp_path / "out", seconds=60)
+    assert answer.returncode == code
+    assert said in answer.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_teacher_of_other_classes_is_refused(
     pictures: Path, tutelage_command: Callable, tmp_path: Path
 ) -> None:

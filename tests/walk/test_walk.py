@@ -108,15 +108,20 @@ def test_other_settings_are_refused(job: Path, pictures: Path, tutelage_command:
     assert "terms.kd.temperature: 4.0 there, 2.0 here" in answer.stderr
 
 
+def decide_alike(job: Path, folder: Path) -> None:
+    """Jobs in a folder take the precision that another job's clock has decided for."""
+    decided = job.parent / "teacher-cache" / "precision.json"
+    if decided.is_file():  # a processor without bf16 has nothing to decide
+        (folder / "teacher-cache").mkdir()
+        shutil.copy(decided, folder / "teacher-cache")
+
+
 def test_equal_runs_are_equal_to_the_byte(
     job: Path, pictures: Path, tutelage_command: Callable, tmp_path: Path
 ) -> None:
     """Same command, same machine, same bytes, but for wall-clock figures and what was decided by them."""
     again = tmp_path / "again"
-    decided = job.parent / "teacher-cache" / "precision.json"
-    if decided.is_file():  # a processor without bf16 has nothing to decide
-        (tmp_path / "teacher-cache").mkdir()
-        shutil.copy(decided, tmp_path / "teacher-cache")
+    decide_alike(job, tmp_path)
     answer = tutelage_command("run", pictures, "--out", again, *SMALL)
     assert answer.returncode == 0, answer.stderr
     for path in sorted(job.rglob("*")):
@@ -134,6 +139,7 @@ def test_interrupted_job_is_resumed(
 ) -> None:
     """Ctrl-C leaves a folder that `tutelage resume` finishes, with the same students."""
     out = tmp_path / "cut"
+    decide_alike(job, tmp_path)
     words = [sys.executable, "-m", "tutelage", "run", str(pictures), "--out", str(out), *SMALL]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     journal = out / "teacher" / "journal.jsonl"

@@ -69,6 +69,20 @@ class Source:
         return fingerprint(plain, self.classes, self.refused, digest.hexdigest())
 
 
+def require_data(data: str | os.PathLike[str]) -> None:
+    """Refuse data that are nowhere, before anything takes long.
+
+    Raises:
+        InputError: neither a known name nor a path where something is.
+    """
+    from tutelage.data import known
+
+    text = os.fspath(data)
+    path = at_home(text)
+    if text != "sample" and text not in known.KNOWN and not path.exists():
+        raise known.not_found(text, path)
+
+
 def open_source(data: str | os.PathLike[str], settings: Data) -> Source:
     """Scan a folder, a table (CSV), a zip, the bundled sample, or a known data set.
 

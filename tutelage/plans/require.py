@@ -13,6 +13,7 @@ from tutelage.engine.preflight import (
 from tutelage.errors import UsageError
 from tutelage.methods.several import require_teachers
 from tutelage.methods.teaching import require_terms
+from tutelage.models.build import require_known
 from tutelage.models.settings import Network
 from tutelage.plans.specialists import require_specialists
 from tutelage.plans.step import Step
@@ -40,6 +41,9 @@ def require_steps(job: Job, steps: list[Step], networks: Networks) -> None:
                 found="a teacher that is a module of your own",
                 fix="a timm name for the teacher, or another method",
             )
+    for step in steps:  # names first: weights may have to be looked for far away
+        if step.makes not in networks:
+            require_known(step.settings.model, flag=f"{_flag(step.settings)}model")
     looked_at = set()
     for step in steps:
         flag = _flag(step.settings)
