@@ -20,7 +20,7 @@ from tutelage.losses.settings import weights
 from tutelage.methods.settings import Teaching
 from tutelage.methods.table import METHODS, refuse_mixtures
 from tutelage.plans.job import job_steps
-from tutelage.plans.require import BYTES_A_NETWORK, require_fit, require_steps
+from tutelage.plans.require import BYTES_A_NETWORK, require_fit, require_networks, require_steps
 from tutelage.plans.step import run_steps
 from tutelage.plans.sweep import Planned, sweep_steps, wanted
 from tutelage.preparing import prepare
@@ -63,22 +63,24 @@ def sweep(
     """
     settings, out = settings or Job(), Path(out)
     folder = Path(cells) if cells else out / "cells"
-    require_there(data, out)
     jobs = _jobs(settings, compare, teacher_epochs)
     for job in jobs.values():
         check(job)
         weights(job)
         refuse_mixtures(job.method, job.student)
+    plan, steps = sweep_steps(jobs), {name: job_steps(job) for name, job in jobs.items()}
+    for name, job in jobs.items():
+        require_steps(job, steps[name], networks={})
+    require_there(data, out)
     resolve(settings)
-    plan = sweep_steps(jobs)
-    for job in jobs.values():
-        require_steps(job, job_steps(job), networks={})
+    for name in jobs:
+        require_networks(steps[name], networks={})
     same = dataclasses.replace(settings, seeds=1)  # a sweep may grow
     facts = {"verb": "sweep", "data": name_of(data), "networks": []}
     with together() as world, working(out, same, facts, world, resume=True, quiet=quiet) as work:
         pack = prepare(data, settings.data, out, screen=work.screen, stop=work.stop, world=world)
-        for job in jobs.values():
-            require_fit(job, job_steps(job), pack, networks={})
+        for name, job in jobs.items():
+            require_fit(job, steps[name], pack, networks={})
         there, identities = read_cells(folder), _identities(plan, pack)
         kept = [planned for planned in plan if planned.objective]
         missing = {

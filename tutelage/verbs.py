@@ -34,7 +34,7 @@ from tutelage.methods.teaching import require_terms
 from tutelage.panel import Maker
 from tutelage.plans.generations import family
 from tutelage.plans.job import job_steps
-from tutelage.plans.require import BYTES_A_NETWORK, require_fit, require_steps
+from tutelage.plans.require import BYTES_A_NETWORK, require_fit, require_networks, require_steps
 from tutelage.plans.step import run_steps, write_plan
 from tutelage.preparing import packed, prepare
 from tutelage.settings import Job, Single
@@ -74,12 +74,13 @@ def run(
     settings, out = settings or Job(), Path(out)
     networks = networks or {}
     check(settings)
-    require_there(data, out)
     weights(settings)
     refuse_mixtures(settings.method, settings.student)
-    resolve(settings)
     steps = job_steps(settings)
     require_steps(settings, steps, networks)
+    require_there(data, out)
+    resolve(settings)
+    require_networks(steps, networks)
     facts = {"verb": "run", "data": name_of(data), "recipe": recipe, "networks": sorted(networks)}
     with (
         together() as world,
@@ -114,7 +115,6 @@ def train(
     """
     settings, out = settings or Single(), Path(out)
     check(settings)
-    require_there(data, out)
     weights(settings)
     if METHODS[settings.method].planned and settings.role == "student":
         raise UsageError(
@@ -128,6 +128,7 @@ def train(
         refuse_mixtures(settings.method, settings)
         require_terms(settings)
         require_course(settings, settings.epochs)
+    require_there(data, out)
     resolve(settings)
     if network is None:
         require_network(settings)

@@ -25,10 +25,10 @@ BYTES_A_NETWORK = 400_000_000
 
 
 def require_steps(job: Job, steps: list[Step], networks: Networks) -> None:
-    """Every network of a plan can be built, and the method fits what it is given.
+    """The settings of a plan go together, and its networks exist: what is known without any file.
 
     Raises:
-        UsageError, InputError: see `engine.preflight`; the message names what is wrong.
+        UsageError: see `engine.preflight`; the message names what is wrong.
     """
     require_terms(job)
     require_course(job, job.student.epochs, flag="--student.")
@@ -41,19 +41,27 @@ def require_steps(job: Job, steps: list[Step], networks: Networks) -> None:
                 found="a teacher that is a module of your own",
                 fix="a timm name for the teacher, or another method",
             )
-    for step in steps:  # names first: weights may have to be looked for far away
-        if step.makes not in networks:
-            require_known(step.settings.model, flag=f"{_flag(step.settings)}model")
-    looked_at = set()
     for step in steps:
         flag = _flag(step.settings)
         require_kept(step.settings, flag=flag)
         if _hears(step) and job.method != "course":
             require_teachers(job, len(step.teachers))
-        network = _network(step.settings)
-        if step.makes not in networks and network not in looked_at:
-            looked_at.add(network)
-            require_network(network, flag=flag)
+        if step.makes not in networks:
+            require_known(step.settings.model, flag=f"{flag}model")
+
+
+def require_networks(steps: list[Step], networks: Networks) -> None:
+    """Every network of a plan can be built; its weights may have to be looked for far away.
+
+    Raises:
+        UsageError, InputError: see `engine.preflight.require_network`.
+    """
+    flags: dict[Network, str] = {}
+    for step in steps:
+        if step.makes not in networks:
+            flags.setdefault(_network(step.settings), _flag(step.settings))
+    for network, flag in flags.items():
+        require_network(network, flag=flag)
 
 
 def require_fit(job: Job, steps: list[Step], pack: Pack, networks: Networks) -> None:
