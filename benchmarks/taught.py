@@ -1,7 +1,7 @@
 """A student in training under any method, on the sample's pictures: its state, its teachers' word, its steps.
 
-Made as `tutelage.single` makes them. Networks have random weights: how long a step takes does not depend on
-what they know. Nothing is compiled.
+Made by `tutelage.learner`, as a run makes them. Networks have random weights: how long a step takes does not
+depend on what they know. Nothing is compiled.
 """
 
 import argparse
@@ -12,12 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from tutelage.asking import Surroundings
 from tutelage.cli.trial import Trial, open_trial
-from tutelage.companions import beside
 from tutelage.data.grouped import grouped
 from tutelage.data.loader import Loader
 from tutelage.data.pack import Pack
@@ -26,14 +24,13 @@ from tutelage.engine.interrupt import StopRequest
 from tutelage.engine.journal import Screen
 from tutelage.engine.state import TrainingState
 from tutelage.engine.step import train_on
-from tutelage.methods.teaching import Lesson, make_method
+from tutelage.learner import make_learner, move_in
 from tutelage.models.build import build
 from tutelage.models.folder import Saved
-from tutelage.models.padding import skip_padding
 from tutelage.models.preprocess import Classifier
 from tutelage.models.settings import Network
 from tutelage.nouns import Progress
-from tutelage.panel import open_word, weigh
+from tutelage.panel import open_word
 from tutelage.settings import Single
 from tutelage.teachers.source import Teacher
 from tutelage.world import ALONE
@@ -100,7 +97,6 @@ def make_class(
         UsageError: networks or terms that do not fit the method.
     """
     pack, runtime = trial.pack, trial.runtime
-    student = _network(pack, settings, seed=0)
     seen = [pack, *(grouped(pack, group) for group in groups)] if groups else [pack] * len(teachers)
     finished = [
         Saved(
@@ -112,21 +108,15 @@ def make_class(
         )
         for seed, (model, view) in enumerate(zip(teachers, seen, strict=True), 1)
     ]
-    others = [one.classifier for one in finished] or beside(settings, pack)
-    shares = weigh(settings, others, pack, runtime.device)
-    ids = torch.from_numpy(pack.rows("train"))
-    lesson = Lesson(settings.epochs, len(pack.classes), ids, pack.image_size, shares=shares)
-    method = make_method(settings, student, others, lesson)
-    # Student, companions, and what only listens.
-    for inside in [part for part in method.modules() if isinstance(part, Classifier)]:
-        runtime.place(inside)
-        skip_padding(inside.network, on=runtime.device.type == "cpu")
-    method.to(runtime.device).train()
+    settings = dataclasses.replace(settings, teacher=tuple(teachers), trust=True)  # they are random
+    learner = make_learner(settings, pack, finished, device=runtime.device)
+    move_in(learner.method, runtime, ALONE, compiled=False)
+    learner.method.train()
     screen, stop = Screen(quiet=True), StopRequest()
     around = Surroundings("trial", trial.folder / "cache", runtime, screen, stop, ALONE)
-    asked = dataclasses.replace(settings, trust=True)  # of networks that are random
-    word = open_word(finished, asked, pack, method, around, shares=shares)
-    return Class(TrainingState(method, settings, runtime), word.teacher, tuple(teachers))
+    word = open_word(finished, settings, pack, learner.method, around, shares=learner.shares)
+    state = TrainingState(learner.method, settings, runtime)
+    return Class(state, word.teacher, tuple(teachers))
 
 
 def _network(pack: Pack, settings: Network, *, seed: int) -> Classifier:

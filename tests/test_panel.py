@@ -17,6 +17,7 @@ from tutelage.engine.journal import Screen, read_journal
 from tutelage.engine.precision import resolve
 from tutelage.errors import InputError, Interrupted, UsageError
 from tutelage.files import read_json
+from tutelage.learner import make_learner
 from tutelage.methods.settings import Course, Methods, Several
 from tutelage.models.build import Built
 from tutelage.models.folder import load_model, save_model
@@ -139,21 +140,13 @@ def test_words_of_several(
 def _word(settings: Single, pack: Pack, place: Place) -> Any:
     """The word that a run of these settings hears."""
     from tutelage.asking import Surroundings
-    from tutelage.models.build import build
-    from tutelage.single import _method
 
     saved = open_teachers(settings, pack.classes)
-    networks = [one.classifier for one in saved]
-    statistics = (pack.mean, pack.std)
-    student = build(
-        settings, classes=10, stored_size=32, train_statistics=statistics, seed=0
-    ).classifier
-    shares = weigh(settings, networks, pack, CPU)
-    method = _method(settings, student, networks, pack, shares)
+    learner = make_learner(settings, pack, saved, device=CPU)
     around = Surroundings(
         "run", place.caches, resolve(settings), place.screen, place.stop, place.world
     )
-    return open_word(saved, settings, pack, method, around, shares=shares).teacher
+    return open_word(saved, settings, pack, learner.method, around, shares=learner.shares).teacher
 
 
 def test_weights_by_validation(

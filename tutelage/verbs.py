@@ -28,6 +28,7 @@ from tutelage.engine.processes import together
 from tutelage.errors import InputError, Interrupted, UsageError
 from tutelage.files import at_home
 from tutelage.inside import within
+from tutelage.learner import is_taught
 from tutelage.losses.settings import weights
 from tutelage.methods.table import METHODS, refuse_mixtures
 from tutelage.methods.teaching import require_terms
@@ -38,7 +39,7 @@ from tutelage.plans.require import BYTES_A_NETWORK, require_fit, require_network
 from tutelage.plans.step import run_steps, write_plan
 from tutelage.preparing import packed, prepare
 from tutelage.settings import Job, Single
-from tutelage.single import Networks, is_taught, run_single
+from tutelage.single import Networks, run_single
 from tutelage.specialist import require_group
 from tutelage.toml import read_toml
 from tutelage.working import close, name_of, place_of, require_there, working

@@ -8,6 +8,7 @@ import pytest
 from tutelage.companions import PEER_SEED
 from tutelage.config import shared
 from tutelage.errors import UsageError
+from tutelage.learner import is_taught
 from tutelage.losses.feature.settings import Hint
 from tutelage.losses.settings import Terms
 from tutelage.methods.settings import (
@@ -28,7 +29,6 @@ from tutelage.plans.longer import longer_epochs
 from tutelage.plans.require import require_steps
 from tutelage.plans.step import Step
 from tutelage.settings import Job, Trainee
-from tutelage.single import is_taught
 from tutelage.teachers.settings import Specialist
 
 

@@ -30,6 +30,7 @@ ROWS = [
     {"companions", "council", "specialist"},
     {"finish", "keeping", "validating", "asking", "preparing", "run_folder"},
     {"panel"},
+    {"learner"},
     {"single"},
     {"plans"},
     {"working"},

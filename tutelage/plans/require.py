@@ -11,6 +11,7 @@ from tutelage.engine.preflight import (
     require_rest,
 )
 from tutelage.errors import UsageError
+from tutelage.learner import is_taught
 from tutelage.methods.several import require_teachers
 from tutelage.methods.teaching import require_terms
 from tutelage.models.build import require_known
@@ -18,7 +19,7 @@ from tutelage.models.settings import Network
 from tutelage.plans.specialists import require_specialists
 from tutelage.plans.step import Step
 from tutelage.settings import UNTAUGHT, Job, Single
-from tutelage.single import Networks, is_taught
+from tutelage.single import Networks
 
 BYTES_A_NETWORK = 400_000_000
 """Of a run's folder, generously: weights, best weights and a checkpoint with optimiser state."""
