@@ -48,7 +48,7 @@ from torch.utils.data import DataLoader
 from torchvision.models import resnet18
 
 import tutelage
-from tutelage.timing.rounds import interleave, ratio, spread
+from tutelage.evaluation.timing import interleave, ratio, spread
 
 BATCH, LR, TEMPERATURE, ALPHA = 32, 1e-3, 4.0, 0.7
 LONG = 50

@@ -18,9 +18,8 @@ from typing import Any
 
 from schemes import table, teaching_of
 
-from tutelage.methods.table import METHODS
-from tutelage.reports.cells import Cell, read_cells
-from tutelage.reports.differences import (
+from tutelage.methods.registry import METHODS
+from tutelage.reports.sweep.differences import (
     NOTHING,
     Difference,
     beyond_chance,
@@ -28,7 +27,8 @@ from tutelage.reports.differences import (
     in_per_cent,
     in_points,
 )
-from tutelage.reports.grid import Ways, sorted_out
+from tutelage.reports.sweep.page import Ways, sorted_out
+from tutelage.reports.sweep.results import Cell, read_cells
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -30,7 +30,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.models import resnet34
 
 import tutelage
-from tutelage.data.archives import SAMPLE
+from tutelage.data.readers.zip import SAMPLE
 
 
 class Kind(NamedTuple):

@@ -41,14 +41,14 @@ from steps import whole_epochs
 
 import tutelage
 from tutelage import Data, Single
-from tutelage.cli.trial import Kind, Trial, first_batch, open_trial, step_way
-from tutelage.data.archives import SAMPLE
-from tutelage.engine.compiling import compile_network
-from tutelage.engine.precision import resolve
-from tutelage.engine.settings import Machine
+from tutelage.commands.benchmark_step import Kind, Trial, first_batch, open_trial, step_way
+from tutelage.commands.plans.registry import job_steps
+from tutelage.config.training import Machine
+from tutelage.data.readers.zip import SAMPLE
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.train.compile import compile_network
+from tutelage.evaluation.timing import Way, interleave, ratio
 from tutelage.models.preprocess import Classifier
-from tutelage.plans.job import job_steps
-from tutelage.timing.rounds import Way, interleave, ratio
 
 WHOLE = 570.0
 """Seconds for everything."""
@@ -175,8 +175,8 @@ def _canonical_job(device: str, weights: str) -> tutelage.Job:
 
 def recipe(folder: Path, job: tutelage.Job, *, limit: float) -> dict[str, Any]:
     """Row 13: photographs are written, then a new process does the job and is timed from outside."""
-    from tutelage.config import table
-    from tutelage.toml import to_toml
+    from tutelage.config.schema import table
+    from tutelage.config.toml import to_toml
 
     photos(folder / "photos", int(sum(job.data.split)))
     (folder / "recipe.toml").write_text(to_toml(table(job)))

@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import Item, Source, Split
+from tutelage.config.data import Data
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.source import Item, Source, Split
 
 SIDE = 224
 CLASSES = tuple("abcdefghij")
@@ -60,11 +60,11 @@ def training(folder: Path, model: str, batch: int, steps: int) -> None:
     import torch
     from torch.nn.functional import cross_entropy
 
-    from tutelage.data.loader import training_loader
-    from tutelage.data.pack import open_pack
-    from tutelage.data.view_settings import Views
+    from tutelage.config.augmentation import Views
+    from tutelage.config.model import Network
+    from tutelage.data.loading.loader import training_loader
+    from tutelage.data.pack.pack import open_pack
     from tutelage.models.build import build
-    from tutelage.models.settings import Network
 
     pack = open_pack(folder)
     network = build(
@@ -140,7 +140,7 @@ def main() -> None:
         raise SystemExit("this benchmark reads /proc/self/status, which only Linux has")
     from result import write
 
-    from tutelage.timing.rounds import spread
+    from tutelage.evaluation.timing import spread
 
     count = int(wanted.gigabytes * 1e9 / (3 * SIDE**2))
     with tempfile.TemporaryDirectory() as place:

@@ -21,10 +21,10 @@ from pathlib import Path
 from folder_of_pictures import KINDS, make
 from result import write
 
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
-from tutelage.timing.rounds import interleave, ratio, spread
+from tutelage.config.data import Data
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.evaluation.timing import interleave, ratio, spread
 
 STORED = 224
 QUIET = 0.1  # processors that other programs may take

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tutelage.engine.environment import environment
-from tutelage.engine.precision import resolve
-from tutelage.engine.settings import Machine
+from tutelage.config.training import Machine
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -25,16 +25,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tutelage.config import build, shared
-from tutelage.cookbook import method_names, read_recipe
-from tutelage.methods.settings import Name, Teaching
-from tutelage.methods.table import METHODS
-from tutelage.settings import Job, Trainee
+from tutelage.config.job import Job, Trainee
+from tutelage.config.methods import Name, Teaching
+from tutelage.config.recipes import method_names, read_recipe
+from tutelage.config.schema import build, shared
+from tutelage.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from taught import Class
 
-    from tutelage.cli.trial import Trial
+    from tutelage.commands.benchmark_step import Trial
 
 PLAIN = "plain"
 EPOCHS = 10
@@ -98,7 +98,7 @@ def finished_teachers(teaching: Teaching, student: str, teacher: str) -> list[st
 
     A run of the plan that keeps checkpoints stands for as many teachers.
     """
-    from tutelage.plans.job import job_steps
+    from tutelage.commands.plans.registry import job_steps
 
     job = Job(
         **shared(Teaching, teaching),
@@ -115,8 +115,8 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
     """The figures of every method, and of plain training."""
     from taught import open_sample, staying_bytes, steps, with_partners
 
-    from tutelage.timing.memory import peak_bytes
-    from tutelage.timing.rounds import interleave, ratio, spread
+    from tutelage.evaluation.memory import peak_bytes
+    from tutelage.evaluation.timing import interleave, ratio, spread
 
     with tempfile.TemporaryDirectory() as folder:
         trial = open_sample(Path(folder), chosen)
@@ -159,7 +159,7 @@ def all_classes(trial: Trial) -> tuple[dict[str, Class], dict[str, str]]:
     from taught import Class
 
     from tutelage.errors import TutelageError
-    from tutelage.teachers.source import nobody
+    from tutelage.teachers.teacher import nobody
 
     found = {PLAIN: Class(trial.state("plain"), nobody)}
     without: dict[str, str] = {}

@@ -30,8 +30,8 @@ from result import write
 
 import tutelage
 from tutelage import Data, Single
-from tutelage.data.archives import SAMPLE
-from tutelage.timing.rounds import ratio, spread
+from tutelage.data.readers.zip import SAMPLE
+from tutelage.evaluation.timing import ratio, spread
 
 
 class Run(NamedTuple):

@@ -9,7 +9,7 @@ import sys
 
 from result import write
 
-from tutelage.timing.rounds import Way, interleave, spread
+from tutelage.evaluation.timing import Way, interleave, spread
 
 COMMANDS = {
     "python": ["-c", "pass"],

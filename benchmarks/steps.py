@@ -28,18 +28,19 @@ import numpy as np
 from result import write
 
 from tutelage import Data, Single
-from tutelage.cli.trial import Kind, Trial, first_batch, open_trial, step_way
-from tutelage.data.loader import Loader
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
-from tutelage.engine.loop import Course, fit
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
+from tutelage.commands.benchmark_step import Kind, Trial, first_batch, open_trial, step_way
+from tutelage.data.loading.loader import Loader
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.train.context import Course
+from tutelage.engine.train.loop import fit
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
 from tutelage.evaluation.metrics import Metrics, score
-from tutelage.nouns import Progress
-from tutelage.teachers.source import Teacher
-from tutelage.timing.figures import figures
-from tutelage.timing.rounds import Way, interleave, ratio, spread
+from tutelage.evaluation.timing import Way, interleave, ratio, spread
+from tutelage.evaluation.timing_table import figures
+from tutelage.teachers.teacher import Teacher
+from tutelage.types import Progress
 
 
 class Amount(NamedTuple):

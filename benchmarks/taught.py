@@ -1,6 +1,6 @@
 """A student in training under any method, on the sample's pictures: its state, its teachers' word, its steps.
 
-Made by `tutelage.learner`, as a run makes them. Networks have random weights: how long a step takes does not
+Made by `tutelage.engine.build`, as a run makes them. Networks have random weights: how long a step takes does not
 depend on what they know. Nothing is compiled.
 """
 
@@ -14,26 +14,26 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tutelage.asking import Surroundings
-from tutelage.cli.trial import Trial, open_trial
-from tutelage.data.grouped import grouped
-from tutelage.data.loader import Loader
-from tutelage.data.pack import Pack
-from tutelage.data.settings import Data
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
-from tutelage.learner import make_learner, move_in
+from tutelage.commands.benchmark_step import Trial, open_trial
+from tutelage.config.data import Data
+from tutelage.config.job import Single
+from tutelage.config.model import Network
+from tutelage.data.class_subset import grouped
+from tutelage.data.loading.loader import Loader
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import ALONE
+from tutelage.engine.build import make_learner, move_in
+from tutelage.engine.precompute import Surroundings
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.teachers import open_word
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
 from tutelage.models.build import build
-from tutelage.models.folder import Saved
+from tutelage.models.model_folder import Saved
 from tutelage.models.preprocess import Classifier
-from tutelage.models.settings import Network
-from tutelage.nouns import Progress
-from tutelage.panel import open_word
-from tutelage.settings import Single
-from tutelage.teachers.source import Teacher
-from tutelage.world import ALONE
+from tutelage.teachers.teacher import Teacher
+from tutelage.types import Progress
 
 
 class Class(NamedTuple):

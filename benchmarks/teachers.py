@@ -17,11 +17,11 @@ from typing import Any
 from result import write
 from taught import Class, make_class, open_sample, parser
 
-from tutelage.cli.trial import Trial, first_batch, step_way
-from tutelage.methods.settings import Methods, Several
-from tutelage.nouns import Batch
-from tutelage.timing.memory import peak_bytes
-from tutelage.timing.rounds import Way, interleave, ratio, spread
+from tutelage.commands.benchmark_step import Trial, first_batch, step_way
+from tutelage.config.methods import Methods, Several
+from tutelage.evaluation.memory import peak_bytes
+from tutelage.evaluation.timing import Way, interleave, ratio, spread
+from tutelage.types import Batch
 
 COUNTS = (1, 2, 4)
 COMBINED = ("probabilities", "logits", "divergences")

@@ -32,14 +32,14 @@ from result import write
 
 import tutelage
 from tutelage import Data, Single
-from tutelage.cli.trial import Trial, first_batch, open_trial, step_way
-from tutelage.teachers.cache import Question, fill
-from tutelage.teachers.growing import create
-from tutelage.teachers.identity import Identity
-from tutelage.teachers.source import Teacher
-from tutelage.teachers.table import open_table
-from tutelage.timing.rounds import interleave, ratio, spread
-from tutelage.world import ALONE
+from tutelage.commands.benchmark_step import Trial, first_batch, open_trial, step_way
+from tutelage.distributed import ALONE
+from tutelage.evaluation.timing import interleave, ratio, spread
+from tutelage.teachers.cache.cached import Question, fill
+from tutelage.teachers.cache.key import Identity
+from tutelage.teachers.cache.table import open_table
+from tutelage.teachers.cache.writer import create
+from tutelage.teachers.teacher import Teacher
 
 IMAGES, EPOCHS = 7800, 50
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.data.idx import read_idx
+from tutelage.data.readers.idx import read_idx
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 OUTPUT = Path(__file__).parent.parent / "tutelage" / "samples" / "fashion-mnist.zip"

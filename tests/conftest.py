@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tutelage.data.archives import SAMPLE
-from tutelage.data.pack import Pack
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
-from tutelage.engine.interrupt import StopRequest
-from tutelage.models.settings import Network
-from tutelage.settings import Single
+from tutelage.config.data import Data
+from tutelage.config.job import Single
+from tutelage.config.model import Network
+from tutelage.data.pack.pack import Pack
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.data.readers.zip import SAMPLE
+from tutelage.engine.runtime.signals import StopRequest
 
 if TYPE_CHECKING:
+    from tutelage.engine.run import Place
     from tutelage.models.build import Built
-    from tutelage.single import Place
 
 SIZE = 32
 
@@ -83,7 +83,7 @@ def teacher_folder(
     small_pack: Pack, make_network: Callable[..., Built], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A model folder that can teach: an untrained network, whose word is as good as any here."""
-    from tutelage.models.folder import save_model
+    from tutelage.models.model_folder import save_model
 
     folder = tmp_path_factory.mktemp("teacher") / "model"
     classifier = make_network("test_resnet", seed=7).classifier.eval()
@@ -122,8 +122,8 @@ def single() -> Callable[..., Single]:
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[..., Place]:
     """A quiet place for a run."""
-    from tutelage.engine.journal import Screen
-    from tutelage.single import Place
+    from tutelage.engine.run import Place
+    from tutelage.engine.runtime.console import Screen
 
     def make(name: str = "run", stop: StopRequest | None = None) -> Place:
         screen = Screen(quiet=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from tutelage.world import World
+from tutelage.distributed import World
 
 
 def by_two(script: str, folder: Path) -> list[dict[str, Any]]:

@@ -22,10 +22,10 @@ from odd_modes import SIDE, Maker, Odd, Pixels, colours, depths, greys, modes, s
 from PIL import Image
 from torchvision import transforms
 
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
-from tutelage.harmless import shown
+from tutelage.config.data import Data
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.text import shown
 
 RECORD = Path(__file__).parent / "data" / "odd_images.json"
 PARTS = ("train/a", "train/b", "val/a")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tutelage.results import read_facts, seal_run
-from tutelage.sealed import read_sealed, sums_of, write_sealed
+from tutelage.storage.checksums import read_sealed, sums_of, write_sealed
+from tutelage.storage.run_results import read_facts, seal_run
 
 
 def reseal(run: Path) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 
-from tutelage.engine.interrupt import StopRequest
+from tutelage.engine.runtime.signals import StopRequest
 
 
 class AtSteps(StopRequest):

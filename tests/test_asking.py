@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from tutelage.asking import Surroundings, Word, ask_one
-from tutelage.data.loader import training_loader
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
-from tutelage.engine.precision import resolve
-from tutelage.engine.settings import Machine
+from tutelage.config.job import Single
+from tutelage.config.training import Machine
+from tutelage.data.loading.loader import training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import ALONE
+from tutelage.engine.precompute import Surroundings, Word, ask_one
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted
 from tutelage.losses.term import Needs
-from tutelage.models.taps import Tapped
-from tutelage.settings import Single
-from tutelage.teachers.open import open_teacher
-from tutelage.teachers.table import open_table
-from tutelage.world import ALONE
+from tutelage.models.feature_hooks import Tapped
+from tutelage.teachers.cache.table import open_table
+from tutelage.teachers.load import open_teacher
 
 CPU = torch.device("cpu")
 LOGITS = Needs(teacher_logits=True)
@@ -131,7 +131,7 @@ def test_maps_that_are_too_large_are_asked_live(
     opened: Callable[..., Word], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the limit the teacher answers live, and says why."""
-    monkeypatch.setattr("tutelage.teachers.mode.MOST_BYTES", 200 * 1000)
+    monkeypatch.setattr("tutelage.teachers.cache.mode.MOST_BYTES", 200 * 1000)
     assert opened().mode == opened(ask="ahead").mode
     word = opened(Needs(teacher_logits=True, teacher_points=("layer2",)))
     assert word.mode is not None

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from tutelage.cli import call
+from tutelage.config.objective import settings_classes
 from tutelage.errors import UsageError
-from tutelage.losses.settings import settings_classes
-from tutelage.losses.table import TERMS
+from tutelage.losses.registry import TERMS
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.config import build, check, fingerprint, flag, setting, shared, table
-from tutelage.data.settings import Data
-from tutelage.engine.settings import Training
+from tutelage.config.data import Data
+from tutelage.config.job import Job, Single, Trainee
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.objective import Terms
+from tutelage.config.schema import build, check, fingerprint, flag, setting, shared, table
+from tutelage.config.toml import to_toml
+from tutelage.config.training import Training
 from tutelage.errors import UsageError
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Terms
-from tutelage.settings import Job, Single, Trainee
-from tutelage.toml import to_toml
 
 
 def refused(cls: type[Any], content: dict[str, Any]) -> str:

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tutelage.data.pack import Pack
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
+from tutelage.config.data import Data
+from tutelage.config.job import Single
+from tutelage.data.pack.pack import Pack
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.engine.run import Place, run_single
 
 
 @pytest.fixture(autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         yield
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.errors import InputError, MachineError
-from tutelage.files import read_json, settle, whole_folder, write_bytes, write_json
+from tutelage.storage.atomic import read_json, settle, whole_folder, write_bytes, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -155,7 +155,7 @@ def test_killed(tmp_path: Path, moment: str) -> None:
     with whole_folder(target) as part:
         (part / "old").write_bytes(b"old")
     program = (
-        "import os, shutil, sys; from pathlib import Path; from tutelage.files import whole_folder\n"
+        "import os, shutil, sys; from pathlib import Path; from tutelage.storage.atomic import whole_folder\n"
         "target, moment = Path(sys.argv[1]), sys.argv[2]\n"
         "real = Path.rename\n"
         "def rename(path, to):\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.files import make_folder
-from tutelage.results import require_whole, seal_run
+from tutelage.storage.atomic import make_folder
+from tutelage.storage.run_results import require_whole, seal_run
 
 
 @pytest.fixture

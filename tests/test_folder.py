@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from tutelage.commands.job_folder import claim, finish, locked, reopen
+from tutelage.config.schema import flat
 from tutelage.errors import MachineError, UsageError
-from tutelage.files import read_json
-from tutelage.folder import claim, finish, flat, locked, reopen
+from tutelage.storage.atomic import read_json
 
 SETTINGS: dict[str, Any] = {"alpha": 0.7, "teacher": {"epochs": 5}, "data": {"split": [0.8, 0.2]}}
 FACTS = {"verb": "run", "data": "photos", "networks": []}
@@ -111,7 +112,7 @@ def test_flat() -> None:
 def test_lock(tmp_path: Path) -> None:
     """While one process holds a folder another is refused and told which; afterwards it is free."""
     program = (
-        "import sys; from pathlib import Path; from tutelage.folder import locked\n"
+        "import sys; from pathlib import Path; from tutelage.commands.job_folder import locked\n"
         "with locked(Path(sys.argv[1])):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )

@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from tutelage.inside import require_plain
+from tutelage.storage.safe_paths import require_plain
 
 
 def test_files_that_vanish_meanwhile_are_no_fault(tmp_path: Path) -> None:

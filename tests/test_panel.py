@@ -10,25 +10,26 @@ import pytest
 import torch
 from stopping import AtSteps
 
-from tutelage.data.loader import training_loader
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen, read_journal
-from tutelage.engine.precision import resolve
+from tutelage.config.job import Single
+from tutelage.config.methods import Course, Methods, Several
+from tutelage.config.model import Network
+from tutelage.data.loading.loader import training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.build import make_learner
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.run_folder import run_fingerprint, run_inputs
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.teachers import open_teachers, open_word, weigh
 from tutelage.errors import InputError, Interrupted, UsageError
-from tutelage.files import read_json
-from tutelage.learner import make_learner
-from tutelage.methods.settings import Course, Methods, Several
 from tutelage.models.build import Built
-from tutelage.models.folder import load_model, save_model
-from tutelage.models.settings import Network
+from tutelage.models.model_folder import load_model, save_model
 from tutelage.models.weights import fingerprint_of
-from tutelage.nouns import START, Progress
-from tutelage.panel import open_teachers, open_word, weigh
-from tutelage.run_folder import run_fingerprint, run_inputs
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
-from tutelage.teachers.table import open_table
+from tutelage.storage.atomic import read_json
+from tutelage.teachers.cache.table import open_table
+from tutelage.types import START, Progress
 
 CPU = torch.device("cpu")
 RESULT = ("model/model.safetensors", "predictions/val.safetensors", "scores.json")
@@ -36,7 +37,7 @@ RESULT = ("model/model.safetensors", "predictions/val.safetensors", "scores.json
 
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,7 @@ def test_words_of_several(
 
 def _word(settings: Single, pack: Pack, place: Place) -> Any:
     """The word that a run of these settings hears."""
-    from tutelage.asking import Surroundings
+    from tutelage.engine.precompute import Surroundings
 
     saved = open_teachers(settings, pack.classes)
     learner = make_learner(settings, pack, saved, device=CPU)
@@ -193,7 +194,7 @@ def kept(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("kept")
     place = Place("run", root / "teacher", root / "cache", Screen(quiet=True), StopRequest())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         return run_single(dataclasses.replace(TEACHER, keep=3), small_pack, place)
 
 

@@ -9,26 +9,27 @@ import pytest
 import torch
 
 from tutelage.cli import call
-from tutelage.config import build, check
-from tutelage.cookbook import method_names, objective_names, read_recipe, recipe, recipe_names
-from tutelage.data.loader import training_loader
-from tutelage.data.pack import Pack
-from tutelage.engine.optim import learning_rate
-from tutelage.engine.precision import resolve
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
+from tutelage.commands.sweep import teaching_of
+from tutelage.config.job import Job, Trainee
+from tutelage.config.loss_weights import weights
+from tutelage.config.model import Network
+from tutelage.config.objective import Objective
+from tutelage.config.recipes import method_names, objective_names, read_recipe, recipe, recipe_names
+from tutelage.config.schema import build, check
+from tutelage.data.loading.loader import training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.train.optim import learning_rate
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
 from tutelage.errors import UsageError
-from tutelage.losses.settings import Objective, weights
+from tutelage.methods.factory import Lesson, taught
 from tutelage.methods.method import Method
 from tutelage.methods.offline import Offline, supervised
-from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import build as build_network
 from tutelage.models.preprocess import Classifier
-from tutelage.models.settings import Network
-from tutelage.nouns import NO_SIGNAL, Progress
-from tutelage.settings import Job, Trainee
-from tutelage.sweeping import teaching_of
 from tutelage.teachers.live import Live
+from tutelage.types import NO_SIGNAL, Progress
 
 CPU = torch.device("cpu")
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from safetensors.numpy import load_file
 
-from tutelage.reports.cells import Cell, read_cells
+from tutelage.reports.sweep.results import Cell, read_cells
 
 USUAL = {
     "--teacher.model": "test_resnet", "--teacher.weights": "none", "--teacher.epochs": "1",
@@ -47,7 +47,7 @@ def tutelage(*words: object) -> Answer:
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["tutelage", *map(str, words)])
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main()
     return Answer(code, out.getvalue(), err.getvalue())

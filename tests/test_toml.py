@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tutelage.config.toml import read_toml, to_toml
 from tutelage.errors import UsageError
-from tutelage.toml import read_toml, to_toml
 
 
 def test_toml_with_a_byte_order_mark(tmp_path: Path) -> None:

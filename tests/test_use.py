@@ -16,13 +16,13 @@ from PIL import Image
 from resealing import reseal_model
 from torch import nn
 
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
+from tutelage.commands.inference import evaluate, export, load, predict
+from tutelage.config.job import Single
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import InputError, UsageError
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
-from tutelage.use import evaluate, export, load, predict
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def run(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         model="test_resnet", weights="none", epochs=3, lr=3e-3, precision="fp32", device="cpu"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         place = Place("run", root / "run", root / "cache", Screen(quiet=True), StopRequest())
         yield run_single(settings, small_pack, place)
 
@@ -243,7 +243,7 @@ def test_own_module(
         return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, classes))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         settings = dataclasses.replace(single(), epochs=1)
         folder = run_single(settings, small_pack, place(), make=make)
     with pytest.raises(InputError, match="YOUR_MODULE"):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tutelage.__main__ import main
-from tutelage.data.pack import Pack
-from tutelage.deploy.checksum import write_checksum
+from tutelage.commands.verify import verify
+from tutelage.config.job import Single
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Place, run_single
 from tutelage.errors import InputError
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
-from tutelage.verifying import verify
+from tutelage.storage.sidecar import write_checksum
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All files of a finished run are read, those of its model folders too."""
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
     run = run_single(single(epochs=1), small_pack, place("run"))
     files = [path for path in run.rglob("*") if path.is_file() and not path.name.startswith(".")]
     assert sorted(verify(run).whole) == sorted(files)

@@ -13,8 +13,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutelage.cookbook import recipe
-    from tutelage.data.settings import Data
+    from tutelage.commands.inference import Model, evaluate, export, load, predict
+    from tutelage.commands.pack import examine, pack
+    from tutelage.commands.sweep import sweep
+    from tutelage.commands.train import distill, resume, run, train
+    from tutelage.commands.verify import verify
+    from tutelage.config.data import Data
+    from tutelage.config.job import Job, Single, Trainee
+    from tutelage.config.losses.response import KD, Label
+    from tutelage.config.objective import Terms
+    from tutelage.config.plugins import use_terms
+    from tutelage.config.recipes import recipe
     from tutelage.errors import (
         DivergedError,
         InputError,
@@ -23,17 +32,9 @@ if TYPE_CHECKING:
         TutelageError,
         UsageError,
     )
-    from tutelage.losses.own import use_terms
-    from tutelage.losses.response.settings import KD, Label
-    from tutelage.losses.settings import Terms
-    from tutelage.settings import Job, Single, Trainee
-    from tutelage.sweeping import sweep
-    from tutelage.use import Model, evaluate, export, load, predict
-    from tutelage.verbs import distill, examine, pack, resume, run, train
-    from tutelage.verifying import verify
 
 _HOMES = {
-    "tutelage.data.settings": ("Data",),
+    "tutelage.config.data": ("Data",),
     "tutelage.errors": (
         "DivergedError",
         "InputError",
@@ -42,15 +43,16 @@ _HOMES = {
         "TutelageError",
         "UsageError",
     ),
-    "tutelage.losses.own": ("use_terms",),
-    "tutelage.losses.response.settings": ("KD", "Label"),
-    "tutelage.losses.settings": ("Terms",),
-    "tutelage.cookbook": ("recipe",),
-    "tutelage.settings": ("Job", "Single", "Trainee"),
-    "tutelage.sweeping": ("sweep",),
-    "tutelage.use": ("Model", "evaluate", "export", "load", "predict"),
-    "tutelage.verbs": ("distill", "examine", "pack", "resume", "run", "train"),
-    "tutelage.verifying": ("verify",),
+    "tutelage.config.plugins": ("use_terms",),
+    "tutelage.config.losses.response": ("KD", "Label"),
+    "tutelage.config.objective": ("Terms",),
+    "tutelage.config.recipes": ("recipe",),
+    "tutelage.config.job": ("Job", "Single", "Trainee"),
+    "tutelage.commands.sweep": ("sweep",),
+    "tutelage.commands.inference": ("Model", "evaluate", "export", "load", "predict"),
+    "tutelage.commands.train": ("distill", "resume", "run", "train"),
+    "tutelage.commands.pack": ("examine", "pack"),
+    "tutelage.commands.verify": ("verify",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -45,8 +45,8 @@ def _answer() -> int:
             f"error: the command line needs {error.name}\n  try:      pip install {error.name}\n"
         )
         return 5
+    from tutelage.distributed import from_environment
     from tutelage.errors import MachineError, TutelageError
-    from tutelage.world import from_environment
 
     world = from_environment()
     for stream in (sys.stdout, sys.stderr):  # a name the terminal cannot show is shown escaped
@@ -67,8 +67,8 @@ def _answer() -> int:
 
 def _failed(error: Exception) -> int:
     """Tell an error that nobody foresaw: the machine's, or our own fault."""
-    from tutelage.disk import of_the_system
-    from tutelage.harmless import brief
+    from tutelage.storage.disk import of_the_system
+    from tutelage.text import brief
 
     if isinstance(error, OSError | MemoryError):
         refused = of_the_system(error)

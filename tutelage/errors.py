@@ -13,7 +13,7 @@ Catch `TutelageError` for all of them. Anything else that escapes is our own fau
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from tutelage.harmless import brief, lines
+from tutelage.text import brief, lines
 
 
 class TutelageError(Exception):

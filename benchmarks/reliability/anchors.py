@@ -23,9 +23,9 @@ from forked import killed_after, start
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tutelage.engine.checkpoint import TENSORS, Checkpoint, load_checkpoint
-from tutelage.engine.rotation import newest, place
-from tutelage.engine.saving import Saver
+from tutelage.engine.checkpoint.format import TENSORS, Checkpoint, load_checkpoint
+from tutelage.engine.checkpoint.rotation import newest, place
+from tutelage.engine.checkpoint.writer import Saver
 
 State = dict[str, Tensor]
 

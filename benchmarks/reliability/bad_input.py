@@ -41,7 +41,7 @@ def main() -> int:
     from bad_bench import Bench
     from bad_networks import bomb_bytes
 
-    from tutelage import sweeping, use, verbs  # noqa: F401  so that no fork has to import them
+    from tutelage.commands import sweep as sweeping  # noqa: F401  so that no fork has to import them
 
     bomb_bytes()
     started = time.monotonic()

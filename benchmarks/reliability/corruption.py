@@ -21,21 +21,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from tutelage import verbs
-from tutelage.data.archives import SAMPLE
-from tutelage.data.pack import open_pack
-from tutelage.deploy.checksum import require_checksum, write_checksum
-from tutelage.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from tutelage.commands import train as verbs
+from tutelage.commands.verify import verify
+from tutelage.config.job import Job, Single, Trainee
+from tutelage.data.pack.pack import open_pack
+from tutelage.data.readers.zip import SAMPLE
+from tutelage.engine.checkpoint.format import Checkpoint, load_checkpoint, save_checkpoint
 from tutelage.errors import InputError
-from tutelage.models.folder import load_model, network_folder
-from tutelage.reports.cells import About, known, read_cells, write_cell
-from tutelage.reports.record import read_job, read_run
-from tutelage.results import require_job
-from tutelage.settings import Job, Single, Trainee
-from tutelage.teachers.growing import Writer, create
-from tutelage.teachers.identity import Identity
-from tutelage.teachers.table import Answers, open_table
-from tutelage.verifying import verify
+from tutelage.models.model_folder import load_model, network_folder
+from tutelage.reports.record.read import read_job, read_run
+from tutelage.reports.sweep.results import About, known, read_cells, write_cell
+from tutelage.storage.run_results import require_job
+from tutelage.storage.sidecar import require_checksum, write_checksum
+from tutelage.teachers.cache.key import Identity
+from tutelage.teachers.cache.table import Answers, open_table
+from tutelage.teachers.cache.writer import Writer, create
 
 PAGE = 4096
 CLASSES = ("Bag", "Coat", "Sandal")

@@ -20,9 +20,9 @@ from pathlib import Path
 import timm
 import torch
 
-from tutelage.engine.checkpoint import Checkpoint, check_checkpoint, save_checkpoint
-from tutelage.engine.loop import CHECKPOINT_SECONDS
-from tutelage.engine.saving import Saver
+from tutelage.engine.checkpoint.format import Checkpoint, check_checkpoint, save_checkpoint
+from tutelage.engine.checkpoint.writer import Saver
+from tutelage.engine.train.loop import CHECKPOINT_SECONDS
 
 MOST = 3.0
 MOST_SHARE = 0.01

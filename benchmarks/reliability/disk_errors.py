@@ -26,12 +26,12 @@ import torch
 from disturb import CHANGES, Watch, refusing
 from forked import run
 
-from tutelage import verbs
-from tutelage.engine.checkpoint import Checkpoint
-from tutelage.engine.rotation import newest, place
-from tutelage.engine.saving import Saver
+from tutelage.commands import train as verbs
+from tutelage.engine.checkpoint.format import Checkpoint
+from tutelage.engine.checkpoint.rotation import newest, place
+from tutelage.engine.checkpoint.writer import Saver
 from tutelage.errors import TutelageError
-from tutelage.reports.report import write_report
+from tutelage.reports.write import write_report
 
 LOG_BYTES = 4096
 """What a process must be able to write to its own log in any case."""

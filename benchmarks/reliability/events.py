@@ -25,17 +25,18 @@ import torch.distributed as dist
 from disturb import Watch
 from forked import end, run, start
 
-from tutelage.data.pack import open_pack
-from tutelage.engine import loop, processes
-from tutelage.engine.checkpoint import Checkpoint
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
-from tutelage.engine.rotation import newest
-from tutelage.engine.saving import Saver
+from tutelage.data.pack.pack import open_pack
+from tutelage.distributed import World
+from tutelage.engine.checkpoint.format import Checkpoint
+from tutelage.engine.checkpoint.rotation import newest
+from tutelage.engine.checkpoint.writer import Saver
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime import process_group as processes
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.train import loop
 from tutelage.errors import Interrupted
-from tutelage.files import settle
-from tutelage.single import Place, run_single
-from tutelage.world import World
+from tutelage.storage.atomic import settle
 
 SETTINGS = tiny.single(epochs=2)
 
@@ -68,7 +69,7 @@ def main() -> int:
 
 
 def pack(data: Path, packed: Path) -> None:
-    from tutelage import verbs
+    from tutelage.commands import train as verbs
 
     verbs.pack(data, SETTINGS.data, out=packed, quiet=True)
 

@@ -21,7 +21,7 @@ from typing import Any
 from parsers import parsers
 from parsing import Parser, refuses
 
-from tutelage.files import write_json
+from tutelage.storage.atomic import write_json
 
 CHUNK = 5_000
 SLOW_SECONDS = 1.0

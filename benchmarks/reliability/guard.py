@@ -23,10 +23,10 @@ sys.path.insert(
 )  # for the modules that benchmarks share
 from taught import make_class, open_sample, parser, steps
 
-from tutelage.engine.guard import Guard
-from tutelage.nouns import Batch, Progress
-from tutelage.settings import Single
-from tutelage.timing.rounds import interleave, ratio
+from tutelage.config.job import Single
+from tutelage.engine.train.nonfinite_guard import Guard
+from tutelage.evaluation.timing import interleave, ratio
+from tutelage.types import Batch, Progress
 
 EPOCHS = 10
 

@@ -15,23 +15,23 @@ from mutate import mutated
 from parsing import Parser, picture, plainly, tabled
 from safetensors.torch import save
 
-from tutelage.config import build, table
-from tutelage.cookbook import FOLDER
-from tutelage.data.archives import scan
-from tutelage.data.idx import parse_idx
-from tutelage.data.layout import arrange
-from tutelage.data.listing import File, Listing
-from tutelage.data.sources import Unreadable
-from tutelage.data.tables import read_table
-from tutelage.losses.own import own_settings_of
-from tutelage.losses.settings import weights
+from tutelage.config.job import Job
+from tutelage.config.loss_weights import weights
+from tutelage.config.plugins import own_settings_of
+from tutelage.config.recipes import FOLDER
+from tutelage.config.schema import build, table
+from tutelage.config.toml import parse_toml, to_toml
+from tutelage.data.readers.csv import read_table
+from tutelage.data.readers.idx import parse_idx
+from tutelage.data.readers.layout import arrange
+from tutelage.data.readers.listing import File, Listing
+from tutelage.data.readers.source import Unreadable
+from tutelage.data.readers.zip import scan
 from tutelage.models.weights import read_weights
-from tutelage.reports.files import Fields
-from tutelage.reports.record import run_folders, specialist_folders
-from tutelage.results import FORMAT, JOB_FORMAT, open_results, require_job
-from tutelage.sealed import read_sealed, seal
-from tutelage.settings import Job
-from tutelage.toml import parse_toml, to_toml
+from tutelage.reports.record.fields import Fields
+from tutelage.reports.record.read import run_folders, specialist_folders
+from tutelage.storage.checksums import read_sealed, seal
+from tutelage.storage.run_results import FORMAT, JOB_FORMAT, open_results, require_job
 
 
 def of_sealed(folder: Path) -> Parser:

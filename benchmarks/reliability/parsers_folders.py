@@ -12,16 +12,16 @@ import torch
 from mutate import mutated
 from parsing import WORDS, Parser, picture, tabled
 
-from tutelage.data.pack import SMALL, open_pack, pack_fingerprint
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
-from tutelage.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from tutelage.sealed import seal, sum_of
-from tutelage.teachers.growing import Writer, create
-from tutelage.teachers.identity import Identity
-from tutelage.teachers.shelf import entry
-from tutelage.teachers.table import Answers, open_table
+from tutelage.config.data import Data
+from tutelage.data.pack.pack import SMALL, open_pack, pack_fingerprint
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.engine.checkpoint.format import Checkpoint, load_checkpoint, save_checkpoint
+from tutelage.storage.checksums import seal, sum_of
+from tutelage.teachers.cache.folder import entry
+from tutelage.teachers.cache.key import Identity
+from tutelage.teachers.cache.table import Answers, open_table
+from tutelage.teachers.cache.writer import Writer, create
 
 
 def _any_of(

@@ -24,11 +24,11 @@ from disturb import Watch
 from forked import run
 from unflushed import Disk, write_down
 
-from tutelage.engine.rotation import newest
-from tutelage.engine.saving import Saver
+from tutelage.distributed import World
+from tutelage.engine.checkpoint.rotation import newest
+from tutelage.engine.checkpoint.writer import Saver
 from tutelage.errors import InputError
-from tutelage.results import read_facts
-from tutelage.world import World
+from tutelage.storage.run_results import read_facts
 
 Work = Callable[[Path], int]
 

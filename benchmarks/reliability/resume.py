@@ -18,12 +18,12 @@ import tiny
 from events import pack, together
 from forked import run
 
-from tutelage.data.pack import open_pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
+from tutelage.data.pack.pack import open_pack
+from tutelage.distributed import World
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted
-from tutelage.single import Place, run_single
-from tutelage.world import World
 
 STEPS = 100
 

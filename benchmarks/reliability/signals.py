@@ -30,7 +30,7 @@ import torch
 from forked import end, run, start
 
 from tutelage import __main__ as command
-from tutelage.engine.rotation import newest
+from tutelage.engine.checkpoint.rotation import newest
 
 FULL = 10
 
@@ -71,14 +71,14 @@ def export(_data: Path, out: Path) -> list[str]:
 
 
 PHASES = [
-    Phase("packing", "tutelage.data.packing.writing", "store", job),
-    Phase("teacher pass", "tutelage.asking", "fill", job),
-    Phase("training", "tutelage.engine.loop", "train_on", job, trained=True),
-    Phase("validation", "tutelage.validating", "read_logits", job, trained=True),
-    Phase("evaluation", "tutelage.finish", "logits_of", job, trained=True),
-    Phase("report", "tutelage.working", "write_report", job),
-    Phase("sweep", "tutelage.sweeping", "write_cell", sweep),
-    Phase("export", "tutelage.use", "export_onnx", export),
+    Phase("packing", "tutelage.data.pack.write", "store", job),
+    Phase("teacher pass", "tutelage.engine.precompute", "fill", job),
+    Phase("training", "tutelage.engine.train.loop", "train_on", job, trained=True),
+    Phase("validation", "tutelage.engine.validate", "read_logits", job, trained=True),
+    Phase("evaluation", "tutelage.engine.finish", "logits_of", job, trained=True),
+    Phase("report", "tutelage.commands.session", "write_report", job),
+    Phase("sweep", "tutelage.commands.sweep", "write_cell", sweep),
+    Phase("export", "tutelage.commands.inference", "export_onnx", export),
 ]
 
 

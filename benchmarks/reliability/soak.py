@@ -22,10 +22,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from tutelage import verbs
-from tutelage.data.settings import Data
-from tutelage.engine import loop
-from tutelage.settings import Single
+from tutelage.commands import train as verbs
+from tutelage.config.data import Data
+from tutelage.config.job import Single
+from tutelage.engine.train import loop
 
 BATCH = 8
 ALLOWED_MB = 1.0

@@ -9,13 +9,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from tutelage import verbs
-from tutelage.data.archives import SAMPLE
-from tutelage.data.settings import Data
-from tutelage.engine import loop
+from tutelage.commands import train as verbs
+from tutelage.config.data import Data
+from tutelage.config.job import Job, Single, Trainee
+from tutelage.data.readers.zip import SAMPLE
+from tutelage.engine.train import loop
 from tutelage.errors import TutelageError
-from tutelage.reports.report import write_report
-from tutelage.settings import Job, Single, Trainee
+from tutelage.reports.write import write_report
 
 CLASSES = ("Bag", "Coat", "Sandal")
 APART = {"timings.json", "incidents.jsonl", ".lock"}

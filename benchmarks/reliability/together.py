@@ -24,14 +24,14 @@ from pathlib import Path
 
 import torch
 
-from tutelage import verbs
-from tutelage.data.settings import Data
-from tutelage.engine.checkpoint import MANIFEST, Checkpoint, load_checkpoint, save_checkpoint
-from tutelage.engine.rotation import newest, place
-from tutelage.engine.saving import Saver
+from tutelage.commands import train as verbs
+from tutelage.config.data import Data
+from tutelage.config.job import Single
+from tutelage.engine.checkpoint.format import MANIFEST, Checkpoint, load_checkpoint, save_checkpoint
+from tutelage.engine.checkpoint.rotation import newest, place
+from tutelage.engine.checkpoint.writer import Saver
 from tutelage.errors import InputError, TutelageError
-from tutelage.settings import Single
-from tutelage.teachers.shelf import entry, names, verify
+from tutelage.teachers.cache.folder import entry, names, verify
 
 SAVES = 60
 SETTINGS = Single(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from planting import Plant
 
-from tutelage.data.archives import SAMPLE
+from tutelage.data.readers.zip import SAMPLE
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for odd_images.py
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.data.settings import Data
-from tutelage.data.sources import Unreadable, open_source
+from tutelage.config.data import Data
+from tutelage.data.readers.open import open_source
+from tutelage.data.readers.source import Unreadable
 from tutelage.errors import InputError
 
 DATA = Data()

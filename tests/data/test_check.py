@@ -5,9 +5,9 @@ from pathlib import Path
 
 from planting import Plant
 
-from tutelage.data.check import Range, check_lines, check_source
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
+from tutelage.config.data import Data
+from tutelage.data.inspect import Range, check_lines, check_source
+from tutelage.data.readers.open import open_source
 
 DATA = Data(image_size=16)
 

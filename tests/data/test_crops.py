@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tutelage.data.crops import crop, gathered, one_by_one
-from tutelage.data.pack import Pack
+from tutelage.data.augment.random_resized_crop import crop, gathered, one_by_one
+from tutelage.data.pack.pack import Pack
 
 
 def pictures(count: int, height: int, width: int, *, seed: int = 0) -> Tensor:

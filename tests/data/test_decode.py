@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision import transforms
 
-from tutelage.data.decode import decided_warnings, decode
-from tutelage.data.folders import read_file
-from tutelage.data.names import class_name
-from tutelage.data.packing.prepare import prepare, prepare_all
-from tutelage.data.resize import square
-from tutelage.data.settings import Data
-from tutelage.data.sources import Item, Unreadable
-from tutelage.harmless import cell, shown, uncell
+from tutelage.config.data import Data
+from tutelage.data.decode.decode import decided_warnings, decode
+from tutelage.data.decode.prepare import prepare, prepare_all
+from tutelage.data.decode.resize import square
+from tutelage.data.readers.folder import read_file
+from tutelage.data.readers.names import class_name
+from tutelage.data.readers.source import Item, Unreadable
+from tutelage.text import cell, shown, uncell
 
 DATA = Data(image_size=16)
 
@@ -139,7 +139,7 @@ def test_a_file_that_goes_away_or_changes_is_unreadable(
     path.write_bytes(b"1")
     with pytest.raises(Unreadable, match="is a directory"):
         read_file(str(tmp_path))
-    monkeypatch.setattr("tutelage.data.folders.LARGEST_FILE", 0)
+    monkeypatch.setattr("tutelage.data.readers.folder.LARGEST_FILE", 0)
     with pytest.raises(Unreadable, match="larger than"):
         read_file(str(path))
 

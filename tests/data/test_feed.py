@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tutelage.data.ahead import BUFFERS, CudaCourier, Sent, fetch_ahead
-from tutelage.data.feed import Feed, choose, fits, mapped, passing, pinned, resident
-from tutelage.data.loader import reading_loader, training_loader
-from tutelage.data.pack import Pack
-from tutelage.data.view_settings import Views
+from tutelage.config.augmentation import Views
+from tutelage.data.loading.loader import reading_loader, training_loader
+from tutelage.data.loading.pixel_source import Feed, choose, fits, mapped, passing, pinned, resident
+from tutelage.data.loading.prefetch import BUFFERS, CudaCourier, Sent, fetch_ahead
+from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError
 
 CPU = torch.device("cpu")
@@ -103,7 +103,9 @@ def test_feeds_make_no_difference(small_pack: Pack, views: Views) -> None:
 
 def test_resident_holds_some_rows(small_pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only its rows are held, copied in pieces; another row is an error, not another picture."""
-    monkeypatch.setattr("tutelage.data.feed._CHUNK_BYTES", 5 * small_pack.images[0].nbytes)
+    monkeypatch.setattr(
+        "tutelage.data.loading.pixel_source._CHUNK_BYTES", 5 * small_pack.images[0].nbytes
+    )
     rows = small_pack.rows("val")
     feed = resident(small_pack, rows, CPU)
     (found,) = feed(torch.from_numpy(rows), [len(rows)])

@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.data.grouped import dustbin, grouped
-from tutelage.data.halves import Halves, halves_of
-from tutelage.data.loader import Loader, training_loader
-from tutelage.data.pack import Pack
-from tutelage.data.view_settings import Views
+from tutelage.config.augmentation import Views
+from tutelage.data.class_subset import dustbin, grouped
+from tutelage.data.loading.balanced_halves import Halves, halves_of
+from tutelage.data.loading.loader import Loader, training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import ALONE, World
 from tutelage.errors import InputError, UsageError
-from tutelage.nouns import Batch
-from tutelage.world import ALONE, World
+from tutelage.types import Batch
 
 CPU = torch.device("cpu")
 GROUP = ("Coat", "Ankle boot", "Shirt")

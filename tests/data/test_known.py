@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tutelage.data import known
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
+from tutelage.config.data import Data
+from tutelage.data.readers import builtin as known
+from tutelage.data.readers.open import open_source
 from tutelage.data.split import assign
 from tutelage.errors import InputError
 

@@ -6,13 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.data.feed import Feed
-from tutelage.data.loader import FIXED, Loader, epoch_seed, reading_loader, training_loader
-from tutelage.data.pack import Pack
-from tutelage.data.view_settings import Views
+from tutelage.config.augmentation import Views
+from tutelage.data.loading.loader import FIXED, Loader, epoch_seed, reading_loader, training_loader
+from tutelage.data.loading.pixel_source import Feed
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import ALONE, World
 from tutelage.errors import UsageError
-from tutelage.nouns import Batch
-from tutelage.world import ALONE, World
+from tutelage.types import Batch
 
 CPU = torch.device("cpu")
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy.special import betainc
 from torch import Tensor
 
-from tutelage.data.loader import reading_loader, training_loader
-from tutelage.data.mixing import Mixtures, mix, plan_mixtures, symmetric_beta
-from tutelage.data.pack import Pack
-from tutelage.data.view_settings import Views
-from tutelage.nouns import Batch
+from tutelage.config.augmentation import Views
+from tutelage.data.augment.mixup import Mixtures, mix, plan_mixtures, symmetric_beta
+from tutelage.data.loading.loader import reading_loader, training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.types import Batch
 
 CPU = torch.device("cpu")
 SIZE = (12, 10)

@@ -8,10 +8,11 @@ import odd_images as odd
 import PIL
 import pytest
 
-from tutelage.data.pack import Pack
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import Source, open_source
+from tutelage.config.data import Data
+from tutelage.data.pack.pack import Pack
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.data.readers.source import Source
 
 RECORD = json.loads(odd.RECORD.read_text())
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from planting import Plant
 
-from tutelage.data.ahead import Sent
-from tutelage.data.feed import mapped, pinned, resident
-from tutelage.data.pack import open_pack
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
+from tutelage.config.data import Data
+from tutelage.data.loading.pixel_source import mapped, pinned, resident
+from tutelage.data.loading.prefetch import Sent
+from tutelage.data.pack.pack import open_pack
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
 from tutelage.errors import InputError
-from tutelage.sealed import read_sealed, sum_of, write_sealed
+from tutelage.storage.checksums import read_sealed, sum_of, write_sealed
 
 
 @pytest.fixture

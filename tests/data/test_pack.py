@@ -10,12 +10,12 @@ import pytest
 from planting import Plant
 from torchvision import transforms
 
-from tutelage.config import fingerprint
-from tutelage.data.decode import picture as decoded
-from tutelage.data.pack import Pack
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
+from tutelage.config.data import Data
+from tutelage.config.schema import fingerprint
+from tutelage.data.decode.decode import picture as decoded
+from tutelage.data.pack.pack import Pack
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
 from tutelage.errors import InputError, MachineError
 
 DATA = Data(image_size=16)

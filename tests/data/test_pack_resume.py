@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from planting import Plant
 
-from tutelage.data.packing import entries, storing
-from tutelage.data.packing.lock import locked
-from tutelage.data.packing.prepare import Prepared
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import Item, Source, open_source
+from tutelage.config.data import Data
+from tutelage.data.decode.prepare import Prepared
+from tutelage.data.pack import entries
+from tutelage.data.pack import store as storing
+from tutelage.data.pack.lock import locked
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.data.readers.source import Item, Source
 from tutelage.errors import InputError, Interrupted, MachineError, UsageError
 
 DATA = Data(image_size=16, max_unreadable=0.5)
@@ -283,10 +285,10 @@ def test_a_killed_process_is_continued(root: Path, tmp_path: Path) -> None:
     pack(root, tmp_path / "whole")
     program = (
         "import sys, time\n"
-        "from tutelage.data.packing import storing\n"
-        "from tutelage.data.settings import Data\n"
-        "from tutelage.data.sources import open_source\n"
-        "from tutelage.data.packing.writing import write_pack\n"
+        "from tutelage.data.pack import store as storing\n"
+        "from tutelage.config.data import Data\n"
+        "from tutelage.data.readers.open import open_source\n"
+        "from tutelage.data.pack.write import write_pack\n"
         "storing.DURABLE_SECONDS, storing.chunk_of = -1.0, lambda _: 2\n"
         "settings = Data(image_size=16, max_unreadable=0.5)\n"
         "source = open_source(sys.argv[1], settings)\n"
@@ -331,6 +333,6 @@ def test_a_part_that_is_missing_is_noticed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Journals that another machine has not shared: an error, not a pack with holes."""
-    monkeypatch.setattr("tutelage.data.packing.writing.store", lambda *_, **__: None)
+    monkeypatch.setattr("tutelage.data.pack.write.store", lambda *_, **__: None)
     with pytest.raises(MachineError, match="not all there"):
         pack(root, tmp_path / "p")

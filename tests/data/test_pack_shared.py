@@ -12,13 +12,13 @@ import torch.distributed
 import torch.multiprocessing
 from planting import Plant
 
-from tutelage.data.packing import storing
-from tutelage.data.packing.lock import locked
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
+from tutelage.config.data import Data
+from tutelage.data.pack import store as storing
+from tutelage.data.pack.lock import locked
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.distributed import ALONE, World
 from tutelage.errors import Interrupted
-from tutelage.world import ALONE, World
 
 DATA = Data(image_size=16, max_unreadable=0.5)
 STRICT = Data(image_size=16, max_unreadable=0.01)

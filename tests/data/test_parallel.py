@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from tutelage.data.packing.moments import channel_sums, moments
-from tutelage.data.packing.parallel import in_order, threads
-from tutelage.world import ALONE, World
+from tutelage.data.decode.parallel import in_order, threads
+from tutelage.data.pack.channel_stats import channel_sums, moments
+from tutelage.distributed import ALONE, World
 
 
 def test_results_come_in_order_and_few_wait() -> None:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutelage.data.loader import Loader, reading_loader, training_loader
-from tutelage.data.pack import Pack
-from tutelage.data.partners import plan_partners
-from tutelage.data.view_settings import Views
+from tutelage.config.augmentation import Views
+from tutelage.data.loading.loader import Loader, reading_loader, training_loader
+from tutelage.data.loading.same_class import plan_partners
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import ALONE, World
 from tutelage.errors import UsageError
-from tutelage.nouns import Batch
-from tutelage.world import ALONE, World
+from tutelage.types import Batch
 
 CPU = torch.device("cpu")
 VIEWS = Views(flip=True, shift=2, crop=0.5)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.data.settings import Data
-from tutelage.data.sources import Item, Source, Split
+from tutelage.config.data import Data
+from tutelage.data.readers.source import Item, Source, Split
 from tutelage.data.split import assign, counts
 from tutelage.errors import InputError, UsageError
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from planting import Plant
 
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
+from tutelage.config.data import Data
+from tutelage.data.readers.open import open_source
 from tutelage.errors import InputError
 
 GOOD = "path,label\na/1.png,x\nb/2.png,y\n"

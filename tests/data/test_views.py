@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tutelage.data.view_settings import Views
-from tutelage.data.views import identity, plan, show, uniform
+from tutelage.config.augmentation import Views
+from tutelage.data.augment.views import identity, plan, show, uniform
 
 ALL = Views(flip=True, shift=2, crop=0.3)
 KEYS = st.integers(-(2**63), 2**63 - 1)

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tutelage.engine.checkpoint import (
+from tutelage.config.model import Network
+from tutelage.config.training import Machine, Training
+from tutelage.engine.checkpoint.format import (
     _DTYPES,
     Checkpoint,
     check_checkpoint,
@@ -20,16 +22,14 @@ from tutelage.engine.checkpoint import (
     save_checkpoint,
     under,
 )
-from tutelage.engine.identity import identity
-from tutelage.engine.optim import Weights
-from tutelage.engine.precision import resolve
-from tutelage.engine.rotation import newest, place
-from tutelage.engine.settings import Machine, Training
-from tutelage.engine.state import TrainingState
+from tutelage.engine.checkpoint.identity import identity
+from tutelage.engine.checkpoint.rotation import newest, place
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.train.optim import Weights
+from tutelage.engine.train.state import TrainingState
 from tutelage.errors import InputError
 from tutelage.methods.offline import supervised
 from tutelage.models.build import build
-from tutelage.models.settings import Network
 
 DTYPES = list(_DTYPES)
 

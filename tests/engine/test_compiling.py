@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from tutelage.engine.compiling import compile_network, compile_where_it_pays, eager, uncompile
-from tutelage.engine.precision import resolve
-from tutelage.engine.settings import Machine, Training
+from tutelage.config.training import Machine, Training
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.train.compile import compile_network, compile_where_it_pays, eager, uncompile
 from tutelage.models.build import Built
 
 

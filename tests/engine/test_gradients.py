@@ -9,21 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutelage.data.loader import reading_loader
-from tutelage.data.pack import Pack
-from tutelage.engine.gradients import gradient_norms
-from tutelage.engine.precision import Runtime
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import learn
-from tutelage.losses.feature.settings import Hint
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Objective, Terms
-from tutelage.methods.teaching import Lesson, taught
+from tutelage.commands.sweep import teaching_of
+from tutelage.config.job import Single
+from tutelage.config.losses.feature import Hint
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.objective import Objective, Terms
+from tutelage.data.loading.loader import reading_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.train.grad_norms import gradient_norms
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import learn
+from tutelage.methods.factory import Lesson, taught
 from tutelage.models.build import Built
-from tutelage.nouns import Batch, Outcome, Progress, Signal
-from tutelage.settings import Single
-from tutelage.sweeping import teaching_of
 from tutelage.teachers.live import Live
+from tutelage.types import Batch, Outcome, Progress, Signal
 
 CPU = torch.device("cpu")
 MIDDLE = Progress(epoch=2, step=8, fraction=0.5)

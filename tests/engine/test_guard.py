@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tutelage.engine.guard import MASKED, SKIPPED, Guard
-from tutelage.engine.optim import learning_rate
-from tutelage.engine.precision import Runtime
-from tutelage.engine.settings import Training
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
+from tutelage.config.training import Training
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.train.nonfinite_guard import MASKED, SKIPPED, Guard
+from tutelage.engine.train.optim import learning_rate
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
 from tutelage.methods.offline import supervised
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.nouns import NO_SIGNAL, Batch, Progress
+from tutelage.types import NO_SIGNAL, Batch, Progress
 
 STEPS = 6
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tutelage.engine.interrupt import StopRequest, stop_requests
+from tutelage.engine.runtime.signals import StopRequest, stop_requests
 from tutelage.errors import Interrupted
 
 
@@ -46,7 +46,7 @@ def test_at_once() -> None:
 def test_twice(first: str, code: int) -> None:
     """A second Ctrl-C leaves at once, whatever the program is about; a second SIGTERM does not."""
     program = (
-        "import signal; from tutelage.engine.interrupt import stop_requests\n"
+        "import signal; from tutelage.engine.runtime.signals import stop_requests\n"
         "with stop_requests() as stop:\n"
         f"    signal.raise_signal(signal.{first})\n"
         "    signal.raise_signal(signal.SIGTERM)\n"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.engine.journal import Journal, Screen, bar, duration, read_journal
+from tutelage.engine.runtime.console import Screen, bar, duration
+from tutelage.engine.runtime.journal import Journal, read_journal
 
 
 def test_lines(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_status_is_rare_in_files(
 ) -> None:
     """Away from a terminal the live line appears at most every ten seconds."""
     now = [1000.0]
-    monkeypatch.setattr("tutelage.engine.journal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tutelage.engine.runtime.journal.time.monotonic", lambda: now[0])
     screen = Screen()
     for number in range(25):
         screen.status(f"at {number}")

@@ -13,22 +13,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tutelage.data.loader import training_loader
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Journal, Screen, read_journal
-from tutelage.engine.loop import Course, fit
-from tutelage.engine.precision import resolve
-from tutelage.engine.settings import Machine
-from tutelage.engine.state import TrainingState
+from tutelage.config.job import Single
+from tutelage.config.training import Machine
+from tutelage.data.loading.loader import training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.journal import Journal, read_journal
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.train.context import Course
+from tutelage.engine.train.loop import fit
+from tutelage.engine.train.state import TrainingState
 from tutelage.errors import DivergedError
 from tutelage.evaluation.metrics import Metrics, score
 from tutelage.methods.offline import supervised
 from tutelage.models.build import build
 from tutelage.models.weights import fingerprint_of
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
-from tutelage.teachers.source import nobody
+from tutelage.teachers.teacher import nobody
 
 CPU = torch.device("cpu")
 
@@ -237,7 +239,7 @@ def test_diverged_in_the_last_step(
 @pytest.fixture
 def no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: it would take longer than the training."""
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
 
 
 @pytest.mark.usefixtures("no_latency")
@@ -281,7 +283,7 @@ def test_no_epochs(
     make_network: Callable[..., Any],
 ) -> None:
     """Zero epochs measure and save the network as it began."""
-    from tutelage.models.folder import load_model
+    from tutelage.models.model_folder import load_model
 
     folder = run_single(single(epochs=0), small_pack, place())
     saved = load_model(folder / "model").classifier

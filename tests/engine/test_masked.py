@@ -10,14 +10,14 @@ from spoilt import layers
 from stopping import AtSteps
 from torch import nn
 
-from tutelage.data.loader import training_loader
-from tutelage.data.pack import Pack
-from tutelage.data.packing.prepare import pixel_key
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import read_journal
+from tutelage.config.job import Single
+from tutelage.data.decode.prepare import pixel_key
+from tutelage.data.loading.loader import training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import DivergedError, Interrupted
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
 
 CPU = torch.device("cpu")
 
@@ -48,7 +48,7 @@ def make(classes: int) -> nn.Module:
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: it would take longer than the training."""
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
 
 
 def test_told(

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tutelage.data.pack import Pack
-from tutelage.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.rotation import latest
-from tutelage.engine.step import train_on
+from tutelage.config.job import Single
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.checkpoint.format import Checkpoint, load_checkpoint, save_checkpoint
+from tutelage.engine.checkpoint.rotation import latest
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.train.step import train_on
 from tutelage.errors import InputError, Interrupted
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
 
 
 class Noisy(nn.Module):
@@ -44,7 +44,7 @@ def make(classes: int) -> nn.Module:
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: it would take longer than the training."""
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
 
 
 Begun = Callable[[str], tuple[Place, Path]]
@@ -67,7 +67,7 @@ def begun(small_pack: Pack, single: Callable[..., Single], place: Callable[..., 
             return learned
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tutelage.engine.loop.train_on", train_and_ask)
+            patch.setattr("tutelage.engine.train.loop.train_on", train_and_ask)
             at = place(name)._replace(stop=stop)
             with pytest.raises(Interrupted):
                 run_single(single(**SETTINGS), small_pack, at, make=make)

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from tutelage.config import check
-from tutelage.engine.optim import (
+from tutelage.config.schema import check
+from tutelage.config.training import Training
+from tutelage.engine.train.optim import (
     Weights,
     clip_gradient,
     in_memory_order,
     learning_rate,
     set_learning_rate,
 )
-from tutelage.engine.settings import Training
 from tutelage.errors import UsageError
 
 

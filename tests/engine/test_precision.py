@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from tutelage.engine import precision
-from tutelage.engine.precision import Runtime, resolve
-from tutelage.engine.settings import Machine
+from tutelage.config.training import Machine
+from tutelage.engine.runtime import device as precision
+from tutelage.engine.runtime.device import Runtime, resolve
 from tutelage.errors import MachineError, UsageError
 from tutelage.models.preprocess import Classifier, Preprocess
 

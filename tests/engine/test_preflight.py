@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.data.pack import Pack
-from tutelage.engine.preflight import require_lesson, require_rest
+from tutelage.commands.preflight import require_lesson, require_rest
+from tutelage.commands.sweep import teaching_of
+from tutelage.config.losses.feature import Attention, Hint
+from tutelage.config.model import Network
+from tutelage.config.objective import Objective, Terms
+from tutelage.data.pack.pack import Pack
 from tutelage.errors import UsageError
-from tutelage.losses.feature.settings import Attention, Hint
-from tutelage.losses.settings import Objective, Terms
-from tutelage.models.settings import Network
-from tutelage.sweeping import teaching_of
 
 SMALL, LARGE, TOKENS = (
     Network(model=name) for name in ("cifar_resnet8", "cifar_resnet14", "test_vit")

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from tutelage.engine import probe
-from tutelage.engine.precision import Runtime
-from tutelage.engine.probe import settle_precision
-from tutelage.engine.settings import Machine
+from tutelage.config.training import Machine
+from tutelage.distributed import ALONE
+from tutelage.engine.runtime import precision_probe as probe
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.runtime.precision_probe import settle_precision
 from tutelage.models.build import Built
 from tutelage.models.weights import fingerprint_of
-from tutelage.sealed import read_sealed
-from tutelage.world import ALONE
+from tutelage.storage.checksums import read_sealed
 
 HALF = Runtime(torch.device("cpu"), torch.bfloat16, True)
 

@@ -16,15 +16,15 @@ import pytest
 from stopping import AtSteps
 from torch import nn
 
-from tutelage.config import build
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
-from tutelage.engine.step import train_on
+from tutelage.config.job import Single
+from tutelage.config.schema import build
+from tutelage.config.toml import read_toml
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Maker, Place, run_single
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.train.step import train_on
 from tutelage.errors import InputError, Interrupted
-from tutelage.settings import Single
-from tutelage.single import Maker, Place, run_single
-from tutelage.toml import read_toml
 
 # What may differ between two equal runs.
 TIMED = {
@@ -41,7 +41,7 @@ TIMED = {
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: it would take longer than the training."""
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -147,8 +147,8 @@ def begun(settings: Single, pack: Pack, place: Place, *, steps: int = 1) -> list
         return learned
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.loop.train_on", train_and_ask)
-        patch.setattr("tutelage.engine.loop.CHECKPOINT_SECONDS", -1.0)
+        patch.setattr("tutelage.engine.train.loop.train_on", train_and_ask)
+        patch.setattr("tutelage.engine.train.loop.CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(Interrupted):
             run_single(settings, pack, place._replace(stop=stop))
     return sorted((place.folder / "checkpoints").iterdir(), reverse=True)

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from tutelage.engine.sums import Sums
-from tutelage.nouns import Outcome
+from tutelage.engine.train.meters import Sums
+from tutelage.types import Outcome
 
 CPU = torch.device("cpu")
 ONE = {"label": 1.0}

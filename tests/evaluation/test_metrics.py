@@ -22,7 +22,7 @@ from sklearn.metrics import (  # type: ignore[import-untyped]
 
 from tutelage.errors import InputError
 from tutelage.evaluation.metrics import ROWS, Metrics, metrics, score, wilson
-from tutelage.evaluation.tally import add, tally
+from tutelage.evaluation.sums import add, tally
 
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.losses.settings import Objective, Terms, settings_classes
-from tutelage.losses.table import TERMS, make_terms
+from tutelage.config.loss_schedule import Weighted
+from tutelage.config.objective import Objective, Terms, settings_classes
+from tutelage.losses.registry import TERMS, make_terms
 from tutelage.losses.term import Ground, Term
-from tutelage.losses.weight_settings import Weighted
-from tutelage.models.anatomy import study
 from tutelage.models.cifar.resnet import ResNet
+from tutelage.models.feature_hooks import Tapped
+from tutelage.models.introspect import study
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.models.taps import Tapped
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 NAMES = tuple(name for name in TERMS if name != "label")
 CLASSES, IMAGES = 10, 40

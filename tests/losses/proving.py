@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tutelage.losses.points import Pair
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.term import Term
-from tutelage.nouns import START, Batch, Output, Point, Signal
+from tutelage.types import START, Batch, Output, Point, Signal
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

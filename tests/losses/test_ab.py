@@ -20,11 +20,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
+from tutelage.config.losses.feature import AB
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.ab import ABTerm, ab_loss
-from tutelage.losses.feature.settings import AB
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
 
 MARGINS = [0.1, 1.0, 3.0]
 

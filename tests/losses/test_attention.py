@@ -20,11 +20,11 @@ from proving import (
 )
 from torch import Tensor
 
+from tutelage.config.losses.feature import Attention
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.attention import AttentionTerm, attention_loss
-from tutelage.losses.feature.settings import Attention
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Signal
+from tutelage.types import START, Anatomy, Output, Signal
 
 POWERS = [0.5, 1.0, 2.0, 3.0, 4.0]
 

@@ -16,12 +16,12 @@ from proving import (
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tutelage.config.losses.relation import Correlation
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.embedding import Embedding, FixedEmbedding
 from tutelage.losses.relation.correlation import CorrelationTerm, correlation_loss
-from tutelage.losses.relation.settings import Correlation
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import Anatomy, Point
+from tutelage.types import Anatomy, Point
 
 
 def oracle(student: Tensor, teacher: Tensor, gamma: float, order: int) -> float:

@@ -18,13 +18,13 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import normalize
 
+from tutelage.config.losses.feature import CRD
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.feature import memory as memory_file
+from tutelage.losses.feature import memory_bank as memory_file
 from tutelage.losses.feature.crd import CRDTerm, crd_batch_loss, crd_loss, log_normalizers
-from tutelage.losses.feature.memory import Memory, cosines, settled
-from tutelage.losses.feature.settings import CRD
+from tutelage.losses.feature.memory_bank import Memory, cosines, settled
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Batch, Mixed, Output, Point, Progress, Signal
+from tutelage.types import START, Anatomy, Batch, Mixed, Output, Point, Progress, Signal
 
 T = 0.07
 

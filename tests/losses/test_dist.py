@@ -17,12 +17,12 @@ from proving import (
 )
 from torch import Tensor
 
+from tutelage.config.losses.response import DIST
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.dist import DISTTerm, correlation, dist_loss
 from tutelage.losses.response.logits import standardized
-from tutelage.losses.response.settings import DIST
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Signal
+from tutelage.types import START, Anatomy, Output, Signal
 
 TEMPERATURES = [0.05, 1.0, 4.0, 100.0]
 NOWHERE = Anatomy("", (), None, None, {})

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from proving import finite_in_any_precision, gradcheck, gradient, numbers, spares_the_teacher
 from torch import Tensor
 
+from tutelage.config.losses.response import DKD
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.dkd import DKDTerm, dkd_loss
 from tutelage.losses.response.kd import kd_loss
 from tutelage.losses.response.logits import standardized
-from tutelage.losses.response.settings import DKD
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Batch, Mixed, Output, Signal
+from tutelage.types import START, Anatomy, Batch, Mixed, Output, Signal
 
 TEMPERATURES = [0.05, 1.0, 4.0, 100.0]
 LABELS = torch.tensor([0, 3, -1, 2, 3])

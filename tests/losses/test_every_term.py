@@ -26,11 +26,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from two_processes import trained
 
+from tutelage.distributed import ALONE
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.table import TERMS, make_terms
+from tutelage.losses.registry import TERMS, make_terms
 from tutelage.losses.term import Ground, Term
-from tutelage.nouns import START, Batch, Progress
-from tutelage.world import ALONE
+from tutelage.types import START, Batch, Progress
 
 PLAIN = ("cifar_resnet8", "cifar_resnet14")
 WIDE = ("cifar_resnet8", "wide")

@@ -15,11 +15,11 @@ from proving import (
 )
 from torch import Tensor
 
+from tutelage.config.losses.relation import FSP
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.relation.fsp import FSPTerm, fsp_loss
-from tutelage.losses.relation.settings import FSP
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
 
 Shape = tuple[int, int, int, int]
 

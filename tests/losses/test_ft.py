@@ -19,11 +19,11 @@ from proving import (
 )
 from torch import Tensor
 
+from tutelage.config.losses.feature import FT
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.ft import FTTerm, ft_loss, paraphrase_loss
-from tutelage.losses.feature.settings import FT
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import Anatomy, Output, Progress, Signal
+from tutelage.types import Anatomy, Output, Progress, Signal
 
 FIRST, SECOND = Progress(0, 0, 0.0), Progress(1, 8, 0.125)
 SHAPES = [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)]

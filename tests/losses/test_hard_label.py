@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from proving import finite_in_any_precision, gradcheck, gradient, numbers, spares_the_teacher
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import HardLabel
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.label import label_loss
+from tutelage.losses.cross_entropy import label_loss
 from tutelage.losses.response.hard_label import HardLabelTerm, hard_label_loss
 from tutelage.losses.response.logits import standardized
-from tutelage.losses.response.settings import HardLabel
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
+from tutelage.types import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
 
 NOTHING = Anatomy("net", (), None, None, {})
 GROUND = Ground(NOTHING, NOTHING, classes=5, images=9)

@@ -17,11 +17,11 @@ from proving import (
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tutelage.config.losses.relation import ICC
 from tutelage.errors import InputError
 from tutelage.losses.relation.icc import ICCTerm, icc_loss
-from tutelage.losses.relation.settings import ICC
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
 
 # More places than channels and fewer, so that both orders of multiplication are used; other sizes.
 SHAPES = [

@@ -9,12 +9,12 @@ from proving import batch_of, finite_in_any_precision, gradcheck, numbers
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tutelage.config.losses.relation import IRG
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.points import Pair
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.relation.irg import IRGTerm, irg_loss
-from tutelage.losses.relation.settings import IRG
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
 
 ONLY = {
     "vertices": {"vertices": 1.0, "edges": 0.0, "transformation": 0.0},

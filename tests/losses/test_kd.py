@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import KD
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.kd import Direction, KDTerm, kd_loss
 from tutelage.losses.response.logits import standardized
-from tutelage.losses.response.settings import KD
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
+from tutelage.types import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
 
 TEMPERATURES = [0.05, 0.5, 1.0, 4.0, 20.0, 100.0]
 DIRECTIONS: list[Direction] = ["forward", "reverse", "jensen-shannon"]

@@ -17,11 +17,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
+from tutelage.config.losses.feature import KDPP
 from tutelage.errors import InputError
 from tutelage.losses.feature.kdpp import ClassMeans, KDPPTerm, kdpp_loss
-from tutelage.losses.feature.settings import KDPP
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import Anatomy, Batch, Mixed, Point
+from tutelage.types import Anatomy, Batch, Mixed, Point
 
 MEANS = numbers(4, 5, seed=7)
 LABELS = torch.tensor([0, 2, -1, 2, 3, 0])

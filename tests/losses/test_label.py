@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.label import LabelTerm, label_loss
+from tutelage.losses.cross_entropy import LabelTerm, label_loss
 from tutelage.losses.term import Needs
-from tutelage.nouns import NO_SIGNAL, START, Batch, Mixed, Output
+from tutelage.types import NO_SIGNAL, START, Batch, Mixed, Output
 
 
 def made(batch: int, classes: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:

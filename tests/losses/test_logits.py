@@ -22,7 +22,7 @@ from tutelage.losses.response.logits import (
     target_class,
 )
 from tutelage.losses.term import Needs
-from tutelage.nouns import NO_SIGNAL, START, Batch, Mixed, Output, Signal
+from tutelage.types import NO_SIGNAL, START, Batch, Mixed, Output, Signal
 
 
 def matched(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> Tensor:

@@ -16,11 +16,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
+from tutelage.config.losses.feature import MGD
 from tutelage.errors import InputError
 from tutelage.losses.feature.mgd import MGDTerm, kept, mgd_loss
-from tutelage.losses.feature.settings import MGD
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)])

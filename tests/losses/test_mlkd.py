@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from proving import finite_in_any_precision, gradcheck, gradient, numbers, spares_the_teacher
 from torch import Tensor
 
+from tutelage.config.losses.response import MLKD
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.kd import kd_loss
 from tutelage.losses.response.logits import standardized
 from tutelage.losses.response.mlkd import MLKDTerm, mlkd_loss
-from tutelage.losses.response.settings import MLKD
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
+from tutelage.types import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
 
 NOTHING = Anatomy("net", (), None, None, {})
 GROUND = Ground(NOTHING, NOTHING, classes=5, images=9)

@@ -11,13 +11,13 @@ from proving import finite_in_any_precision, gradcheck, gradient, numbers, spare
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import NKD
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.dkd import dkd_loss
 from tutelage.losses.response.logits import standardized
 from tutelage.losses.response.nkd import NKDTerm, nkd_loss
-from tutelage.losses.response.settings import NKD
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Batch, Mixed, Output, Signal
+from tutelage.types import START, Anatomy, Batch, Mixed, Output, Signal
 
 TEMPERATURES = [0.05, 1.0, 4.0, 100.0]
 LABELS = torch.tensor([0, 3, -1, 2, 3])

@@ -20,11 +20,11 @@ from proving import (
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tutelage.config.losses.feature import NST
 from tutelage.errors import InputError
 from tutelage.losses.feature.nst import NSTTerm, nst_loss
-from tutelage.losses.feature.settings import NST
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Signal
+from tutelage.types import START, Anatomy, Output, Signal
 
 # Channels of the student, of the teacher, height, width: fewer places than channels, and more.
 SHAPES = [(5, 7, 1, 2), (2, 3, 3, 4)]

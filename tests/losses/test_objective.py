@@ -2,14 +2,15 @@
 
 import pytest
 
+from tutelage.config.loss_weights import weights
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.objective import Objective, Terms
 from tutelage.errors import UsageError
-from tutelage.losses.label import LabelTerm
+from tutelage.losses.cross_entropy import LabelTerm
+from tutelage.losses.registry import make_terms
 from tutelage.losses.response.kd import KDTerm
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Objective, Terms, weights
-from tutelage.losses.table import make_terms
 from tutelage.losses.term import Ground
-from tutelage.nouns import UNSTUDIED
+from tutelage.types import UNSTUDIED
 
 
 def objective(*, alpha: float | None = None, label: Label | None, kd: KD | None) -> Objective:

@@ -17,11 +17,11 @@ from proving import (
 )
 from torch import Tensor
 
+from tutelage.config.losses.feature import OFD
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.ofd import OFDTerm, negative_means, ofd_loss
-from tutelage.losses.feature.settings import OFD
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
 
 MARGIN = torch.tensor([-0.3, -1.0, -0.01], dtype=torch.float64)
 

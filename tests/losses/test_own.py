@@ -6,22 +6,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from tutelage.arguments import defaults, whole_numbers
 from tutelage.cli import app
-from tutelage.config import build, table
+from tutelage.cli.arguments import defaults, whole_numbers
+from tutelage.config.loss_weights import weights
+from tutelage.config.objective import Objective
+from tutelage.config.plugins import own_term, use_terms
+from tutelage.config.schema import build, table
 from tutelage.errors import UsageError
-from tutelage.losses.own import own_term, use_terms
-from tutelage.losses.settings import Objective, weights
-from tutelage.losses.table import make_terms
+from tutelage.losses.registry import make_terms
 from tutelage.losses.term import Ground
-from tutelage.nouns import START, UNSTUDIED, Batch, Output, Signal
+from tutelage.types import START, UNSTUDIED, Batch, Output, Signal
 
 FILE = """
 from dataclasses import dataclass
 
-from tutelage.config import setting
+from tutelage.config.schema import setting
 from tutelage.losses.term import Term
-from tutelage.losses.weight_settings import Weighted
+from tutelage.config.loss_schedule import Weighted
 
 
 @dataclass(frozen=True, kw_only=True)

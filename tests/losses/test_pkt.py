@@ -17,11 +17,11 @@ from proving import (
 )
 from torch import Tensor
 
+from tutelage.config.losses.relation import PKT
 from tutelage.errors import InputError
 from tutelage.losses.relation.pkt import PKTTerm, pkt_loss
-from tutelage.losses.relation.settings import PKT
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import Anatomy, Point
+from tutelage.types import Anatomy, Point
 
 
 def choices(vectors: Tensor) -> list[list[float]]:

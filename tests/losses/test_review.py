@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchdistill.losses.mid_level import HierarchicalContextLoss
 
+from tutelage.config.losses.feature import Review as Settings
 from tutelage.errors import InputError
 from tutelage.losses.feature.fusion import Mixture, Review
 from tutelage.losses.feature.review import ReviewTerm, review_loss
-from tutelage.losses.feature.settings import Review as Settings
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
 
 SHAPES = [
     (2, 3, 8, 8),

@@ -19,13 +19,13 @@ from proving import (
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tutelage.config.losses.relation import RKDAngle
 from tutelage.errors import InputError
+from tutelage.losses.distances import relative_distances
 from tutelage.losses.relation import rkd_angle
-from tutelage.losses.relation.distances import relative_distances
 from tutelage.losses.relation.rkd_angle import RKDAngleTerm, rkd_angle_loss
-from tutelage.losses.relation.settings import RKDAngle
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import Anatomy, Point
+from tutelage.types import Anatomy, Point
 
 
 def cosine(x: list[float], at: list[float], y: list[float]) -> float:

@@ -17,12 +17,12 @@ from proving import (
 )
 from torch import Tensor
 
+from tutelage.config.losses.relation import RKDDistance
 from tutelage.errors import InputError
-from tutelage.losses.relation.distances import relative_distances
+from tutelage.losses.distances import relative_distances
 from tutelage.losses.relation.rkd_distance import RKDDistanceTerm, rkd_distance_loss
-from tutelage.losses.relation.settings import RKDDistance
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import Anatomy, Point
+from tutelage.types import Anatomy, Point
 
 
 def relative(vectors: Tensor) -> list[list[float]]:

@@ -18,11 +18,11 @@ from proving import (
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.relation import Similarity
 from tutelage.errors import InputError
-from tutelage.losses.relation.settings import Similarity
 from tutelage.losses.relation.similarity import SimilarityTerm, similarity_loss
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import Anatomy, Point, Stage
+from tutelage.types import Anatomy, Point, Stage
 
 
 def similarities(features: Tensor) -> list[list[float]]:

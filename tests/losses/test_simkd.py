@@ -15,11 +15,11 @@ from proving import (
 )
 from torch.nn.functional import adaptive_avg_pool2d
 
+from tutelage.config.losses.feature import SimKD
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.feature.settings import SimKD
 from tutelage.losses.feature.simkd import SimKDTerm, simkd_loss
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import Anatomy, Point, Stage
+from tutelage.types import Anatomy, Point, Stage
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)])

@@ -16,11 +16,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
+from tutelage.config.losses.feature import SRRL
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.feature.settings import SRRL
 from tutelage.losses.feature.srrl import SRRLTerm, srrl_loss
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Point, Signal
+from tutelage.types import START, Anatomy, Output, Point, Signal
 
 HEAD = numbers(4, 3, seed=8), numbers(4, seed=9)
 

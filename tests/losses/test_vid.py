@@ -17,11 +17,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
+from tutelage.config.losses.feature import VID
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.feature.settings import VID
 from tutelage.losses.feature.vid import Gaussian, VIDTerm, vid_loss
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import START, Anatomy, Output, Signal
+from tutelage.types import START, Anatomy, Output, Signal
 
 SHAPES = [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)]
 

@@ -5,9 +5,9 @@ from hypothesis import assume, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tutelage.losses.feature.settings import Hint
-from tutelage.losses.response.settings import DKD, KD
-from tutelage.losses.weight_settings import Weighted, weight_at
+from tutelage.config.loss_schedule import Weighted, weight_at
+from tutelage.config.losses.feature import Hint
+from tutelage.config.losses.response import DKD, KD
 
 EPOCHS = 20.0
 

@@ -11,13 +11,13 @@ from proving import finite_in_any_precision, gradcheck, gradient, numbers, spare
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import WSLD
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.kd import kd_loss
 from tutelage.losses.response.logits import standardized
-from tutelage.losses.response.settings import WSLD
 from tutelage.losses.response.wsld import WSLDTerm, wsld_loss
 from tutelage.losses.term import Ground, Needs
-from tutelage.nouns import NO_SIGNAL, START, Anatomy, Batch, Mixed, Output, Signal
+from tutelage.types import NO_SIGNAL, START, Anatomy, Batch, Mixed, Output, Signal
 
 NOTHING = Anatomy("net", (), None, None, {})
 GROUND = Ground(NOTHING, NOTHING, classes=5, images=9)

@@ -5,18 +5,18 @@ from in_two import meet
 from lessons import IMAGES, LATE, batch_of, build, couple
 from torch import Tensor
 
-from tutelage.engine.batchnorm import share_statistics
-from tutelage.engine.precision import Runtime
-from tutelage.engine.settings import Training
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import learn
-from tutelage.losses.label import LabelTerm
-from tutelage.losses.table import TERMS
+from tutelage.config.training import Training
+from tutelage.distributed import World
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.runtime.sync_batchnorm import share_statistics
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import learn
+from tutelage.losses.cross_entropy import LabelTerm
+from tutelage.losses.registry import TERMS
 from tutelage.methods.offline import Offline
-from tutelage.models.taps import Tapped
-from tutelage.nouns import START
+from tutelage.models.feature_hooks import Tapped
 from tutelage.teachers.live import Live
-from tutelage.world import World
+from tutelage.types import START
 
 CPU = torch.device("cpu")
 WHOLE = 7

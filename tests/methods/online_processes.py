@@ -5,13 +5,13 @@ from in_two import meet
 from side_by_side import SGD, batches, lesson, network, published, teaching, train
 from torch import Tensor
 
-from tutelage.losses.feature.settings import Hint
-from tutelage.losses.relation.settings import RKDDistance
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Terms
-from tutelage.methods.settings import Ensemble, Methods, Mutual, Teaching
-from tutelage.methods.teaching import make_method
-from tutelage.world import World
+from tutelage.config.losses.feature import Hint
+from tutelage.config.losses.relation import RKDDistance
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.methods import Ensemble, Methods, Mutual, Teaching
+from tutelage.config.objective import Terms
+from tutelage.distributed import World
+from tutelage.methods.factory import make_method
 
 FEATURES = Terms(
     label=Label(weight=1.0), kd=KD(weight=1.0), hint=Hint(), rkd_distance=RKDDistance(weight=5.0)

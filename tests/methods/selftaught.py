@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.losses.settings import Terms
+from tutelage.config.methods import Methods, Teaching
+from tutelage.config.objective import Terms
+from tutelage.methods.factory import Lesson, make_method
 from tutelage.methods.method import Method
-from tutelage.methods.settings import Methods, Teaching
-from tutelage.methods.teaching import Lesson, make_method
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.nouns import Batch, Outcome, Progress
+from tutelage.types import Batch, Outcome, Progress
 
 CLASSES, SIZE, EPOCHS = 5, 32, 4
 IDS = torch.arange(60) * 3 + 7

@@ -5,16 +5,16 @@ from in_two import meet
 from selftaught import METHODS, at, batch_of, made, network
 from torch import Tensor
 
-from tutelage.engine.batchnorm import share_statistics
-from tutelage.engine.precision import Runtime
-from tutelage.engine.settings import Training
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
-from tutelage.losses.feature.settings import Attention, Hint
-from tutelage.losses.response.settings import DIST
-from tutelage.losses.settings import Terms
-from tutelage.nouns import NO_SIGNAL, Batch
-from tutelage.world import World
+from tutelage.config.losses.feature import Attention, Hint
+from tutelage.config.losses.response import DIST
+from tutelage.config.objective import Terms
+from tutelage.config.training import Training
+from tutelage.distributed import World
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.runtime.sync_batchnorm import share_statistics
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
+from tutelage.types import NO_SIGNAL, Batch
 
 CPU = torch.device("cpu")
 WHOLE = 7

@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.engine.batchnorm import share_statistics
-from tutelage.engine.precision import Runtime
-from tutelage.engine.settings import Training
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Terms
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.methods import Teaching
+from tutelage.config.objective import Terms
+from tutelage.config.training import Training
+from tutelage.distributed import ALONE, World
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.runtime.sync_batchnorm import share_statistics
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
 from tutelage.losses.term import Term
+from tutelage.methods.factory import Lesson
 from tutelage.methods.method import Method
-from tutelage.methods.settings import Teaching
-from tutelage.methods.teaching import Lesson
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.nouns import NO_SIGNAL, Batch, Progress
-from tutelage.world import ALONE, World
+from tutelage.types import NO_SIGNAL, Batch, Progress
 
 CLASSES, IMAGES, STEPS = 5, 24, 3
 CPU = torch.device("cpu")

@@ -7,10 +7,10 @@ import torch
 from selftaught import at, batch_of, gradients, made, network
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.objective import Terms
 from tutelage.errors import UsageError
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Terms
-from tutelage.nouns import NO_SIGNAL
+from tutelage.types import NO_SIGNAL
 
 TERMS = Terms(label=Label(weight=1.0), kd=KD(weight=0.5, temperature=4.0))
 

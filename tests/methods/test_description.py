@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch import nn
 
-from tutelage.cookbook import objective_names
-from tutelage.data.loader import reading_loader
-from tutelage.data.pack import Pack
-from tutelage.losses.feature.settings import Hint
-from tutelage.losses.settings import Objective, Terms
-from tutelage.methods.description import described, unlike
+from tutelage.commands.sweep import teaching_of
+from tutelage.config.losses.feature import Hint
+from tutelage.config.objective import Objective, Terms
+from tutelage.config.recipes import objective_names
+from tutelage.data.loading.loader import reading_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.methods.describe import described, unlike
+from tutelage.methods.factory import Lesson, taught
 from tutelage.methods.offline import Offline, supervised
-from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import Built
 from tutelage.models.preprocess import Classifier
-from tutelage.nouns import START, Batch
-from tutelage.sweeping import teaching_of
 from tutelage.teachers.live import Live
+from tutelage.types import START, Batch
 
 Couple = tuple[Offline, Classifier, Classifier]
 Make = Callable[..., Couple]

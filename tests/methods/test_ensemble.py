@@ -23,19 +23,19 @@ from side_by_side import (
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.engine.settings import Training
-from tutelage.methods.online.ensemble import (
+from tutelage.config.methods import Ensemble as Settings
+from tutelage.config.methods import Methods
+from tutelage.config.training import Training
+from tutelage.methods.factory import make_method
+from tutelage.methods.online.one_kdcl import (
     Combine,
     Ensemble,
     Gate,
     gated_logits,
     least_loss_logits,
 )
-from tutelage.methods.settings import Ensemble as Settings
-from tutelage.methods.settings import Methods
-from tutelage.methods.teaching import make_method
 from tutelage.models.preprocess import Classifier
-from tutelage.nouns import NO_SIGNAL, Mixed
+from tutelage.types import NO_SIGNAL, Mixed
 
 COMBINE: tuple[Combine, ...] = ("gate", "mean", "least-loss")
 

@@ -9,33 +9,33 @@ import pytest
 import torch
 
 import tutelage
-from tutelage.asking import Surroundings
-from tutelage.companions import beside
-from tutelage.data.grouped import grouped
-from tutelage.data.loader import training_loader
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
-from tutelage.engine.precision import resolve
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
+from tutelage.config.job import Job, Single
+from tutelage.config.losses.response import Label
+from tutelage.config.methods import Assistants, Course, Joint, Methods, Name, Several, Teaching
+from tutelage.config.model import Network
+from tutelage.config.objective import Terms, settings_classes
+from tutelage.data.class_subset import grouped
+from tutelage.data.loading.loader import training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import ALONE
+from tutelage.engine.peers import beside
+from tutelage.engine.precompute import Surroundings
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.teachers import open_word, weigh
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
 from tutelage.errors import UsageError
-from tutelage.losses.response.settings import Label
-from tutelage.losses.settings import Terms, settings_classes
-from tutelage.losses.table import TERMS
+from tutelage.losses.registry import TERMS
+from tutelage.methods.compatibility import WAYS, Combine, refusal, reservation
+from tutelage.methods.factory import Lesson, make_method, require_terms
 from tutelage.methods.method import Method
-from tutelage.methods.pairs import WAYS, Combine, refusal, reservation
-from tutelage.methods.settings import Assistants, Course, Joint, Methods, Name, Several, Teaching
-from tutelage.methods.several import require_teachers
-from tutelage.methods.table import METHODS
-from tutelage.methods.teaching import Lesson, make_method, require_terms
+from tutelage.methods.multi_teacher import require_teachers
+from tutelage.methods.registry import METHODS
 from tutelage.models.build import build
-from tutelage.models.folder import Saved
-from tutelage.models.settings import Network
-from tutelage.nouns import Batch, Outcome, Progress
-from tutelage.panel import open_word, weigh
-from tutelage.settings import Job, Single
-from tutelage.world import ALONE
+from tutelage.models.model_folder import Saved
+from tutelage.types import Batch, Outcome, Progress
 
 STUDENT, TEACHER = "cifar_resnet8", "cifar_resnet14"
 CPU = torch.device("cpu")

@@ -9,15 +9,15 @@ from selftaught import CLASSES, SIZE, at, batch_of, gradients, lesson, made, net
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import DIST, KD, Label
+from tutelage.config.methods import Exits as Settings
+from tutelage.config.objective import Terms
 from tutelage.errors import UsageError
-from tutelage.losses.response.settings import DIST, KD, Label
-from tutelage.losses.settings import Terms
-from tutelage.methods.description import described
+from tutelage.methods.describe import described
 from tutelage.methods.method import Method
-from tutelage.methods.self.exits import Exit, Exits
-from tutelage.methods.settings import Exits as Settings
+from tutelage.methods.self.byot import Exit, Exits
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.nouns import NO_SIGNAL, Batch
+from tutelage.types import NO_SIGNAL, Batch
 
 TERMS = Terms(kd=KD(temperature=3.0))
 LAYERS = ("layer1", "layer2", "layer3")

@@ -20,15 +20,15 @@ from side_by_side import (
 )
 from torch.nn import functional as F
 
-from tutelage.engine.settings import Training
-from tutelage.losses.feature.settings import Attention, Hint
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Terms
+from tutelage.config.losses.feature import Attention, Hint
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.objective import Terms
+from tutelage.config.training import Training
+from tutelage.methods.factory import make_method
 from tutelage.methods.offline import supervised
 from tutelage.methods.online.joint import Joint
-from tutelage.methods.table import obstacle
-from tutelage.methods.teaching import make_method
-from tutelage.nouns import NO_SIGNAL
+from tutelage.methods.registry import obstacle
+from tutelage.types import NO_SIGNAL
 
 FEATURES = Terms(
     label=Label(weight=0.5), kd=KD(weight=2.0), hint=Hint(weight=3.0), attention=Attention()

@@ -7,17 +7,17 @@ import torch
 from selftaught import at, batch_of, gradients, made, network
 from torch import Tensor
 
-from tutelage.engine.precision import Runtime
-from tutelage.engine.settings import Training
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import advance, learn, update
-from tutelage.losses.feature.settings import Attention, Hint
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Terms
-from tutelage.methods.self.momentum import Momentum
-from tutelage.methods.settings import Momentum as Settings
+from tutelage.config.losses.feature import Attention, Hint
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.methods import Momentum as Settings
+from tutelage.config.objective import Terms
+from tutelage.config.training import Training
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import advance, learn, update
+from tutelage.methods.self.mean_teacher import Momentum
 from tutelage.models.weights import fingerprint_of
-from tutelage.nouns import NO_SIGNAL
+from tutelage.types import NO_SIGNAL
 
 RUNTIME = Runtime(torch.device("cpu"), None, channels_last=False)
 INSIDE = Terms(

@@ -26,20 +26,20 @@ from side_by_side import (
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.engine.settings import Training
+from tutelage.config.job import Single
+from tutelage.config.losses.feature import SRRL, Hint
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.methods import Methods, Teaching
+from tutelage.config.methods import Mutual as Settings
+from tutelage.config.objective import Terms
+from tutelage.config.training import Training
 from tutelage.errors import UsageError
-from tutelage.losses.feature.settings import SRRL, Hint
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Terms
+from tutelage.methods.factory import make_method
 from tutelage.methods.offline import supervised
-from tutelage.methods.online.beside import word_of
-from tutelage.methods.online.mutual import Mutual, build
-from tutelage.methods.settings import Methods, Teaching
-from tutelage.methods.settings import Mutual as Settings
-from tutelage.methods.teaching import make_method
+from tutelage.methods.online.dml import Mutual, build
+from tutelage.methods.online.peers import word_of
 from tutelage.models.preprocess import Classifier
-from tutelage.nouns import NO_SIGNAL
-from tutelage.settings import Single
+from tutelage.types import NO_SIGNAL
 
 ADAM = Training(optimizer="adam", lr=0.01)
 

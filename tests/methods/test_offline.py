@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.data.loader import reading_loader
-from tutelage.data.pack import Pack
+from tutelage.config.loss_weights import weights
+from tutelage.config.objective import Objective
+from tutelage.data.loading.loader import reading_loader
+from tutelage.data.pack.pack import Pack
 from tutelage.errors import UsageError
-from tutelage.losses.settings import Objective, weights
-from tutelage.losses.table import make_terms
+from tutelage.losses.registry import make_terms
 from tutelage.losses.term import Ground, Needs
 from tutelage.methods.offline import Offline, supervised
 from tutelage.models.build import Built
 from tutelage.models.weights import fingerprint_of
-from tutelage.nouns import NO_SIGNAL, START, UNSTUDIED, Batch, Signal
 from tutelage.teachers.live import Live
+from tutelage.types import NO_SIGNAL, START, UNSTUDIED, Batch, Signal
 
 GROUND = Ground(UNSTUDIED, UNSTUDIED, classes=10, images=1000)
 

@@ -8,7 +8,7 @@ import torch
 from online_processes import LEFT_OUT, SPOILT, settings, trained
 from torch import Tensor
 
-from tutelage.world import ALONE
+from tutelage.distributed import ALONE
 
 
 @pytest.fixture(scope="module")

@@ -13,20 +13,21 @@ from safetensors.numpy import load_file
 from stopping import AtSteps
 from torch import nn
 
-from tutelage.config import build
-from tutelage.cookbook import method_names, read_recipe
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen, read_journal
+from tutelage.commands.inference import load
+from tutelage.config.job import Single
+from tutelage.config.methods import Mutual, Teaching
+from tutelage.config.recipes import method_names, read_recipe
+from tutelage.config.schema import build
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
-from tutelage.methods.settings import Mutual, Teaching
-from tutelage.models.folder import load_model
-from tutelage.reports.companions import sides
-from tutelage.reports.record import read_runs
-from tutelage.reports.report import write_record
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
-from tutelage.use import load
+from tutelage.models.model_folder import load_model
+from tutelage.reports.record.read import read_runs
+from tutelage.reports.render.peers import sides
+from tutelage.reports.write import write_record
 
 TIMED = {"timings.json", "incidents.jsonl", "run.json"}
 NAMES = {
@@ -74,7 +75,7 @@ def finished(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Call
         if name not in made:
             root = tmp_path_factory.mktemp(name)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+                patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
                 made[name] = run_single(settings(name), small_pack, place(root))
         return made[name]
 
@@ -99,7 +100,7 @@ def test_stopped_at_every_step(
     """Stopped after each of the four steps or never: student, companions, scores, journal are equal bytes."""
     stops = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         for _ in range(10):
             try:
                 run_single(settings(name), small_pack, place(tmp_path, AtSteps()))
@@ -230,7 +231,7 @@ def test_a_module_of_ones_own(small_pack: Pack, tmp_path: Path) -> None:
 
     own = dataclasses.replace(settings("ensemble"), epochs=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         folder = run_single(own, small_pack, place(tmp_path), make=make)
     weights = [
         load_file(path / "model" / "model.safetensors")["2.weight"]

@@ -9,9 +9,9 @@ import pytest
 
 from tutelage.cli import call
 from tutelage.errors import UsageError
-from tutelage.losses.table import TERMS
-from tutelage.methods.pairs import pairs_table, reservation, terms_by_kind
-from tutelage.methods.table import METHODS
+from tutelage.losses.registry import TERMS
+from tutelage.methods.compatibility import pairs_table, reservation, terms_by_kind
+from tutelage.methods.registry import METHODS
 
 PAGE = Path(__file__).parents[2] / "docs" / "terms-and-methods.md"
 

@@ -7,13 +7,13 @@ import torch
 from selftaught import EPOCHS, IDS, at, batch_of, lesson, made, network
 from torch import Tensor
 
+from tutelage.config.job import Single
+from tutelage.config.losses.response import DIST, KD, Label
+from tutelage.config.objective import Terms
 from tutelage.errors import UsageError
-from tutelage.losses.response.settings import DIST, KD, Label
-from tutelage.losses.settings import Terms
-from tutelage.methods.self.past import Past
-from tutelage.methods.teaching import make_method
-from tutelage.nouns import NO_SIGNAL, Batch
-from tutelage.settings import Single
+from tutelage.methods.factory import make_method
+from tutelage.methods.self.ps_kd import Past
+from tutelage.types import NO_SIGNAL, Batch
 
 SOFT = Terms(kd=KD(temperature=1.0))
 

@@ -12,23 +12,23 @@ from selftaught_processes import trained
 from torch import Tensor
 
 import tutelage
-from tutelage.config import build
-from tutelage.data.pack import Pack
-from tutelage.data.view_settings import Views
-from tutelage.engine.checkpoint import load_checkpoint, save_checkpoint
-from tutelage.engine.journal import read_journal
-from tutelage.engine.precision import Runtime
-from tutelage.engine.settings import Training
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
+from tutelage.config.augmentation import Views
+from tutelage.config.job import Job, Single
+from tutelage.config.schema import build
+from tutelage.config.toml import read_toml
+from tutelage.config.training import Training
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import ALONE
+from tutelage.engine.checkpoint.format import load_checkpoint, save_checkpoint
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
 from tutelage.losses.term import Needs
-from tutelage.methods.teaching import make_method
+from tutelage.methods.factory import make_method
 from tutelage.models.build import Built
-from tutelage.nouns import NO_SIGNAL, Signal
-from tutelage.settings import Job, Single
-from tutelage.single import Place, run_single
-from tutelage.toml import read_toml
-from tutelage.world import ALONE
+from tutelage.types import NO_SIGNAL, Signal
 
 RUNTIME = Runtime(torch.device("cpu"), None, channels_last=False)
 RECIPES = Path(tutelage.__file__).parent / "recipes" / "methods"
@@ -103,7 +103,7 @@ def test_two_processes(by_two: list[dict[str, dict[str, Tensor]]], name: str) ->
 @pytest.fixture
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: it would take longer than the training."""
-    for module in ("tutelage.finish", "tutelage.measuring"):
+    for module in ("tutelage.engine.finish", "tutelage.engine.measure"):
         monkeypatch.setattr(f"{module}.latency", lambda *_a, **_o: [], raising=False)
 
 

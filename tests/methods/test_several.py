@@ -9,25 +9,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutelage.data.loader import reading_loader
-from tutelage.data.pack import Pack
+from tutelage.config.losses.feature import Hint
+from tutelage.config.losses.response import DKD, KD, Label
+from tutelage.config.methods import Assistants, Course, Methods, Several, Teaching
+from tutelage.config.objective import Terms
+from tutelage.data.loading.loader import reading_loader
+from tutelage.data.pack.pack import Pack
 from tutelage.errors import UsageError
-from tutelage.losses.feature.settings import Hint
-from tutelage.losses.label import label_loss
+from tutelage.losses.cross_entropy import label_loss
 from tutelage.losses.response.kd import kd_loss
-from tutelage.losses.response.settings import DKD, KD, Label
-from tutelage.losses.settings import Terms
-from tutelage.methods.description import described, unlike
+from tutelage.methods.describe import described, unlike
+from tutelage.methods.factory import Lesson, make_method, require_terms
+from tutelage.methods.multi_teacher import require_teachers, shares_of, temperature_of
 from tutelage.methods.offline import Offline
-from tutelage.methods.settings import Assistants, Course, Methods, Several, Teaching
-from tutelage.methods.several import require_teachers, shares_of, temperature_of
-from tutelage.methods.teaching import Lesson, make_method, require_terms
 from tutelage.models.build import Built
 from tutelage.models.preprocess import Classifier
-from tutelage.nouns import START, Batch
-from tutelage.teachers.combine import Apart, Together
+from tutelage.teachers.ensemble import Apart, Together
 from tutelage.teachers.live import Live
-from tutelage.teachers.source import Teacher
+from tutelage.teachers.teacher import Teacher
+from tutelage.types import START, Batch
 
 CPU = torch.device("cpu")
 Class = Callable[..., tuple[Offline, list[Classifier], Batch]]

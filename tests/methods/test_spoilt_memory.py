@@ -9,19 +9,19 @@ import torch
 from side_by_side import CPU, IMAGES, batches, lesson, network, published, teaching
 from torch import Tensor
 
-from tutelage.engine.precision import Runtime
-from tutelage.engine.settings import Training
-from tutelage.engine.state import TrainingState
-from tutelage.engine.step import train_on
-from tutelage.losses.feature.memory import Memory
-from tutelage.losses.feature.settings import CRD, KDPP, VID, Hint
-from tutelage.losses.relation.settings import Similarity
+from tutelage.config.losses.feature import CRD, KDPP, VID, Hint
+from tutelage.config.losses.relation import Similarity
+from tutelage.config.methods import Ensemble, Methods, Mutual, Several, Teaching
+from tutelage.config.training import Training
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
+from tutelage.losses.feature.memory_bank import Memory
+from tutelage.methods.factory import make_method
 from tutelage.methods.method import Method
-from tutelage.methods.settings import Ensemble, Methods, Mutual, Several, Teaching
-from tutelage.methods.teaching import make_method
+from tutelage.models.feature_hooks import Tapped
 from tutelage.models.preprocess import Classifier
-from tutelage.models.taps import Tapped
-from tutelage.nouns import NO_SIGNAL, Batch, Progress, Signal
+from tutelage.types import NO_SIGNAL, Batch, Progress, Signal
 
 EPOCHS, BAD = 2, (1, 3)
 """Five steps: the bad ones are the second and the fourth; a new epoch begins with the third."""

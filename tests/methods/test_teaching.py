@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutelage.data.loader import reading_loader
-from tutelage.data.pack import Pack
-from tutelage.engine.journal import read_journal
-from tutelage.losses.feature.settings import Hint
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Objective, Terms
+from tutelage.commands.sweep import teaching_of
+from tutelage.config.job import Single
+from tutelage.config.losses.feature import Hint
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.objective import Objective, Terms
+from tutelage.data.loading.loader import reading_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.journal import read_journal
+from tutelage.methods.factory import Lesson, taught
 from tutelage.methods.offline import Offline
-from tutelage.methods.teaching import Lesson, taught
 from tutelage.models.build import Built
-from tutelage.nouns import START, Batch, Progress, Signal
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
-from tutelage.sweeping import teaching_of
 from tutelage.teachers.live import Live
+from tutelage.types import START, Batch, Progress, Signal
 
 EPOCHS = 4
 
@@ -164,7 +164,7 @@ def test_stages_are_steps_of_one_run(
         terms=objective.terms,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         folder = run_single(settings, small_pack, place())
     events = read_journal(folder / "journal.jsonl")
     epochs = [event["train"] for event in events if event["event"] == "epoch"]

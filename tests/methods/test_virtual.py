@@ -8,11 +8,11 @@ from selftaught import CLASSES, at, batch_of, gradients, made, network
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.losses.response.settings import KD, TTM, Label
-from tutelage.losses.settings import Terms
-from tutelage.methods.self.virtual import virtual_logits
-from tutelage.methods.settings import Virtual
-from tutelage.nouns import NO_SIGNAL, Mixed
+from tutelage.config.losses.response import KD, TTM, Label
+from tutelage.config.methods import Virtual
+from tutelage.config.objective import Terms
+from tutelage.methods.self.tf_kd import virtual_logits
+from tutelage.types import NO_SIGNAL, Mixed
 
 LABELS = torch.tensor([0, 3, -1, 1])
 

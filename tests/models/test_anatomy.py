@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
+from tutelage.config.losses.feature import Hint
 from tutelage.errors import UsageError
-from tutelage.losses.feature.settings import Hint
-from tutelage.losses.points import pairs
+from tutelage.losses.layer_pairs import pairs
 from tutelage.losses.term import Ground
-from tutelage.models.anatomy import study
+from tutelage.models.feature_hooks import Tapped
+from tutelage.models.introspect import study
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.models.taps import Tapped
-from tutelage.nouns import Anatomy
+from tutelage.types import Anatomy
 
 CLASSES = 7
 

@@ -7,9 +7,9 @@ import timm
 import torch
 from torch import nn
 
+from tutelage.config.model import Network
 from tutelage.errors import UsageError
 from tutelage.models.build import Built, build, require_known
-from tutelage.models.settings import Network
 from tutelage.models.weights import fingerprint_of
 
 STATISTICS = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)

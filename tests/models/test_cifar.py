@@ -5,16 +5,16 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.model import Network
 from tutelage.errors import UsageError
 from tutelage.models.build import build, require_known
 from tutelage.models.cifar.names import NETWORKS
 from tutelage.models.cifar.network import CifarNetwork
 from tutelage.models.cifar.resnet import ResNet
 from tutelage.models.cifar.wideresnet import WideResNet
-from tutelage.models.folding import folded
+from tutelage.models.feature_hooks import Tapped
+from tutelage.models.fuse_batchnorm import folded
 from tutelage.models.preprocess import Classifier
-from tutelage.models.settings import Network
-from tutelage.models.taps import Tapped
 
 STATISTICS = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 # Name: parameters at 100 classes, and what papers and tables print of them, in millions.

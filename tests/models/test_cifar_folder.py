@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tutelage.config.model import Network
 from tutelage.models.build import build
-from tutelage.models.folder import load_model, save_model
+from tutelage.models.model_folder import load_model, save_model
 from tutelage.models.preprocess import Classifier
-from tutelage.models.settings import Network
 
 STATISTICS = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 

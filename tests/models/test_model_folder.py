@@ -8,13 +8,13 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.model import Network
 from tutelage.errors import InputError
 from tutelage.models.build import build
-from tutelage.models.folder import load_model, save_model
+from tutelage.models.model_folder import load_model, save_model
 from tutelage.models.preprocess import Classifier
-from tutelage.models.settings import Network
 from tutelage.models.weights import fingerprint_of
-from tutelage.sealed import seal
+from tutelage.storage.checksums import seal
 
 CLASSES = ("a", "Zürich", "日本", "=x")
 STATISTICS = (0.1234567, 0.2, 0.3), (0.4, 0.5, 0.6)
@@ -161,7 +161,7 @@ def test_a_wrong_copy_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         state["fc.bias"][0] += 1
         save_file(state, Path(folder, "model.safetensors"))
 
-    monkeypatch.setattr("tutelage.models.folder.save_for_hf", spoiled)
+    monkeypatch.setattr("tutelage.models.model_folder.save_for_hf", spoiled)
     with pytest.raises(RuntimeError, match=r"fc\.bias was not saved"):
         save(tmp_path, made(settings), settings)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tutelage.models.padding import SkippingConv2d, skip_padding
+from tutelage.models.trim_padding import SkippingConv2d, skip_padding
 
 
 @settings(deadline=None)

@@ -7,21 +7,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.losses.feature import SimKD
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.model import Network
+from tutelage.config.objective import Objective, Terms
 from tutelage.errors import UsageError
 from tutelage.evaluation.cost import cost
-from tutelage.losses.feature.settings import SimKD
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Objective, Terms
-from tutelage.methods.teaching import Lesson, taught
+from tutelage.methods.factory import Lesson, taught
 from tutelage.models.build import build
-from tutelage.models.folder import load_model, save_model
+from tutelage.models.feature_hooks import Tapped
+from tutelage.models.model_folder import load_model, save_model
 from tutelage.models.preprocess import Classifier
-from tutelage.models.reuse import Reusing, reuse_classifier
-from tutelage.models.settings import Network
-from tutelage.models.taps import Tapped
+from tutelage.models.simkd import Reusing, reuse_classifier
 from tutelage.models.weights import fingerprint_of
-from tutelage.nouns import START, Batch
 from tutelage.teachers.live import Live
+from tutelage.types import START, Batch
 
 CLASSES = ("a", "b", "c", "d", "e")
 STATISTICS = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tutelage.errors import UsageError
-from tutelage.models.stem import use_small_stem
+from tutelage.models.small_stem import use_small_stem
 
 
 def test_nothing_is_thrown_away() -> None:

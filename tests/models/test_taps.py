@@ -10,8 +10,8 @@ from torch.optim.swa_utils import AveragedModel
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
 from tutelage.errors import UsageError
+from tutelage.models.feature_hooks import Tapped, seen
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.models.taps import Tapped, seen
 
 POINTS = ["layer1", "layer2.0.act2.input", "global_pool", "fc.input"]
 

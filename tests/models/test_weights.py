@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
+from tutelage.config.model import Network
 from tutelage.errors import InputError
-from tutelage.models.settings import Network
 from tutelage.models.weights import find_weights, fingerprint_of, load_weights, read_weights
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from planted_classes import JOB, planted_pack
 
-from tutelage import verbs
-from tutelage.data.pack import Pack
+from tutelage.commands import train as verbs
+from tutelage.data.pack.pack import Pack
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def council(planted: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # whether classes are mixed up hangs on the last bits, too
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         verbs.run(planted.folder, JOB, out=out, quiet=True)
     torch.set_num_threads(before)
     return out

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tutelage.data.archives import SAMPLE
-from tutelage.data.pack import Pack
-from tutelage.data.packing.writing import write_pack
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
-from tutelage.methods.settings import Methods, Specialists
-from tutelage.settings import Job, Single, Trainee
-from tutelage.single import Place
-from tutelage.teachers.settings import Specialist
+from tutelage.config.data import Data
+from tutelage.config.job import Job, Single, Trainee
+from tutelage.config.methods import Methods, Specialists
+from tutelage.config.teacher import Specialist
+from tutelage.data.pack.pack import Pack
+from tutelage.data.pack.write import write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.data.readers.zip import SAMPLE
+from tutelage.engine.run import Place
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.signals import StopRequest
 
 KINDS = {"Ankle boot": 1, "Bag": 1, "Coat": 3, "Sandal": 1, "Trouser": 2}
 PLANTED = (("Coat 0", "Coat 1", "Coat 2"), ("Trouser 0", "Trouser 1"))

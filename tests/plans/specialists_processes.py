@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-import tutelage.finish
-from tutelage import verbs
-from tutelage.methods.settings import Methods, Specialists
-from tutelage.settings import Job, Trainee
+import tutelage.engine.finish
+from tutelage.commands import train as verbs
+from tutelage.config.job import Job, Trainee
+from tutelage.config.methods import Methods, Specialists
 
 # Plain SGD, smooth activations and small steps: rounding is not turned into whole steps.
 TRAINEE = Trainee(
@@ -29,5 +29,5 @@ def small_job(pack: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    tutelage.finish.latency = lambda *_args, **_options: []
+    tutelage.engine.finish.latency = lambda *_args, **_options: []
     small_job(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tutelage.data.pack import Pack
+from tutelage.data.pack.pack import Pack
 
 ONE = [sys.executable, "-m", "tutelage"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -13,29 +13,23 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from tutelage import verbs
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen, read_journal
+from tutelage.commands import train as verbs
+from tutelage.config.job import Job, Single, Trainee
+from tutelage.config.losses.response import KD, Label
+from tutelage.config.methods import Assistants, Course, Generations, Methods, Several, Specialists
+from tutelage.config.objective import Terms
+from tutelage.config.toml import read_toml
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
-from tutelage.losses.response.settings import KD, Label
-from tutelage.losses.settings import Terms
-from tutelage.methods.settings import (
-    Assistants,
-    Course,
-    Generations,
-    Methods,
-    Several,
-    Specialists,
-)
-from tutelage.models.folder import load_model
+from tutelage.models.model_folder import load_model
 from tutelage.models.weights import fingerprint_of
-from tutelage.reports.companions import sides
-from tutelage.reports.record import read_job
+from tutelage.reports.record.read import read_job
+from tutelage.reports.render.peers import sides
 from tutelage.reports.wording import NONE, markdown_cell
-from tutelage.settings import Job, Single, Trainee
-from tutelage.single import Place, run_single
-from tutelage.toml import read_toml
 
 SMALL = Trainee(model="test_resnet", weights="none", epochs=1, batch_size=100)
 BORN_AGAIN = Terms(label=Label(weight=1.0), kd=KD(weight=1.0, temperature=1.0))
@@ -85,7 +79,7 @@ Done = Callable[[str], Path]
 
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +302,7 @@ def test_interrupted_and_resumed(
         yield Later(6)
 
     with monkeypatch.context() as patch:
-        patch.setattr("tutelage.working.stop_requests", listening)
+        patch.setattr("tutelage.commands.session.stop_requests", listening)
         with pytest.raises(Interrupted):
             verbs.run(small_pack.folder, JOBS["assistants"], out=out, quiet=True)
     assert json.loads((out / "teacher" / "run.json").read_text())["finished"]

@@ -21,20 +21,20 @@ from safetensors.numpy import load_file, save_file
 from specialists_processes import small_job
 from stopping import AtSteps
 
-from tutelage import verbs
-from tutelage.data.pack import Pack
+from tutelage.commands import train as verbs
+from tutelage.commands.plans.specialists import groups_found
+from tutelage.config.methods import Methods, Specialists
+from tutelage.config.teacher import Specialist
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import run_single
+from tutelage.engine.teachers import open_teachers
 from tutelage.errors import InputError, Interrupted, UsageError
-from tutelage.methods.settings import Methods, Specialists
 from tutelage.models.weights import read_weights
-from tutelage.panel import open_teachers
-from tutelage.plans.specialists import groups_found
-from tutelage.single import run_single
-from tutelage.teachers.settings import Specialist
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -116,7 +116,7 @@ def by_one_and_two(planted: Pack, tmp_path_factory: pytest.TempPathFactory) -> t
         for rank in range(2)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         small_job(planted.folder, root / "one" / "job")
     said = [process.communicate(timeout=240)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], "\n".join(said)

@@ -14,31 +14,32 @@ from numpy.typing import NDArray
 from planted_classes import JOB, PLANTED, place, scores, special
 from safetensors.numpy import load_file
 
-from tutelage.asking import Surroundings
-from tutelage.council import group_of, measure_council
-from tutelage.data.loader import training_loader
-from tutelage.data.pack import Pack
-from tutelage.engine.precision import resolve
+from tutelage.commands.plans.registry import job_steps
+from tutelage.commands.plans.specialists import groups_found
+from tutelage.commands.plans.step import run_steps
+from tutelage.config.teacher import Specialist
+from tutelage.config.toml import read_toml
+from tutelage.data.loading.loader import training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.precompute import Surroundings
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.specialists import measure_council
+from tutelage.engine.teachers import open_teachers, open_word
 from tutelage.errors import InputError
 from tutelage.methods.offline import supervised
-from tutelage.models.folder import load_model
+from tutelage.models.model_folder import load_model
 from tutelage.models.weights import fingerprint_of
-from tutelage.panel import open_teachers, open_word
-from tutelage.plans.job import job_steps
-from tutelage.plans.specialists import groups_found
-from tutelage.plans.step import run_steps
-from tutelage.reports.record import read_job, read_runs
-from tutelage.reports.report import comparison
-from tutelage.teachers.settings import Specialist
-from tutelage.teachers.table import open_table
-from tutelage.toml import read_toml
+from tutelage.reports.record.read import read_job, read_runs
+from tutelage.reports.write import comparison
+from tutelage.teachers.cache.table import open_table
+from tutelage.teachers.load_specialists import group_of
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

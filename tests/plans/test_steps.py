@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from tutelage.companions import PEER_SEED
-from tutelage.config import shared
-from tutelage.errors import UsageError
-from tutelage.learner import is_taught
-from tutelage.losses.feature.settings import Hint
-from tutelage.losses.settings import Terms
-from tutelage.methods.settings import (
+from tutelage.commands.plans.born_again import family
+from tutelage.commands.plans.equal_compute import longer_epochs
+from tutelage.commands.plans.registry import job_steps
+from tutelage.commands.plans.step import Step
+from tutelage.commands.preflight import require_steps
+from tutelage.config.job import Job, Trainee
+from tutelage.config.losses.feature import Hint
+from tutelage.config.methods import (
     Assistants,
     Course,
     Generations,
@@ -23,13 +24,12 @@ from tutelage.methods.settings import (
     Specialists,
     Teaching,
 )
-from tutelage.plans.generations import family
-from tutelage.plans.job import job_steps
-from tutelage.plans.longer import longer_epochs
-from tutelage.plans.require import require_steps
-from tutelage.plans.step import Step
-from tutelage.settings import Job, Trainee
-from tutelage.teachers.settings import Specialist
+from tutelage.config.objective import Terms
+from tutelage.config.schema import shared
+from tutelage.config.teacher import Specialist
+from tutelage.engine.build import is_taught
+from tutelage.engine.peers import PEER_SEED
+from tutelage.errors import UsageError
 
 
 def job(method: Name, seeds: int = 1, **methods: Any) -> Job:

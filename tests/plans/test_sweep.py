@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tutelage.cookbook import METHODS as RECIPES
-from tutelage.cookbook import method_names, recipe
-from tutelage.methods.settings import Methods, Mutual
-from tutelage.plans.sweep import Planned, sweep_steps, wanted
-from tutelage.settings import Job, Trainee
+from tutelage.commands.plans.sweep import Planned, sweep_steps, wanted
+from tutelage.config.job import Job, Trainee
+from tutelage.config.methods import Methods, Mutual
+from tutelage.config.recipes import METHODS as RECIPES
+from tutelage.config.recipes import method_names, recipe
 
 SMALL = Trainee(model="cifar_resnet8", weights="none", epochs=3)
 BASE = Job(teacher=dataclasses.replace(SMALL, epochs=8), student=SMALL, seeds=2)

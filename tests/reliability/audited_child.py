@@ -47,7 +47,7 @@ def watch(data: str, notes: list[str]) -> None:
 def walk(data: Path, out: Path) -> None:
     """Check, pack, run, compare, report, evaluate, predict, verify."""
     from tutelage import Data, Job, Trainee, evaluate, examine, pack, predict, run, verify
-    from tutelage.reports.report import comparison, write_report
+    from tutelage.reports.write import comparison, write_report
 
     small = Trainee(model="test_resnet", weights="none", epochs=1, batch_size=50)
     size = Data(image_size=32)

@@ -11,7 +11,7 @@ from pathlib import Path
 from bad_case import Case
 from bad_entries import ONE, SMALL, Answer, call, words
 
-from tutelage.data.archives import SAMPLE
+from tutelage.data.readers.zip import SAMPLE
 
 CLASSES = ("Bag", "Coat")
 TRAIN, VAL = 12, 6

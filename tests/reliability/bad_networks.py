@@ -19,9 +19,9 @@ from bad_case import Case, Places
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tutelage.config.model import Network
 from tutelage.models.build import build
-from tutelage.models.folder import save_model
-from tutelage.models.settings import Network
+from tutelage.models.model_folder import save_model
 
 MARKER = "marker"
 """The file that a payload makes when it runs, in the working directory of the call."""

@@ -15,7 +15,7 @@ from bad_folders import NEXT, ROWS
 from bad_images import without_override
 from bad_networks import no, saved
 
-from tutelage.folder import locked
+from tutelage.commands.job_folder import locked
 
 
 def pack(change: Callable[[Path], None]) -> Callable[[Path, Places], Places]:
@@ -139,7 +139,7 @@ def place(make_it: Callable[[Path, Places], object]) -> Callable[[Path, Places],
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """A living job holds the folder; a pack in the making is held beside it."""
-    from tutelage.data.packing import lock
+    from tutelage.data.pack import lock
 
     with locked(folder / "place"), lock.locked(folder / "place"):
         yield

@@ -15,12 +15,12 @@ from typing import Any
 from payloads import Action, Code, payload
 from PIL import Image
 
-from tutelage.data.idx import read_idx
-from tutelage.data.known import KNOWN
-from tutelage.data.packing.prepare import prepare_all
-from tutelage.data.settings import Data
-from tutelage.data.sources import open_source
-from tutelage.use import _pictures
+from tutelage.commands.inference import _pictures
+from tutelage.config.data import Data
+from tutelage.data.decode.prepare import prepare_all
+from tutelage.data.readers.builtin import KNOWN
+from tutelage.data.readers.idx import read_idx
+from tutelage.data.readers.open import open_source
 
 SETTINGS = Data(image_size=8)
 

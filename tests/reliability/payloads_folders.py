@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 from payloads import Action, payload, sealed
 
-from tutelage import verbs
-from tutelage.config import build
-from tutelage.cookbook import read_recipe
-from tutelage.data.pack import FORMAT as PACK_FORMAT
-from tutelage.data.pack import open_pack
-from tutelage.losses.own import own_settings_of
-from tutelage.losses.settings import weights
-from tutelage.models.facts import FORMAT
-from tutelage.reports.report import comparison, write_report
-from tutelage.results import JOB_FORMAT
-from tutelage.sealed import sums_of
-from tutelage.settings import Job
-from tutelage.teachers.identity import FORMAT as CACHE_FORMAT
-from tutelage.teachers.shelf import entry, locked, remove, verify
-from tutelage.teachers.table import INDEX
-from tutelage.toml import to_toml
-from tutelage.use import load
-from tutelage.world import ALONE
+from tutelage.commands import train as verbs
+from tutelage.commands.inference import load
+from tutelage.config.job import Job
+from tutelage.config.loss_weights import weights
+from tutelage.config.plugins import own_settings_of
+from tutelage.config.recipes import read_recipe
+from tutelage.config.schema import build
+from tutelage.config.toml import to_toml
+from tutelage.data.pack.pack import FORMAT as PACK_FORMAT
+from tutelage.data.pack.pack import open_pack
+from tutelage.distributed import ALONE
+from tutelage.models.metadata import FORMAT
+from tutelage.reports.write import comparison, write_report
+from tutelage.storage.checksums import sums_of
+from tutelage.storage.run_results import JOB_FORMAT
+from tutelage.teachers.cache.folder import entry, locked, remove, verify
+from tutelage.teachers.cache.key import FORMAT as CACHE_FORMAT
+from tutelage.teachers.cache.table import INDEX
 
 CLASSES = ["cat", "dog"]
 FACTS = {

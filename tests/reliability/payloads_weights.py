@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from payloads import Action, Calls, Code, payload
 
-from tutelage.models.settings import Network
+from tutelage.config.model import Network
 from tutelage.models.weights import find_weights, load_weights
 
 

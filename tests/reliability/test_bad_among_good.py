@@ -13,11 +13,12 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from bad_bench import CLASSES, good_pictures  # noqa: E402
 from bad_images import ODD  # noqa: E402
 
-from tutelage.data.settings import Data  # noqa: E402
+from tutelage.commands.inference import evaluate, predict  # noqa: E402
+from tutelage.commands.pack import examine
+from tutelage.commands.train import train  # noqa: E402
+from tutelage.config.data import Data  # noqa: E402
+from tutelage.config.job import Single  # noqa: E402
 from tutelage.errors import InputError  # noqa: E402
-from tutelage.settings import Single  # noqa: E402
-from tutelage.use import evaluate, predict  # noqa: E402
-from tutelage.verbs import examine, train  # noqa: E402
 
 GOOD = 90
 BAD = {

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from tutelage.engine.checkpoint import Checkpoint, save_checkpoint
-from tutelage.engine.identity import identity
-from tutelage.engine.journal import Journal
-from tutelage.engine.precision import resolve
-from tutelage.engine.resuming import resume
-from tutelage.engine.rotation import place
-from tutelage.engine.settings import Machine, Training
-from tutelage.engine.state import TrainingState
+from tutelage.config.training import Machine, Training
+from tutelage.engine.checkpoint.format import Checkpoint, save_checkpoint
+from tutelage.engine.checkpoint.identity import identity
+from tutelage.engine.checkpoint.rotation import place
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.journal import Journal
+from tutelage.engine.train.resume import resume
+from tutelage.engine.train.state import TrainingState
 from tutelage.errors import InputError
 from tutelage.methods.offline import supervised
 from tutelage.models.build import Built

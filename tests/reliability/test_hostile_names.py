@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tutelage.cli import using
-from tutelage.data.names import class_name
-from tutelage.deploy.card import _plain
-from tutelage.deploy.table import write_predictions
-from tutelage.engine.journal import Screen
+from tutelage.cli import inference as using
+from tutelage.data.readers.names import class_name
+from tutelage.engine.model_card import _plain
+from tutelage.engine.runtime.console import Screen
 from tutelage.errors import InputError
-from tutelage.harmless import LONGEST, brief, cell, lines, shown, uncell
+from tutelage.evaluation.predictions_csv import write_predictions
 from tutelage.reports.wording import csv_cell, markdown_cell, plain
+from tutelage.text import LONGEST, brief, cell, lines, shown, uncell
 
 NAMES = [
     "\x1b[2J\x1b[1;1H",  # clears the screen

@@ -15,15 +15,15 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tutelage.errors import TutelageError
-from tutelage.reports.compare import compare
-from tutelage.reports.console import render_comparison
-from tutelage.reports.markdown import render_markdown
-from tutelage.reports.page import render_page
-from tutelage.reports.record import read_job
-from tutelage.reports.report import scores_json
-from tutelage.reports.spreadsheets import curves_csv, differences_csv, per_class_csv, runs_csv
-from tutelage.results import seal_run
-from tutelage.sealed import seal, sum_of
+from tutelage.reports.record.read import read_job
+from tutelage.reports.render.console import render_comparison
+from tutelage.reports.render.csv import curves_csv, differences_csv, per_class_csv, runs_csv
+from tutelage.reports.render.html import render_page
+from tutelage.reports.render.markdown import render_markdown
+from tutelage.reports.statistics.verdict import compare
+from tutelage.reports.write import scores_json
+from tutelage.storage.checksums import seal, sum_of
+from tutelage.storage.run_results import seal_run
 
 ROOT = Path(__file__).parents[2]
 FILES = ("scores.json", "environment.json", "run.json", "timings.json", "plan.json", "data.json")

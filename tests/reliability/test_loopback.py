@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tutelage.engine.processes import _stay_on_this_machine
-from tutelage.world import World
+from tutelage.distributed import World
+from tutelage.engine.runtime.process_group import _stay_on_this_machine
 
 SETTINGS = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 

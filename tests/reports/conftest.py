@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from make_job import make_job
 
-from tutelage.reports.report import write_report
+from tutelage.reports.write import write_report
 
 HOSTILE = {
     "Bag": "<script>alert(1)</script>",

@@ -21,10 +21,10 @@ from PIL import Image
 from safetensors.numpy import save_file
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
-from tutelage.data.pack import SMALL
-from tutelage.data.packing.prepare import pixel_key
-from tutelage.results import seal_run
-from tutelage.sealed import sums_of, write_sealed
+from tutelage.data.decode.prepare import pixel_key
+from tutelage.data.pack.pack import SMALL
+from tutelage.storage.checksums import sums_of, write_sealed
+from tutelage.storage.run_results import seal_run
 
 Table = NDArray[Any]
 

@@ -12,14 +12,14 @@ import pytest
 from resealing import reseal
 from safetensors.numpy import load_file, save_file
 
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Screen
+from tutelage.config.job import Single
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Place, run_single
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import InputError
-from tutelage.reports.cells import About, Cell, known, read_cells, write_cell
-from tutelage.sealed import read_sealed, write_sealed
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
+from tutelage.reports.sweep.results import About, Cell, known, read_cells, write_cell
+from tutelage.storage.checksums import read_sealed, write_sealed
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def run(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     )  # fmt: skip
     place = Place("run", root / "teacher", root / "cache", Screen(quiet=True), StopRequest())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         teacher = run_single(replace(settings, role="teacher", seed=6), small_pack, place)
         place = place._replace(folder=root / "run")
         yield run_single(replace(settings, teacher=(str(teacher),)), small_pack, place)

@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from tutelage.reports.cells import Cell, read_cells
-from tutelage.reports.differences import difference
-from tutelage.reports.grid import grid, write_grid
-from tutelage.reports.intervals import bootstrap_interval
-from tutelage.sealed import write_sealed
+from tutelage.reports.statistics.intervals import bootstrap_interval
+from tutelage.reports.sweep.differences import difference
+from tutelage.reports.sweep.page import grid, write_grid
+from tutelage.reports.sweep.results import Cell, read_cells
+from tutelage.storage.checksums import write_sealed
 
 IMAGES = 400
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from tutelage.reports.intervals import bootstrap_interval, t_interval, t_quantile
+from tutelage.reports.statistics.intervals import bootstrap_interval, t_interval, t_quantile
 
 
 @pytest.mark.parametrize(

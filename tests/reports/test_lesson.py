@@ -15,11 +15,11 @@ import torch
 from resealing import reseal
 from torch import nn
 
-from tutelage.reports.lesson import lesson
-from tutelage.reports.record import read_job
-from tutelage.reports.report import write_report
+from tutelage.commands.inference import load
+from tutelage.reports.record.read import read_job
+from tutelage.reports.render.loss_terms import lesson
 from tutelage.reports.wording import NONE
-from tutelage.use import load
+from tutelage.reports.write import write_report
 
 COMMON = [
     "--teacher.weights", "none", "--teacher.epochs", "1", "--teacher.batch-size", "50",
@@ -48,7 +48,7 @@ def job(folder: Path, data: Path, *flags: str) -> Job:
     with pytest.MonkeyPatch.context() as patch:
         words = ["run", str(data), "--out", str(folder), "--trust", *COMMON, *flags]
         patch.setattr("sys.argv", ["tutelage", *words])
-        patch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         with contextlib.redirect_stderr(screen), contextlib.redirect_stdout(io.StringIO()):
             assert main() == 0, screen.getvalue()
     return Job(folder, screen.getvalue())

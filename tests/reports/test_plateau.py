@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tutelage.reports.plateau import find_plateau, smooth
+from tutelage.reports.statistics.plateau import find_plateau, smooth
 
 
 def test_a_step_levels_off_where_it_steps() -> None:

@@ -8,10 +8,10 @@ import pytest
 from resealing import reseal
 
 from tutelage.errors import InputError, UsageError
-from tutelage.reports.console import render_comparison
-from tutelage.reports.record import read_job, read_runs
-from tutelage.reports.report import comparison, summary
-from tutelage.sealed import read_sealed, write_sealed
+from tutelage.reports.record.read import read_job, read_runs
+from tutelage.reports.render.console import render_comparison
+from tutelage.reports.write import comparison, summary
+from tutelage.storage.checksums import read_sealed, write_sealed
 
 NEEDED = [
     "plan.json",

@@ -11,8 +11,8 @@ import pytest
 from make_job import make_job
 from resealing import reseal
 
-from tutelage.reports.record import read_job, read_runs
-from tutelage.reports.report import write_record, write_report
+from tutelage.reports.record.read import read_job, read_runs
+from tutelage.reports.write import write_record, write_report
 
 LIMIT = 2_000_000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

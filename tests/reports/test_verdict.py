@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tutelage.reports.compare import Pair, Verdict, compare, judge
-from tutelage.reports.facts import Record, Run
-from tutelage.reports.record import read_job
+from tutelage.reports.record.read import read_job
+from tutelage.reports.record.types import Record, Run
+from tutelage.reports.statistics.verdict import Pair, Verdict, compare, judge
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,36 +14,20 @@ import tutelage
 ROOT = Path(tutelage.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-# A folder or file imports only from rows above its own, or from itself.
+# A room (folder or module of the first level) imports only from rows below its own, or from itself.
 ROWS = [
-    {"harmless"},
-    {"errors"},
-    {"inside", "disk"},
-    {"bounded"},
-    {"config", "nouns", "files", "lock", "toml", "installation", "world"},
-    {"sealed"},
-    {"results"},
-    {"data", "models", "losses"},
-    {"teachers", "methods", "evaluation", "timing"},
-    {"settings", "engine"},
-    {"cookbook", "folder", "deploy", "reports"},
-    {"measuring"},
-    {"companions", "council", "specialist"},
-    {"finish", "keeping", "validating", "asking", "preparing", "run_folder"},
-    {"panel"},
-    {"learner"},
-    {"single"},
-    {"plans"},
-    {"working"},
-    {"verbs", "use", "verifying"},
-    {"sweeping"},
-    {"arguments", "__init__"},
-    {"cli"},
     {"__main__"},
+    {"cli", "__init__"},
+    {"commands"},
+    {"engine"},
+    {"methods", "teachers", "evaluation", "reports", "exporters"},
+    {"losses", "models", "data"},
+    {"config"},
+    {"storage", "distributed"},
+    {"errors"},
+    {"text", "types"},
 ]
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
-# Settings import no torch and are read by everyone, whatever row their owner stands in.
-SETTINGS = {"settings", "view_settings", "weight_settings"}
 
 
 def unit(path: Path) -> str:
@@ -64,22 +49,61 @@ def imports(path: Path) -> list[str]:
     return [name for name in found if name.split(".")[0] == "tutelage"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_only_from_rows_above(path: Path) -> None:
-    """No module imports from its own row's neighbours or from below."""
-    own = unit(path)
-    for name in imports(path):
-        parts = name.split(".")[1:]
-        if not parts or parts[0] == own or parts[-1] in SETTINGS:
-            continue
-        assert parts[0] in ROW, f"{path.name} imports {name}, which stands in no row"
-        assert ROW[parts[0]] < ROW[own], f"{path.relative_to(ROOT)} imports {name}"
+def edges() -> dict[str, set[str]]:
+    """The rooms that each room imports from, without itself."""
+    found: dict[str, set[str]] = {name: set() for name in ROW}
+    for path in FILES:
+        parts = [name.split(".")[1:] for name in imports(path)]
+        found[unit(path)] |= {part[0] for part in parts if part} - {unit(path)}
+    return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_is_long(path: Path) -> None:
+def test_ten_rows_hold_every_room() -> None:
+    """Every folder and module of the first level stands in one of ten rows, and nothing else does."""
+    assert len(ROWS) == 10
+    assert {unit(path) for path in FILES} == set(ROW)
+
+
+def test_imports_only_from_rows_below() -> None:
+    """No room imports from a room of its own row or of one above."""
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in FILES
+        for name in imports(path)
+        if (parts := name.split(".")[1:])
+        and parts[0] != unit(path)
+        and ROW[parts[0]] <= ROW[unit(path)]
+    ]
+    assert not wrong
+
+
+def test_no_circles() -> None:
+    """No module needs itself through others; imports for type checking alone and inside functions count."""
+    modules = {
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in FILES
+    }
+    names = {name.removesuffix(".__init__") for name in modules}
+    needs = {
+        name.removesuffix(".__init__"): set(imports(path)) & names for name, path in modules.items()
+    }
+    TopologicalSorter(needs).prepare()
+
+
+def test_few_levels_and_loose_modules() -> None:
+    """At most 12 levels of rooms, and at most 5 loose modules beside the package's own two."""
+    needs = edges()
+
+    def level(room: str) -> int:
+        return 1 + max((level(other) for other in needs[room]), default=0)
+
+    assert max(map(level, needs)) <= 12
+    loose = {path.stem for path in ROOT.glob("*.py")} - {"__init__", "__main__"}
+    assert len(loose) <= 5
+
+
+def test_no_file_is_long() -> None:
     """A file holds one idea: at most 300 lines."""
-    assert len(path.read_text().splitlines()) <= 300
+    assert not [path for path in FILES if len(path.read_text().splitlines()) > 300]
 
 
 def test_no_junk_drawers() -> None:
@@ -99,8 +123,8 @@ def test_public_names_are_those_listed() -> None:
 
 def test_every_term_has_settings_and_a_test() -> None:
     """A term of the table can be set in a recipe and has a test file of its own."""
-    from tutelage.losses.settings import Terms
-    from tutelage.losses.table import TERMS
+    from tutelage.config.objective import Terms
+    from tutelage.losses.registry import TERMS
 
     assert set(TERMS) == set(Terms.__dataclass_fields__)
     tests = Path(__file__).parents[1] / "losses"
@@ -110,8 +134,8 @@ def test_every_term_has_settings_and_a_test() -> None:
 
 def test_settings_command_line_and_reports_need_no_torch() -> None:
     """Help, mistakes and reports answer without waiting for torch."""
-    modules = ["tutelage", "tutelage.cli", "tutelage.settings", "tutelage.cookbook"]
-    modules += ["tutelage.reports.report", "tutelage.data.pack", "tutelage.data.check"]
+    modules = ["tutelage", "tutelage.cli", "tutelage.config.job", "tutelage.config.recipes"]
+    modules += ["tutelage.reports.write", "tutelage.data.pack.pack", "tutelage.data.inspect"]
     program = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from tutelage.data.loader import reading_loader, training_loader
-from tutelage.data.pack import Pack
-from tutelage.data.packing.prepare import pixel_key
-from tutelage.data.view_settings import Views
+from tutelage.config.augmentation import Views
+from tutelage.data.decode.prepare import pixel_key
+from tutelage.data.loading.loader import reading_loader, training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import ALONE
 from tutelage.errors import InputError
 from tutelage.models.build import Built
-from tutelage.nouns import Batch, Signal
-from tutelage.teachers.cache import Cached, Question, audit, fill, missing
-from tutelage.teachers.growing import create
-from tutelage.teachers.identity import Identity
+from tutelage.teachers.cache.cached import Cached, Question, audit, fill, missing
+from tutelage.teachers.cache.key import Identity
+from tutelage.teachers.cache.table import INDEX, Table, open_table, read_manifest, write_manifest
+from tutelage.teachers.cache.writer import create
 from tutelage.teachers.live import Live
-from tutelage.teachers.source import Teacher
-from tutelage.teachers.table import INDEX, Table, open_table, read_manifest, write_manifest
-from tutelage.world import ALONE
+from tutelage.teachers.teacher import Teacher
+from tutelage.types import Batch, Signal
 
 CPU = torch.device("cpu")
 FIXED = Views()

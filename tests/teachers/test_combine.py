@@ -8,15 +8,9 @@ import torch
 from torch import Tensor
 
 from tutelage.losses.response.kd import Direction, kd_loss
-from tutelage.nouns import START, Batch, Mixed, Progress, Signal
-from tutelage.teachers.combine import (
-    Apart,
-    Together,
-    confidence,
-    mean_logits,
-    mean_probabilities,
-)
-from tutelage.teachers.course import InTurn
+from tutelage.teachers.checkpoint_sequence import InTurn
+from tutelage.teachers.ensemble import Apart, Together, confidence, mean_logits, mean_probabilities
+from tutelage.types import START, Batch, Mixed, Progress, Signal
 
 SHARES = (0.5, 0.2, 0.3)
 

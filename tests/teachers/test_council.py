@@ -9,10 +9,16 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from tutelage.errors import InputError
-from tutelage.nouns import START, Batch, Signal
-from tutelage.teachers.council import Council, Member, Opinion, combined, dustbin_correction
-from tutelage.teachers.groups import clusters, confusable_groups
-from tutelage.teachers.source import Teacher
+from tutelage.teachers.confusion_groups import clusters, confusable_groups
+from tutelage.teachers.specialist_ensemble import (
+    Council,
+    Member,
+    Opinion,
+    combined,
+    dustbin_correction,
+)
+from tutelage.teachers.teacher import Teacher
+from tutelage.types import START, Batch, Signal
 
 
 def planted(

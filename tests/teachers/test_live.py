@@ -9,16 +9,16 @@ import timm
 import torch
 from torch import nn
 
-from tutelage.data.loader import reading_loader
-from tutelage.data.pack import Pack
-from tutelage.data.view_settings import Views
+from tutelage.config.augmentation import Views
+from tutelage.data.loading.loader import reading_loader
+from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError, UsageError
 from tutelage.models.build import Built
-from tutelage.models.folding import folded
-from tutelage.models.taps import Tapped
+from tutelage.models.feature_hooks import Tapped
+from tutelage.models.fuse_batchnorm import folded
+from tutelage.teachers.cache.mode import choose_mode
 from tutelage.teachers.live import Live
-from tutelage.teachers.mode import choose_mode
-from tutelage.teachers.open import open_teacher
+from tutelage.teachers.load import open_teacher
 
 CPU = torch.device("cpu")
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from tutelage.data.pack import Pack
+from tutelage.config.job import Single
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Place, run_single
 from tutelage.errors import InputError
-from tutelage.settings import Single
-from tutelage.single import Place, run_single
-from tutelage.teachers.sound import judge, require_sound, tail
+from tutelage.teachers.sanity_check import judge, require_sound, tail
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
 Labels = np.ndarray[Any, np.dtype[np.int64]]
@@ -190,7 +190,7 @@ def trained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A small teacher that has learned something."""
-    monkeypatch.setattr("tutelage.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
     settings = single(epochs=8, lr=0.01, role="teacher")
     return run_single(settings, small_pack, place("teacher"), make=Colours)
 

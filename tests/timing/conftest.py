@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tutelage.data.settings import Data
-from tutelage.settings import Single
+from tutelage.config.data import Data
+from tutelage.config.job import Single
 
 if TYPE_CHECKING:
-    from tutelage.cli.trial import Trial
+    from tutelage.commands.benchmark_step import Trial
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -20,7 +20,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture
 def make_trial(tmp_path: Path) -> Callable[..., Trial]:
     """Two batches of 16 of the sample's pictures at 32 pixels, and tiny networks."""
-    from tutelage.cli.trial import open_trial
+    from tutelage.commands.benchmark_step import open_trial
 
     def make(data: str | Path = "sample", **changes: object) -> Trial:
         settings = Single(

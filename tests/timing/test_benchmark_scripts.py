@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tutelage import recipe
-from tutelage.data.settings import Data
+from tutelage.config.data import Data
 
 if TYPE_CHECKING:
-    from tutelage.cli.trial import Trial
+    from tutelage.commands.benchmark_step import Trial
 
 pytestmark = pytest.mark.usefixtures("benchmarks")
 

@@ -38,7 +38,7 @@ def test_step(said, tmp_path: Path) -> None:
 
 
 def test_losses(said, tmp_path: Path) -> None:
-    from tutelage.losses.table import TERMS
+    from tutelage.losses.registry import TERMS
 
     words = ["--model", "test_resnet", "--teacher-model", "test_resnet", "--image-size", "64"]
     words += ["--classes", "10", "--batch-size", "4", "--rounds", "2", "--device", "cpu"]

@@ -1,6 +1,6 @@
 """Interleaving is fair: every way in every round, none always after the same other."""
 
-from tutelage.timing.rounds import interleave
+from tutelage.evaluation.timing import interleave
 
 
 def test_every_way_is_timed_in_every_round_and_the_order_turns() -> None:

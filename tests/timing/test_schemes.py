@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tutelage.methods.table import METHODS
+from tutelage.methods.registry import METHODS
 
 if TYPE_CHECKING:
-    from tutelage.cli.trial import Trial
+    from tutelage.commands.benchmark_step import Trial
 
 pytestmark = pytest.mark.usefixtures("benchmarks")
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from tutelage.cli.trial import first_batch, step_way
-from tutelage.data.pack import Pack
+from tutelage.commands.benchmark_step import first_batch, step_way
+from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError
 
 if TYPE_CHECKING:
-    from tutelage.cli.trial import Trial
+    from tutelage.commands.benchmark_step import Trial
 
 
 def test_a_step_trains_the_student(make_trial: Callable[..., Trial]) -> None:

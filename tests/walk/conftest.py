@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.data.archives import SAMPLE
+from tutelage.data.readers.zip import SAMPLE
 
 Answer = subprocess.CompletedProcess[str]
 

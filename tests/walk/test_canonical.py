@@ -18,29 +18,31 @@ from torch.nn.functional import cross_entropy, log_softmax
 from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
 
 import tutelage
-from tutelage.data.archives import SAMPLE
-from tutelage.data.loader import training_loader
-from tutelage.data.pack import Pack
-from tutelage.engine.interrupt import StopRequest
-from tutelage.engine.journal import Journal, Screen
-from tutelage.engine.loop import Course, fit
-from tutelage.engine.precision import resolve
-from tutelage.engine.state import TrainingState
+from tutelage.config.loss_weights import weights
+from tutelage.data.loading.loader import training_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.data.readers.zip import SAMPLE
+from tutelage.distributed import ALONE
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.journal import Journal
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.train.context import Course
+from tutelage.engine.train.loop import fit
+from tutelage.engine.train.state import TrainingState
 from tutelage.evaluation.metrics import Metrics, score
-from tutelage.evaluation.reading import read_logits
-from tutelage.losses.settings import weights
-from tutelage.losses.table import make_terms
+from tutelage.evaluation.predict import read_logits
+from tutelage.losses.registry import make_terms
 from tutelage.losses.term import Ground
 from tutelage.methods.offline import Offline
 from tutelage.models.build import build
 from tutelage.models.preprocess import Classifier
-from tutelage.nouns import UNSTUDIED, Batch
-from tutelage.teachers.cache import Cached, Question, fill
-from tutelage.teachers.growing import create
-from tutelage.teachers.identity import Identity
+from tutelage.teachers.cache.cached import Cached, Question, fill
+from tutelage.teachers.cache.key import Identity
+from tutelage.teachers.cache.table import open_table
+from tutelage.teachers.cache.writer import create
 from tutelage.teachers.live import Live
-from tutelage.teachers.table import open_table
-from tutelage.world import ALONE
+from tutelage.types import UNSTUDIED, Batch
 
 TRAIN, VAL, TEST = 32, 20, 10
 

@@ -91,14 +91,14 @@ def test_a_loss_of_ones_own(
         assert (told["alpha"], told["own"]) == (0.7, used["own"])
 
     (group,) = tomllib.loads(entry)["project"]["entry-points"]
-    from tutelage.losses.own import GROUP
+    from tutelage.config.plugins import GROUP
 
     assert group == GROUP
 
 
 def test_what_extending_needs_is_there() -> None:
     """Every place to look and every file that docs/extend.md names is one that there is."""
-    from tutelage.losses.points import Wants
+    from tutelage.losses.layer_pairs import Wants
 
     text = (DOCS / "extend.md").read_text()
     wants = re.search(r"what it `wants`:(.*?)\. Points", text, flags=re.DOTALL)
@@ -124,7 +124,7 @@ def test_recipes_and_flags_of_the_readme_exist(tutelage_command: Callable) -> No
     known = "".join(
         tutelage_command(verb, "--help").stdout for verb in ("run", "predict", "export")
     )
-    from tutelage.arguments import SHORT
+    from tutelage.cli.arguments import SHORT
 
     for flag in set(re.findall(r"tutelage [^\n`]*?(--[a-z.-]+)", text)):
         assert flag in known or flag in SHORT or flag == "--help", flag
@@ -133,7 +133,7 @@ def test_recipes_and_flags_of_the_readme_exist(tutelage_command: Callable) -> No
 
 def test_catalogue_of_losses_is_that_of_the_table() -> None:
     """docs/losses.md lists every term, and says rightly where it looks and whether it is gathered."""
-    from tutelage.losses.table import TERMS, term_class
+    from tutelage.losses.registry import TERMS, term_class
 
     rows = re.findall(
         r"^\| (`[a-z`, -]+) \|(.*)\|$", (DOCS / "losses.md").read_text(), re.MULTILINE
@@ -152,8 +152,8 @@ def test_catalogue_of_losses_is_that_of_the_table() -> None:
 
 def test_objective_of_the_losses_page_holds(tmp_path: Path) -> None:
     """The recipe the page shows is one."""
-    from tutelage.losses.settings import weights
-    from tutelage.sweeping import teaching_of
+    from tutelage.commands.sweep import teaching_of
+    from tutelage.config.loss_weights import weights
 
     (block,) = blocks(DOCS / "losses.md", "toml")
     (tmp_path / "page.toml").write_text(block)

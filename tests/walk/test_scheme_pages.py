@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.cookbook import method_names
-from tutelage.methods.table import METHODS
+from tutelage.config.recipes import method_names
+from tutelage.methods.registry import METHODS
 
 ROOT = Path(__file__).parents[2]
 CHOOSER = ROOT / "docs" / "schemes.md"

@@ -10,40 +10,40 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from tutelage.errors import UsageError
-from tutelage.harmless import lines
+from tutelage.text import lines
 
 VERBS = {
-    "run": ("making", "The whole job: pack, teacher, students, controls, comparison, report."),
-    "train": ("making", "One network on its own: a teacher, a control."),
-    "distill": ("making", "One student from a finished teacher."),
+    "run": ("training", "The whole job: pack, teacher, students, controls, comparison, report."),
+    "train": ("training", "One network on its own: a teacher, a control."),
+    "distill": ("training", "One student from a finished teacher."),
     "sweep": (
-        "making",
+        "training",
         "Ways of teaching side by side: one teacher, and a control and a student of each for every seed.",
     ),
-    "resume": ("making", "Continue an interrupted run from its folder alone."),
-    "check": ("making", "What is in the data and what is wrong with it; nothing is written."),
+    "resume": ("training", "Continue an interrupted run from its folder alone."),
+    "check": ("training", "What is in the data and what is wrong with it; nothing is written."),
     "pack": (
-        "making",
+        "training",
         "Decode every picture once into a folder that other commands take as their data.",
     ),
     "evaluate": (
-        "using",
+        "inference",
         "Measure a run's or model folder's network on labelled images; prints JSON.",
     ),
     "predict": (
-        "using",
+        "inference",
         "Classify a folder of pictures: file, class, probability and runners-up in a CSV.",
     ),
-    "export": ("using", "One deployable file, checked against the network on real images."),
-    "compare": ("telling", "A table of finished runs side by side, or of all runs of a job."),
-    "report": ("telling", "Write the report of a finished job again."),
+    "export": ("inference", "One deployable file, checked against the network on real images."),
+    "compare": ("inspection", "A table of finished runs side by side, or of all runs of a job."),
+    "report": ("inspection", "Write the report of a finished job again."),
     "verify": (
-        "telling",
+        "inspection",
         "Read everything that was kept and name each damaged file; exit code 3 where there is one.",
     ),
-    "recipes": ("telling", "The named settings there are."),
+    "recipes": ("inspection", "The named settings there are."),
     "show": (
-        "telling",
+        "inspection",
         "A recipe's settings with every default filled in: itself a valid recipe.",
     ),
     "losses": (
@@ -54,7 +54,7 @@ VERBS = {
         "catalogue",
         "Who can teach whom; with a name: its source, settings and what terms hear under it.",
     ),
-    "models": ("telling", "The networks there are, with their weight tags."),
+    "models": ("inspection", "The networks there are, with their weight tags."),
 }
 """The module of each verb below this package, and its help."""
 
@@ -90,7 +90,7 @@ def call(arguments: Sequence[str]) -> None:
     tokens = list(arguments)
     verb = next((token for token in tokens if not token.startswith("-")), "")
     if verb:
-        from tutelage.arguments import defaults, long, whole_numbers
+        from tutelage.cli.arguments import defaults, long, whole_numbers
 
         if verb in VERBS:
             tokens = [long(token) for token in tokens]

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from tutelage.arguments import DataArgument
-from tutelage.config import check
-from tutelage.data.settings import Data
-from tutelage.engine.settings import Machine
+from tutelage.cli.arguments import DataArgument
+from tutelage.config.data import Data
+from tutelage.config.job import Single
+from tutelage.config.schema import check
+from tutelage.config.training import Machine
 from tutelage.errors import UsageError
-from tutelage.settings import Single
 
 app = App(name="benchmark", help_format="markdown")
 
@@ -53,9 +53,9 @@ def step(
     )
     check(settings)
     _installed()
-    from tutelage.cli.trial import Kind, first_batch, open_trial, step_way
-    from tutelage.timing.figures import figures, lines
-    from tutelage.timing.rounds import Way, interleave
+    from tutelage.commands.benchmark_step import Kind, first_batch, open_trial, step_way
+    from tutelage.evaluation.timing import Way, interleave
+    from tutelage.evaluation.timing_table import figures, lines
 
     told: list[str] = []
     with tempfile.TemporaryDirectory() as name:
@@ -104,10 +104,10 @@ def losses(
     _installed()
     import torch
 
-    from tutelage.engine.precision import resolve
+    from tutelage.commands.benchmark_losses import Setting, cost_of_terms
+    from tutelage.engine.runtime.device import resolve
+    from tutelage.evaluation.timing_table import figures, lines
     from tutelage.models.build import require_known
-    from tutelage.timing.figures import figures, lines
-    from tutelage.timing.terms import Setting, cost_of_terms
 
     require_known(model)
     require_known(teacher_model, flag="--teacher-model")
@@ -145,9 +145,9 @@ def latency(
     if not 0 < seconds < float("inf"):
         raise UsageError("--seconds is out of range", found=seconds, expected="above 0")
     _installed()
-    from tutelage.engine.precision import resolve
+    from tutelage.commands.inference import load
+    from tutelage.engine.runtime.device import resolve
     from tutelage.evaluation.latency import latency as measure
-    from tutelage.use import load
 
     classifier = load(network).classifier
     size = classifier.preprocess.size
@@ -171,14 +171,14 @@ def _at_least_one(flag: str, number: int) -> None:
 def _write(path: Path | None, name: str, runtime: Any, facts: Mapping[str, Any]) -> None:
     if path is None:
         return
-    from tutelage.engine.environment import environment
-    from tutelage.files import write_json
+    from tutelage.engine.runtime.environment import environment
+    from tutelage.storage.atomic import write_json
 
     facts = {"environment": environment(runtime), "computes": str(runtime), **facts}
     write_json(path, {"benchmark": name, **facts})
 
 
 def _installed() -> None:
-    from tutelage.installation import require_matching
+    from tutelage.cli.installation import require_matching
 
     require_matching()

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from tutelage.errors import InputError, UsageError
-from tutelage.teachers.shelf import NAME, entry, names, size
-from tutelage.teachers.shelf import remove as take_away
-from tutelage.teachers.shelf import verify as read_all
+from tutelage.teachers.cache.folder import NAME, entry, names, size
+from tutelage.teachers.cache.folder import remove as take_away
+from tutelage.teachers.cache.folder import verify as read_all
 
 Folder = Annotated[
     Path, Parameter(help="Where answers are kept: `teacher-cache` beside the runs' folders.")

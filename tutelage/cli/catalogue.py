@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from tutelage.config import flag
+from tutelage.config.schema import flag
 from tutelage.errors import UsageError, suggest
 
 KINDS = {
@@ -21,7 +21,7 @@ KINDS = {
 
 def losses(name: str = "", /) -> str:
     """The terms an objective is made of; with a name: its formula, source, settings and recipes."""
-    from tutelage.losses.settings import settings_classes
+    from tutelage.config.objective import settings_classes
 
     types = settings_classes()
     if name:
@@ -51,7 +51,7 @@ Pairs = Annotated[
 
 def methods(name: str = "", /, *, terms: Pairs = False) -> str:
     """Who can teach whom; with a name: its source, settings and what terms hear under it."""
-    from tutelage.methods.table import METHODS
+    from tutelage.methods.registry import METHODS
 
     chosen = [method for method in METHODS if name in ("", method)]
     if not chosen:
@@ -59,7 +59,7 @@ def methods(name: str = "", /, *, terms: Pairs = False) -> str:
             f"no such method: {name}", expected=suggest(name, METHODS), fix="tutelage methods"
         )
     if terms:
-        from tutelage.methods.pairs import pairs_table
+        from tutelage.methods.compatibility import pairs_table
 
         return pairs_table(chosen)
     if not name:
@@ -82,7 +82,7 @@ def methods(name: str = "", /, *, terms: Pairs = False) -> str:
 
 
 def _method_settings(name: str) -> Iterator[str]:
-    from tutelage.methods.settings import Methods
+    from tutelage.config.methods import Methods
 
     own = Methods.__dataclass_fields__.get(name)
     if own is None:
@@ -104,10 +104,10 @@ def _line(term: str, settings: type) -> str:
 def _about(term: str, settings: type) -> Iterator[str]:
     from importlib import import_module
 
-    from tutelage.installation import require_matching
+    from tutelage.cli.installation import require_matching
 
     require_matching()
-    from tutelage.losses.table import TERMS
+    from tutelage.losses.registry import TERMS
 
     module = import_module(f"tutelage.losses.{TERMS[term].partition(':')[0]}")
     yield f"{term.replace('_', '-')}: {inspect.getdoc(settings)}"
@@ -142,7 +142,7 @@ def _functions(module: ModuleType) -> list[Any]:
 
 
 def _objectives() -> Iterator[tuple[str, dict[str, Any]]]:
-    from tutelage.cookbook import objective_names, read_recipe
+    from tutelage.config.recipes import objective_names, read_recipe
 
     for name in objective_names():
         yield name, read_recipe(name).table

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from tutelage.config import flag
-from tutelage.data.settings import Data
-from tutelage.data.sources import SPLITS, Item, Source, Split
+from tutelage.config.data import Data
+from tutelage.config.schema import flag
+from tutelage.data.readers.source import SPLITS, Item, Source, Split
 from tutelage.errors import InputError, UsageError
 
 

@@ -19,7 +19,7 @@ from tutelage.evaluation.calibration import (
     reliability,
 )
 from tutelage.evaluation.fidelity import Fidelity, fidelity
-from tutelage.evaluation.tally import Tally, add, check_labels, tally
+from tutelage.evaluation.sums import Tally, add, check_labels, tally
 
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 ROWS = 8192  # images counted at a time by `score`, to bound its memory

@@ -6,7 +6,7 @@ Adapters build themselves from the shapes of two points, and are dropped when tr
 from torch import Tensor, nn
 
 from tutelage.errors import InputError
-from tutelage.losses.points import Pair
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.shapes import as_map, channels, same_size
 
 

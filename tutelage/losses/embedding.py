@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from tutelage.losses.distances import unit
 from tutelage.losses.precision import full_precision
-from tutelage.losses.relation.distances import unit
 from tutelage.losses.shapes import as_vector, channels
-from tutelage.nouns import Point
+from tutelage.types import Point
 
 
 class Embedding(nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tutelage.errors import InputError
-from tutelage.nouns import Point
+from tutelage.types import Point
 
 _MOST_EXTRA = 5
 """Tokens that belong to no place: a class token, a distillation token, registers."""

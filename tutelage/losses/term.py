@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Self
 
 from torch import Tensor, nn
 
-from tutelage.losses.weight_settings import Weighted
-from tutelage.nouns import Anatomy, Batch, Output, Progress, Signal
+from tutelage.config.loss_schedule import Weighted
+from tutelage.types import Anatomy, Batch, Output, Progress, Signal
 
 
 class Needs(NamedTuple):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.losses.term import Needs
-from tutelage.methods.sharing import Sharing, whole_labels, whole_rows
-from tutelage.nouns import START, Batch, Outcome, Output, Progress, Signal
+from tutelage.methods.gather import Sharing, whole_labels, whole_rows
+from tutelage.types import START, Batch, Outcome, Output, Progress, Signal
 
 Weighing = Callable[[Progress], Mapping[str, float]]
 """Where training stands -> the weight of each term."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from tutelage.losses.label import LabelTerm
+from tutelage.losses.cross_entropy import LabelTerm
 from tutelage.losses.term import Needs, Term
-from tutelage.methods.comparing import compare_with_each, needs_of, terms_in
 from tutelage.methods.method import Weighing
-from tutelage.methods.pupil import Pupil
-from tutelage.nouns import Batch, Outcome, Output, Progress, Signal
+from tutelage.methods.single_student import Pupil
+from tutelage.methods.term_values import compare_with_each, needs_of, terms_in
+from tutelage.types import Batch, Outcome, Output, Progress, Signal
 
 
 class Offline(Pupil):

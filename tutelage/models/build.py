@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
+from tutelage.config.model import Network
 from tutelage.errors import InputError, UsageError, suggest
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.models.settings import Network
-from tutelage.models.stem import use_small_stem
+from tutelage.models.small_stem import use_small_stem
 from tutelage.models.weights import MOST_TIMES, Weights, find_weights, load_weights
 
 SMALL = 64 << 20

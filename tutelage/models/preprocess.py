@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tutelage.nouns import Output
+from tutelage.types import Output
 
 
 class Preprocess(nn.Module):

@@ -18,13 +18,13 @@ from huggingface_hub import constants, try_to_load_from_cache
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from tutelage.config.model import Network
 from tutelage.errors import InputError
-from tutelage.files import at_home
-from tutelage.inside import irregular, within
-from tutelage.models.facts import FIX, KIND, read_facts
-from tutelage.models.pickles import require_tensors
-from tutelage.models.settings import Network
-from tutelage.sealed import require_sums
+from tutelage.models.metadata import FIX, KIND, read_facts
+from tutelage.models.pickle_scan import require_tensors
+from tutelage.storage.atomic import at_home
+from tutelage.storage.checksums import require_sums
+from tutelage.storage.safe_paths import irregular, within
 
 LARGEST_HEADER = 16 << 20
 MOST_TIMES = 4

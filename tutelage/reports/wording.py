@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 
-from tutelage.harmless import cell
+from tutelage.text import cell
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|#~!])")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
+from tutelage.models.feature_hooks import Tapped
 from tutelage.models.preprocess import Classifier
-from tutelage.models.taps import Tapped
-from tutelage.nouns import START, Batch, Progress, Signal
+from tutelage.types import START, Batch, Progress, Signal
 
 
 class Live:

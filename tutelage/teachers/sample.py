@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tutelage.data.loader import reading_loader
-from tutelage.data.pack import Pack
-from tutelage.teachers.cache import BATCH, Question
-from tutelage.teachers.source import Teacher
-from tutelage.teachers.table import Table
+from tutelage.data.loading.loader import reading_loader
+from tutelage.data.pack.pack import Pack
+from tutelage.teachers.cache.cached import BATCH, Question
+from tutelage.teachers.cache.table import Table
+from tutelage.teachers.teacher import Teacher
 
 Sample = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Logits float32 [N, C], and the ids of the pictures int64 [N]."""

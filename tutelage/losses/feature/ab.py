@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from tutelage.errors import UsageError
 from tutelage.losses.adapters import adapted, adapter
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
 from tutelage.losses.shapes import check_same
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 
 @full_precision

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import UsageError
-from tutelage.losses.feature.positions import check_places, same_places, unit
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature.spatial import check_places, same_places, unit
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 _FAINTEST = 1e-6
 """Absolute value below which a picture's largest feature is as good as 0."""

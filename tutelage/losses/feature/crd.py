@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tutelage.config.loss_schedule import Pointed, Weighted
 from tutelage.errors import InputError
 from tutelage.losses.embedding import Embedding
-from tutelage.losses.feature.memory import Memory, cosines, settled
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair, pairs
+from tutelage.losses.feature.memory_bank import Memory, cosines, settled
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair, pairs
 from tutelage.losses.precision import full_precision
 from tutelage.losses.response.logits import check_temperature, target_class
 from tutelage.losses.term import Ground, own_settings
-from tutelage.losses.weight_settings import Pointed, Weighted
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 
 @full_precision

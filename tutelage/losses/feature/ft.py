@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.feature.positions import same_places, unit
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature.spatial import same_places, unit
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
 from tutelage.losses.shapes import channels, check_same
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 _SHORTEST = 1e-4
 """Length of a factor below which it is as good as 0: its gradient grows as 1 / length."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tutelage.losses.points import Pair
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.shapes import channels
 
 

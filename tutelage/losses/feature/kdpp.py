@@ -6,15 +6,15 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.loss_schedule import Pointed, Weighted
 from tutelage.errors import InputError
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair, pairs
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair, pairs
 from tutelage.losses.precision import full_precision
 from tutelage.losses.response.logits import target_class
 from tutelage.losses.shapes import as_vector, channels, check_same
 from tutelage.losses.term import Ground, own_settings
-from tutelage.losses.weight_settings import Pointed, Weighted
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 SHORTEST = 1e-4
 """Lengths are held at this: below it a vector has no direction. Its inverse still fits float16."""

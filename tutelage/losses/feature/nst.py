@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from tutelage.losses.feature.positions import check_places, same_places, unit
-from tutelage.losses.features import FeatureTerm
+from tutelage.losses.feature.spatial import check_places, same_places, unit
+from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.precision import full_precision
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 _SHORTEST = 1e-6
 """Length below which a channel's pattern is as good as 0."""

@@ -7,15 +7,15 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.loss_schedule import Pointed, Weighted
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.adapters import adapted, adapter
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair, pairs
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair, pairs
 from tutelage.losses.precision import full_precision
 from tutelage.losses.shapes import check_same
 from tutelage.losses.term import Ground, own_settings
-from tutelage.losses.weight_settings import Pointed, Weighted
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 Norm = tuple[Tensor, Tensor]
 """Weight and bias [C] of a BatchNorm."""

@@ -8,11 +8,11 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from tutelage.errors import InputError
 from tutelage.losses.feature.fusion import Review
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
 from tutelage.losses.shapes import as_map, check_same
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 LEVELS = (4, 2, 1)
 """Sides of the pooled maps; the published ones."""

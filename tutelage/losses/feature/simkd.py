@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from tutelage.errors import UsageError
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
 from tutelage.losses.shapes import as_map, channels, check_same, same_size
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 
 @full_precision
@@ -40,7 +40,7 @@ def simkd_loss(student: Tensor, teacher: Tensor) -> Tensor:
 class SimKDTerm(FeatureTerm):
     """`simkd_loss` on the last maps; the larger one is pooled to the smaller.
 
-    Needs a student with a projector and the teacher's classifier (`models/reuse.py`), which a run puts
+    Needs a student with a projector and the teacher's classifier (`models/simkd.py`), which a run puts
     together where this term has a weight. That is also what `reduction` is for.
     """
 

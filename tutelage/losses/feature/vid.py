@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.feature.positions import same_places
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature.spatial import same_places
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
 from tutelage.losses.shapes import channels, check_same
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 LEAST = 1e-5
 """The variance stays above it."""

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import InputError, UsageError
+from tutelage.losses.distances import unit
 from tutelage.losses.embedding import Embedding, FixedEmbedding
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
-from tutelage.losses.relation.distances import unit
 from tutelage.losses.shapes import check_same
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 
 @full_precision

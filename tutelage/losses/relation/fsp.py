@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
 from tutelage.losses.shapes import as_map, channels
-from tutelage.nouns import Batch, Output, Point, Progress, Signal
+from tutelage.types import Batch, Output, Point, Progress, Signal
 
 _POINTS = "--terms.fsp.student-points and --terms.fsp.teacher-points"
 

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from tutelage.errors import InputError
 from tutelage.losses.adapters import adapted, adapter
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
 from tutelage.losses.shapes import as_map
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 EPSILON = 1e-6
 

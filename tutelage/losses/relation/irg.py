@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool3d
 
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.features import FeatureTerm
-from tutelage.losses.points import Pair
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import Pair
 from tutelage.losses.precision import full_precision
 from tutelage.losses.response.logits import check_logits
 from tutelage.losses.shapes import as_map
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 EPSILON = 1e-6
 """Squared distances are divided by the largest of them, or by this where all are smaller."""

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from tutelage.losses.features import FeatureTerm
+from tutelage.losses.distances import check_vectors, unit
+from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.precision import full_precision
-from tutelage.losses.relation.distances import check_vectors, unit
 from tutelage.losses.shapes import as_vector
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 EPSILON = 1e-7
 """Added to probabilities inside the logarithm, as published."""

@@ -5,11 +5,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from tutelage.losses.features import FeatureTerm
+from tutelage.losses.distances import check_vectors, relative_distances
+from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.precision import full_precision
-from tutelage.losses.relation.distances import check_vectors, relative_distances
 from tutelage.losses.shapes import as_vector
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 BLOCK = 2**22
 """Angles that are in memory at once: a few tensors of 16 MiB, whatever the batch."""

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.losses.features import FeatureTerm
+from tutelage.losses.distances import check_vectors, relative_distances
+from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.precision import full_precision
-from tutelage.losses.relation.distances import check_vectors, relative_distances
 from tutelage.losses.shapes import as_vector
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 
 @full_precision

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import InputError
-from tutelage.losses.features import FeatureTerm
+from tutelage.losses.distances import unit
+from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.precision import full_precision
-from tutelage.losses.relation.distances import unit
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 
 @full_precision

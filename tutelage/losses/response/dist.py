@@ -6,7 +6,7 @@ from torch import Tensor
 from tutelage.errors import InputError
 from tutelage.losses.precision import full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
-from tutelage.nouns import Batch
+from tutelage.types import Batch
 
 LEAST_SPREAD = 1e-3
 """Numbers that differ from their mean by less than this share of themselves count as nearly equal."""

@@ -5,15 +5,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tutelage.losses.precision import full_precision
-from tutelage.losses.response.logits import (
-    LogitTerm,
-    check_logits,
-    check_temperature,
-    target_class,
-)
+from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature, target_class
 from tutelage.losses.response.target import Split, check_labels, labelled_mean, split
 from tutelage.losses.term import Needs
-from tutelage.nouns import Batch
+from tutelage.types import Batch
 
 
 @full_precision

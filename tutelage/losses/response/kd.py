@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from tutelage.errors import UsageError, suggest
 from tutelage.losses.precision import full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
-from tutelage.nouns import Batch
+from tutelage.types import Batch
 
 Direction = Literal["forward", "reverse", "jensen-shannon"]
 

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from tutelage.losses.precision import full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits
-from tutelage.nouns import Batch
+from tutelage.types import Batch
 
 
 @full_precision

@@ -10,7 +10,7 @@ from torch import Tensor
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.precision import full_precision
 from tutelage.losses.term import Needs, Term
-from tutelage.nouns import Batch, Output, Progress, Signal
+from tutelage.types import Batch, Output, Progress, Signal
 
 EPSILON = 1e-7
 _LEAST_DEVIATION = 1e-4

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tutelage.errors import UsageError
 from tutelage.losses.precision import full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
-from tutelage.nouns import Batch
+from tutelage.types import Batch
 
 TEMPERATURES = (2.0, 3.0, 4.0, 5.0, 6.0)
 

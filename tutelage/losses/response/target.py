@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import InputError
-from tutelage.losses.label import UNLABELLED
+from tutelage.losses.cross_entropy import UNLABELLED
 
 
 class Split(NamedTuple):

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from tutelage.losses.precision import full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
-from tutelage.nouns import Batch
+from tutelage.types import Batch
 
 
 @full_precision

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from tutelage.losses.label import LabelTerm
-from tutelage.losses.settings import weights
-from tutelage.methods.online.beside import Beside, Learner, looking_at, word_of
-from tutelage.methods.settings import Teaching
-from tutelage.methods.teaching import Lesson, terms_between, weighing
+from tutelage.config.loss_weights import weights
+from tutelage.config.methods import Teaching
+from tutelage.losses.cross_entropy import LabelTerm
+from tutelage.methods.factory import Lesson, terms_between, weighing
+from tutelage.methods.online.peers import Beside, Learner, looking_at, word_of
 from tutelage.models.preprocess import Classifier
-from tutelage.nouns import Batch, Outcome, Progress, Signal
+from tutelage.types import Batch, Outcome, Progress, Signal
 
 TEACHER_TERM = "teacher.label"
 

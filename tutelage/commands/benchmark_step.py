@@ -1,0 +1,200 @@
+"""A student, its teacher and real pictures, made ready as a run makes them, for timing single steps.
+
+Networks have random weights: how long a step takes does not depend on what they know.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from tutelage.commands.prepare_data import packed
+from tutelage.config.job import Single
+from tutelage.config.model import Network
+from tutelage.config.schema import check
+from tutelage.data.loading.loader import Loader, training_loader
+from tutelage.data.pack.pack import Pack, open_pack
+from tutelage.data.readers.open import open_source
+from tutelage.distributed import ALONE
+from tutelage.engine.precompute import Surroundings
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.device import Runtime, resolve
+from tutelage.engine.runtime.precision_probe import settle_precision
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.teachers import open_word
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
+from tutelage.errors import InputError
+from tutelage.evaluation.timing import Way
+from tutelage.methods.factory import Lesson, taught
+from tutelage.methods.method import Method
+from tutelage.methods.offline import supervised
+from tutelage.models.build import Built, build, require_known
+from tutelage.models.model_folder import Saved
+from tutelage.models.preprocess import Classifier
+from tutelage.models.trim_padding import skip_padding
+from tutelage.teachers.teacher import Teacher, nobody
+from tutelage.types import Batch, Progress
+
+Kind = Literal["plain", "cached", "live"]
+
+
+class Trial(NamedTuple):
+    """What steps are made of. teacher: name of the network; folder: for the teacher's answers."""
+
+    settings: Single
+    pack: Pack
+    runtime: Runtime
+    teacher: str
+    folder: Path
+
+    def loader(self) -> Loader:
+        """The training pictures in batches, as in a run."""
+        return training_loader(
+            self.pack,
+            batch_size=self.settings.batch_size,
+            views=self.settings,
+            seed=self.settings.seed,
+            device=self.runtime.device,
+        )
+
+    def state(self, kind: Kind) -> TrainingState:
+        """A new student in training: under its labels alone where plain, else also under a teacher."""
+        classifier = _network(self.settings, self.pack).classifier
+        self.runtime.place(classifier)
+        skip_padding(classifier.network, on=self.runtime.device.type == "cpu")
+        smoothing = self.settings.label_smoothing
+        method: Method = supervised(classifier, label_smoothing=smoothing)
+        if kind != "plain":
+            lesson = Lesson(
+                epochs=self.settings.epochs,
+                classes=len(self.pack.classes),
+                ids=torch.from_numpy(self.pack.rows("train")),
+                size=self.pack.image_size,
+                label_smoothing=smoothing,
+            )
+            method = taught(classifier, self._teacher(), self.settings, lesson)
+            method.to(self.runtime.device)
+        return TrainingState(method.train(), self.settings, self.runtime)
+
+    def asked(self, kind: Kind, state: TrainingState) -> Teacher:
+        """The teacher of a student: nobody, its kept answers (it is asked first), or the network."""
+        if kind == "plain":
+            return nobody
+        pack, classifier = self.pack, self._teacher()
+        saved = Saved(classifier, pack.classes, pack.image_size, "white", self.teacher)
+        ask: Literal["ahead", "live"] = "ahead" if kind == "cached" else "live"
+        settings = dataclasses.replace(self.settings, ask=ask, trust=True)  # it is random
+        screen, stop = Screen(quiet=True), StopRequest()
+        around = Surroundings("trial", self.folder / "cache", self.runtime, screen, stop, ALONE)
+        return open_word([saved], settings, pack, state.method, around).teacher
+
+    def _teacher(self) -> Classifier:
+        return _network(Network(model=self.teacher, weights="none"), self.pack).classifier
+
+    def settle(self) -> None:
+        """Wait for work in flight on a GPU."""
+        if self.runtime.device.type == "cuda":
+            torch.cuda.synchronize(self.runtime.device)
+
+
+def open_trial(
+    data: str | Path,
+    settings: Single,
+    *,
+    teacher: str,
+    folder: Path,
+    images: int,
+    say: Callable[[str], None],
+) -> Trial:
+    """Pack some real pictures and decide how to compute.
+
+    Args:
+        data: what `tutelage pack` takes, or a pack.
+        settings: of the student.
+        teacher: name of its teacher's network.
+        folder: a temporary one.
+        images: to train on; fewer where there are fewer, but at least a batch.
+        say: prints a line.
+
+    Raises:
+        UsageError: an unknown network or device.
+        InputError: fewer labelled pictures than a batch.
+    """
+    check(settings)
+    require_known(settings.model)
+    require_known(teacher, flag="--teacher-model")
+    runtime = resolve(settings)
+    pack = _pictures(data, settings, folder / "pack", images)
+    runtime = settle_precision(
+        runtime,
+        settings,
+        _network(settings, pack).classifier,
+        size=pack.image_size,
+        batch_size=settings.batch_size,
+        name=settings.model,
+        file=folder / "precision.json",
+        world=ALONE,
+        say=say,
+    )
+    return Trial(settings, pack, runtime, teacher, folder)
+
+
+def first_batch(trial: Trial) -> Batch:
+    """One whole batch, on the device."""
+    return next(iter(trial.loader().epoch()))
+
+
+def step_way(state: TrainingState, teacher: Teacher, batch: Batch) -> Way:
+    """One training step: the teacher's word, forward, backward, update."""
+    start = Progress(epoch=0, step=0, fraction=0.0)
+
+    def way() -> None:
+        train_on(state, batch, teacher(batch), start, rate=1e-3, clip=None)
+
+    return way
+
+
+def _network(settings: Network, pack: Pack) -> Built:
+    return build(
+        settings,
+        classes=len(pack.classes),
+        stored_size=pack.image_size,
+        train_statistics=(pack.mean, pack.std),
+        seed=0,
+    )
+
+
+def _pictures(data: str | Path, settings: Single, folder: Path, images: int) -> Pack:
+    if (Path(data) / "manifest.json").is_file():
+        pack = _some(open_pack(data), images)
+        _require_batch(len(pack.rows("train")), settings, data)
+        return pack
+    items = open_source(str(data), settings.data).items
+    labelled = sum(item.label is not None for item in items)
+    _require_batch(labelled - 1, settings, data)
+    split = (min(images, labelled - 1), 1, 0)
+    small = dataclasses.replace(settings.data, splits="anew", split=split)
+    return packed(data, small, folder, screen=Screen(quiet=True), stop=StopRequest())
+
+
+def _some(pack: Pack, images: int) -> Pack:
+    """A pack without all training pictures but the first few."""
+    nowhere = np.uint8(255)
+    splits = np.array(pack.splits)
+    splits[pack.rows("train")[images:]] = nowhere
+    return dataclasses.replace(pack, splits=splits)
+
+
+def _require_batch(images: int, settings: Single, data: str | Path) -> None:
+    if images < settings.batch_size:
+        raise InputError(
+            "too few labelled pictures for a batch",
+            where=data,
+            found=images,
+            expected=settings.batch_size,
+            fix="a smaller --batch-size, or `sample` as the data",
+        )

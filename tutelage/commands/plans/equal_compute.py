@@ -1,0 +1,52 @@
+"""A control of equal compute: plain training for as long as a student that teaches itself takes.
+
+The control of equal budget sees as many pictures as the student. A student that asks itself twice, or that
+is trained generation after generation, costs more than that, and plain training could use the time, too.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+
+from tutelage.commands.plans.step import Step, single_of
+from tutelage.config.job import Job
+from tutelage.config.methods import Name, Teaching
+from tutelage.methods.registry import METHODS
+
+WORTH: Mapping[Name, Fraction] = {
+    "class-wise": Fraction(4, 3),
+    "momentum": Fraction(4, 3),
+    "exits": Fraction(11, 10),
+}
+"""What a step of a method costs, in plain steps; 1 where nothing is said.
+
+A plain step is one pass forward and one backward, which takes about twice as long: one more pass forward
+makes it 4/3. Exits add a few layers, which is measured rather than counted.
+"""
+
+
+def longer_step(job: Job, seed: int) -> list[Step]:
+    """Plain training of the student at equal compute; none where the control is that already."""
+    epochs = longer_epochs(job, job.student.epochs)
+    if epochs == job.student.epochs:
+        return []
+    trainee = dataclasses.replace(job.student, epochs=epochs)
+    settings = single_of(job, trainee, role="longer", seed=seed)
+    return [Step(f"longer-{seed}", settings, serves=seed, makes="student")]
+
+
+def longer_epochs(settings: Teaching, epochs: int) -> int:
+    """As many epochs of plain training as a method that teaches itself is worth, rounded up.
+
+    >>> longer_epochs(Teaching(method="momentum"), 30), longer_epochs(Teaching(method="past"), 30)
+    (40, 30)
+    >>> longer_epochs(Teaching(method="generations"), 30)
+    90
+    """
+    if METHODS[settings.method].family != "self":
+        return epochs
+    worth = WORTH.get(settings.method, Fraction(1))
+    if settings.method == "generations":
+        worth = Fraction(settings.methods.generations.count + 1)
+    return math.ceil(worth * epochs)

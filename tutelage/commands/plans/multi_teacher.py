@@ -1,0 +1,31 @@
+"""The plan of several teachers: each is trained on its own, and all of them teach every student."""
+
+import dataclasses
+
+from tutelage.commands.plans.step import Step, seeds_of, single_of, student_steps
+from tutelage.config.job import Job
+
+
+def several_steps(job: Job) -> list[Step]:
+    """`teacher`, `teacher-2`, ..., which differ in network and seed; for each seed a student and a control.
+
+    Networks of one name get seeds of their own as well: otherwise they would be one network said twice.
+    """
+    models = (job.teacher.model, *job.methods.several.models)
+    names = ("teacher", *(f"teacher-{number}" for number in range(2, len(models) + 1)))
+    steps = [
+        Step(
+            name,
+            single_of(
+                job,
+                dataclasses.replace(job.teacher, model=model),
+                role="teacher",
+                seed=job.seed + number,
+            ),
+            makes=None if number else "teacher",
+        )
+        for number, (name, model) in enumerate(zip(names, models, strict=True))
+    ]
+    for seed in seeds_of(job):
+        steps += student_steps(job, seed, teachers=names, compares="teacher")
+    return steps

@@ -1,0 +1,135 @@
+"""A plan: runs that depend on each other, each recognised by its fingerprint and skipped when finished.
+
+    pack -> teachers, assistants, generations -> for each seed a student and its controls -> report
+
+Which runs there are is said by the other files of this folder, one for each plan.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tutelage.config.job import UNTAUGHT, Job, Single, Trainee
+from tutelage.config.methods import Teaching
+from tutelage.config.objective import DEFAULT_ALPHA
+from tutelage.config.schema import shared
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.run import Networks, Place, run_single
+from tutelage.errors import Interrupted
+from tutelage.storage.checksums import write_sealed
+
+
+class Step(NamedTuple):
+    """One run of a plan.
+
+    teachers: the steps whose networks teach; compares: whose answers it is held to; serves: the seed of the
+    student that it is for, None where it is for all of them; makes: which of the caller's own makers makes
+    its network, None where its settings name it anyhow; settle: settings that hang on what earlier runs
+    found, made of its own settings and the folder of the run it `compares` with.
+    """
+
+    name: str
+    settings: Single
+    teachers: tuple[str, ...] = ()
+    compares: str | None = None
+    serves: int | None = None
+    makes: Literal["teacher", "student"] | None = None
+    settle: Callable[[Single, Path], Single] | None = None
+
+
+def single_of(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
+    """The settings of one run of a job; one that nobody teaches is the same run under every objective."""
+    common = {**shared(Single, job), **shared(Trainee, trainee)}
+    if role in UNTAUGHT:
+        common |= shared(Teaching, Teaching())
+    return Single(**{**common, "teacher": (), "role": role, "seed": seed})
+
+
+def seeds_of(job: Job) -> range:
+    """The seeds of a job's students."""
+    return range(job.seed, job.seed + job.seeds)
+
+
+def teacher_step(job: Job) -> Step:
+    """The teacher, which is trained once for all seeds."""
+    settings = single_of(job, job.teacher, role="teacher", seed=job.seed)
+    return Step("teacher", settings, makes="teacher")
+
+
+def student_steps(
+    job: Job, seed: int, *, teachers: tuple[str, ...] = (), compares: str | None = None
+) -> list[Step]:
+    """A student, and its control: the same network, budget, seed, order and views, and nobody who teaches."""
+    taught = single_of(job, job.student, role="student", seed=seed)
+    alone = single_of(job, job.student, role="control", seed=seed)
+    return [
+        Step(f"student-{seed}", taught, teachers, compares, serves=seed, makes="student"),
+        Step(f"control-{seed}", alone, compares=compares, serves=seed, makes="student"),
+    ]
+
+
+def run_steps(
+    steps: list[Step],
+    pack: Pack,
+    place: Place,
+    *,
+    networks: Networks,
+    after: Callable[[Step, Path], None] = lambda _step, _folder: None,
+) -> None:
+    """Do what is not done yet, step by step, in folders below that of the job's place.
+
+    Args:
+        steps: the runs.
+        pack: the pictures.
+        place: of the job.
+        networks: makers of modules of the caller's own.
+        after: told each run and its folder when it is finished.
+
+    Raises:
+        Interrupted: asked to stop, between two runs or within one.
+    """
+    folder, makes = place.folder, {step.name: step.makes for step in steps}
+    for step in steps:
+        if any(place.world.everyone(bool(place.stop))):
+            raise Interrupted(f"stopped before {step.name}; nothing is lost", where=folder)
+        settings = step.settings
+        if step.teachers:
+            teachers = tuple(str(folder / teacher) for teacher in step.teachers)
+            settings = dataclasses.replace(settings, teacher=teachers)
+        reference = folder / step.compares if step.compares else None
+        if step.settle is not None and reference is not None:
+            settings = step.settle(settings, reference)
+        own = place._replace(name=step.name, folder=folder / step.name, reference=reference)
+        make = networks.get(step.makes or "")
+        makers = [networks.get(makes.get(teacher) or "") for teacher in step.teachers]
+        after(step, run_single(settings, pack, own, make=make, makers=makers))
+
+
+def write_plan(
+    job: Job,
+    steps: list[Step],
+    folder: Path,
+    *,
+    recipe: str,
+    ensembles: Mapping[str, list[str]] | None = None,
+) -> None:
+    """Write what the report reads: the method, the runs, their roles, and the two numbers of the objective.
+
+    `ensembles` are runs whose mean answer is reported, too, by the name of the student they belong to.
+    """
+    kd = job.terms.kd
+    facts = {
+        "format": 1,
+        "recipe": recipe,
+        "title": job.title,
+        "method": job.method,
+        "temperature": kd.temperature if kd else None,
+        "alpha": DEFAULT_ALPHA if job.alpha is None else job.alpha,
+        "runs": [
+            {"name": s.name, "role": s.settings.role, "seed": s.settings.seed, "folder": s.name}
+            for s in steps
+        ],
+        "ensembles": dict(ensembles or {}),
+    }
+    write_sealed(folder / "plan.json", facts)

@@ -1,0 +1,87 @@
+"""Data -> the pack of a job: made once, found again, and described in the job's folder."""
+
+import csv
+from pathlib import Path
+
+from tutelage.config.data import Data
+from tutelage.data.pack.pack import Pack, open_pack, require_validation
+from tutelage.data.pack.write import tidy, write_pack
+from tutelage.data.readers.open import open_source
+from tutelage.distributed import ALONE, World
+from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.errors import Interrupted, UsageError
+from tutelage.storage.checksums import write_sealed
+
+
+def prepare(
+    data: str | Path, settings: Data, out: Path, *, screen: Screen, stop: StopRequest, world: World
+) -> Pack:
+    """The pack of a job, with the split and the bad files listed in the job's folder.
+
+    Raises:
+        InputError: the data are refused.
+        Interrupted: asked to stop.
+    """
+    pack = packed(data, settings, out / "pack", screen=screen, stop=stop, world=world)
+    require_validation(pack)
+    if not world.first:
+        return pack
+    quarantine = [{"file": name, "reason": reason} for name, reason in pack.quarantine()]
+    write_sealed(out / "data.json", {**pack.manifest, "quarantine": quarantine})
+    _write_split(pack, out / "split.csv")
+    sizes = ", ".join(f"{len(pack.rows(split))} {split}" for split in ("train", "val", "test"))
+    screen.line(f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable")
+    return pack
+
+
+def packed(
+    data: str | Path,
+    settings: Data,
+    out: Path,
+    *,
+    screen: Screen,
+    stop: StopRequest,
+    world: World = ALONE,
+) -> Pack:
+    """The pack that `data` is, or the one in `out`, made where it is not there yet.
+
+    Raises:
+        UsageError: the data are not those that were packed in `out`.
+        InputError: the data are refused.
+        Interrupted: asked to stop.
+    """
+    if (Path(data) / "manifest.json").is_file():
+        return open_pack(Path(data))
+    source = open_source(str(data), settings)
+    if (out / "manifest.json").is_file():
+        pack = open_pack(out)
+        if world.first:
+            tidy(out)
+        if pack.manifest["source_fingerprint"] == source.fingerprint(settings):
+            return pack
+        raise UsageError(
+            "the data have changed since they were packed", where=out, fix="another --out"
+        )
+
+    def progress(done: int, count: int) -> None:
+        if stop:
+            raise Interrupted("stopped while packing; the next run continues there", where=out)
+        screen.status(f"packing {done}/{count}")
+
+    pack = write_pack(source, settings, out, progress=progress, world=world)
+    screen.clear()
+    return pack
+
+
+def _write_split(pack: Pack, path: Path) -> None:
+    """split.csv: which picture is in which split."""
+    with (pack.folder / "images.csv").open(newline="", encoding="utf-8") as read:
+        rows = [
+            {key: row[key] for key in ("id", "split", "class", "file")}
+            for row in csv.DictReader(read)
+        ]
+    with path.open("w", newline="", encoding="utf-8") as write:
+        writer = csv.DictWriter(write, ["id", "split", "class", "file"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

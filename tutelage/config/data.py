@@ -1,0 +1,40 @@
+"""The settings of the data: what is read, how it is split, what is stored."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tutelage.config.schema import setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Which images are taken, how they are split and how they are stored."""
+
+    image_size: int = setting(224, at_least=8, at_most=4096)
+    """Side of the stored square in pixels: shorter edge resized to it, then the centre cut out."""
+
+    splits: Literal["given", "anew"] = "given"
+    """given: keep train, val and test as they come; anew: pool and split all labelled images."""
+
+    split: tuple[float, float, float] = setting((0.8, 0.1, 0.1), at_least=0)
+    """Shares of train, val and test that sum to 1, or whole numbers of images. Where train is given
+    and val is not, val is taken from train by its share.
+    """
+
+    split_seed: int = setting(0, at_least=0)
+    """Another seed draws another split."""
+
+    test_labels: Literal["use", "hide"] = "use"
+    """hide: the labels of test images are dropped, as in a competition."""
+
+    background: Literal["white", "black"] = "white"
+    """What shows through transparent pixels."""
+
+    max_unreadable: float = setting(0.05, at_least=0, at_most=1)
+    """Largest share of unreadable files; above it the job stops, below they are set aside."""
+
+    max_pixels: int = setting(64_000_000, at_least=1, at_most=178_956_970)
+    """Pictures with more pixels than this are not decoded but set aside."""
+
+    root: str | None = None
+    """Folder with a local copy of a known data set such as cifar10."""

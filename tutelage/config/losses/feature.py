@@ -1,0 +1,142 @@
+"""Settings of the feature terms: what happens inside. Defaults are those of the papers or their code."""
+
+from dataclasses import dataclass
+
+from tutelage.config.loss_schedule import Pointed
+from tutelage.config.schema import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hint(Pointed):
+    """FitNets: the student's middle features, adapted, equal the teacher's."""
+
+    weight: float | None = setting(100.0, at_least=0)
+    """Weight in the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention(Pointed):
+    """Attention transfer: where the energy of the features lies."""
+
+    weight: float | None = setting(1000.0, at_least=0)
+    """Weight in the total."""
+
+    power: float = setting(2.0, above=0)
+    """Exponent of a feature's absolute value in the attention map."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NST(Pointed):
+    """Neuron selectivity transfer: the distributions of activation patterns, by their mean discrepancy."""
+
+    weight: float | None = setting(50.0, at_least=0)
+    """Weight in the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VID(Pointed):
+    """Variational information distillation: a Gaussian around the teacher's features."""
+
+    variance: float = setting(5.0, above=1e-5)
+    """Variance of each channel at the start."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AB(Pointed):
+    """Activation boundaries: which neurons are on, with a margin. Meant for the first epochs."""
+
+    margin: float = setting(1.0, above=0)
+    """Distance from the boundary that is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FT(Pointed):
+    """Factor transfer: factors of a paraphraser of the teacher, met by a translator of the student."""
+
+    weight: float | None = setting(200.0, at_least=0)
+    """Weight in the total."""
+
+    rate: float = setting(0.5, above=0, at_most=4)
+    """Channels of the factors, as a share of the teacher's."""
+
+    paraphraser: float = setting(0.125, at_least=0, below=1)
+    """Share of the run in which the paraphraser learns, before the student is taught (published: 30 of 240
+    epochs).
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class OFD(Pointed):
+    """Overhaul: features before the activation, with a margin from the teacher's BatchNorm."""
+
+    weight: float | None = setting(1e-3, at_least=0)
+    """Weight in the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review(Pointed):
+    """Knowledge review: fused features of this and all deeper stages, compared at several scales."""
+
+    channels: int = setting(512, at_least=1)
+    """Most channels of the fused features."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimKD(Pointed):
+    """The teacher's classifier is reused: only the features before it are learned, through a projector."""
+
+    reduction: int = setting(2, at_least=1)
+    """How many times narrower than the teacher's features the projector is inside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CRD(Pointed):
+    """Contrastive representation: a picture's two embeddings are told apart from those of others."""
+
+    weight: float | None = setting(0.8, at_least=0)
+    """Weight in the total."""
+
+    temperature: float = setting(0.07, above=0)
+    """Divides the cosine of two embeddings."""
+
+    width: int = setting(128, at_least=1)
+    """Numbers in an embedding."""
+
+    negatives: int = setting(16384, at_least=1)
+    """Pictures of other classes, from the memory, that each picture is told apart from."""
+
+    momentum: float = setting(0.5, at_least=0, below=1)
+    """Share of the old embedding that the memory keeps."""
+
+    memory: bool = True
+    """Whether negatives come from a memory of all pictures; else they are the other pictures of the batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MGD(Pointed):
+    """Masked generation: the teacher's features are restored from the student's with some left out."""
+
+    weight: float | None = setting(7e-5, at_least=0)
+    """Weight in the total."""
+
+    masked: float = setting(0.15, at_least=0, below=1)
+    """Share of the student's features that is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SRRL(Pointed):
+    """Softmax regression: the teacher's classifier reads the student's features."""
+
+    features: float = setting(1.0, at_least=0)
+    """Weight of the distance of features (the paper's alpha)."""
+
+    regression: float = setting(1.0, at_least=0)
+    """Weight of the distance of what the teacher's classifier says (the paper's beta)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KDPP(Pointed):
+    """KD++: the student's features as long as the teacher's, in the direction of their class's mean."""
+
+    momentum: float = setting(0.9, at_least=0, below=1)
+    """Share of the old class mean that is kept at each step."""

@@ -1,0 +1,90 @@
+"""Settings of the relation terms: between layers and between pictures. Defaults as published."""
+
+from dataclasses import dataclass
+
+from tutelage.config.loss_schedule import Pointed
+from tutelage.config.schema import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class FSP(Pointed):
+    """Flow of solution: the Gram matrix between what a stage is given and what it returns. Points come in
+    twos: entry and end of a section.
+    """
+
+    weight: float | None = setting(50.0, at_least=0)
+    """Weight in the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RKDDistance(Pointed):
+    """Relational KD: distances between the pictures of a batch."""
+
+    weight: float | None = setting(25.0, at_least=0)
+    """Weight in the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RKDAngle(Pointed):
+    """Relational KD: angles between the pictures of a batch."""
+
+    weight: float | None = setting(50.0, at_least=0)
+    """Weight in the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similarity(Pointed):
+    """Similarity preserving: which pictures of a batch activate the network alike."""
+
+    weight: float | None = setting(3000.0, at_least=0)
+    """Weight in the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correlation(Pointed):
+    """Correlation congruence: a Gaussian kernel between the pictures of a batch."""
+
+    weight: float | None = setting(0.02, at_least=0)
+    """Weight in the total."""
+
+    gamma: float = setting(0.4, above=0)
+    """Width of the kernel exp(-gamma |x - y|^2)."""
+
+    order: int = setting(2, at_least=1, at_most=10)
+    """Terms of the kernel's Taylor series."""
+
+    width: int = setting(128, at_least=1)
+    """Numbers in an embedding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PKT(Pointed):
+    """Probabilistic knowledge transfer: how likely pictures are to choose each other as neighbours."""
+
+    weight: float | None = setting(30000.0, at_least=0)
+    """Weight in the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ICC(Pointed):
+    """Inter-channel correlation: which channels of the last features answer alike."""
+
+    weight: float | None = setting(2.5, at_least=0)
+    """Weight in the total."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IRG(Pointed):
+    """Instance relationship graph: pictures as vertices, their distances as edges, and how both change."""
+
+    weight: float | None = setting(0.005, at_least=0)
+    """Weight in the total."""
+
+    vertices: float = setting(0.1, at_least=0)
+    """Weight of the vertices."""
+
+    edges: float = setting(5.0, at_least=0)
+    """Weight of the edges."""
+
+    transformation: float = setting(5.0, at_least=0)
+    """Weight of how the graph changes from one point to the next."""

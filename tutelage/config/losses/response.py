@@ -1,0 +1,116 @@
+"""Settings of the response terms: what the logits say. Defaults are those of the papers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tutelage.config.loss_schedule import Weighted
+from tutelage.config.schema import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label(Weighted):
+    """Cross-entropy with the label."""
+
+    weight: float | None = setting(None, at_least=0)
+    """Weight in the total; unset: 1 - alpha."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logits(Weighted):
+    """A term that compares logits."""
+
+    standardize: bool = False
+    """Whether each row of logits, of both networks, is first brought to mean 0 and standard deviation 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KD(Logits):
+    """Hinton's term: T^2 * KL(teacher || student) of softened probabilities."""
+
+    weight: float | None = setting(None, at_least=0)
+    """Weight in the total; unset: alpha."""
+
+    temperature: float = setting(4.0, above=0, at_most=1000)
+    """T: divides both networks' logits before the softmax."""
+
+    direction: Literal["forward", "reverse", "jensen-shannon"] = "forward"
+    """KL(teacher || student), KL(student || teacher), or the mean divergence of both from their middle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DKD(Logits):
+    """Decoupled KD: the target class and the other classes, weighted apart."""
+
+    temperature: float = setting(4.0, above=0, at_most=1000)
+    """T: divides both networks' logits before the softmax."""
+
+    target: float = setting(1.0, at_least=0)
+    """Weight of the divergence between target and rest (the paper's alpha)."""
+
+    rest: float = setting(8.0, at_least=0)
+    """Weight of the divergence among the other classes (the paper's beta)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DIST(Logits):
+    """Correlation, not distance, of probabilities: along each picture and along each class."""
+
+    temperature: float = setting(1.0, above=0, at_most=1000)
+    """T: divides both networks' logits before the softmax."""
+
+    inter: float = setting(2.0, at_least=0)
+    """Weight of the relation between the classes of a picture (the paper's beta)."""
+
+    intra: float = setting(2.0, at_least=0)
+    """Weight of the relation between the pictures of a class (the paper's gamma)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NKD(Logits):
+    """Normalised KD: the target's soft label, and the normalised others."""
+
+    temperature: float = setting(1.0, above=0, at_most=1000)
+    """T of the other classes."""
+
+    rest: float = setting(1.5, at_least=0)
+    """Weight of the other classes (the paper's gamma)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WSLD(Logits):
+    """KD with a weight for each picture: less where the student already does better than the teacher."""
+
+    weight: float | None = setting(2.5, at_least=0)
+    """Weight in the total (the paper's alpha)."""
+
+    temperature: float = setting(2.0, above=0, at_most=1000)
+    """T: divides both networks' logits before the softmax."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLKD(Logits):
+    """Multi-level logits: each picture, the batch and the classes, at several temperatures."""
+
+    temperatures: tuple[float, ...] = setting((2.0, 3.0, 4.0, 5.0, 6.0), above=0, at_most=1000)
+    """Temperatures whose losses are added up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TTM(Logits):
+    """Transformed teacher matching: a temperature on the teacher alone."""
+
+    temperature: float = setting(4.0, at_least=1, at_most=1000)
+    """T: the teacher's probabilities are raised to 1 / T and normalised; the student's are not."""
+
+    weighted: bool = False
+    """WTTM: each picture counts by how much of the teacher's mass is spread out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogitMSE(Logits):
+    """Squared distance of logits (Ba and Caruana)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardLabel(Logits):
+    """Cross-entropy with the class that the teacher would name."""

@@ -1,0 +1,200 @@
+"""Settings: frozen dataclasses <- recipe (TOML) <- flags. Declared once, checked here, never changed after.
+
+A setting is a dataclass field: its name, type, default, range and the docstring under it are the flag,
+the help, the TOML key and the Python argument. Unknown keys are refused with a suggestion.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from tutelage.errors import UsageError, suggest
+
+T = TypeVar("T")
+
+
+def setting(
+    default: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field with a range, checked by `check`; `None` values are not held to it."""
+    bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
+    return dataclasses.field(
+        default=default, metadata={k: v for k, v in bounds.items() if v is not None}
+    )
+
+
+def check(settings: Any, path: str = "") -> None:
+    """Hold every number in a settings object to its declared range; NaN and infinity never pass."""
+    for field in dataclasses.fields(settings):
+        value, name = getattr(settings, field.name), f"{path}{field.name}"
+        if dataclasses.is_dataclass(value):
+            check(value, f"{name}.")
+            continue
+        if isinstance(value, str) and isinstance(field.default, tuple):
+            raise UsageError(f"{name} takes several", found=value, fix=f"{name}=({value!r},)")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                _check_range(name, number, field.metadata)
+
+
+def _check_range(name: str, number: float, bounds: Mapping[str, float]) -> None:
+    holds = {
+        "at least": lambda bound: number >= bound,
+        "above": lambda bound: number > bound,
+        "at most": lambda bound: number <= bound,
+        "below": lambda bound: number < bound,
+    }
+    finite = isinstance(number, int) or math.isfinite(number)
+    if not finite or not all(holds[word](bound) for word, bound in bounds.items()):
+        wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items())
+        raise UsageError(
+            f"{flag(name)} is out of range",
+            found=number,
+            expected=wanted or "a finite number",
+            fix=f"{flag(name)} with a number in that range",
+        )
+
+
+def flag(path: str) -> str:
+    """The command-line spelling of a setting's dotted path.
+
+    >>> flag("student.batch_size")
+    '--student.batch-size'
+    """
+    return "--" + path.replace("_", "-")
+
+
+def build(cls: type[T], table: Mapping[str, Any], *, where: str) -> T:
+    """A settings object from a plain table such as a parsed TOML file; what it leaves out is the default.
+
+    Raises:
+        UsageError: an unknown key (with a suggestion), a value of another type, or out of range.
+    """
+    built = _replace(cls(), table, where, "")
+    check(built)
+    return built
+
+
+def _replace(default: T, table: Mapping[str, Any], where: str, path: str) -> T:
+    hints = get_type_hints(type(default))
+    values = {}
+    for key, value in table.items():
+        if key not in hints:
+            raise UsageError(f"no such setting: {path}{key}", where=where, fix=suggest(key, hints))
+        inner = _inner(hints[key])
+        if dataclasses.is_dataclass(inner) and isinstance(value, Mapping):
+            current = getattr(default, key)
+            base = current if current is not None else inner()  # type: ignore[operator]
+            values[key] = _replace(base, value, where, f"{path}{key}.")
+        else:
+            values[key] = _convert(inner, value, where, path + key)
+    return dataclasses.replace(default, **values)  # type: ignore[type-var]
+
+
+def _inner(hint: Any) -> Any:
+    """`X | None` is held to X: a key that is there has a value."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return next(part for part in get_args(hint) if part is not types.NoneType)
+    return hint
+
+
+def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise UsageError(
+            f"{path} has a value it does not know",
+            where=where,
+            found=value,
+            expected="one of " + ", ".join(map(str, arguments)),
+        )
+    if origin is tuple:
+        if isinstance(value, str):
+            value = [value]  # one of several names
+        variadic = arguments[-1] is Ellipsis
+        if isinstance(value, list | tuple) and (variadic or len(value) == len(arguments)):
+            kinds = [arguments[0]] * len(value) if variadic else arguments
+            return tuple(
+                _convert(kind, item, where, path) for kind, item in zip(kinds, value, strict=True)
+            )
+    elif origin is dict and isinstance(value, Mapping):
+        return {
+            str(key): _convert(arguments[1], item, where, f"{path}.{key}")
+            for key, item in value.items()
+        }
+    elif origin in (Union, types.UnionType) and isinstance(value, arguments):
+        return value
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        too_large = isinstance(value, int) and abs(value) >= 2**1023
+        return math.inf if too_large else float(value)
+    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        return value
+    raise UsageError(
+        f"{path} has the wrong type",
+        where=where,
+        found=f"{value!r} ({type(value).__name__})",
+        expected=_describe(hint),
+    )
+
+
+def _describe(hint: Any) -> str:
+    if dataclasses.is_dataclass(hint):
+        return "a table"
+    return str(hint).replace("<class '", "").replace("'>", "")
+
+
+def table(settings: Any) -> dict[str, Any]:
+    """A settings object as a plain table that `build` accepts; unset (None) keys are left out."""
+    result: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            result[field.name] = table(value)
+        elif isinstance(value, Mapping):
+            result |= {field.name: dict(value)} if value else {}
+        elif value is not None:
+            result[field.name] = list(map(_short, value)) if isinstance(value, tuple) else value
+    return result
+
+
+def shared(cls: type[Any], settings: Any) -> dict[str, Any]:
+    """The fields that a settings class has in common with a settings object, with the object's values."""
+    own = {field.name for field in dataclasses.fields(settings)}
+    return {f.name: getattr(settings, f.name) for f in dataclasses.fields(cls) if f.name in own}
+
+
+def _short(value: Any) -> Any:
+    """7800 rather than 7800.0 in a list of sizes; `build` makes it a float again."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short stable name for settings and inputs: SHA-256 of their canonical JSON, 16 hex digits."""
+    plain = [table(part) if dataclasses.is_dataclass(part) else part for part in parts]
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested settings by dotted path.
+
+    >>> flat({"teacher": {"epochs": 5}})
+    {'teacher.epochs': 5}
+    """
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{path}{key}.")
+        else:
+            result[path + key] = value
+    return result

@@ -1,0 +1,125 @@
+"""Views: augmentation as a pure function of (pixels, image key, view number, seed of the views).
+
+There is no generator whose history matters. Each number comes from a counter-based hash of what it is
+for, so the same picture gets the same view in any batch, order, process count or after a resume; that
+is what makes a teacher's cached word exact. `identity` names this implementation in a cache's manifest.
+
+A view is planned on the host, for a whole epoch at once: a few whole numbers a picture. It is shown
+where the pixels are, by whole-number arithmetic alone, so that every device shows the same one. In this
+order: random resized crop, shift, mirror. Mixing two pictures comes after (`mixing.py`). Left out on
+purpose: colour.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from tutelage.config.augmentation import Views
+from tutelage.data.augment.random_resized_crop import crop
+
+IDENTITY = "views-2"
+
+_AREA, _SHAPE, _TOP, _LEFT, _SHIFT_Y, _SHIFT_X, _MIRROR = range(7)
+_SHAPES = math.log(3 / 4), math.log(4 / 3)
+
+
+def identity(device: torch.device) -> str:
+    """The name of this implementation on a device. They are tested to agree, and still kept apart."""
+    return IDENTITY if device.type == "cpu" else f"{IDENTITY}-gathered"
+
+
+def plan(keys: Tensor, *, view: int, settings: Views, size: tuple[int, int]) -> Tensor:
+    """What the numbered view of each picture is.
+
+    Args:
+        keys: int64 [B] on the host, what identifies each picture.
+        view: the number of the view.
+        settings: which changes are allowed, and the seed.
+        size: height and width of the pictures.
+
+    Returns:
+        int64 [B, 7]: top, left, height and width of the crop; steps down and right of the shift; 1
+        where mirrored.
+    """
+
+    def number(stream: int) -> Tensor:
+        return uniform(keys, view=view, seed=settings.view_seed, stream=stream)
+
+    height, width = size
+    still = torch.zeros_like(keys)
+    changes = [still, still, still + height, still + width, still, still, still]
+    if settings.crop is not None:
+        share = settings.crop + (1 - settings.crop) * number(_AREA)
+        ratio = torch.exp(_SHAPES[0] + (_SHAPES[1] - _SHAPES[0]) * number(_SHAPE))
+        heights = (height * (share / ratio).sqrt()).round().clamp(1, height).to(torch.int64)
+        widths = (width * (share * ratio).sqrt()).round().clamp(1, width).to(torch.int64)
+        tops = (number(_TOP) * (height - heights + 1)).to(torch.int64)
+        lefts = (number(_LEFT) * (width - widths + 1)).to(torch.int64)
+        changes[:4] = [tops, lefts, heights, widths]
+    if settings.shift:
+        ways = 2 * settings.shift + 1
+        for place, stream in ((4, _SHIFT_Y), (5, _SHIFT_X)):
+            changes[place] = (number(stream) * ways).to(torch.int64) - settings.shift
+    if settings.flip:
+        changes[6] = (number(_MIRROR) < 0.5).to(torch.int64)
+    return torch.stack(changes, dim=1)
+
+
+def show(images: Tensor, changes: Tensor, settings: Views) -> Tensor:
+    """The planned view of each picture.
+
+    Args:
+        images: uint8 [B, 3, H, W].
+        changes: int64 [B, 7] from `plan`, where the images are.
+        settings: those of the plan.
+
+    Returns:
+        uint8 [B, 3, H, W], a new tensor, or `images` itself where nothing may change.
+    """
+    if settings.crop is not None:
+        images = crop(images, changes[:, :4])
+    if settings.shift:
+        images = _shifted(images, changes[:, 4], changes[:, 5])
+    if settings.flip:
+        mirrored = (changes[:, 6] > 0)[:, None, None, None]
+        images = torch.where(mirrored, images.flip(-1), images)
+    return images
+
+
+def uniform(keys: Tensor, *, view: int, seed: int, stream: int) -> Tensor:
+    """One number in [0, 1) for each key, independent between keys, views, seeds and streams.
+
+    The finaliser of SplitMix64 (Steele, Lea and Flood 2014) applied to a running mixture of the parts.
+    int64 arithmetic wraps, which is what the mixing wants. keys: int64 [B]; returns float64 [B].
+    """
+    mixed = keys
+    for part in (seed, view, stream):
+        mixed = _mix(mixed + _wrapped((part + 1) * 0x9E3779B97F4A7C15))
+    return _shift_right(mixed, 11).to(torch.float64) * 2.0**-53
+
+
+def _wrapped(number: int) -> int:
+    """The int64 with the same low 64 bits."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def _mix(value: Tensor) -> Tensor:
+    value = (value ^ _shift_right(value, 30)) * -0x40A7B892E31B1A47
+    value = (value ^ _shift_right(value, 27)) * -0x6B2FB644ECCEEE15
+    return value ^ _shift_right(value, 31)
+
+
+def _shift_right(value: Tensor, bits: int) -> Tensor:
+    return (value >> bits) & ((1 << (64 - bits)) - 1)  # int64 >> copies the sign; a hash must not
+
+
+def _shifted(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    height, width = images.shape[-2:]
+
+    def sources(offset: Tensor, size: int) -> Tensor:
+        return (torch.arange(size, device=images.device) + offset[:, None]).clamp(0, size - 1)
+
+    rows = sources(down, height)[:, None, :, None].expand(-1, images.shape[1], -1, width)
+    columns = sources(right, width)[:, None, None, :].expand(-1, images.shape[1], height, -1)
+    return images.gather(2, rows).gather(3, columns)

@@ -1,0 +1,200 @@
+"""From the bytes of one image file to RGB pixels, by stated rules, or a short reason why not.
+
+The rules: the content decides, not the name; rotation by EXIF is applied; grey, palette, 1-bit,
+CMYK, LAB and 16-bit become 8-bit RGB (16-bit by its high bits, never stretched per picture); what
+is transparent is laid on the background colour; of several pictures the first counts; colour
+profiles are not applied. Floating-point and 32-bit pictures have no stated range and are refused.
+"""
+
+import contextlib
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from tutelage.config.data import Data
+from tutelage.data.decode.signatures import cut_short, ending, family, stranger
+from tutelage.data.readers.source import Unreadable
+from tutelage.errors import MachineError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # MPO is opened as a JPEG
+_LARGE = 16_000_000
+_large_ones = threading.Lock()  # one at a time, so that memory does not grow with the cores
+_ORIENTATION, _PHOTOMETRIC, _BITS = 274, 262, 258
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_NOTES = {"1": "1-bit", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette"}
+
+
+class Decoded(NamedTuple):
+    """Pixels uint8 [H, W, 3], RGB, and what had to be decided on the way (for example `cmyk`)."""
+
+    pixels: NDArray[np.uint8]
+    notes: tuple[str, ...]
+
+
+def decode(raw: bytes, settings: Data) -> Decoded:
+    """The pixels of one image file, upright, in RGB.
+
+    Raises:
+        Unreadable: not an image of a known format, damaged, too large, or without a stated range.
+    """
+    image, notes = picture(raw, settings)
+    return Decoded(np.asarray(image), notes)
+
+
+def picture(raw: bytes, settings: Data) -> tuple[Image.Image, tuple[str, ...]]:
+    """As `decode`, but the RGB picture itself.
+
+    Raises:
+        Unreadable: see `decode`.
+        MachineError: there is not enough memory for a picture within the limit.
+    """
+    if family(raw) is None:
+        raise Unreadable(stranger(raw))
+    notes: list[str] = []
+    try:
+        with decided_warnings(), Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+            rgb = _decoded(image, settings, notes)
+    except Unreadable:
+        raise
+    except MemoryError as error:
+        raise MachineError(
+            "not enough memory to decode a picture", fix="--data.max-pixels"
+        ) from error
+    except Exception as error:  # a damaged file can raise nearly anything out of a decoder
+        raise Unreadable(_reason(error, raw, settings)) from error
+    if note := ending(raw):
+        notes.append(note)
+    return rgb, tuple(notes)
+
+
+@contextlib.contextmanager
+def decided_warnings() -> Iterator[None]:
+    """Pillow's warnings are decided here, once for all threads, and not printed.
+
+    Too many pixels: our own limit is checked right after. All others speak of damaged side
+    information (EXIF, the second picture of an MPO), which is left away.
+    """
+    global _users, _filters
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _filters = warnings.catch_warnings()
+            _filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _filters.__exit__(None, None, None)
+
+
+_lock = threading.Lock()
+_users = 0
+_filters: "warnings.catch_warnings[None]" = warnings.catch_warnings()
+
+
+def _reason(error: Exception, raw: bytes, settings: Data) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_large(settings)
+    text = str(error).lower()
+    if cut_short(raw) or "truncated" in text or "unexpected end" in text:
+        return "truncated"
+    if "too large" in text or "too much memory" in text:
+        return "side information that inflates too far"
+    return "damaged header" if isinstance(error, UnidentifiedImageError) else "damaged"
+
+
+def _too_large(settings: Data) -> str:
+    return f"larger than {settings.max_pixels / 1e6:g} MP"
+
+
+def _decoded(image: Image.Image, settings: Data, notes: list[str]) -> Image.Image:
+    """The first picture of an opened file, upright, in RGB; size is checked before decoding."""
+    if image.width * image.height > settings.max_pixels:
+        raise Unreadable(_too_large(settings))
+    if image.format == "MPO" or _several(image):
+        notes.append("first of several")
+    tags = getattr(image, "tag_v2", {})
+    turned = tags.get(_ORIENTATION) in _TURNS  # a TIFF is turned by load itself
+    large = image.width * image.height > _LARGE
+    with _large_ones if large else contextlib.nullcontext():
+        return _converted(image, settings, notes, tags, turned)
+
+
+def _converted(
+    image: Image.Image, settings: Data, notes: list[str], tags: dict[int, object], turned: bool
+) -> Image.Image:
+    image.load()
+    upright = _upright(image)
+    if turned or upright is not image:
+        notes.append("rotated")
+    if upright.mode.startswith("I;16"):
+        notes.append("16-bit")
+        upright = _eight_bit(upright, tags)
+    return _rgb(upright, settings.background, notes)
+
+
+def _several(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # the later pictures are damaged; only the first is used
+        return False
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged EXIF is left away
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bit(image: Image.Image, tags: dict[int, object]) -> Image.Image:
+    """A grey picture of 9 to 16 bits by its 8 high bits, whatever range its values fill."""
+    values = np.asarray(image)
+    bits = tags.get(_BITS, (16,))
+    depth = bits[0] if isinstance(bits, tuple) else 16
+    grey = (values >> (depth - 8)).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == 0:  # white is zero
+        grey = 255 - grey
+    clear = image.info.get("transparency")
+    result = Image.fromarray(grey)
+    if isinstance(clear, int):
+        result.putalpha(Image.fromarray(np.where(values == clear, np.uint8(0), np.uint8(255))))
+    return result
+
+
+def _rgb(image: Image.Image, background: str, notes: list[str]) -> Image.Image:
+    if image.mode in ("F", "I"):
+        kind = "floating-point" if image.mode == "F" else "32-bit or signed"
+        raise Unreadable(f"{kind} pixels have no stated range: save as 8-bit or 16-bit")
+    if image.mode != "RGB":
+        notes.extend(filter(None, [_NOTES.get(image.mode)]))
+        notes.extend([image.mode.lower()] if image.mode in ("CMYK", "LAB") else [])
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    rgba = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+    alpha = rgba.getchannel("A")
+    opaque = rgba.convert("RGB")
+    if alpha.getextrema() == (255, 255):
+        return opaque
+    notes.append("transparent")
+    below = Image.new("RGB", rgba.size, background)
+    below.paste(opaque, mask=alpha)
+    return below

@@ -1,0 +1,93 @@
+"""Read, decode and resize many images, in order, on all cores, with bounded memory."""
+
+import hashlib
+import os
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tutelage.config.data import Data
+from tutelage.data.decode.decode import decided_warnings, picture
+from tutelage.data.decode.parallel import in_order
+from tutelage.data.decode.resize import square
+from tutelage.data.decode.signatures import misnamed
+from tutelage.data.readers.source import Item, Unreadable
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Prepared(NamedTuple):
+    """One image as stored: pixels uint8 [S, S, 3], key, size before, and what was decided."""
+
+    pixels: NDArray[np.uint8]
+    key: int
+    width: int
+    height: int
+    notes: tuple[str, ...]
+
+
+def prepare(item: Item, settings: Data) -> Prepared:
+    """One image as it is stored in a pack.
+
+    Raises:
+        Unreadable: it cannot be read or decoded; see `decode`.
+    """
+    found = item.read()
+    notes: tuple[str, ...]
+    if isinstance(found, bytes):
+        image, notes = picture(found, settings)
+        if note := misnamed(item.name, found):
+            notes = (*notes, note)
+    else:
+        image, notes = Image.fromarray(found), ("grey",) if found.ndim == 2 else ()
+    small = square(image if image.mode == "RGB" else image.convert("RGB"), settings.image_size)
+    pixels = np.asarray(small)
+    return Prepared(pixels, pixel_key(pixels), image.width, image.height, notes)
+
+
+def prepared(item: Item, settings: Data) -> Prepared | str:
+    """As `prepare`, with the reason in place of the error."""
+    try:
+        return prepare(item, settings)
+    except Unreadable as unreadable:
+        return unreadable.reason
+
+
+def pixel_key(pixels: NDArray[np.uint8]) -> int:
+    """A name for pixels: the first 8 bytes of their SHA-256, big-endian, sign bit cleared."""
+    digest = hashlib.sha256(np.ascontiguousarray(pixels).reshape(-1).data).digest()
+    return int.from_bytes(digest[:8], "big") & (2**63 - 1)
+
+
+def prepare_all(
+    items: Iterable[Item], settings: Data, workers: int | None = None
+) -> Generator[Prepared | str, None, None]:
+    """Each image prepared, or the reason why it cannot be, in the order of the items.
+
+    At most about 5 MB of finished pixels a worker wait to be taken.
+
+    Args:
+        items: the images.
+        settings: how they are stored.
+        workers: threads; by default one a core.
+    """
+
+    def some(items: list[Item]) -> list[Prepared | str]:
+        return [prepared(item, settings) for item in items]
+
+    workers = workers or os.cpu_count() or 1
+    with (
+        decided_warnings(),
+        closing(in_order(some, items, workers=workers, chunk=chunk_of(settings))) as chunks,
+    ):
+        for chunk in chunks:
+            yield from chunk
+
+
+def chunk_of(settings: Data) -> int:
+    """How many images a thread takes at once: about 1 MB of pixels, at most 64."""
+    return min(max(_CHUNK_BYTES // (3 * settings.image_size**2), 1), 64)

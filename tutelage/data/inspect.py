@@ -1,0 +1,165 @@
+"""Look at a source without training on it: what is in it, and what is wrong with it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tutelage.config.data import Data
+from tutelage.data.decode.prepare import prepare_all
+from tutelage.data.pack.duplicates import find_overlap
+from tutelage.data.readers.source import SPLITS, Source, Split
+from tutelage.data.split import assign, counts
+from tutelage.text import shown
+
+FEW = 10
+_LISTED = 10
+
+
+class Range(NamedTuple):
+    """Smallest, middle and largest of some numbers; zeros if there are none."""
+
+    smallest: int
+    median: int
+    largest: int
+
+
+class CheckReport(NamedTuple):
+    """What `check_source` found. Files are named as in the source, groups as lists of names."""
+
+    description: Mapping[str, object]
+    classes: tuple[str, ...]
+    images: int
+    counts: Mapping[Split, Mapping[str, int]]
+    """Images of each class in each split as training would see them; unlabelled ones under ''."""
+    widths: Range
+    heights: Range
+    notes: Mapping[str, int]
+    unreadable: list[tuple[str, str]]
+    duplicates: list[list[str]]
+    across_splits: list[str]
+    """Files of val and test whose pixels are also in train."""
+    two_labels: list[str]
+    """Files whose pixels also have another label."""
+    tiny_classes: Mapping[str, int]
+    """Classes with fewer than 10 training images, and how many."""
+    constant: list[str]
+    """Files of one single colour."""
+    ignored: Mapping[str, int]
+
+    @property
+    def clean(self) -> bool:
+        """Nothing is wrong that a person should look at."""
+        found = (
+            self.unreadable,
+            self.duplicates,
+            self.two_labels,
+            self.tiny_classes,
+            self.constant,
+        )
+        return not any(found)
+
+
+def check_source(
+    source: Source, settings: Data, *, progress: Callable[[int, int], None] = lambda *_: None
+) -> CheckReport:
+    """Decode every image of a source, as packing would, and report; nothing is written."""
+    assigned = assign(source, settings)
+    names, keys, labels, splits, sizes = [], [], [], [], []
+    notes: Counter[str] = Counter()
+    unreadable, constant, kept = list(source.refused), [], []
+    index = {name: place for place, name in enumerate(source.classes)}
+    results = prepare_all((one.item for one in assigned), settings)
+    for done, (one, result) in enumerate(zip(assigned, results, strict=True), 1):
+        name = shown(one.item.name)
+        if isinstance(result, str):
+            unreadable.append((name, result))
+        else:
+            kept.append(one)
+            names.append(name)
+            keys.append(result.key)
+            labels.append(index.get(one.label or "", -1))
+            splits.append(SPLITS.index(one.split))
+            sizes.append((result.width, result.height))
+            notes.update(result.notes)
+            if (result.pixels == result.pixels[0, 0]).all():
+                constant.append(name)
+        progress(done, len(assigned))
+    overlap = find_overlap(
+        np.array(keys, np.int64), np.array(labels, np.int64), np.array(splits, np.uint8)
+    )
+    table = counts(kept)
+    return CheckReport(
+        description=source.description,
+        classes=source.classes,
+        images=len(kept),
+        counts=table,
+        widths=_range(width for width, _ in sizes),
+        heights=_range(height for _, height in sizes),
+        notes=dict(notes.most_common()),
+        unreadable=sorted(unreadable),
+        duplicates=[[names[row] for row in group] for group in overlap.groups],
+        across_splits=[names[row] for row in sorted(overlap.leaking)],
+        two_labels=[names[row] for row in sorted(overlap.contradicting)],
+        tiny_classes={
+            name: table["train"].get(name, 0)
+            for name in source.classes
+            if table["train"].get(name, 0) < FEW
+        },
+        constant=constant,
+        ignored=source.ignored,
+    )
+
+
+def check_lines(report: CheckReport) -> list[str]:
+    """A report as plain lines of text: all files that cannot be used; other long lists are cut and say so."""
+    splits = [split for split in SPLITS if report.counts[split]]
+    width = max(map(len, (*report.classes, "(unlabelled)")))
+    lines = [
+        f"{report.description.get('kind')} {report.description.get('name')}: "
+        f"{report.images:,} images of {len(report.classes)} classes",
+        f"width {_between(report.widths)}, height {_between(report.heights)} pixels",
+        "",
+        f"{'class':<{width}}" + "".join(f"{split:>9}" for split in splits),
+    ]
+    for name in (*report.classes, ""):
+        row = [report.counts[split].get(name, 0) for split in splits]
+        if name or any(row):
+            lines.append(f"{name or '(unlabelled)':<{width}}" + "".join(f"{n:>9,}" for n in row))
+    lines += ["", *_counted("decided while decoding", report.notes)]
+    lines += _counted("passed over", report.ignored)
+    unreadable = [f"{name}: {why}" for name, why in report.unreadable]
+    lines += _listed("cannot be used", unreadable, most=len(unreadable))
+    lines += _listed("the same pixels more than once", [" = ".join(g) for g in report.duplicates])
+    lines += _listed("in val or test, and in train too", report.across_splits)
+    lines += _listed("the same pixels under another label", report.two_labels)
+    lines += _listed("of one single colour", report.constant)
+    few = [f"{name}: {count}" for name, count in report.tiny_classes.items()]
+    lines += _listed(f"classes with fewer than {FEW} training images", few)
+    return [*lines, "nothing is wrong" if report.clean else ""]
+
+
+def _range(numbers: Iterable[int]) -> Range:
+    ordered = sorted(numbers)
+    return Range(ordered[0], ordered[len(ordered) // 2], ordered[-1]) if ordered else Range(0, 0, 0)
+
+
+def _between(found: Range) -> str:
+    if found.smallest == found.largest:
+        return str(found.smallest)
+    return f"{found.smallest} to {found.largest} (median {found.median})"
+
+
+def _counted(title: str, found: Mapping[str, int]) -> list[str]:
+    return (
+        [f"{title}: " + ", ".join(f"{name} ({n:,})" for name, n in found.items())] if found else []
+    )
+
+
+def _listed(title: str, found: Sequence[str], most: int = _LISTED) -> list[str]:
+    rest = len(found) - most
+    more = [f"  and {rest:,} more"] if rest > 0 else []
+    return (
+        [f"{title}: {len(found):,}", *(f"  {one}" for one in found[:most]), *more] if found else []
+    )

@@ -1,0 +1,93 @@
+"""Feeds: where a loader's pixels come from: the memory map, or the device's own memory.
+
+A feed is a function: the rows of an epoch and the sizes of its batches in, the pictures of one batch
+after the other out. It is told all rows at once so that it may fetch ahead.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.data.loading.prefetch import Courier, CudaCourier, fetch_ahead
+from tutelage.data.pack.pack import Pack
+from tutelage.errors import InputError
+
+Feed = Callable[[Tensor, Sequence[int]], Iterator[Tensor]]
+"""(rows int64 [N] on the host, sizes that add up to N) -> uint8 [b, 3, H, W] on the device, each in turn."""
+
+_CHUNK_BYTES = 64 << 20
+_SHARE_OF_FREE = 0.5
+
+
+def mapped(pack: Pack, device: torch.device) -> Feed:
+    """Each batch is one gather from the memory map."""
+
+    def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
+        for part in torch.split(rows, list(sizes)):
+            yield _read(pack, part.numpy()).permute(0, 3, 1, 2).to(device)
+
+    return feed
+
+
+def _read(pack: Pack, rows: np.ndarray) -> Tensor:
+    pictures = np.empty((len(rows), *pack.images.shape[1:]), np.uint8)
+    pack.gather(rows, pictures)
+    return torch.from_numpy(pictures)
+
+
+def resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
+    """The pictures of these rows are copied to the device once; each batch is a gather there.
+
+    Raises:
+        InputError: (from the feed) a row that is not one of these.
+    """
+    pictures = torch.empty((len(rows), *pack.images.shape[1:]), dtype=torch.uint8, device=device)
+    step = max(1, _CHUNK_BYTES // math.prod(pack.images.shape[1:]))
+    for low in range(0, len(rows), step):
+        pictures[low : low + step] = _read(pack, rows[low : low + step])
+    place_of = torch.full((len(pack),), -1)
+    place_of[torch.from_numpy(rows)] = torch.arange(len(rows))
+
+    def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
+        places = place_of[rows]
+        if bool((places < 0).any()):
+            raise InputError(
+                "a picture is asked for that is not on the device",
+                found=f"row {int(rows[places < 0][0])}",
+                expected=f"one of {len(pictures)} rows",
+            )
+        # One copy an epoch, so that a step moves nothing and waits for nothing.
+        for part in torch.split(places.to(device), list(sizes)):
+            yield pictures[part].permute(0, 3, 1, 2)
+
+    return feed
+
+
+def pinned(pack: Pack, courier: Courier) -> Feed:
+    """Batches are gathered into pinned buffers ahead of time and copied beside the device's work."""
+
+    def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
+        for pictures in fetch_ahead(pack.images, rows, sizes, courier, gather=pack.gather):
+            yield pictures.permute(0, 3, 1, 2)
+
+    return feed
+
+
+def passing(pack: Pack, device: torch.device) -> Feed:
+    """The feed for reading rows once: it keeps nothing, and fetches ahead for a GPU."""
+    return pinned(pack, CudaCourier(device)) if device.type == "cuda" else mapped(pack, device)
+
+
+def choose(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
+    """The feed for reading rows again and again: on a GPU with room for them they stay there."""
+    if device.type == "cuda" and fits(pack, rows, torch.cuda.mem_get_info(device)[0]):
+        return resident(pack, rows, device)
+    return passing(pack, device)
+
+
+def fits(pack: Pack, rows: np.ndarray, free: int) -> bool:
+    """Whether the pictures of these rows take at most half of so many free bytes."""
+    return len(rows) * math.prod(pack.images.shape[1:]) <= _SHARE_OF_FREE * free

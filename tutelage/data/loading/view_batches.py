@@ -1,0 +1,99 @@
+"""Showing: rows of a pack -> their numbered views on a device, batch after batch.
+
+What is to be shown is planned on the host for all rows at once, as a few whole numbers a picture, and
+moved to the device in one go. Per batch there is only work on pixels, and nothing waits for the device.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.config.augmentation import Views
+from tutelage.data.augment.mixup import mix, plan_mixtures
+from tutelage.data.augment.views import plan, show
+from tutelage.data.loading.pixel_source import Feed
+from tutelage.data.pack.pack import Pack
+from tutelage.types import Mixed
+
+
+class Showing(NamedTuple):
+    """One numbered view of pictures of a pack."""
+
+    pack: Pack
+    feed: Feed
+    views: Views
+    view: int
+    device: torch.device
+
+    def batches(self, rows: Tensor, sizes: list[int]) -> Iterator[tuple[Tensor, Mixed | None]]:
+        """The views of these rows.
+
+        Args:
+            rows: int64 [N] on the host.
+            sizes: images in each batch, N together.
+
+        Yields:
+            Images uint8 [b, 3, H, W], and how they are mixed, if they are.
+        """
+        if self.views.mixing:
+            yield from self._mixed(rows, sizes)
+        else:
+            for images in self._alone(rows, sizes):
+                yield images, None
+
+    def pairs(
+        self, rows: Tensor, partners: Tensor, sizes: list[int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The views of these rows and of their partners, each picture by itself.
+
+        Args:
+            rows: int64 [N] on the host.
+            partners: int64 [N], one for each of them.
+            sizes: images in each batch, N together.
+
+        Yields:
+            Images and their partners, both uint8 [b, 3, H, W].
+        """
+        # Each batch is fetched together with its partners, which come after it.
+        parts = zip(torch.split(rows, sizes), torch.split(partners, sizes), strict=True)
+        both = torch.cat([part for pair in parts for part in pair])
+        for images in self._alone(both, [2 * size for size in sizes]):
+            own, others = images.chunk(2)
+            yield own, others
+
+    def split(self, numbers: np.ndarray, sizes: list[int]) -> tuple[Tensor, ...]:
+        """Numbers [N] on the device, in batches."""
+        return torch.split(torch.from_numpy(numbers).to(self.device), sizes)
+
+    def _alone(self, rows: Tensor, sizes: list[int]) -> Iterator[Tensor]:
+        changes = plan(self._keys(rows), view=self.view, settings=self.views, size=self._size())
+        parts = torch.split(changes.to(self.device), sizes)
+        for images, part in zip(self.feed(rows, sizes), parts, strict=True):
+            yield show(images, part, self.views)
+
+    def _mixed(self, rows: Tensor, sizes: list[int]) -> Iterator[tuple[Tensor, Mixed]]:
+        partners, shares, boxes = plan_mixtures(
+            self._keys(rows),
+            among=torch.from_numpy(self.pack.rows("train")),
+            view=self.view,
+            settings=self.views,
+            size=self._size(),
+        )
+        mixtures = zip(
+            self.pairs(rows, partners, sizes),
+            torch.split(shares.to(self.device), sizes),
+            torch.split(boxes.to(self.device), sizes),
+            self.split(self.pack.labels[partners.numpy()], sizes),
+            strict=True,
+        )
+        for (own, others), share, box, labels in mixtures:
+            yield mix(own, others, share, box, self.views), Mixed(labels, share)
+
+    def _keys(self, rows: Tensor) -> Tensor:
+        return torch.from_numpy(self.pack.keys[rows.numpy()])
+
+    def _size(self) -> tuple[int, int]:
+        return self.pack.image_size, self.pack.image_size

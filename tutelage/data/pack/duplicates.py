@@ -1,0 +1,47 @@
+"""Images that are stored more than once: in train and again in val or test, or under two labels."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.data.readers.source import SPLITS
+
+_TRAIN = SPLITS.index("train")
+
+
+class Overlap(NamedTuple):
+    """Rows with the same stored pixels."""
+
+    groups: list[list[int]]
+    """Each a group of two rows or more, ascending."""
+    leaking: frozenset[int]
+    """Rows of val and test whose pixels are in train, too."""
+    contradicting: frozenset[int]
+    """Labelled rows whose pixels also have another label."""
+
+    def partners(self) -> dict[int, int]:
+        """For each row in a group the first of its group; for that one, the second."""
+        return {
+            row: group[1] if row == group[0] else group[0] for group in self.groups for row in group
+        }
+
+
+def find_overlap(
+    keys: NDArray[np.int64], labels: NDArray[np.int64], splits: NDArray[np.uint8]
+) -> Overlap:
+    """What overlaps, from the keys, labels (-1 = unlabelled) and splits of all images, each [N]."""
+    rows_of: dict[int, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys.tolist()):
+        rows_of[key].append(row)
+    groups = [rows for rows in rows_of.values() if len(rows) > 1]
+    leaking: set[int] = set()
+    contradicting: set[int] = set()
+    for group in groups:
+        if any(splits[row] == _TRAIN for row in group):
+            leaking |= {row for row in group if splits[row] != _TRAIN}
+        labelled = [row for row in group if labels[row] >= 0]
+        if len({int(labels[row]) for row in labelled}) > 1:
+            contradicting |= set(labelled)
+    return Overlap(groups, frozenset(leaking), frozenset(contradicting))

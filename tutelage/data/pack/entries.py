@@ -1,0 +1,81 @@
+"""What is noted of each image while a pack is being made: one line of JSON an image.
+
+[slot, key, width, height, [notes], [sums]]    its pixels are in this slot of images.bin
+[slot, reason]                                 it cannot be used
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from tutelage.data.pack.channel_stats import Sums
+
+
+class Stored(NamedTuple):
+    """An image whose pixels are in the slot; key, notes and size as in `prepare.Prepared`."""
+
+    slot: int
+    key: int
+    width: int
+    height: int
+    notes: tuple[str, ...]
+    sums: Sums
+
+
+class Refused(NamedTuple):
+    """An image that cannot be used, and why."""
+
+    slot: int
+    reason: str
+
+
+Entry = Stored | Refused
+
+
+def to_line(entry: Entry) -> bytes:
+    """An entry as a line of its own.
+
+    >>> to_line(Refused(3, "empty file")).decode().strip()
+    '[3,"empty file"]'
+    """
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+
+
+def read_entries(path: Path, slots: int) -> tuple[list[Entry], int]:
+    """The entries of a journal and how many bytes they take.
+
+    A process that was killed, or a machine without power, may leave half a line: what begins with
+    the first line that is no entry does not count.
+    """
+    entries: list[Entry] = []
+    length = 0
+    with path.open("rb") as file:
+        for line in file:
+            entry = _from_line(line, slots)
+            if entry is None:
+                break
+            entries.append(entry)
+            length += len(line)
+    return entries, length
+
+
+def _from_line(line: bytes, slots: int) -> Entry | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    entry: Entry
+    match found:
+        case [int(slot), str(reason)]:
+            entry = Refused(slot, reason)
+        case [int(slot), int(key), int(width), int(height), [*notes], [*sums]] if (
+            len(sums) == 6
+            and all(isinstance(part, int) for part in sums)
+            and all(isinstance(note, str) for note in notes)
+        ):
+            entry = Stored(slot, key, width, height, tuple(notes), tuple(sums))
+        case _:
+            return None
+    return entry if 0 <= slot < slots else None

@@ -1,0 +1,96 @@
+"""The last step of packing: refuse, or close the gaps, write the small files, and give it its name."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tutelage.config.data import Data
+from tutelage.config.schema import flag
+from tutelage.data.pack.contents import Contents, Kept
+from tutelage.data.pack.entries import Refused
+from tutelage.data.pack.partial import Unfinished
+from tutelage.data.readers.source import Source
+from tutelage.data.requirements import require_readable
+from tutelage.data.split import Assigned
+from tutelage.errors import InputError, MachineError
+from tutelage.storage.atomic import sync, write_new
+from tutelage.storage.checksums import sum_of
+from tutelage.text import shown
+
+
+def finish(
+    part: Unfinished, source: Source, assigned: Sequence[Assigned], settings: Data, folder: Path
+) -> None:
+    """Make a pack of images that have all been decoded; it takes its place when it is complete.
+
+    Raises:
+        InputError: too many images cannot be used, or too few remain; nothing is left behind.
+    """
+    try:
+        contents = _contents(part, source, assigned, settings)
+    except InputError:
+        part.remove()
+        raise
+    part.close()
+    _gather(part, contents)
+    part.gathered.replace(folder)
+    try:
+        sync(folder.parent)
+    finally:
+        part.remove()
+
+
+def _contents(
+    part: Unfinished, source: Source, assigned: Sequence[Assigned], settings: Data
+) -> Contents:
+    quarantine = list(source.refused)
+    kept: list[Kept] = []
+    known = part.entries()
+    if len(known) < len(assigned):
+        raise MachineError(
+            "what the processes have packed is not all there",
+            where=part.folder,
+            found=f"{len(known)} of {len(assigned)} images",
+            fix="processes on several machines need a folder that all of them share",
+        )
+    for slot, one in enumerate(assigned):
+        entry = known[slot]
+        if isinstance(entry, Refused):
+            quarantine.append((shown(one.item.name), entry.reason))
+        else:
+            kept.append(Kept(one, entry))
+    files = len(assigned) + len(source.refused)
+    require_readable(quarantine, files, settings.max_unreadable, flag=flag("data.max_unreadable"))
+    _enough_to_train(kept, source.classes)
+    return Contents(source, settings, kept, sorted(quarantine))
+
+
+def _gather(part: Unfinished, contents: Contents) -> None:
+    """All files of the pack in one folder, the manifest last, each flushed to the disk.
+
+    The pixels move first, so that a pack in the making whose pixels are here can take them back.
+    """
+    new = part.gathered
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    part.images.replace(new / part.images.name)
+    files = contents.files()
+    for name, content in files.items():
+        write_new(new / name, [content])
+    sums = {name: sum_of(content) for name, content in sorted(files.items())}
+    write_new(new / "manifest.json", [contents.manifest(sums)])
+    sync(new)
+
+
+def _enough_to_train(kept: Sequence[Kept], classes: Sequence[str]) -> None:
+    trained = {one.assigned.label for one in kept if one.assigned.split == "train"}
+    missing = [name for name in classes if name not in trained]
+    if missing:
+        raise InputError(
+            "a class has no training image that can be used",
+            found=", ".join(missing[:10]),
+            expected="at least one in every class",
+            fix="add images, or delete the folder to drop the class",
+        )
+    if not any(one.assigned.split == "val" for one in kept):
+        raise InputError("there are no validation images that can be used", expected="at least one")

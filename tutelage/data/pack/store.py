@@ -1,0 +1,106 @@
+"""Decode images into their slots, and note each once its pixels are sure to be on the disk."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from tutelage.config.data import Data
+from tutelage.data.decode.decode import decided_warnings
+from tutelage.data.decode.parallel import in_order
+from tutelage.data.decode.prepare import chunk_of, prepared
+from tutelage.data.pack.channel_stats import channel_sums
+from tutelage.data.pack.entries import Entry, Refused, Stored, to_line
+from tutelage.data.readers.source import Item
+
+DURABLE_BYTES = 16 << 20  # little is left to wait for at the end
+DURABLE_SECONDS = 2.0
+_AHEAD = 16  # chunks a thread, which hold no pixels: threads go on while the disk is waited for
+
+
+def store(
+    items: Sequence[tuple[int, Item]],
+    settings: Data,
+    images: Path,
+    journal: Path,
+    *,
+    workers: int,
+    progress: Callable[[], None],
+) -> None:
+    """Decode images into their slots of a file that has its length already; pixels stay in no memory.
+
+    Whatever ends it, an error or Ctrl-C, what was decoded is noted.
+
+    Args:
+        items: slot and image.
+        settings: how they are stored.
+        images: the file of slots.
+        journal: the lines are added to this file.
+        workers: threads.
+        progress: called after each image, in the order of the items.
+    """
+
+    def some(part: list[tuple[int, Item]]) -> list[Entry]:
+        with images.open("r+b") as file:
+            return [_store(file, slot, item, settings) for slot, item in part]
+
+    with (
+        decided_warnings(),
+        _Journal(images, journal, 3 * settings.image_size**2) as note,
+        closing(
+            in_order(some, items, workers=workers, chunk=chunk_of(settings), ahead=_AHEAD)
+        ) as chunks,
+    ):
+        for entries in chunks:
+            note.add(entries)
+            for _ in entries:
+                progress()
+
+
+def _store(images: IO[bytes], slot: int, item: Item, settings: Data) -> Entry:
+    found = prepared(item, settings)
+    if isinstance(found, str):
+        return Refused(slot, found)
+    pixels, key, width, height, notes = found
+    images.seek(slot * pixels.size)
+    images.write(pixels.reshape(-1).data)
+    return Stored(slot, key, width, height, notes, channel_sums(pixels))
+
+
+class _Journal:
+    """Entries wait until the pixels are flushed to the disk; only then are they written down."""
+
+    def __init__(self, images: Path, journal: Path, slot_bytes: int) -> None:
+        self._most = max(1, DURABLE_BYTES // slot_bytes)
+        self._waiting: list[Entry] = []
+        self._last = time.monotonic()
+        self._images = images.open("r+b")
+        self._journal = journal.open("ab")
+
+    def __enter__(self) -> "_Journal":
+        return self
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Entries whose pixels have been handed to the system."""
+        self._waiting += entries
+        late = time.monotonic() - self._last > DURABLE_SECONDS
+        if late or len(self._waiting) >= self._most:
+            self._flush()
+
+    def _flush(self) -> None:
+        os.fsync(self._images.fileno())
+        self._journal.write(b"".join(map(to_line, self._waiting)))
+        self._journal.flush()
+        os.fsync(self._journal.fileno())
+        self._waiting.clear()
+        self._last = time.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        # What ended the block is what a person should hear of, not that the disk is full once more.
+        with suppress(OSError) if kind else nullcontext(), self._images, self._journal:
+            self._flush()

@@ -1,0 +1,164 @@
+"""Write a pack: each image decoded once, in any order; the folder appears only when it is complete.
+
+What an interrupted run has decoded is kept beside the folder, and the next run of the same pack
+decodes only the rest. The processes of a world share the images between them.
+"""
+
+import importlib.metadata
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import PIL
+from PIL import features
+
+from tutelage.config.data import Data
+from tutelage.data.decode.parallel import threads
+from tutelage.data.pack.all_ranks import jointly
+from tutelage.data.pack.finish import finish
+from tutelage.data.pack.lock import locked
+from tutelage.data.pack.pack import FORMAT, Pack, open_pack
+from tutelage.data.pack.partial import Unfinished, place
+from tutelage.data.pack.store import store
+from tutelage.data.readers.source import Source
+from tutelage.data.split import assign
+from tutelage.distributed import ALONE, World
+from tutelage.errors import InputError, MachineError
+from tutelage.storage.atomic import make_folder
+from tutelage.storage.disk import machine_error
+
+_RESERVE = 64 << 20
+
+
+def write_pack(
+    source: Source,
+    settings: Data,
+    folder: str | Path,
+    *,
+    progress: Callable[[int, int], None],
+    world: World = ALONE,
+    workers: int | None = None,
+) -> Pack:
+    """Decode, resize and store every image of a source.
+
+    Files that cannot be read are set aside and listed. The same source and settings give the same
+    bytes, in one go or several, with any number of threads and processes.
+
+    Args:
+        source: the images.
+        settings: how they are split and stored.
+        folder: where the pack is to be; new or empty.
+        progress: `progress(done, total)` after each image of this process's part, what an earlier
+            run has decoded included. An error it raises ends the packing; the next continues.
+        world: the processes that call this together, on one file system.
+        workers: threads of this process; by default its part of the machine's cores.
+
+    Raises:
+        InputError: too many unreadable files, a class without training images, no validation
+            images, something in the place of the pack. Nothing is left behind.
+        UsageError: another job is packing into the same place.
+        MachineError: the disk is full or cannot be written, or another process has ended.
+    """
+    folder = Path(folder)
+    assigned = assign(source, settings)
+    part = Unfinished(place(folder), len(assigned), 3 * settings.image_size**2)
+    identity = _identity(source, settings, world)
+
+    def begin() -> None:
+        if world.first:
+            make_folder(folder.parent)
+            job.enter_context(locked(folder))
+            _free(folder)
+            part.settle(identity)
+            _enough_space(folder, part)
+
+    def decode() -> None:
+        known = part.entries()
+        missing = [slot for slot in range(len(assigned)) if slot not in known]
+        share = world.share(len(missing))
+        mine = [(slot, assigned[slot].item) for slot in missing[share.start : share.stop]]
+        count = iter(range(len(known) + 1, len(known) + len(mine) + 1))
+        store(
+            mine,
+            settings,
+            part.images,
+            part.journal(world.rank),
+            workers=workers or threads(world),
+            progress=lambda: progress(next(count), len(known) + len(mine)),
+        )
+
+    def complete() -> None:
+        if world.first:
+            finish(part, source, assigned, settings, folder)
+
+    with ExitStack() as job:
+        for step in (begin, decode, complete):
+            jointly(world, _with_disk_errors(step, folder))
+    return open_pack(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Clear up what is left of the making of a pack that was killed when the pack was in its place.
+
+    Raises:
+        UsageError: another job is packing into the same place.
+    """
+    part = Unfinished(place(folder), 0, 0)
+    if part.folder.exists():
+        with locked(folder):
+            part.remove()
+
+
+def _identity(source: Source, settings: Data, world: World) -> dict[str, Any]:
+    """What the pixels of a pack in the making depend on; a part with another one is of no use."""
+    jpeg = features.version("libjpeg_turbo") or features.version("jpg")
+    identity = {
+        "format": FORMAT,
+        "tutelage": _version(),
+        "decoder": f"Pillow {PIL.__version__}, libjpeg {jpeg}, webp {features.version('webp')}",
+        "source": source.fingerprint(settings),
+    }
+    if any(other != identity for other in world.everyone(identity)):
+        raise InputError(
+            "the processes do not see the same data or do not decode them alike",
+            fix="the same packages and the same files on every machine",
+        )
+    return identity
+
+
+def _version() -> str | None:
+    try:
+        return importlib.metadata.version("tutelage")
+    except importlib.metadata.PackageNotFoundError:  # used from its sources
+        return None
+
+
+def _free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError("there is something in the place of the pack", where=folder)
+
+
+def _enough_space(folder: Path, part: Unfinished) -> None:
+    free, needed = shutil.disk_usage(folder.parent).free, part.missing_bytes()
+    if free < needed + _RESERVE:
+        if not part.entries():
+            part.remove()
+        raise MachineError(
+            "there is not enough space for the pack",
+            where=folder.parent,
+            found=f"{free / 1e9:.1f} GB free",
+            expected=f"{(needed + _RESERVE) / 1e9:.1f} GB",
+            fix="free some space, another --out, or a smaller --data.image-size",
+        )
+
+
+def _with_disk_errors(step: Callable[[], None], folder: Path) -> Callable[[], None]:
+    def guarded() -> None:
+        try:
+            step()
+        except OSError as error:
+            raise machine_error(folder, error) from error
+
+    return guarded

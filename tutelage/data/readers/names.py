@@ -1,0 +1,53 @@
+"""Names from outside: which files count, and which class names are equal."""
+
+import unicodedata
+from pathlib import PurePosixPath
+
+from tutelage.data.readers.source import Split
+from tutelage.text import shown
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif")
+) | {".tif", ".tiff"}
+# Pictures of other kinds: taken up so that they are listed as set aside, not passed over.
+OTHER_PICTURES = frozenset(
+    (".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".tga", ".ppm", ".pgm")
+)
+SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+SPLIT_FOLDERS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+
+
+def passed_over(name: str) -> str | None:
+    """Why a file or folder of this name is none of ours (hidden, system file), or None."""
+    if name.startswith("."):
+        return "hidden"
+    return "system file" if name.lower() in SYSTEM_FILES else None
+
+
+def no_image(name: str) -> str | None:
+    """Why a file is not taken for an image by its name, or None; content is looked at only later.
+
+    A file without an ending is passed over: folders hold LICENSE and Makefile more often than
+    images.
+    """
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in IMAGE_SUFFIXES or suffix in OTHER_PICTURES:
+        return None
+    return f"{shown(suffix)} file" if suffix else "file without an ending"
+
+
+def class_name(raw: str) -> str:
+    """The class name a folder or table cell stands for: text in one Unicode form (NFC)."""
+    return unicodedata.normalize("NFC", shown(raw))
+
+
+def same_class_key(name: str) -> str:
+    """Two class names with the same key are too alike to be told apart ("Cat" and "cat")."""
+    return unicodedata.normalize("NFC", class_name(name).casefold())

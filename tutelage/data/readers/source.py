@@ -1,0 +1,67 @@
+"""Where images come from, as one list: `open_source(data, settings) -> Source`.
+
+A source is scanned, never decoded, when it is opened; each item knows how to read its own bytes.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.config.data import Data
+from tutelage.config.schema import fingerprint, table
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class Unreadable(Exception):  # noqa: N818 - a verdict on one image, never shown as an error
+    """One image cannot be used; `reason` is short, for a list of files set aside."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Item(NamedTuple):
+    """One image that has not been read yet.
+
+    `read` returns the bytes of an image file, or ready pixels uint8 [H, W, 3] or [H, W], and raises
+    `Unreadable`. `stamp` changes when the file does (size and time, or a checksum).
+    """
+
+    name: str
+    split: Split | None
+    label: str | None
+    read: Callable[[], bytes | NDArray[np.uint8]]
+    stamp: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A scanned source: items ordered by name, class names sorted, what was left out and why."""
+
+    description: dict[str, Any]
+    classes: tuple[str, ...]
+    items: list[Item]
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    """(file, reason) of images not even opened: pipes, broken links, links out of the folder."""
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    """How many files were passed over, by reason."""
+
+    def fingerprint(self, settings: Data) -> str:
+        """A name for these files under these settings, known before anything is decoded.
+
+        It changes when a file is added, removed, renamed, rewritten or moved to another class or
+        split.
+        """
+        digest = hashlib.sha256()
+        for item in self.items:
+            row = (item.name, item.split or "", item.label or "", item.stamp)
+            digest.update("\0".join((*row, "\n")).encode("utf-8", "surrogateescape"))
+        plain = table(settings)
+        plain.pop("root", None)
+        return fingerprint(plain, self.classes, self.refused, digest.hexdigest())

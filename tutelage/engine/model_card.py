@@ -1,0 +1,100 @@
+"""The model card: what the network in a folder is, how good, how to use it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tutelage.config.job import Single
+from tutelage.methods.registry import METHODS
+
+_USE = """```python
+import timm
+network = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
+```
+"""
+
+_USE_OWN = """```python
+import tutelage
+model = tutelage.load("FOLDER")      # {why}
+```
+"""
+
+
+def model_card(
+    settings: Single,
+    *,
+    classes: Sequence[str],
+    scores: Mapping[str, Any],
+    moment: str,
+    stored_size: int,
+    obstacle: str | None,
+    companion: str = "",
+) -> str:
+    """The text of `README.md` in a model folder.
+
+    Args:
+        settings: of the run.
+        classes: in the order of the outputs.
+        scores: what was measured.
+        moment: "last" or "best" epoch.
+        stored_size: of the pictures, in pixels.
+        obstacle: why timm alone cannot load it; None where it can.
+        companion: its name where it learned beside the student that the settings are of.
+    """
+    measured = scores[moment]
+    split = "test" if measured["test"] else "val"
+    metrics = measured[split]
+    epoch = f"epoch {measured['epoch']} ({moment}"
+    epoch += ", chosen on the validation split)" if moment == "best" else ")"
+    who = f"Companion of a student ({companion})" if companion else settings.role.capitalize()
+    names = "".join(f"- {_plain(name)}\n" for name in classes)
+    return f"""---
+library_name: {"tutelage" if obstacle else "timm"}
+pipeline_tag: image-classification
+---
+
+# {settings.model}: {len(classes)} classes
+
+{who}, {_taught(settings, companion)}; first weights: {scores["weights"]}; {epoch}.
+
+| measure on {metrics["images"]} {"test" if split == "test" else "validation"} images | |
+|---|---|
+| accuracy | {100 * metrics["accuracy"]:.2f} % |
+| macro-F1 | {metrics["macro_f1"]:.4f} |
+| expected calibration error | {metrics["ece"]:.4f} |
+| parameters | {scores["cost"]["parameters"]:,} |
+| operations a picture (multiply and add apart) | {scores["cost"]["flops"]:,} |
+
+## Use
+
+{_USE_OWN.format(why=obstacle) if obstacle else _USE}
+A picture is turned upright, made RGB, resized so that its shorter edge has {stored_size} pixels
+(bilinear, antialiased), cropped at the centre to {stored_size} x {stored_size}, divided by 255 and
+standardised with the mean and standard deviation in `tutelage.json`.
+
+`tutelage predict FOLDER PICTURES --out predictions.csv` does all of it.
+
+## Classes, in the order of the outputs
+
+{names}"""
+
+
+def _taught(settings: Single, companion: str) -> str:
+    """Who taught it, as the middle of a sentence."""
+    method = METHODS[settings.method]
+    if settings.role == "specialist":
+        return (
+            "trained on the labels alone, on as many images of its own classes as of all others; the last "
+            "class is all others together, and its probability is too small by that"
+        )
+    if settings.teacher:
+        alpha = settings.alpha if settings.alpha is not None else 0.7
+        return f"taught by a teacher (alpha {alpha:g} on the teacher's term)"
+    if settings.role == "student" and not method.taught and companion != "teacher":
+        return f"taught without a finished teacher (method {settings.method}: {method.line})"
+    return "trained on the labels alone"
+
+
+def _plain(name: str) -> str:
+    """A class name that cannot break out of its line or become markup."""
+    kept = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#|&" else letter for letter in kept)

@@ -1,0 +1,160 @@
+"""The networks that learn beside a student: made, then measured and saved, and what all say together."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tutelage.config.job import Single
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.measure import (
+    SPLITS,
+    Logits,
+    cost_of,
+    logits_of,
+    save_folder,
+    save_predictions,
+    score_on,
+)
+from tutelage.errors import UsageError
+from tutelage.evaluation.cost import file_size
+from tutelage.methods.registry import companion_names, companions
+from tutelage.models.build import build
+from tutelage.models.preprocess import Classifier
+
+PEER_SEED = 100_003
+"""How far apart the seeds of networks are that learn side by side."""
+
+
+def companion_seed(seed: int, number: int) -> int:
+    """What the first weights of the n-th companion of a student are made from, counted from 1."""
+    return seed + number * PEER_SEED
+
+
+def beside(
+    settings: Single, pack: Pack, make: Callable[[int], nn.Module] | None = None
+) -> list[Classifier]:
+    """The networks that learn beside a student, each from random weights and a seed of its own.
+
+    Args:
+        settings: of the run, which name them.
+        pack: the pictures.
+        make: makes the student where it is a module of the caller's own, given the class count; companions
+            that are one more like it are then made so, too.
+
+    Raises:
+        UsageError: a finished teacher, which online and self methods do not listen to, or an unknown network.
+    """
+    if settings.teacher:
+        raise UsageError(
+            f"the method {settings.method} listens to no finished teacher",
+            found=f"teacher = {', '.join(settings.teacher)}",
+            fix="without --teacher",
+        )
+    made = []
+    for number, model in enumerate(companions(settings, settings.model), 1):
+        seed = companion_seed(settings.seed, number)
+        torch.manual_seed(seed)
+        own = make(len(pack.classes)) if make and model == settings.model else None
+        built = build(
+            dataclasses.replace(settings, model=model, weights="none"),
+            classes=len(pack.classes),
+            stored_size=pack.image_size,
+            train_statistics=(pack.mean, pack.std),
+            seed=seed,
+            network=own,
+        )
+        made.append(built.classifier)
+    return made
+
+
+def measure_beside(
+    networks: Sequence[Classifier],
+    student: Logits,
+    settings: Single,
+    pack: Pack,
+    folder: Path,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Measure companions after the last epoch and save each below `peers/NAME` of the run folder.
+
+    The ensemble is the mean of the probabilities of the student and all companions, at temperature 1.
+
+    Args:
+        networks: the companions.
+        student: what the student says after the last epoch.
+        settings: of the run.
+        pack: the pictures.
+        folder: of the run.
+        device: where the networks are.
+
+    Returns:
+        What `scores.json` says of them: `companions`, a list of name, model, val, test and cost; `ensemble`,
+        its val and test; `best_together`, which of student, companions and ensemble was best on validation.
+    """
+    names = companion_names(settings, settings.model)
+    models = companions(settings, settings.model)
+    told, said = [], {"student": student}
+    for name, model, network in zip(names, models, networks, strict=True):
+        own = dataclasses.replace(settings, model=model, weights="none")
+        said[name] = logits_of(network, pack, device)
+        told.append(_saved(name, network, own, said[name], pack, folder / "peers" / name))
+    together = {split: mean_logits([logits[split] for logits in said.values()]) for split in SPLITS}
+    ensemble = {split: score_on(split, together, pack, {}) for split in SPLITS}
+    accuracies = {"student": _accuracy(score_on("val", student, pack, {}))}
+    accuracies |= {facts["name"]: _accuracy(facts["val"]) for facts in told}
+    accuracies["ensemble"] = _accuracy(ensemble["val"])
+    # The first of equals: the student where nothing beside it is better.
+    best = max(accuracies, key=lambda name: accuracies[name])
+    return {
+        "companions": told,
+        "ensemble": ensemble,
+        "best_together": {"name": best, "accuracy": accuracies[best], "chosen_on": "val"},
+    }
+
+
+def mean_logits(logits: Sequence[np.ndarray]) -> np.ndarray:
+    """Log of the mean of the probabilities of several networks.
+
+    Args:
+        logits: of each network, [N, C] floating point.
+
+    Returns:
+        float64 [N, C], whose softmax is that mean.
+
+    >>> np.exp(mean_logits([np.log([[0.9, 0.1]]), np.log([[0.3, 0.7]])])).round(6).tolist()
+    [[0.6, 0.4]]
+    """
+    logs = [_log_softmax(np.asarray(values, dtype=np.float64)) for values in logits]
+    return np.asarray(np.logaddexp.reduce(logs, axis=0) - np.log(len(logs)))
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    if not len(logits):
+        return logits
+    shifted = logits - logits.max(1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+
+
+def _accuracy(metrics: Mapping[str, Any] | None) -> float:
+    return -1.0 if metrics is None else float(metrics["accuracy"])
+
+
+def _saved(
+    name: str, network: Classifier, settings: Single, logits: Logits, pack: Pack, folder: Path
+) -> dict[str, Any]:
+    """Save one companion after the last epoch and tell what is known of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_predictions(folder / "predictions", "last", logits, pack)
+    measured: dict[str, Any] = {split: score_on(split, logits, pack, {}) for split in SPLITS}
+    facts: dict[str, Any] = {"name": name, "model": settings.model, **measured}
+    facts["cost"] = cost_of(network, settings)
+    last = {"epoch": settings.epochs, **measured}
+    card = {"weights": "none", "cost": facts["cost"], "last": last}
+    save_folder(folder, "last", network, settings, pack, card, companion=name)
+    facts["cost"]["size_bytes"] = file_size(folder / "model" / "model.safetensors")
+    return facts

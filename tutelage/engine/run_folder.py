@@ -1,0 +1,134 @@
+"""The folder of one run: what it is a run of, whether it is finished, and where its settings are."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from tutelage.config.job import Single
+from tutelage.config.plugins import own_term
+from tutelage.config.schema import fingerprint, flat, table
+from tutelage.config.toml import to_toml
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import World
+from tutelage.engine.checkpoint.identity import identity
+from tutelage.engine.checkpoint.rotation import remove_all
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.runtime.environment import environment
+from tutelage.models.preprocess import Classifier
+from tutelage.models.weights import fingerprint_of
+from tutelage.storage.atomic import make_folder, settle, write_bytes, write_json
+from tutelage.storage.checksums import write_sealed
+from tutelage.storage.run_results import FORMAT, read_facts, require_whole, seal_run
+
+_IDENTITY = 3
+"""Goes up when equal settings come to mean other runs; the layout of the folder has a number of its own."""
+
+_MACHINE = ("device", "precision", "compile")
+
+_ELSEWHERE = ("data", "teacher", "cache", "trust")
+"""Settings that say where inputs are, or let them in; what is in them counts instead."""
+
+
+def run_inputs(
+    settings: Single, pack: Pack, teachers: Sequence[Classifier], network: nn.Module | None
+) -> dict[str, Any]:
+    """What makes two runs the same run, by name: settings, pictures, teachers, own network, own terms."""
+    plain = {key: value for key, value in table(settings).items() if key not in _ELSEWHERE}
+    return {
+        "settings": plain,
+        "pack": pack.fingerprint,
+        "teachers": [fingerprint_of(teacher.network) for teacher in teachers],
+        "network": fingerprint_of(network) if network else None,
+        "own terms": {name: own_term(name).version for name in settings.own},
+    }
+
+
+def run_fingerprint(inputs: Mapping[str, Any]) -> str:
+    """A short name for a run, of its inputs."""
+    return fingerprint(_IDENTITY, *inputs.values())
+
+
+def training_identity(
+    inputs: Mapping[str, Any], pack: Pack, runtime: Runtime, world: World
+) -> dict[str, Any]:
+    """What a checkpoint of a run is a training of: see `engine.identity`."""
+    return identity(
+        **{name: fingerprint(found) for name, found in inputs.items()},
+        classes=fingerprint(pack.classes),
+        processes=world.size,
+        device=runtime.device.type,
+    )
+
+
+def essence(settings: Single, pack: Pack) -> str:
+    """What makes two runs comparable over versions and machines: the settings that are not the defaults, and
+    the pictures. A setting that a later version adds does not change it.
+    """
+    usual = flat(table(Single()))
+    own = {key: value for key, value in flat(table(settings)).items() if usual.get(key) != value}
+    plain = {k: v for k, v in own.items() if k.partition(".")[0] not in (*_ELSEWHERE, *_MACHINE)}
+    return fingerprint(plain, pack.fingerprint)
+
+
+def is_finished(folder: Path, identity: str) -> bool:
+    """Whether a run folder holds this very run, complete.
+
+    Raises:
+        InputError: it does, and a file of it is damaged.
+    """
+    if not (folder / "run.json").is_file():
+        return False
+    facts = read_facts(folder)
+    if facts.get("fingerprint") != identity or not facts.get("finished"):
+        return False
+    require_whole(folder)
+    return True
+
+
+def read_fingerprint(folder: Path) -> str:
+    """The fingerprint of a run, from its folder."""
+    return str(read_facts(folder)["fingerprint"])
+
+
+def begin(
+    folder: Path, settings: Single, facts: dict[str, str], runtime: Runtime, *, in_job: bool
+) -> None:
+    """Make the folder of a run that is about to start, and write what it is.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+        facts: its name and fingerprint.
+        runtime: how it computes.
+        in_job: whether it lies in the folder of a job, beside its teacher.
+    """
+    make_folder(folder)
+    if in_job or not (folder / "config.toml").exists():
+        plain = table(settings)
+        if settings.teacher and in_job:
+            # A job can be moved as a whole.
+            plain["teacher"] = [f"../{Path(teacher).name}" for teacher in settings.teacher]
+        write_bytes(folder / "config.toml", to_toml(plain).encode())
+    write_json(folder / "environment.json", environment(runtime))
+    write_sealed(
+        folder / "run.json", {"format": FORMAT, **_told(settings, facts), "finished": False}
+    )
+
+
+def end(folder: Path, settings: Single, facts: dict[str, str]) -> None:
+    """Mark a run as finished; its checkpoints are no longer needed."""
+    seal_run(folder, _told(settings, facts))
+    remove_all(folder)
+
+
+def tidy(folder: Path, world: World) -> None:
+    """Do again what `end` does last: a run may have been killed right before, or the power has failed."""
+    if world.first:
+        settle(folder)
+        remove_all(folder)
+
+
+def _told(settings: Single, facts: dict[str, str]) -> dict[str, object]:
+    return {"kind": "run", "role": settings.role, "seed": settings.seed, **facts}

@@ -1,0 +1,84 @@
+"""The journal of a run: one JSON object a line, for tools; and what a person sees meanwhile.
+
+The journal holds no wall-clock figures, so that two equal runs have equal journals.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tutelage.errors import InputError
+from tutelage.storage.disk import telling
+
+
+class Journal:
+    """Append events to a file; `position` and `rewind` keep it in step with a checkpoint.
+
+    Raises:
+        MachineError: the file cannot be written; so does every function that writes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with telling(path):
+            self._file = path.open("ab", buffering=0)
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Add one line, handed to the system at once."""
+        line = json.dumps({"event": event, **facts}, ensure_ascii=False, allow_nan=False) + "\n"
+        left = line.encode("utf-8", "surrogateescape")
+        with telling(self._path, needed=len(left)):
+            while left:
+                left = left[self._file.write(left) :]
+
+    def position(self) -> int:
+        """Bytes so far."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def sync(self) -> None:
+        """Flush all lines to the disk."""
+        with telling(self._path):
+            os.fsync(self._file.fileno())
+
+    def rewind(self, position: int) -> None:
+        """Drop what was written after a checkpoint that is now continued.
+
+        Raises:
+            InputError: the file ends before it.
+        """
+        if self.position() < position:
+            raise InputError(
+                "the journal ends before the checkpoint that is to be continued",
+                where=self._path,
+                found=f"{self.position():,} bytes",
+                expected=f"at least {position:,} bytes",
+                fix="take the run's folder of checkpoints away to begin this run anew",
+            )
+        with telling(self._path):
+            self._file.truncate(position)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a journal; a line torn by a crash is left out."""
+    events = []
+    for line in path.read_bytes().splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            break
+    return events
+
+
+def terms_text(terms: Mapping[str, float]) -> str:
+    """Loss terms on one line.
+
+    >>> terms_text({"label": 0.5, "kd": 1.25})
+    'label 0.500  kd 1.250'
+    """
+    return "  ".join(f"{name} {value:.3f}" for name, value in terms.items())

@@ -1,0 +1,47 @@
+"""A network that is kept on the way: what it would have been, had training ended after this epoch."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from tutelage.config.job import Single
+from tutelage.data.pack.pack import Pack
+from tutelage.engine.train.compile import uncompile
+from tutelage.engine.train.state import TrainingState
+from tutelage.models.model_folder import save_model
+from tutelage.models.preprocess import Classifier
+from tutelage.models.snapshots import kept_folder
+from tutelage.models.trim_padding import skip_padding
+from tutelage.storage.atomic import whole_folder
+
+
+def keeper(
+    settings: Single, pack: Pack, folder: Path, *, name: str
+) -> Callable[[TrainingState], None]:
+    """What saves a run's network after an epoch, into `checkpoints-kept/EPOCH/model` of its folder.
+
+    A copy is saved: the network in training keeps its layout, its device and what it is compiled to.
+    """
+
+    def keep(state: TrainingState) -> None:
+        epoch = state.epoch + 1
+        with torch.random.fork_rng():
+            kept = copy.deepcopy(state.measured)
+            assert isinstance(kept, Classifier)
+            uncompile(kept)
+            skip_padding(kept, on=False)
+            target = kept_folder(folder, epoch)
+            with whole_folder(target) as part:
+                save_model(
+                    part,
+                    kept.eval(),
+                    settings=settings,
+                    classes=pack.classes,
+                    stored_size=pack.image_size,
+                    background=str(pack.manifest["settings"].get("background", "white")),
+                    card=f"# {settings.model}: {name} after epoch {epoch} of {settings.epochs}\n",
+                )
+
+    return keep

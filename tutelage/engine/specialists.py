@@ -1,0 +1,153 @@
+"""One specialist: what it sees of the pictures, the weights it goes on from, and what it must be told.
+
+Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2: it begins as the generalist, but for the last
+layer, which has a class for each of its group and one for all others.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tutelage.config.job import Single
+from tutelage.data.class_subset import grouped
+from tutelage.data.loading.balanced_halves import halves_of, refuse_mixed
+from tutelage.data.pack.pack import Pack
+from tutelage.data.readers.source import Split
+from tutelage.engine.measure import SPLITS, score_on
+from tutelage.errors import UsageError
+from tutelage.models.build import Built
+from tutelage.models.model_folder import network_folder
+from tutelage.models.weights import Weights, load_weights
+from tutelage.storage.run_results import open_results
+from tutelage.teachers.load_specialists import _correction, _numbers
+from tutelage.teachers.specialist_ensemble import (
+    combined,
+    opinion,
+)
+
+
+def require_group(settings: Single) -> None:
+    """A specialist has classes of its own and sees pictures by themselves; nobody else has such classes.
+
+    Raises:
+        UsageError: a specialist without classes, or with views of two pictures; classes for another role.
+    """
+    special, known = settings.role == "specialist", bool(settings.specialist.classes)
+    if special and not known:
+        raise UsageError(
+            "a specialist without classes of its own",
+            expected="--specialist.classes NAME NAME ...",
+            fix="tutelage run --method specialists, which finds them",
+        )
+    if known and not special:
+        raise UsageError(
+            "classes of a specialist, and the run is none",
+            found=f"role = {settings.role}, specialist.classes = {', '.join(settings.specialist.classes)}",
+            fix="--role specialist",
+        )
+    if special:
+        refuse_mixed(settings)
+
+
+def own_view(settings: Single, pack: Pack) -> Pack:
+    """The pack as a run sees it: as it is, but for a specialist.
+
+    Raises:
+        InputError: classes that the data do not have, or all of them.
+    """
+    return grouped(pack, settings.specialist.classes) if settings.role == "specialist" else pack
+
+
+def go_on(built: Built, generalist: Path) -> Built:
+    """A network with the weights of a generalist's, but for the classifier, which stays random.
+
+    Args:
+        built: of the same kind, for the classes of a group and the dustbin.
+        generalist: its run folder or model folder.
+
+    Raises:
+        InputError: weights of another network.
+    """
+    path = network_folder(generalist) / "model.safetensors"
+    config: Any = getattr(built.classifier.network, "pretrained_cfg", None) or {}
+    load_weights(built.classifier.network, path, classifier=config.get("classifier"))
+    return built._replace(weights=Weights("file", path))
+
+
+def told_of_specialist(pack: Pack) -> dict[str, Any]:
+    """For scores.json: its classes, training pictures of them and of all others, and others in an epoch."""
+    halves = halves_of(pack)
+    return {
+        "classes": list(pack.classes[:-1]),
+        "own": len(halves.own),
+        "others": len(halves.others),
+        "drawn": halves.drawn,
+    }
+
+
+def measure_council(
+    folders: Sequence[Path], groups: Sequence[Sequence[str]], pack: Pack, *, active: int
+) -> dict[str, Any]:
+    """How good a generalist and its specialists are together, from what their own runs said.
+
+    Args:
+        folders: run folders of the generalist and of each specialist.
+        groups: the classes of each specialist.
+        pack: of all classes.
+        active: see `methods.specialists.active`.
+
+    Returns:
+        `active`, `groups`, and for each split (None without labels): `together`, all metrics of the
+        combination; `generalist`, its accuracy; `in_groups`, both accuracies over the pictures of classes in
+        any group; `by_group`, the same for each group.
+    """
+    found: dict[str, Any] = {"active": active, "groups": [list(group) for group in groups]}
+    for split in SPLITS:
+        answers = [_answers(folder, split) for folder in folders]
+        found[split] = _measured(split, answers, groups, pack, active)
+    return found
+
+
+def _measured(
+    split: Split,
+    answers: Sequence[NDArray[np.float32]],
+    groups: Sequence[Sequence[str]],
+    pack: Pack,
+    active: int,
+) -> dict[str, Any] | None:
+    generalist, *specialists = answers
+    opinions = [
+        opinion(torch.from_numpy(said), _numbers(group, pack), _correction(group, pack))
+        for said, group in zip(specialists, groups, strict=True)
+    ]
+    together = combined(torch.from_numpy(generalist), opinions, active=active).numpy()
+    metrics = score_on(split, {split: together}, pack, {})
+    if metrics is None:
+        return None
+    labels = pack.labels[pack.rows(split)]
+    right = {
+        "generalist": generalist.argmax(1) == labels,
+        "together": together.argmax(1) == labels,
+    }
+    members = [np.isin(labels, _numbers(group, pack)) for group in groups]
+    return {
+        "together": metrics,
+        "generalist": _shares(right, labels >= 0)["generalist"],
+        "in_groups": _shares(right, np.logical_or.reduce(members)),
+        "by_group": [_shares(right, member) for member in members],
+    }
+
+
+def _shares(right: dict[str, NDArray[np.bool_]], member: NDArray[np.bool_]) -> dict[str, Any]:
+    """Images of some classes, and the share that each names rightly; None where there are no images."""
+    count = int(member.sum())
+    shares = {name: float(found[member].mean()) if count else None for name, found in right.items()}
+    return {"images": count, **shares}
+
+
+def _answers(folder: Path, split: Split) -> NDArray[np.float32]:
+    return open_results(folder).logits(split)

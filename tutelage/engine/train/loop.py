@@ -1,0 +1,242 @@
+"""The training loop. Methods, losses and teachers are what differs; this does not.
+
+What is not here: device moves (loader), precision (runtime), who teaches (teacher), what is compared
+(method), drawing (screen). Nothing in a step waits for the device.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from tutelage.data.loading.loader import Loader
+from tutelage.distributed import World
+from tutelage.engine.checkpoint.writer import Saver
+from tutelage.engine.runtime.console import bar, duration
+from tutelage.engine.runtime.journal import terms_text
+from tutelage.engine.runtime.process_group import agreed_stop, answering
+from tutelage.engine.train.context import Course
+from tutelage.engine.train.grad_norms import gradient_norms
+from tutelage.engine.train.nonfinite_guard import READ_EVERY
+from tutelage.engine.train.nonfinite_report import require_finite, require_taken, tell
+from tutelage.engine.train.optim import learning_rate
+from tutelage.engine.train.resume import resume
+from tutelage.engine.train.state import TrainingState
+from tutelage.engine.train.step import train_on
+from tutelage.errors import Interrupted
+from tutelage.models.snapshots import kept_epochs
+from tutelage.models.weights import fingerprint_of
+from tutelage.types import Batch, Outcome, Progress
+
+CHECKPOINT_SECONDS = 120.0
+
+
+def fit(state: TrainingState, course: Course) -> None:
+    """Train to the last epoch, from wherever the run's checkpoint stands.
+
+    Raises:
+        DivergedError: too many steps whose loss or gradient is not finite, or a weight that is not.
+        Interrupted: asked to stop; a checkpoint has been saved.
+        MachineError: another process of this run has ended.
+    """
+    with answering(course.world), closing(_begin(state, course)) as saver:
+        _epochs(state, course, saver)
+    course.screen.clear()
+
+
+def _epochs(state: TrainingState, course: Course, saver: Saver) -> None:
+    settings, loader, method = course.settings, course.loader, state.method
+    shares = _shares(loader, settings.accumulate)
+    steps_per_epoch = _steps_per_epoch(course)
+    saved, began = time.monotonic(), state.epoch
+    while state.epoch < settings.epochs:
+        method.train()
+        clock = _Clock(state, course)
+        for batch in clock.watch(loader.epoch(state.epoch, start=state.batch)):
+            progress = Progress(
+                state.epoch, state.step, state.step / (settings.epochs * steps_per_epoch)
+            )
+            last = (state.batch + 1) % settings.accumulate == 0 or state.batch + 1 == len(loader)
+            share = shares[state.batch]
+            outcome, total = train_on(
+                state,
+                batch,
+                course.teacher(batch, progress),
+                progress,
+                rate=learning_rate(settings, step=state.step, steps_per_epoch=steps_per_epoch),
+                clip=settings.clip,
+                share=share,
+                last=last,
+                watch=_watch(state, course, progress),
+            )
+            state.sums.add(outcome, total, method.weights_at(progress))
+            state.batch += 1
+            if state.guard.full:
+                tell(state.guard, state.masked, course)
+            saver.look()
+            if last and _pause(state, course, due=time.monotonic() - saved > CHECKPOINT_SECONDS):
+                _save(state, course, saver)
+                saved = time.monotonic()
+        _close_epoch(state, course, clock, saver)
+    if state.epoch > began:  # what measures the network can be interrupted, too
+        _save(state, course, saver)
+
+
+def _watch(
+    state: TrainingState, course: Course, progress: Progress
+) -> Callable[[Outcome], None] | None:
+    """Notes how hard each of several terms pulls, at the first batch of the first and the last epoch."""
+    if state.batch or state.epoch not in (0, course.settings.epochs - 1):
+        return None
+    if len(state.method.weights) < 2:
+        return None
+
+    def watch(outcome: Outcome) -> None:
+        norms = gradient_norms(state, outcome, progress)
+        if course.journal is not None:
+            course.journal.write("gradients", epoch=state.epoch + 1, norms=norms)
+
+    return watch
+
+
+def _steps_per_epoch(course: Course) -> int:
+    return -(-len(course.loader) // course.settings.accumulate)
+
+
+def _shares(loader: Loader, accumulate: int) -> list[float]:
+    """Each batch's share of its optimiser step, by images: a smaller last batch counts for less."""
+    sizes = loader.sizes()
+    groups = [sizes[low : low + accumulate] for low in range(0, len(sizes), accumulate)]
+    return [size / sum(group) for group in groups for size in group]
+
+
+def _pause(state: TrainingState, course: Course, *, due: bool) -> bool:
+    """Whether to save a checkpoint now: it is time, or a process was asked to stop. All agree."""
+    if course.world.size == 1:
+        return due or bool(course.stop)
+    device = state.runtime.device
+    if device.type != "cpu" and state.step % READ_EVERY:
+        return False  # asking waits for the device
+    wish = float(course.stop.signal or (0.5 if due and course.world.first else 0.0))
+    agreed = agreed_stop(wish, device)
+    if agreed >= 1:
+        course.stop.signal = int(agreed)
+    return agreed > 0
+
+
+def _begin(state: TrainingState, course: Course) -> Saver:
+    """Go on from the newest checkpoint, or begin; what saves the next ones."""
+    journal = course.journal
+    saver, continued = resume(
+        state,
+        course.folder,
+        identity=course.identity,
+        journal=journal,
+        say=lambda text: course.screen.line(f"{course.name}: {text}"),
+    )
+    if journal is not None and not continued:
+        journal.write("begin", **course.facts)
+        for note in course.notes:
+            journal.write("note", text=note)
+    return saver
+
+
+def _save(state: TrainingState, course: Course, saver: Saver) -> None:
+    """Save where training stands; where a stop was asked, see that it is saved, and stop."""
+    tell(state.guard, state.masked, course)
+    require_finite(state.method, course)
+    journal = course.journal
+    checkpoint = state.checkpoint(
+        identity=course.identity, journal=journal.position() if journal is not None else 0
+    )
+    if journal is not None:
+        saver.save(checkpoint, step=state.step, before=journal.sync)
+    if course.stop:
+        saver.settle(last=True)
+        course.world.wait()
+        course.screen.clear()
+        epoch = min(state.epoch + 1, course.settings.epochs)
+        raise Interrupted(
+            f"stopped in epoch {epoch} after step {state.step}; nothing is lost",
+            where=course.folder,
+        )
+
+
+def _close_epoch(state: TrainingState, course: Course, clock: "_Clock", saver: Saver) -> None:
+    tell(state.guard, state.masked, course)
+    require_taken(state.masked, course, epoch=state.epoch)
+    if len(set(course.world.everyone(_weights_name(state, course.world)))) > 1:
+        raise RuntimeError("the processes of this run no longer hold the same weights")
+    train = state.sums.read()
+    timings = clock.timings()  # speed and waiting are those of training alone, seconds those of all
+    try:
+        metrics = course.validate(state)
+    except Interrupted:  # it is done again when the run goes on
+        _save(state, course, saver)
+        raise
+    state.epoch_timings.append({**timings, "seconds": clock.timings()["seconds"]})
+    state.note_best(metrics["accuracy"])
+    # Of the epoch's last step, by the schedule: after a resume the optimiser may not know it yet.
+    rate = learning_rate(
+        course.settings, step=state.step - 1, steps_per_epoch=_steps_per_epoch(course)
+    )
+    val = {"accuracy": metrics["accuracy"], "loss": metrics["nll"]}
+    if course.journal is not None:
+        course.journal.write("epoch", epoch=state.epoch + 1, lr=rate, train=train, val=val)
+    best = f"(best {100 * state.best.accuracy:.1f} in epoch {state.best.epoch})"
+    course.screen.line(
+        f"{course.name}: epoch {state.epoch + 1}/{course.settings.epochs}"
+        f"  {terms_text(train['terms'])}  validation {100 * metrics['accuracy']:.1f} % {best}"
+        f"  {duration(state.epoch_timings[-1]['seconds'])}"
+    )
+    # What is kept is a function of the epoch: where an interruption makes it twice, it is made the same.
+    if state.epoch + 1 in kept_epochs(course.settings.keep, course.settings.epochs):
+        if course.world.first:
+            course.keep(state)
+        course.world.wait()
+    state.next_epoch()
+
+
+def _weights_name(state: TrainingState, world: World) -> str:
+    return fingerprint_of(state.method) if world.size > 1 else ""
+
+
+class _Clock:
+    """Times an epoch, waiting for data apart, and keeps the live line up to date."""
+
+    def __init__(self, state: TrainingState, course: Course) -> None:
+        self._state, self._course = state, course
+        self._begin = time.monotonic()
+        self._waited = 0.0
+        self._images = 0
+
+    def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Hand the batches on."""
+        before = time.monotonic()
+        for number, batch in enumerate(batches):
+            self._waited += time.monotonic() - before
+            yield batch
+            self._images += batch.whole or len(batch.ids)
+            if number % READ_EVERY == 0:
+                self._show()
+            before = time.monotonic()
+
+    def timings(self) -> dict[str, float]:
+        """Seconds, images a second, share of the time spent waiting for data."""
+        seconds = max(time.monotonic() - self._begin, 1e-9)
+        return {
+            "seconds": round(seconds, 3),
+            "images_per_second": round(self._images / seconds, 1),
+            "data_wait": round(self._waited / seconds, 4),
+        }
+
+    def _show(self) -> None:
+        state, course = self._state, self._course
+        done = (state.epoch + state.batch / len(course.loader)) / course.settings.epochs
+        speed = self.timings()
+        left = (1 - done) * course.settings.epochs * course.loader.images
+        course.screen.status(
+            f"{course.name}: epoch {state.epoch + 1}/{course.settings.epochs} {bar(done)} "
+            f"{terms_text(state.sums.read()['terms'])}  {speed['images_per_second']:.0f} images/s, "
+            f"waiting for data {100 * speed['data_wait']:.0f} %, "
+            f"{duration(left / max(speed['images_per_second'], 1e-9))} left"
+        )

@@ -1,0 +1,53 @@
+"""How a run measures each of its epochs: on the labelled pictures of its validation split."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tutelage.data.loading.pixel_source import choose
+from tutelage.data.pack.pack import Pack
+from tutelage.distributed import World
+from tutelage.engine.runtime.device import Runtime
+from tutelage.engine.runtime.process_group import gather_array
+from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.train.compile import eager
+from tutelage.engine.train.state import TrainingState
+from tutelage.errors import DivergedError
+from tutelage.evaluation.metrics import Metrics, score
+from tutelage.evaluation.predict import read_logits
+
+
+def validation(
+    pack: Pack, runtime: Runtime, stop: StopRequest, world: World
+) -> Callable[[TrainingState], Metrics]:
+    """How an epoch is measured: every process reads its share of the split, all get the same metrics.
+
+    Several processes stop only after a step, when all agree.
+    """
+    rows = pack.rows("val")
+    rows = rows[pack.labels[rows] >= 0]
+    share = world.share(len(rows))
+    mine = rows[share.start : share.stop]
+    feed = choose(pack, mine, runtime.device)
+
+    def validate(state: TrainingState) -> Metrics:
+        with eager(when=state.compiled_for is not None):
+            part = read_logits(
+                state.measured,
+                pack,
+                mine,
+                device=runtime.device,
+                cast=runtime.cast,
+                feed=feed,
+                progress=stop.poll if world.size == 1 else lambda _done, _count: None,
+            )
+        logits = gather_array(part, len(rows), world)
+        if not np.isfinite(logits).all():
+            raise DivergedError(
+                "training stopped itself: the network's answers are no longer finite",
+                found=f"epoch {state.epoch + 1}",
+                fix="a lower --lr, or --clip 1",
+            )
+        return score(logits, pack.labels[rows], pack.classes)
+
+    return validate

@@ -1,0 +1,42 @@
+"""Predictions as a table: file, class, probability and the runners-up, safe to open in a spreadsheet."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tutelage.storage.atomic import write_bytes
+from tutelage.text import cell, shown
+
+
+def write_predictions(
+    path: Path, files: Sequence[str], logits: np.ndarray, classes: Sequence[str], *, top: int = 3
+) -> None:
+    """Write one row a picture: file, class, probability, then class_2, probability_2 and so on.
+
+    Args:
+        path: of the CSV.
+        files: N names.
+        logits: float [N, C].
+        classes: C names.
+        top: how many classes to name for each picture.
+    """
+    top = min(top, len(classes))
+    extra = [f"{word}_{rank}" for rank in range(2, top + 1) for word in ("class", "probability")]
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["file", "class", "probability", *extra])
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    shares = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+    order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
+    for name, row, best in zip(files, shares, order, strict=True):
+        cells = [part for k in best for part in (_safe(classes[k]), f"{row[k]:.6f}")]
+        writer.writerow([_safe(name), *cells])
+    write_bytes(path, out.getvalue().encode())
+
+
+def _safe(name: str) -> str:
+    """A name that is no formula in a spreadsheet, and does nothing to a terminal."""
+    return cell(shown(name))

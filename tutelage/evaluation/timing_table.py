@@ -1,0 +1,91 @@
+"""What was timed, as figures for a file and as a table for a person."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from tutelage.evaluation.timing import Spread, ratio, spread
+
+
+class Figures(TypedDict, total=False):
+    """One way's milliseconds, images a second, megabytes, and what part of the first way's time and memory
+    it takes.
+    """
+
+    ms: Spread
+    images_per_second: float
+    ratio: Spread
+    megabytes: float
+    memory_ratio: float
+
+
+def figures(
+    seconds: Mapping[str, Sequence[float]],
+    *,
+    images: int | None = None,
+    bytes: Mapping[str, int] | None = None,
+) -> dict[str, Figures]:
+    """Figures of each way of `rounds.interleave`.
+
+    Args:
+        seconds: of each way in each round.
+        images: that one round of any way works on.
+        bytes: that each way needs at once.
+
+    >>> figures({"plain": [0.1, 0.1], "live": [0.2, 0.3]}, images=32)["live"]["ratio"]["median"]
+    2.5
+    """
+    first = next(iter(seconds))
+    result: dict[str, Figures] = {}
+    for name, values in seconds.items():
+        result[name] = {"ms": _in_ms(spread(values))}
+        if images is not None:
+            result[name]["images_per_second"] = round(images / spread(values)["median"], 1)
+        if name != first:
+            result[name]["ratio"] = ratio(values, seconds[first])
+        if bytes is not None:
+            result[name]["megabytes"] = round(bytes[name] / 1e6, 2)
+            result[name]["memory_ratio"] = round(bytes[name] / max(1, bytes[first]), 4)
+    return result
+
+
+def _in_ms(seconds: Spread) -> Spread:
+    return {
+        "median": round(1000 * seconds["median"], 4),
+        "low": round(1000 * seconds["low"], 4),
+        "high": round(1000 * seconds["high"], 4),
+        "rounds": seconds["rounds"],
+    }
+
+
+def lines(found: Mapping[str, Figures]) -> list[str]:
+    """A table: one line for each way.
+
+    >>> for line in lines(figures({"plain": [0.1], "live": [0.2]}, images=32)):
+    ...     print(line.rstrip())
+                     ms                range   images/s       x plain
+    plain       100.000    100.000 - 100.000      320.0
+    live        200.000    200.000 - 200.000      160.0         2.000
+    """
+    first, widest = next(iter(found)), max(8, *map(len, found))
+    head = f"{'':{widest}}  {'ms':>9}  {'range':>19}"
+    if any("images_per_second" in one for one in found.values()):
+        head += f"  {'images/s':>9}"
+    if any("ratio" in one for one in found.values()):
+        head += f"  {'x ' + first:>12}"
+    if any("megabytes" in one for one in found.values()):
+        head += f"  {'MB':>9}  {'x ' + first:>12}"
+    rows = [head]
+    for name, one in found.items():
+        ms = one["ms"]
+        between = f"{ms['low']:.3f} - {ms['high']:.3f}"
+        row = f"{name:{widest}}  {ms['median']:9.3f}  {between:>19}"
+        if "images_per_second" in one:
+            row += f"  {one['images_per_second']:9.1f}"
+        if "ratio" in one:
+            row += f"  {one['ratio']['median']:12.3f}"
+        elif "megabytes" in one:
+            row += f"  {'':12}"
+        if "megabytes" in one:
+            row += f"  {one['megabytes']:9.1f}  {one['memory_ratio']:12.3f}"
+        rows.append(row)
+    return rows

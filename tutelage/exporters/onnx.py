@@ -1,0 +1,165 @@
+"""ONNX: one file that takes raw pixels, checked against the network on real pictures.
+
+The standardisation is part of the graph, so the file takes uint8 pixels [B, 3, S, S], RGB, and gives
+float32 logits [B, C] for any B. What must happen before (resize, crop) and the class names are in the
+file's metadata. The check runs the file in onnxruntime at batch 1, 3 and 8, because exporters have
+been wrong silently, at one batch size and not at another.
+"""
+
+import json
+import logging
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.errors import InputError, MachineError
+from tutelage.models.preprocess import Classifier
+from tutelage.storage.atomic import write_bytes
+from tutelage.storage.sidecar import write_checksum
+
+OPSET = 18
+BATCHES = (1, 3, 8)
+TOLERANCE = 1e-3
+
+
+class Exported(NamedTuple):
+    """path; its size; the largest difference of a logit seen in the check, relative to their spread."""
+
+    path: Path
+    size_bytes: int
+    difference: float
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.path}: {self.size_bytes / 1e6:.1f} MB; logits differ by at most "
+            f"{self.difference:.1e} of their spread at batch 1, 3 and 8; same classes"
+        )
+
+
+class _Pixels(nn.Module):
+    """The exported graph: pixels in, logits out."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(pixels).logits
+        return logits
+
+
+def export_onnx(
+    classifier: Classifier, path: Path, *, pictures: Tensor, classes: Sequence[str]
+) -> Exported:
+    """Write and check one ONNX file.
+
+    Args:
+        classifier: the network with its preprocessing, on the CPU.
+        path: of the file.
+        pictures: uint8 [8, 3, S, S], real ones, to check with.
+        classes: names in the order of the outputs.
+
+    Raises:
+        MachineError: the packages of the extra `onnx` are missing.
+        InputError: the file answers differently from the network.
+    """
+    _require_packages()
+    import onnx
+
+    graph = _Pixels(classifier).eval()
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        raw = Path(scratch, "model.onnx")
+        torch.onnx.export(
+            graph,
+            (pictures[:2],),
+            str(raw),
+            input_names=["pixels"],
+            output_names=["logits"],
+            dynamic_shapes={"pixels": {0: torch.export.Dim("batch", min=1, max=4096)}},
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        model = onnx.load(str(raw))
+    size = pictures.shape[-1]
+    facts = {
+        "classes": json.dumps(list(classes), ensure_ascii=False),
+        "preprocessing": f"RGB; shorter edge resized to {size} (bilinear, antialiased); centre crop "
+        f"{size} x {size}; uint8, no scaling: the graph standardises",
+        "producer": "tutelage",
+    }
+    _forget_places(model)
+    onnx.helper.set_model_props(model, facts)
+    onnx.checker.check_model(model)
+    content = model.SerializeToString()
+    difference = _check(content, graph, pictures)
+    write_bytes(path, content)
+    write_checksum(path, content)
+    return Exported(path, len(content), difference)
+
+
+def _forget_places(model: Any) -> None:
+    """Take out the exporter's notes on each node: they name the files of this machine, users and all."""
+    for graph in (model.graph, *model.functions):
+        values = (*graph.value_info, *model.graph.input, *model.graph.output)
+        for part in (graph, *graph.node, *values):
+            part.ClearField("metadata_props")
+            part.ClearField("doc_string")
+
+
+def _check(content: bytes, graph: nn.Module, pictures: Tensor) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for batch in BATCHES:
+        with torch.no_grad():
+            expected = graph(pictures[:batch])
+        found = torch.from_numpy(session.run(None, {"pixels": pictures[:batch].numpy()})[0])
+        same = found.shape == expected.shape and torch.equal(found.argmax(1), expected.argmax(1))
+        spread = float(expected.std(correction=0)) or 1.0
+        difference = float((found - expected).abs().max()) / spread if same else math.inf
+        if not difference <= TOLERANCE:  # not a number is refused too
+            raise InputError(
+                "the exported network answers differently from the one it was made from",
+                found=f"batch {batch}: logits differ by {difference:.1e} of their spread"
+                if same
+                else f"batch {batch}: other classes",
+                expected=f"at most {TOLERANCE:g}, and the same classes",
+                fix="another version of torch or onnxscript; nothing was written",
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def _require_packages() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MachineError(
+            f"ONNX export needs the package {error.name}", fix='pip install "tutelage[onnx]"'
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's own chatter goes nowhere; what matters is checked afterwards."""
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.getLogger("torch.onnx").setLevel(level)

@@ -1,0 +1,111 @@
+"""Where two networks are compared: the points that an idea asks for, chosen from their structure."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from tutelage.config.loss_schedule import Pointed
+from tutelage.errors import UsageError, suggest
+from tutelage.losses.term import Ground
+from tutelage.types import Anatomy, Point, Stage
+
+Wants = Literal["stages", "before", "middle", "last", "sections", "vector"]
+"""What an idea compares.
+
+stages: what each stage returns; before: the same before its last activation; middle: what the middle stage
+returns; last: what the last one returns; sections: what each stage is given and returns, one after the
+other; vector: what the classifier is given.
+"""
+
+
+class Pair(NamedTuple):
+    """A point of the student and the point of the teacher that it is compared with."""
+
+    student: Point
+    teacher: Point
+
+
+def pairs(wants: Wants, settings: Pointed, ground: Ground, *, term: str) -> tuple[Pair, ...]:
+    """The points of a term: those its settings name, else those that fit what the idea wants.
+
+    Stages are paired from the last to the first, by how much smaller than the picture they are.
+
+    Raises:
+        UsageError: points that do not exist, not as many for both networks, or a structure without any.
+    """
+    named = len(settings.student_points), len(settings.teacher_points)
+    if named[0] != named[1]:
+        raise UsageError(
+            f"terms.{term} names points of one network that have no partner in the other",
+            found=f"{named[0]} student_points, {named[1]} teacher_points",
+            expected="as many of both",
+        )
+    if settings.student_points:
+        student = [
+            _named(path, ground.student, term, "student") for path in settings.student_points
+        ]
+        teacher = [
+            _named(path, ground.teacher, term, "teacher") for path in settings.teacher_points
+        ]
+    elif wants == "vector":
+        student, teacher = [_vector(ground.student, term)], [_vector(ground.teacher, term)]
+    else:
+        both = _staged(ground.student.stages, ground.teacher.stages)
+        if not both:
+            raise UsageError(
+                f"terms.{term} compares stages, and no two of these networks correspond",
+                fix=f"--terms.{term}.student-points and --terms.{term}.teacher-points",
+            )
+        student = _of(wants, [pair[0] for pair in both])
+        teacher = _of(wants, [pair[1] for pair in both])
+    return tuple(Pair(s, t) for s, t in zip(student, teacher, strict=True))
+
+
+def _named(path: str, anatomy: Anatomy, term: str, role: str) -> Point:
+    if path not in anatomy.shapes:
+        raise UsageError(
+            f"terms.{term}: the {role} has no point {path}",
+            expected=suggest(path, list(anatomy.shapes)),
+        )
+    if path in anatomy.overwritten:
+        raise UsageError(
+            f"terms.{term}: what the {role}'s {path} returns is overwritten further on",
+            fix="a later point, such as the input of the activation that follows",
+        )
+    return Point(path, anatomy.shapes[path])
+
+
+def _vector(anatomy: Anatomy, term: str) -> Point:
+    if anatomy.vector is None:
+        raise UsageError(
+            f"terms.{term} compares what the classifiers are given; {anatomy.family} ends in no linear layer",
+            fix=f"--terms.{term}.student-points and --terms.{term}.teacher-points",
+        )
+    return anatomy.vector
+
+
+def _staged(student: Sequence[Stage], teacher: Sequence[Stage]) -> list[tuple[Stage, Stage]]:
+    """Stages of equal size are partners; where sizes say nothing, they are paired in proportion."""
+    if len(student) == len(teacher):
+        return list(zip(student, teacher, strict=True))
+    by_size: dict[tuple[int, ...], Stage] = {
+        stage.end.shape[1:]: stage for stage in teacher if len(stage.end.shape) == 3
+    }
+    same = [(s, by_size[s.end.shape[1:]]) for s in student if s.end.shape[1:] in by_size]
+    if len(same) == min(len(student), len(teacher)):
+        return same
+    count = min(len(student), len(teacher))
+    return [
+        (student[(i + 1) * len(student) // count - 1], teacher[(i + 1) * len(teacher) // count - 1])
+        for i in range(count)
+    ]
+
+
+def _of(wants: Wants, stages: Sequence[Stage]) -> list[Point]:
+    if wants == "sections":
+        return [point for stage in stages for point in (stage.entry, stage.end)]
+    if wants == "before":
+        return [stage.before for stage in stages]
+    ends = [stage.end for stage in stages]
+    if wants == "middle":
+        return [ends[(len(ends) - 1) // 2]]
+    return ends[-1:] if wants == "last" else ends

@@ -1,0 +1,68 @@
+"""A batch that several processes share: what each term needs to see of the others' parts."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from tutelage.types import Batch, Output, Signal
+
+
+class Sharing(NamedTuple):
+    """How parts of a batch in several processes become one.
+
+    gather: (rows of this process [b, ...], B) -> rows of all [B, ...], by rank; gradients flow back.
+    average: (mean over this process's pictures, their share of the batch) -> the mean over all of them.
+    """
+
+    gather: Callable[[Tensor, int], Tensor]
+    average: Callable[[Tensor, float], Tensor]
+
+
+def whole_labels(batch: Batch, sharing: Sharing | None) -> Tensor:
+    """The labels [B] of the whole batch, from this process's part of it."""
+    return whole_rows(batch.labels, batch, sharing)
+
+
+def whole_rows(rows: Tensor, batch: Batch, sharing: Sharing | None) -> Tensor:
+    """One row a picture of this process [b, ...] -> one a picture of the whole batch [B, ...]."""
+    if sharing is None or batch.whole is None:
+        return rows
+    return sharing.gather(rows, batch.whole)
+
+
+def whole_mean(value: Tensor, batch: Batch, sharing: Sharing | None) -> Tensor:
+    """A mean over this process's pictures -> over those of all."""
+    if sharing is None or batch.whole is None:
+        return value
+    return sharing.average(value, len(batch.ids) / batch.whole)
+
+
+def whole_batch(
+    output: Output,
+    signal: Signal,
+    batch: Batch,
+    points: Collection[str],
+    sharing: Sharing | None,
+) -> tuple[Output, Signal, Batch]:
+    """The whole batch's logits, labels and features, from this process's part of it.
+
+    Terms then mean over the whole batch, whatever they compare, and every process has the same loss: that
+    is why several processes train as one would. Pictures stay where they are, and so do features of
+    other points.
+    """
+    if sharing is None or batch.whole is None:
+        return output, signal, batch
+
+    def all_of(tensor: Tensor) -> Tensor:
+        return whole_rows(tensor, batch, sharing)
+
+    def all_at(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: all_of(found) for name, found in features.items() if name in points}
+
+    mixed = batch.mixed and type(batch.mixed)(*(all_of(part) for part in batch.mixed))
+    return (
+        Output(all_of(output.logits), all_at(output.features)),
+        Signal(None if signal.logits is None else all_of(signal.logits), all_at(signal.features)),
+        batch._replace(labels=all_of(batch.labels), ids=all_of(batch.ids), mixed=mixed),
+    )

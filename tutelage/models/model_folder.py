@@ -1,0 +1,210 @@
+"""A network on disk: weights, class names and preprocessing in one folder, in timm's hub layout.
+
+`timm.create_model("local-dir:FOLDER", pretrained=True)` loads it without us. A network that layout
+cannot rebuild (a changed stem, a network timm has not got, a module of the user's own) is saved the same
+way, and the folder says that only `tutelage.load` reads it (a named network) or that it takes the module
+it was made with.
+`tutelage.json` holds what timm's layout has no place for.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models import save_for_hf
+from torch import nn
+
+from tutelage.config.model import Network
+from tutelage.config.schema import build as build_settings
+from tutelage.config.schema import shared, table
+from tutelage.errors import InputError
+from tutelage.models.build import build, require_of_size
+from tutelage.models.metadata import FIX, FORMAT, KIND, read_facts
+from tutelage.models.preprocess import Classifier, Preprocess
+from tutelage.models.simkd import Reused, Reusing
+from tutelage.models.weights import load_weights, read_weights
+from tutelage.storage.checksums import require_sums, sums_of, write_sealed
+from tutelage.storage.run_results import require_network
+from tutelage.storage.safe_paths import inside, require_plain
+
+
+class Saved(NamedTuple):
+    """A network read back: ready to classify stored pictures of `stored_size` pixels a side.
+
+    model: its name, for the reader.
+    """
+
+    classifier: Classifier
+    classes: tuple[str, ...]
+    stored_size: int
+    background: str
+    model: str
+
+
+def save_model(
+    folder: Path,
+    classifier: Classifier,
+    *,
+    settings: Network,
+    classes: Sequence[str],
+    stored_size: int,
+    background: str,
+    card: str,
+) -> None:
+    """Write a model folder, read it back and compare the logits of random pictures, to the bit.
+
+    Raises:
+        RuntimeError: what was read back is not what was written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # A file must not depend on the layout that was fast in training (and safetensors refuses others).
+    classifier.lay_out(torch.contiguous_format)
+    network, preprocess = classifier.network, classifier.preprocess
+    named = hasattr(network, "pretrained_cfg")
+    obstacle = beyond_timm(network, settings)
+    mean, std = preprocess.mean.flatten().tolist(), preprocess.std.flatten().tolist()
+    if obstacle is None:
+        size = preprocess.size
+        save_for_hf(
+            network,
+            str(folder),
+            safe_serialization=True,
+            model_config={"label_names": list(classes)},
+            data_config={
+                "input_size": (3, size, size),
+                "mean": tuple(mean),
+                "std": tuple(std),
+                "crop_pct": 1.0,
+                "crop_mode": "center",
+                "interpolation": "bilinear",
+            },
+        )
+    else:
+        state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        save_file(state, folder / "model.safetensors")
+    facts = {
+        "format": FORMAT,
+        "network": table(Network(**shared(Network, settings))) if named else None,
+        "reuses": network.reused._asdict() if isinstance(network, Reusing) else None,
+        "loads_with": _loads_with(obstacle, named=named),
+        "classes": list(classes),
+        "stored_size": stored_size,
+        "input_size": preprocess.size,
+        "background": background,
+        "mean": mean,
+        "std": std,
+    }
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    names = [path.name for path in folder.iterdir() if path.name != "tutelage.json"]
+    write_sealed(folder / "tutelage.json", {**facts, "files": sums_of(folder, names)})
+    _compare(folder, classifier, stored_size, named=named)
+
+
+def beyond_timm(network: nn.Module, settings: Network) -> str | None:
+    """Why timm alone cannot load this network from its folder, as a sentence; None where it can."""
+    if not hasattr(network, "pretrained_cfg"):
+        return "the network is a module of your own"
+    if settings.stem != "standard":
+        return "timm's layout cannot hold a changed stem"
+    if isinstance(network, Reusing):
+        return "timm has no network with another one's classifier"
+    if type(network).__module__.startswith("tutelage."):
+        return "timm has no such network of its own"
+    return None
+
+
+def _loads_with(obstacle: str | None, *, named: bool) -> str:
+    if obstacle is None:
+        return 'timm.create_model("local-dir:FOLDER", pretrained=True) and tutelage.load("FOLDER")'
+    own = "" if named else ", network=YOUR_MODULE"
+    return f'tutelage.load("FOLDER"{own}): {obstacle}'
+
+
+def network_folder(path: Path) -> Path:
+    """The model folder that a run folder holds, or that the folder is.
+
+    Raises:
+        InputError: the one in a run folder is a link out of it, or not the one the run was finished with.
+    """
+    if not (path / "model").is_dir():
+        return path
+    if (path / "run.json").is_file():
+        require_network(path)
+    return inside(path, "model", where=path)
+
+
+def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
+    """Read a model folder back, in eval mode. `network` is the user's own module where it was one.
+
+    Raises:
+        InputError: not a model folder, a damaged one, or one that needs the user's own module.
+    """
+    require_plain(folder)
+    facts = read_facts(folder)
+    # The card is for people, who may edit it.
+    needed = {"model.safetensors", "config.json"} & {"model.safetensors", *facts["files"]}
+    require_sums(folder, facts["files"], needed, kind=KIND, fix=FIX)
+    weights, size = folder / "model.safetensors", int(facts["stored_size"])
+    mean, std = tuple(facts["mean"]), tuple(facts["std"])
+    if facts["network"] is None:
+        if network is None:
+            raise InputError(
+                "this folder holds the weights of a module of the user's own",
+                where=folder,
+                fix='tutelage.load("FOLDER", network=YOUR_MODULE)',
+            )
+        preprocess = Preprocess(size=facts["input_size"], mean=mean, std=std)
+        classifier = Classifier(network, preprocess)
+    else:
+        settings = build_settings(
+            Network,
+            {**facts["network"], "weights": "none", "normalization": "train"},
+            where=str(folder),
+        )
+        with torch.random.fork_rng(devices=[]):  # rebuilding must not disturb a caller's numbers
+            require_of_size(settings.model, len(facts["classes"]), weights)
+            classifier = build(
+                settings,
+                classes=len(facts["classes"]),
+                stored_size=size,
+                train_statistics=(mean, std),
+                seed=0,
+            ).classifier
+            if reuses := facts.get("reuses"):
+                classifier.network = Reusing(
+                    classifier.network,
+                    Reused(**reuses),
+                    size=facts["input_size"],
+                    classes=len(facts["classes"]),
+                )
+    load_weights(classifier.network, weights, classifier=None)
+    classifier.eval()
+    name = settings.model if facts["network"] else type(classifier.network).__name__
+    return Saved(classifier, tuple(facts["classes"]), size, str(facts["background"]), name)
+
+
+def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) -> None:
+    """Every save is read back: weights to the byte, and logits where the network can be rebuilt."""
+    own = classifier.network.state_dict()
+    for name, tensor in read_weights(folder / "model.safetensors").items():
+        if not torch.equal(tensor, own[name].cpu()):
+            raise RuntimeError(f"{folder}: {name} was not saved as it is")
+    if not named:
+        return
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (2, 3, size, size), generator=generator, dtype=torch.uint8)
+    again = load_model(folder).classifier
+    training, device = classifier.training, classifier.preprocess.mean.device
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        classifier.eval().cpu()
+        same = torch.equal(again(pictures).logits, classifier(pictures).logits)
+        if same and (folder / "config.json").exists():
+            plain = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+            pixels = classifier.preprocess(pictures)
+            same = torch.equal(plain(pixels), classifier.network(pixels))
+    classifier.train(training).to(device)
+    if not same:
+        raise RuntimeError(f"{folder}: the network read back gives other logits")

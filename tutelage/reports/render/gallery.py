@@ -1,0 +1,121 @@
+"""Which images tell the story: learned, lost, confidently wrong, and disagreed on."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.reports.record.types import Predictions, Record, Run, Split
+
+
+class Answer(NamedTuple):
+    """What one run says of one image: a class index and its probability."""
+
+    run: str
+    role: str
+    predicted: int
+    probability: float
+
+
+class Shown(NamedTuple):
+    """One image of the gallery, with the answers that put it there."""
+
+    id: int
+    label: int
+    answers: tuple[Answer, ...]
+
+
+class Change(NamedTuple):
+    """Images that most students get right and most controls wrong, and the other way round."""
+
+    learned: int
+    lost: int
+    learned_shown: tuple[Shown, ...]
+    lost_shown: tuple[Shown, ...]
+
+
+def find_changes(record: Record, seeds: tuple[int, ...], split: Split, limit: int) -> Change:
+    """What the students learned that the controls did not, and what they lost, for paired seeds.
+
+    *Most* is more than half of the seeds, and the other side fewer than half. The images shown are
+    those of the widest gap in the mean probability of the label where the first seeds show it.
+    """
+    students = [run for run in record.of("student") if run.seed in seeds]
+    controls = [run for run in record.of("control") if run.seed in seeds]
+    ours, theirs = _mean_correct(students, split), _mean_correct(controls, split)
+    gap = _mean_label_probability(students, split) - _mean_label_probability(controls, split)
+    learned = np.flatnonzero((ours > 0.5) & (theirs < 0.5))
+    lost = np.flatnonzero((ours < 0.5) & (theirs > 0.5))
+    pair = (students[0], controls[0])
+    ours_first, theirs_first = (run.predictions[split].labelled().correct() for run in pair)
+    first_gained, first_lost = ours_first & ~theirs_first, theirs_first & ~ours_first
+    return Change(
+        learned=len(learned),
+        lost=len(lost),
+        learned_shown=_show(_largest(learned[first_gained[learned]], gap, limit), pair, split),
+        lost_shown=_show(_largest(lost[first_lost[lost]], -gap, limit), pair, split),
+    )
+
+
+def find_mistakes(run: Run, split: Split, limit: int) -> tuple[Shown, ...]:
+    """The wrong answers of one run that it is surest of."""
+    answers = run.predictions[split].labelled()
+    wrong = np.flatnonzero(~answers.correct())
+    return _show(_largest(wrong, answers.probabilities().max(axis=1), limit), (run,), split)
+
+
+def find_disagreements(teacher: Run, student: Run, split: Split, limit: int) -> tuple[Shown, ...]:
+    """Where teacher and student answer differently, surest first (product of probabilities)."""
+    first, second = (run.predictions[split].labelled() for run in (teacher, student))
+    if not np.array_equal(first.ids, second.ids):
+        return ()
+    apart = np.flatnonzero(first.predicted() != second.predicted())
+    sureness = first.probabilities().max(axis=1) * second.probabilities().max(axis=1)
+    return _show(_largest(apart, sureness, limit), (teacher, student), split)
+
+
+def confused_pairs(confusion: NDArray[np.int64], limit: int) -> list[tuple[int, int, int]]:
+    """The largest off-diagonal cells of [C, C]: label, prediction, count; ties in class order."""
+    mistakes = confusion.copy()
+    np.fill_diagonal(mistakes, 0)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:limit]
+    rows, columns = np.unravel_index(order, mistakes.shape)
+    return [
+        (int(row), int(column), int(mistakes[row, column]))
+        for row, column in zip(rows, columns, strict=True)
+        if mistakes[row, column] > 0
+    ]
+
+
+def _mean_correct(runs: list[Run], split: Split) -> NDArray[np.float64]:
+    rows = [run.predictions[split].labelled().correct() for run in runs]
+    return np.asarray(np.mean(rows, axis=0), dtype=np.float64)
+
+
+def _mean_label_probability(runs: list[Run], split: Split) -> NDArray[np.float64]:
+    rows = []
+    for run in runs:
+        answers = run.predictions[split].labelled()
+        rows.append(answers.probabilities()[np.arange(len(answers.ids)), answers.labels])
+    return np.asarray(np.mean(rows, axis=0), dtype=np.float64)
+
+
+def _largest(chosen: NDArray[np.int64], key: NDArray[np.float64], limit: int) -> NDArray[np.int64]:
+    """The `limit` chosen positions of the largest key, ties in order of image."""
+    return chosen[np.argsort(-key[chosen], kind="stable")[:limit]]
+
+
+def _show(positions: NDArray[np.int64], runs: tuple[Run, ...], split: Split) -> tuple[Shown, ...]:
+    tables: list[Predictions] = [run.predictions[split].labelled() for run in runs]
+    shown = []
+    for position in positions:
+        answers = []
+        for run, table in zip(runs, tables, strict=True):
+            row = table.only(position)
+            predicted = int(row.predicted()[0])
+            probability = float(row.probabilities()[0, predicted])
+            answers.append(Answer(run.name, run.role, predicted, probability))
+        shown.append(
+            Shown(int(tables[0].ids[position]), int(tables[0].labels[position]), tuple(answers))
+        )
+    return tuple(shown)

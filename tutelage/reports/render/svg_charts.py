@@ -1,0 +1,168 @@
+"""Geometry of the page's small drawings; the template draws it, so that names are escaped.
+
+Positions along an axis are percentages of the width, so that text keeps its size on a phone.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.reports.record.types import Bin, Metrics
+from tutelage.reports.statistics.verdict import Verdict, decimals_for
+from tutelage.reports.wording import points, short
+
+HEAT_CLASSES = 30
+
+
+class Tick(NamedTuple):
+    """A mark on an axis."""
+
+    at: float
+    text: str
+
+
+class Whisker(NamedTuple):
+    """The difference and its interval against zero, all in percent of the width."""
+
+    zero: float
+    lower: float
+    upper: float
+    dot: float
+    seeds: tuple[Tick, ...]
+    ticks: tuple[Tick, ...]
+    label: str
+
+
+class Bar(NamedTuple):
+    """A bar from zero, in percent of the width."""
+
+    zero: float
+    left: float
+    width: float
+
+
+class HeatCell(NamedTuple):
+    """One cell of a confusion matrix: `share` of its row, 0..1; `strength` is the ink."""
+
+    row: int
+    column: int
+    images: int
+    share: float
+    strength: float
+
+
+class Heat(NamedTuple):
+    """A confusion matrix ready to draw, in units of the view box."""
+
+    size: int
+    cell: int
+    margin: int
+    labels: tuple[str, ...]
+    cells: tuple[HeatCell, ...]
+    numbers: bool
+
+
+class ReliabilityBin(NamedTuple):
+    """One bar of a reliability diagram: all 0..1."""
+
+    lower: float
+    width: float
+    accuracy: float
+    confidence: float
+    share: float
+    images: int
+
+
+def draw_whisker(verdict: Verdict) -> Whisker | None:
+    """The hero drawing, or nothing when nothing was paired."""
+    if verdict.interval is None or verdict.difference is None:
+        return None
+    seeds = [pair.difference for pair in verdict.pairs]
+    low = min(0.0, verdict.interval.lower, *seeds)
+    high = max(0.0, verdict.interval.upper, *seeds)
+    pad = 0.12 * (high - low) or 0.01
+    low, high = low - pad, high + pad
+
+    def at(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    digits = decimals_for(verdict.interval)
+    step = _step(100 * (high - low))
+    marks = [
+        step * k for k in range(math.ceil(100 * low / step), math.floor(100 * high / step) + 1)
+    ]
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return Whisker(
+        zero=at(0.0),
+        lower=at(verdict.interval.lower),
+        upper=at(verdict.interval.upper),
+        dot=at(verdict.difference),
+        seeds=tuple(
+            Tick(at(pair.difference), f"seed {pair.seed}: {points(pair.difference, digits)}")
+            for pair in verdict.pairs
+        ),
+        ticks=tuple(Tick(at(m / 100), "0" if m == 0 else f"{m:+.{decimals}f}") for m in marks),
+        label=points(verdict.difference, digits),
+    )
+
+
+def draw_bar(value: float, extent: float) -> Bar:
+    """A bar for a value in -extent..extent."""
+    share = 0.0 if extent <= 0 else max(-1.0, min(1.0, value / extent))
+    return Bar(50.0, round(50 + min(0.0, 50 * share), 2), round(abs(50 * share), 2))
+
+
+def draw_heat(confusion: NDArray[np.int64], classes: tuple[str, ...]) -> Heat | None:
+    """A confusion matrix [C, C], or nothing above `HEAT_CLASSES` classes."""
+    count = len(classes)
+    if count > HEAT_CLASSES:
+        return None
+    cell = 30 if count <= 12 else 16
+    labels = tuple(short(name, 16) for name in classes)
+    margin = 16 + round(6.4 * max(len(label) for label in labels))
+    totals = confusion.sum(axis=1, keepdims=True)
+    shares = confusion / np.maximum(totals, 1)
+    cells = tuple(
+        HeatCell(
+            int(row),
+            int(column),
+            int(confusion[row, column]),
+            float(shares[row, column]),
+            round(float(shares[row, column]) ** 0.6, 3),
+        )
+        for row, column in np.argwhere(confusion > 0)
+    )
+    return Heat(margin + cell * count + 2, cell, margin, labels, cells, count <= 12)
+
+
+def pool_bins(metrics: list[Metrics]) -> list[ReliabilityBin]:
+    """The bins of several seeds as one diagram, weighted by their images."""
+    total = sum(row.images for one in metrics for row in one.reliability)
+    pooled = []
+    for bins in zip(*(one.reliability for one in metrics), strict=True):
+        images = sum(row.images for row in bins)
+        pooled.append(
+            ReliabilityBin(
+                lower=bins[0].lower,
+                width=bins[0].upper - bins[0].lower,
+                accuracy=_weighted(bins, [row.accuracy for row in bins], images),
+                confidence=_weighted(bins, [row.confidence for row in bins], images),
+                share=images / total if total else 0.0,
+                images=images,
+            )
+        )
+    return pooled
+
+
+def _weighted(bins: tuple[Bin, ...], values: list[float], images: int) -> float:
+    total = sum(row.images * value for row, value in zip(bins, values, strict=True))
+    return total / images if images else 0.0
+
+
+def _step(span: float) -> float:
+    """A round distance of ticks: about five over the span."""
+    rough = span / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    return min((m * power for m in (1, 2, 5, 10)), key=lambda step: abs(step - rough))

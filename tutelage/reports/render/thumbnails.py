@@ -1,0 +1,67 @@
+"""Small pictures of pack images as data URIs, within a budget of bytes for the whole page."""
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tutelage.data.decode.prepare import pixel_key
+from tutelage.data.pack.pack import FIX, KIND
+from tutelage.errors import InputError
+from tutelage.reports.record.types import Data
+
+PNG_UP_TO = 64
+THUMBNAIL = 112
+
+
+class Pictures:
+    """Turns rows of the pack into data URIs until the budget is spent; then gives None."""
+
+    def __init__(self, data: Data | None, budget_bytes: int) -> None:
+        self._data = data
+        self._left = budget_bytes
+        self._made: dict[int, str] = {}
+
+    def uri(self, image_id: int) -> str | None:
+        """The picture of one image, or None when the pack or the budget is gone."""
+        if image_id in self._made:
+            return self._made[image_id]
+        pixels = None if self._data is None else _pixels(self._data, image_id)
+        if pixels is None:
+            return None
+        uri = picture_uri(pixels)
+        if len(uri) > self._left:
+            return None
+        self._left -= len(uri)
+        self._made[image_id] = uri
+        return uri
+
+
+def _pixels(data: Data, image_id: int) -> NDArray[np.uint8] | None:
+    if data.pixels is None or data.keys is None or not 0 <= image_id < len(data.pixels):
+        return None
+    pixels = np.asarray(data.pixels[image_id])
+    if pixel_key(pixels) != data.keys[image_id]:
+        raise InputError(
+            f"{KIND} that is damaged",
+            found=f"image {image_id} is not the picture that was packed",
+            fix=FIX,
+        )
+    return pixels
+
+
+def picture_uri(pixels: NDArray[np.uint8]) -> str:
+    """One uint8 image [S, S, 3]: PNG up to 64 pixels, so that small ones are exact, else a JPEG."""
+    image = Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    if max(image.size) <= PNG_UP_TO:
+        grey = bool((pixels[..., :1] == pixels).all())
+        (image.convert("L") if grey else image).save(buffer, "PNG", optimize=True)
+        kind = "png"
+    else:
+        image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        image.save(buffer, "JPEG", quality=85)
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

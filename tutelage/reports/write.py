@@ -1,0 +1,114 @@
+"""A finished job folder -> JOB/report/: the page, Markdown, numbers as JSON and CSV, figures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tutelage.reports.record.fields import strict
+from tutelage.reports.record.read import read_job, read_runs, run_folders
+from tutelage.reports.record.types import Record
+from tutelage.reports.render.console import render_comparison
+from tutelage.reports.render.csv import curves_csv, differences_csv, per_class_csv, runs_csv
+from tutelage.reports.render.figures import draw_figures, write_figures
+from tutelage.reports.render.html import render_page
+from tutelage.reports.render.markdown import render_markdown
+from tutelage.reports.statistics.secondary import at_equal_compute, beside_alone, ensembles
+from tutelage.reports.statistics.verdict import Verdict, compare
+from tutelage.storage.atomic import settle, write_bytes
+from tutelage.storage.disk import telling
+from tutelage.storage.safe_paths import require_plain
+
+CONFUSION_CLASSES = 100
+
+
+def write_report(job: Path) -> Path:
+    """Write everything the report has and return the path of report.html.
+
+    The same job gives the same bytes. Only JOB/report/ is written.
+
+    Raises:
+        InputError: the job is not finished or a file of it cannot be read.
+        MachineError: the report cannot be written.
+    """
+    require_plain(job, written=True)
+    record = read_job(job)
+    settle(job / "report")
+    with telling(job / "report"):
+        return write_record(record, job / "report")
+
+
+def summary(job: Path) -> list[str]:
+    """A finished job as plain lines: its runs, the metrics by role, the verdict."""
+    return render_comparison(read_job(job))
+
+
+def comparison(folders: Sequence[Path]) -> list[str]:
+    """Finished runs side by side as plain lines; a job folder stands for all of its runs.
+
+    Raises:
+        UsageError: no folder is given.
+        InputError: one is not a finished run or job.
+    """
+    if len(folders) == 1 and (folders[0] / "plan.json").is_file():
+        return summary(folders[0])
+    return render_comparison(read_runs([run for folder in folders for run in run_folders(folder)]))
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """The report of any record, also of single runs, into a folder; the page's path."""
+    verdict, figures = compare(record), draw_figures(record)
+    write_figures(figures, folder / "figures")
+    texts = {
+        "runs.csv": runs_csv(record),
+        "per_class.csv": per_class_csv(record),
+        "curves.csv": curves_csv(record),
+        "differences.csv": differences_csv(record),
+        "scores.json": scores_json(record, verdict),
+        "report.md": render_markdown(record, verdict, figures),
+        "report.html": render_page(record, verdict, figures),
+    }
+    for name, text in texts.items():
+        write_bytes(folder / name, text.encode("utf-8", "replace"))
+    return folder / "report.html"
+
+
+def scores_json(record: Record, verdict: Verdict) -> str:
+    """The verdict and every run's scores.json in one; above 100 classes without the confusions."""
+    plain = {
+        "format": 1,
+        "verdict": {"outcome": verdict.outcome, "sentence": verdict.sentence, **_told(verdict)},
+        "at_equal_compute": _told(at_equal_compute(record)),
+        "beside_alone": {name: _told(found) for name, found in beside_alone(record).items()},
+        "ensembles": [one._asdict() for one in ensembles(record)],
+        "runs": {
+            run.name: run.scores
+            if len(record.classes) <= CONFUSION_CLASSES
+            else _without_confusion(run.scores)
+            for run in (*record.runs, *record.specialists)
+        },
+    }
+    return json.dumps(strict(plain), indent=1, allow_nan=False) + "\n"
+
+
+def _told(verdict: Verdict | None) -> dict[str, object]:
+    """The numbers of a comparison; none where there is nothing to compare."""
+    if verdict is None:
+        return {}
+    return {
+        "split": verdict.split,
+        "epoch": "last",
+        "images": verdict.images,
+        "seeds": len(verdict.pairs),
+        "difference": verdict.difference,
+        "standard_deviation": verdict.deviation,
+        "interval": verdict.interval,
+        "interval_over_seeds": verdict.over_seeds,
+        "interval_over_images": verdict.over_images,
+        "per_seed": [pair._asdict() for pair in verdict.pairs],
+    }
+
+
+def _without_confusion(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _without_confusion(item) for key, item in value.items() if key != "confusion"}
+    return [_without_confusion(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,186 @@
+"""Files that tell whether they are whole: JSON with a seal, and the checksums of the files beside it.
+
+The last line of a sealed file but the bracket is `"seal"`, the SHA-256 of all bytes before its comma. Any
+other byte anywhere in the file is found. Without us: `head -c -81 run.json | sha256sum`.
+
+A sealed file may hold the lengths and checksums of others under `"files"`; it stands for all of them then.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tutelage.errors import InputError
+from tutelage.storage.atomic import write_bytes
+from tutelage.storage.json_files import LARGEST_JSON, opened, parse_json, read_file
+
+Sums = Mapping[str, Mapping[str, Any]]
+"""Of files by name relative to a folder, with forward slashes: `bytes`, and `sha256` in hexadecimal."""
+
+_BEFORE, _AFTER = b',\n "seal": "', b'"\n}\n'
+_TAIL = len(_BEFORE) + 64 + len(_AFTER)
+
+
+def seal(content: Mapping[str, Any]) -> bytes:
+    """A table with a key or more as JSON text that ends with its own checksum; not-a-number is refused."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    body = text.encode("utf-8", "surrogateescape").removesuffix(b"\n}")
+    return body + _BEFORE + hashlib.sha256(body).hexdigest().encode() + _AFTER
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a table as a sealed file, whole or not at all.
+
+    Raises:
+        MachineError: no room, no permission.
+    """
+    write_bytes(path, seal(content))
+
+
+def read_sealed(
+    path: Path, *, kind: str, version: int | None = None, fix: str | None = None
+) -> dict[str, Any]:
+    """The table in a sealed file, without its seal.
+
+    Args:
+        path: of the file.
+        kind: what the file is of, for messages: "a pack".
+        version: that its `format` must be.
+        fix: what to do about a damaged one.
+
+    Raises:
+        InputError: it is missing, is no sealed file, was changed since it was written, or has another format.
+    """
+    return unseal(read_file(path, largest=LARGEST_JSON), path, kind=kind, version=version, fix=fix)
+
+
+def unseal(
+    raw: bytes, path: Path, *, kind: str, version: int | None = None, fix: str | None = None
+) -> dict[str, Any]:
+    """As `read_sealed`, of bytes that were read from the file already."""
+    body, tail = raw[:-_TAIL], raw[-_TAIL:]
+    if tail != _BEFORE + hashlib.sha256(body).hexdigest().encode() + _AFTER:
+        found = _format_of(raw, path)
+        if version is not None and found not in (None, version):
+            raise _other_format(path, kind, found, version, fix)
+        raise InputError(
+            f"{kind} that is damaged",
+            where=path,
+            found="its bytes are not those that were written: the checksum differs",
+            fix=fix,
+        )
+    content = parse_json(body + b"\n}", path)
+    if version is not None and content.get("format") != version:
+        raise _other_format(path, kind, content.get("format"), version, fix)
+    return content
+
+
+def _format_of(raw: bytes, path: Path) -> object:
+    try:
+        return parse_json(raw, path).get("format")
+    except InputError:
+        return None
+
+
+def _other_format(
+    path: Path, kind: str, found: object, version: int, fix: str | None
+) -> InputError:
+    return InputError(
+        f"{kind} of another format",
+        where=path,
+        found=f"format {found!r:.40}, as another version of tutelage writes it",
+        expected=f"format {version}",
+        fix=fix,
+    )
+
+
+def sums_of(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Lengths and checksums of files below a folder, in the order of their names.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    return {name: _sum(folder / name) for name in sorted(names)}
+
+
+def sum_of(content: bytes) -> dict[str, Any]:
+    """Length and checksum of bytes."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _sum(path: Path) -> dict[str, Any]:
+    with opened(path) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": file.tell(), "sha256": digest}
+
+
+def require_sums(
+    folder: Path,
+    sums: Sums,
+    names: Collection[str] | None = None,
+    *,
+    kind: str,
+    fix: str | None = None,
+) -> None:
+    """Refuse a folder in which a file is not what was written; lengths come first, being quick to see.
+
+    Args:
+        folder: that the names are relative to.
+        sums: what was written.
+        names: of the files to look at, all by default.
+        kind: what the files are of, for messages: "a pack".
+        fix: what to do about a damaged one.
+
+    Raises:
+        InputError: naming the first file that is missing, damaged, or not among the sums.
+    """
+    for name in sorted(sums if names is None else names):
+        if wrong := what_is_wrong(folder, sums, name):
+            found, expected = wrong
+            raise InputError(
+                f"{kind} that is damaged",
+                where=folder / name,
+                found=found,
+                expected=expected,
+                fix=fix,
+            )
+
+
+def what_is_wrong(folder: Path, sums: Sums, name: str) -> tuple[str, str | None] | None:
+    """What a file is found to be, and what it should be; None where nothing is wrong with it."""
+    known = sums.get(name)
+    parts = PurePosixPath(name)
+    if not isinstance(known, Mapping) or parts.is_absolute() or ".." in parts.parts:
+        return "no checksum is known of it", None
+    try:
+        with opened(folder / name) as file:
+            size = os.fstat(file.fileno()).st_size
+    except InputError as error:
+        return error.what, "a whole file"
+    if size != known.get("bytes"):
+        return f"{size:,} bytes", f"{known.get('bytes')} bytes"
+    if _sum(folder / name) != known:
+        return "its bytes are not those that were written: the checksum differs", None
+    return None
+
+
+def read_checked(
+    folder: Path, sums: Sums, name: str, *, kind: str, largest: int, fix: str | None = None
+) -> bytes:
+    """All bytes of a file, held to its checksum: what is checked is what is used.
+
+    Raises:
+        InputError: as `require_sums`; or it is larger than `largest` bytes.
+    """
+    try:
+        raw = read_file(folder / name, largest=largest)
+    except InputError:
+        require_sums(folder, sums, [name], kind=kind, fix=fix)
+        raise
+    if sum_of(raw) != sums.get(name):
+        require_sums(folder, sums, [name], kind=kind, fix=fix)
+        raise InputError(f"{kind} that is being written", where=folder / name, fix=fix)
+    return raw

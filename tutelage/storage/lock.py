@@ -1,0 +1,106 @@
+"""One process at a time: a lock on a file, which says who holds it and since when.
+
+The system lets go of a lock when its process ends, however it ends: a file left behind by a dead process
+is taken over, and what it says is written anew.
+"""
+
+import datetime
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from tutelage.storage.disk import telling
+
+_MOMENT = 1.0
+
+
+class Holder(NamedTuple):
+    """Who holds a lock: the machine, the process on it, and since when (ISO 8601, UTC)."""
+
+    host: str
+    process: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}, since {self.since}"
+
+
+@contextmanager
+def hold(
+    path: Path, *, busy: Callable[[Holder | None], None], remove: bool = False
+) -> Iterator[None]:
+    """Hold the lock while the block runs.
+
+    On a system or a disk without such locks the block runs all the same.
+
+    Args:
+        path: of the lock's file.
+        busy: called again and again while another process holds the lock, with what its file says; it
+            waits or raises.
+        remove: whether the file goes at the end.
+
+    Raises:
+        MachineError: the file cannot be made.
+    """
+    with ExitStack() as stack:
+        while True:
+            with telling(path):
+                file = stack.enter_context(path.open("a+", encoding="utf-8"))
+            if not _taken(file.fileno()):
+                busy(_read(path))
+            elif _is_there(file.fileno(), path):
+                break
+            stack.pop_all().close()  # held by another, or just removed by who held it: again
+        with telling(path):
+            _write(file.fileno())
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # where an open file cannot be removed it stays, empty
+                os.ftruncate(file.fileno(), 0)
+                if remove:
+                    path.unlink()
+
+
+def _taken(handle: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # a system without such locks
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a disk without such locks
+        return True
+    return True
+
+
+def _is_there(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _write(handle: int) -> None:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    holder = Holder(socket.gethostname(), os.getpid(), now)
+    os.ftruncate(handle, 0)
+    os.write(handle, json.dumps(holder._asdict()).encode())
+
+
+def _read(path: Path) -> Holder | None:
+    """What the file says; its holder, who may have taken it just now, has a moment to write it."""
+    end = time.monotonic() + _MOMENT
+    while True:
+        with suppress(OSError, ValueError, TypeError):
+            return Holder(**json.loads(path.read_text(encoding="utf-8")))
+        if time.monotonic() > end:
+            return None
+        time.sleep(0.01)

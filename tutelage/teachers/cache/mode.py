@@ -1,0 +1,51 @@
+"""When a teacher is asked: ahead of training, once about every view; or live, at every step."""
+
+from typing import Literal, NamedTuple
+
+from tutelage.config.augmentation import Views
+
+MOST_BYTES = 4 << 30
+
+
+class Mode(NamedTuple):
+    """name: `views` (a fixed number of views of each picture), `schedule` (a new one each epoch) or `live`;
+    why: for the reader; number: of views asked about ahead, 0 where live.
+    """
+
+    name: Literal["views", "schedule", "live"]
+    why: str
+    number: int
+
+
+def choose_mode(
+    ask: Literal["auto", "ahead", "live"],
+    views: Views,
+    *,
+    epochs: int,
+    images: int,
+    record_bytes: int,
+) -> Mode:
+    """How a student's teacher is asked.
+
+    Args:
+        ask: the setting.
+        views: what the student is shown.
+        epochs: of the student.
+        images: training pictures.
+        record_bytes: of one answer.
+
+    >>> choose_mode("auto", Views(), epochs=50, images=7800, record_bytes=40).why
+    'every epoch shows the same pictures'
+    """
+    if ask == "live":
+        return Mode("live", "as asked for", 0)
+    count = views.count(epochs)
+    size = count * images * record_bytes
+    if ask == "auto" and size > MOST_BYTES:
+        return Mode("live", f"the answers would take {size / 1e9:.1f} GB", 0)
+    if views.fixed:
+        return Mode("views", "every epoch shows the same pictures", count)
+    if views.distinct is not None:
+        return Mode("views", f"the epochs take {count} views in turn", count)
+    why = f"each of {count} epochs shows views of its own; other students see the same ones"
+    return Mode("schedule", why, count)

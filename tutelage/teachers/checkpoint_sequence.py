@@ -1,0 +1,47 @@
+"""A teacher's own checkpoints, one after the other: the early ones ask less of a student."""
+
+from collections.abc import Sequence
+
+from tutelage.teachers.teacher import Teacher
+from tutelage.types import START, Batch, Progress, Signal
+
+
+def turn(epoch: int, *, checkpoints: int, epochs: int) -> int:
+    """Which checkpoint (from 0, in their order) teaches in an epoch (from 0): floor(e K / E).
+
+    >>> [turn(epoch, checkpoints=3, epochs=7) for epoch in range(7)]
+    [0, 0, 0, 1, 1, 2, 2]
+    """
+    return epoch * checkpoints // epochs
+
+
+def last_epoch(number: int, *, checkpoints: int, epochs: int) -> int:
+    """Epochs done when a checkpoint (from 0) has said its last word.
+
+    >>> [last_epoch(number, checkpoints=3, epochs=7) for number in range(3)]
+    [3, 5, 7]
+    """
+    return -(-(number + 1) * epochs // checkpoints)
+
+
+class InTurn:
+    """Checkpoints of one teacher, each of which teaches for an equal part of the student's training.
+
+    Jin et al. 2019, Knowledge distillation via route constrained optimization, arXiv:1904.09149: the student
+    meets points of the teacher's route one by one. Where we differ: there the points are searched for, and
+    each is taught until the student has converged; here they divide both trainings evenly.
+    """
+
+    def __init__(self, teachers: Sequence[Teacher], *, epochs: int) -> None:
+        """Order teachers in time.
+
+        Args:
+            teachers: from the earliest checkpoint to the last one.
+            epochs: of the student.
+        """
+        self._teachers, self._epochs = tuple(teachers), epochs
+
+    def __call__(self, batch: Batch, progress: Progress = START, /) -> Signal:
+        """What the checkpoint of this epoch says about a batch."""
+        number = turn(progress.epoch, checkpoints=len(self._teachers), epochs=self._epochs)
+        return self._teachers[number](batch, progress)

@@ -1,0 +1,57 @@
+"""A path -> a teacher: a run folder or a model folder, held against the classes it shall teach."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from tutelage.data.class_subset import dustbin
+from tutelage.errors import InputError
+from tutelage.models.model_folder import Saved, load_model, network_folder
+
+
+def open_teacher(path: Path, classes: Sequence[str], *, network: nn.Module | None = None) -> Saved:
+    """The network in a run folder (its last epoch) or a model folder; `network` is the user's own module.
+
+    Raises:
+        InputError: no network there, or one of other classes or of another class order.
+    """
+    saved = load_model(network_folder(path), network=network)
+    if saved.classes == tuple(classes):
+        return saved
+    if len(saved.classes) != len(classes):
+        what = f"the teacher knows {len(saved.classes)} classes, the data have {len(classes)}"
+    elif set(saved.classes) == set(classes):
+        what = "the teacher has the same classes in another order"
+    else:
+        what = "the teacher knows other classes than the data have"
+    raise InputError(
+        what,
+        where=path,
+        found=_short(saved.classes),
+        expected=_short(classes),
+        fix="train a teacher on these data: tutelage train DATA --role teacher",
+    )
+
+
+def open_specialist(path: Path, classes: Sequence[str]) -> Saved:
+    """The network in a specialist's folder; its classes are a group of those given, and the dustbin last.
+
+    Raises:
+        InputError: no network there, or no specialist for these classes.
+    """
+    saved = load_model(network_folder(path))
+    if saved.classes[-1] == dustbin(classes) and {*saved.classes[:-1]} <= {*classes}:
+        return saved
+    raise InputError(
+        "no specialist for these classes",
+        where=path,
+        found=_short(saved.classes),
+        expected=f"some of {_short(classes)}, and {dustbin(classes)} last",
+        fix="tutelage run --method specialists, which trains them",
+    )
+
+
+def _short(classes: Sequence[str]) -> str:
+    shown = ", ".join(classes[:8])
+    return shown + (", ..." if len(classes) > 8 else "")
