@@ -48,7 +48,7 @@ from torch.utils.data import DataLoader
 from torchvision.models import resnet18
 
 import tutelage
-from tutelage.evaluation.timing import interleave, ratio, spread
+from tutelage.evaluation.timing import median_range, median_ratio, time_interleaved
 
 BATCH, LR, TEMPERATURE, ALPHA = 32, 1e-3, 4.0, 0.7
 LONG = 50
@@ -75,18 +75,18 @@ class Run(NamedTuple):
 def ours(task: Task, seed: int) -> Run:
     """One `tutelage.distill` from a model folder; its own clock says what an epoch took."""
     out = task.folder / f"ours-{seed}"
-    settings = tutelage.Single(
+    settings = tutelage.TrainConfig(
         model="resnet18",
         weights="none",
         zero_init_last=False,
         teacher=(str(task.folder / "teacher" / "model"),),
-        data=tutelage.Data(image_size=task.size),
+        data=tutelage.DataConfig(image_size=task.size),
         epochs=task.epochs,
         batch_size=task.batch,
         optimizer="adam",
         lr=LR,
         alpha=ALPHA,
-        terms=tutelage.Terms(kd=tutelage.KD(temperature=TEMPERATURE)),
+        terms=tutelage.LossConfig(kd=tutelage.KDConfig(temperature=TEMPERATURE)),
         seed=seed,
     )
     begin = time.perf_counter()
@@ -228,7 +228,7 @@ def compare(
             "ours": partial(do, "ours", mine, ours),
             "theirs": partial(do, "theirs", other, theirs),
         }
-        interleave(ways, rounds=chosen.seeds, warm_up=0)
+        time_interleaved(ways, rounds=chosen.seeds, warm_up=0)
     settings = {**vars(chosen), "batch": BATCH, "their_precision": found}
     write(f"{name}-{chosen.size}", settings=settings, **figures(runs, facts))
 
@@ -263,16 +263,16 @@ def figures(runs: dict[str, list[Run]], facts: dict[str, Any]) -> dict[str, Any]
         **facts,
         "teacher_pass_seconds": teacher_pass,
         "rest_seconds": rest,
-        "epoch_seconds": {side: spread(epochs[side]) for side in runs},
+        "epoch_seconds": {side: median_range(epochs[side]) for side in runs},
         "every_epoch": {
             side: [[round(seconds, 3) for seconds in run.epochs] for run in done]
             for side, done in runs.items()
         },
         "accuracy": {side: [run.accuracy for run in done] for side, done in runs.items()},
         "mean_accuracy": {side: mean(run.accuracy for run in done) for side, done in runs.items()},
-        "ratio_of_epochs": ratio(epochs["theirs"], epochs["ours"]),
-        f"ratio_of_{LONG}_epochs": ratio(job["theirs"], job["ours"]),
-        f"ratio_of_{LONG}_epochs_and_rest": ratio(whole["theirs"], whole["ours"]),
+        "ratio_of_epochs": median_ratio(epochs["theirs"], epochs["ours"]),
+        f"ratio_of_{LONG}_epochs": median_ratio(job["theirs"], job["ours"]),
+        f"ratio_of_{LONG}_epochs_and_rest": median_ratio(whole["theirs"], whole["ours"]),
     }
 
 

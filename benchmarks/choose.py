@@ -23,12 +23,12 @@ from tutelage.reports.sweep.differences import (
     NOTHING,
     Difference,
     beyond_chance,
-    difference,
     in_per_cent,
     in_points,
+    sweep_difference,
 )
-from tutelage.reports.sweep.page import Ways, sorted_out
-from tutelage.reports.sweep.results import Cell, read_cells
+from tutelage.reports.sweep.page import SweepRows, sort_results
+from tutelage.reports.sweep.results import SweepResult, read_results
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing, name what is stale")
     check = parser.parse_args().check
     stale = []
-    for page, text in pages(sorted_out(read_cells(CELLS)), json.loads(COSTS.read_text())):
+    for page, text in pages(sort_results(read_results(CELLS)), json.loads(COSTS.read_text())):
         if page.read_text(encoding="utf-8") != text:
             stale.append(str(page.relative_to(ROOT)))
             if not check:
@@ -59,7 +59,7 @@ def main() -> None:
         sys.exit(f"not what the results say: {', '.join(stale)}; python benchmarks/choose.py")
 
 
-def pages(ways: Ways, facts: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def pages(ways: SweepRows, facts: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """Every page with what was measured, as it should be."""
     costs = facts["methods"]
     chooser = DOCS / "schemes.md"
@@ -76,7 +76,7 @@ def pages(ways: Ways, facts: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         yield page, _put(page.read_text(encoding="utf-8"), "measured", told)
 
 
-def decisions(ways: Ways, costs: Mapping[str, Any]) -> str:
+def decisions(ways: SweepRows, costs: Mapping[str, Any]) -> str:
     """By what is at hand: the most accurate method, and the cheapest that cannot be told from it."""
     rows = [
         "| you have | most accurate here | points above no teacher | beyond chance | take | its points | "
@@ -100,7 +100,7 @@ def decisions(ways: Ways, costs: Mapping[str, Any]) -> str:
         f"epochs, {len(ways.controls)} seeds, points of accuracy with 95 % intervals. *Take*: the one "
         "with the cheapest step of those that cannot be told from the most accurate."
     )
-    gains = {name: difference(own, ways.controls) for name, own in ways.students.items()}
+    gains = {name: sweep_difference(own, ways.controls) for name, own in ways.students.items()}
     winners = [name for name, gain in gains.items() if beyond_chance(gain) == 1]
     summary = (
         f"Better than no teacher beyond chance: {', '.join(sorted(winners))}."
@@ -110,16 +110,16 @@ def decisions(ways: Ways, costs: Mapping[str, Any]) -> str:
     return "\n".join([text, "", *rows, "", summary])
 
 
-def measured(method: str, ways: Ways, facts: Mapping[str, Any]) -> Iterator[str]:
+def measured(method: str, ways: SweepRows, facts: Mapping[str, Any]) -> Iterator[str]:
     """What is known of one method: accuracy against no teacher and at equal compute, and its cost."""
     own = _students(method, ways)
     if own:
-        gain = difference(own, ways.controls)
+        gain = sweep_difference(own, ways.controls)
         yield (
             f"- Accuracy {in_per_cent([cell.accuracy for cell in own])} %, {_told(gain)} points against no "
             f"teacher: {_verdict(gain)} ([all figures](../results/{CELLS.name}.md))."
         )
-        longer = difference(own, ways.longer, equal="plain_epochs")
+        longer = sweep_difference(own, ways.longer, equal="plain_epochs")
         if longer is not None:
             yield f"- At equal compute, {_told(longer)} points: {_verdict(longer)}."
         together = [cell.together for cell in own if cell.together is not None]
@@ -141,16 +141,16 @@ def _trainings(method: str) -> str:
     return f", {count + 1} trainings"
 
 
-def _students(method: str, ways: Ways) -> list[Cell]:
+def _students(method: str, ways: SweepRows) -> list[SweepResult]:
     return ways.students.get("kd" if method == "offline" else method, [])
 
 
-def _gain(method: str, ways: Ways) -> Difference | None:
-    return difference(_students(method, ways), ways.controls)
+def _gain(method: str, ways: SweepRows) -> Difference | None:
+    return sweep_difference(_students(method, ways), ways.controls)
 
 
-def _worse(method: str, best: str, ways: Ways) -> bool:
-    return beyond_chance(difference(_students(method, ways), _students(best, ways))) == -1
+def _worse(method: str, best: str, ways: SweepRows) -> bool:
+    return beyond_chance(sweep_difference(_students(method, ways), _students(best, ways))) == -1
 
 
 def _verdict(found: Difference | None) -> str:
@@ -164,7 +164,7 @@ def _told(found: Difference | None) -> str:
     return apart if between == NOTHING else f"{apart} ({between})"
 
 
-def _mean(cells: Sequence[Cell]) -> float:
+def _mean(cells: Sequence[SweepResult]) -> float:
     return mean(cell.accuracy for cell in cells)
 
 

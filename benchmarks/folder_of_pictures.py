@@ -89,11 +89,11 @@ def prepared(chosen: Namespace, *, batch: int, lr: float) -> Iterator[tuple[Task
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make(folder / "photos", size=chosen.size, train=chosen.images, val=chosen.val)
-        data = tutelage.Data(image_size=chosen.size)
+        data = tutelage.DataConfig(image_size=chosen.size)
         begin = time.perf_counter()
         pack = tutelage.pack(folder / "photos", data, out=folder / "pack", quiet=True)
         packing = time.perf_counter() - begin
-        teacher = tutelage.Single(
+        teacher = tutelage.TrainConfig(
             model="resnet34",
             weights="none",
             data=data,

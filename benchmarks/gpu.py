@@ -40,14 +40,20 @@ from result import write
 from steps import whole_epochs
 
 import tutelage
-from tutelage import Data, Single
-from tutelage.commands.benchmark_step import Kind, Trial, first_batch, open_trial, step_way
-from tutelage.commands.plans.registry import job_steps
-from tutelage.config.training import Machine
+from tutelage import DataConfig, TrainConfig
+from tutelage.commands.benchmark_step import (
+    Kind,
+    StepBenchmark,
+    first_batch,
+    open_step_benchmark,
+    step_timer,
+)
+from tutelage.commands.plans.registry import plan_job
+from tutelage.config.training import DeviceConfig
 from tutelage.data.readers.zip import SAMPLE
-from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.train.compile import compile_network
-from tutelage.evaluation.timing import Way, interleave, ratio
+from tutelage.evaluation.timing import Way, median_ratio, time_interleaved
 from tutelage.models.preprocess import Classifier
 
 WHOLE = 570.0
@@ -72,7 +78,7 @@ def main() -> None:
     parser.add_argument("--recipe-in", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     try:
-        resolve(Machine(device=chosen.device))
+        resolve_runtime(DeviceConfig(device=chosen.device))
     except tutelage.TutelageError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from error
@@ -111,10 +117,14 @@ def told(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _steps(folder: Path, device: str) -> dict[str, Any]:
-    settings = Single(
-        weights="none", batch_size=256, device=device, precision="bf16", data=Data(image_size=224)
+    settings = TrainConfig(
+        weights="none",
+        batch_size=256,
+        device=device,
+        precision="bf16",
+        data=DataConfig(image_size=224),
     )
-    trial = open_trial(
+    trial = open_step_benchmark(
         "sample", settings, teacher="resnet34", folder=folder / "trial", images=30 * 256, say=print
     )
     return step_rows(
@@ -123,7 +133,7 @@ def _steps(folder: Path, device: str) -> dict[str, Any]:
 
 
 def step_rows(
-    trial: Trial,
+    trial: StepBenchmark,
     compiling: Callable[[Classifier], None],
     *,
     windows: int,
@@ -148,12 +158,12 @@ def step_rows(
         assert isinstance(student, Classifier)
         compiling(student)
         state.compiled_for = len(batch.ids)
-        ways[kind] = _often(step_way(state, trial.asked(kind, state), batch), window)
-    seconds = interleave(ways, rounds=windows, settle=trial.settle)
+        ways[kind] = _often(step_timer(state, trial.asked(kind, state), batch), window)
+    seconds = time_interleaved(ways, rounds=windows, settle=trial.settle)
     return {
         "computes": f"{trial.runtime}, compiled",
         "batch": len(batch.ids),
-        "cached_by_plain": ratio(seconds["cached"], seconds["plain"]),
+        "cached_by_plain": median_ratio(seconds["cached"], seconds["plain"]),
         "epochs": {kind: whole_epochs(trial, kind, epochs, states[kind]) for kind in kinds},
     }
 
@@ -166,20 +176,20 @@ def _often(way: Way, times: int) -> Way:
     return several
 
 
-def _canonical_job(device: str, weights: str) -> tutelage.Job:
+def _canonical_job(device: str, weights: str) -> tutelage.DistillConfig:
     job = tutelage.recipe("resnet34-resnet18")
     random = {"model": "resnet34"} if weights == "none" else {}
     teacher = dataclasses.replace(job.teacher, weights=weights, **random)
     return dataclasses.replace(job, device=device, teacher=teacher)
 
 
-def recipe(folder: Path, job: tutelage.Job, *, limit: float) -> dict[str, Any]:
+def recipe(folder: Path, job: tutelage.DistillConfig, *, limit: float) -> dict[str, Any]:
     """Row 13: photographs are written, then a new process does the job and is timed from outside."""
-    from tutelage.config.schema import table
+    from tutelage.config.schema import to_table
     from tutelage.config.toml import to_toml
 
     photos(folder / "photos", int(sum(job.data.split)))
-    (folder / "recipe.toml").write_text(to_toml(table(job)))
+    (folder / "recipe.toml").write_text(to_toml(to_table(job)))
     command = [sys.executable, __file__, "--device", job.device, "--recipe-in", str(folder)]
     cold = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}
     begin = time.perf_counter()
@@ -191,7 +201,7 @@ def recipe(folder: Path, job: tutelage.Job, *, limit: float) -> dict[str, Any]:
 def canonical(folder: Path) -> None:
     """What the new process does: pack, teacher, student; the seconds of each go into `parts.json`."""
     job = tutelage.recipe(str(folder / "recipe.toml"))
-    teacher, student = (step.settings for step in job_steps(job)[:2])
+    teacher, student = (step.settings for step in plan_job(job)[:2])
     pack, out = folder / "pack", {name: folder / name for name in ("teacher", "student")}
     taught = dataclasses.replace(student, teacher=(str(out["teacher"]),))
     jobs = {

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.source import Item, Source, Split
 
@@ -52,7 +52,9 @@ def random_pictures(count: int) -> Source:
 
 def packing(folder: Path, count: int) -> None:
     """Pack so many random pictures, as any source is packed."""
-    write_pack(random_pictures(count), Data(image_size=SIDE), folder, progress=lambda *_: None)
+    write_pack(
+        random_pictures(count), DataConfig(image_size=SIDE), folder, progress=lambda *_: None
+    )
 
 
 def training(folder: Path, model: str, batch: int, steps: int) -> None:
@@ -60,22 +62,26 @@ def training(folder: Path, model: str, batch: int, steps: int) -> None:
     import torch
     from torch.nn.functional import cross_entropy
 
-    from tutelage.config.augmentation import Views
-    from tutelage.config.model import Network
+    from tutelage.config.augmentation import AugmentationConfig
+    from tutelage.config.model import ModelConfig
     from tutelage.data.loading.loader import training_loader
     from tutelage.data.pack.pack import open_pack
-    from tutelage.models.build import build
+    from tutelage.models.build import build_model
 
     pack = open_pack(folder)
-    network = build(
-        Network(model=model, weights="none"),
+    network = build_model(
+        ModelConfig(model=model, weights="none"),
         classes=len(pack.classes),
         stored_size=pack.image_size,
         train_statistics=(pack.mean, pack.std),
         seed=0,
     ).classifier.train()
     loader = training_loader(
-        pack=pack, batch_size=batch, views=Views(flip=True), seed=0, device=torch.device("cpu")
+        pack=pack,
+        batch_size=batch,
+        views=AugmentationConfig(flip=True),
+        seed=0,
+        device=torch.device("cpu"),
     )
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     left = steps
@@ -140,7 +146,7 @@ def main() -> None:
         raise SystemExit("this benchmark reads /proc/self/status, which only Linux has")
     from result import write
 
-    from tutelage.evaluation.timing import spread
+    from tutelage.evaluation.timing import median_range
 
     count = int(wanted.gigabytes * 1e9 / (3 * SIDE**2))
     with tempfile.TemporaryDirectory() as place:
@@ -163,8 +169,8 @@ def main() -> None:
         batch=wanted.batch,
         steps=wanted.steps,
         cores=os.cpu_count(),
-        training_peak_mb={name: spread(values) for name, values in trained.items()},
-        training_growth_mb=spread(growth),
+        training_peak_mb={name: median_range(values) for name, values in trained.items()},
+        training_growth_mb=median_range(growth),
         packing_peak_mb=packed,
         packing_growth_mb=packed["large"] - packed["small"],
         target_mb=TARGET_MB,

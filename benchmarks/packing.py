@@ -21,10 +21,10 @@ from pathlib import Path
 from folder_of_pictures import KINDS, make
 from result import write
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
-from tutelage.evaluation.timing import interleave, ratio, spread
+from tutelage.evaluation.timing import median_range, median_ratio, time_interleaved
 
 STORED = 224
 QUIET = 0.1  # processors that other programs may take
@@ -53,7 +53,7 @@ def main() -> None:
         pictures, out = Path(place) / "pictures", Path(place) / "pack"
         val = wanted.images // 10
         make(pictures, size=STORED, train=wanted.images - val, val=val)
-        settings = Data(image_size=STORED)
+        settings = DataConfig(image_size=STORED)
         source = open_source(pictures, settings)
 
         def packing(workers: int) -> Callable[[], None]:
@@ -80,7 +80,7 @@ def main() -> None:
                 one.join()
 
         ways = {"1": packing(1), "2": packing(2), "programs": programs}
-        seconds = interleave(ways, rounds=wanted.rounds, warm_up=1)
+        seconds = time_interleaved(ways, rounds=wanted.rounds, warm_up=1)
     busy = [max(pair) for pair in zip(*(taken[name][1:] for name in taken), strict=True)]
     quiet = [number for number, rate in enumerate(busy) if rate < QUIET]
     rounds = quiet if len(quiet) >= ENOUGH else range(wanted.rounds)
@@ -91,13 +91,13 @@ def main() -> None:
         files=KINDS[STORED]._asdict(),
         stored=STORED,
         cores=os.cpu_count(),
-        seconds={"1 thread": spread(one), "2 threads": spread(two)},
+        seconds={"1 thread": median_range(one), "2 threads": median_range(two)},
         images_a_second={name: len(source.items) / min(seconds[name]) for name in taken},
-        speed_up=ratio(one, two),
-        ceiling=ratio([2 * value for value in one], apart),
+        speed_up=median_ratio(one, two),
+        ceiling=median_ratio([2 * value for value in one], apart),
         target="at least 1.8",
         quiet_rounds=len(quiet),
-        other_programs_in_processors=spread(busy),
+        other_programs_in_processors=median_range(busy),
     )
 
 

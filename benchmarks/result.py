@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tutelage.config.training import Machine
-from tutelage.engine.runtime.device import resolve
+from tutelage.config.training import DeviceConfig
+from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.runtime.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -19,7 +19,7 @@ def write(name: str, **facts: Any) -> None:
         "benchmark": name,
         "command": " ".join(["python", *sys.argv]),
         "date": datetime.date.today().isoformat(),
-        "environment": environment(resolve(Machine())),
+        "environment": environment(resolve_runtime(DeviceConfig())),
         **facts,
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)

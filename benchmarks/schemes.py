@@ -25,16 +25,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tutelage.config.job import Job, Trainee
-from tutelage.config.methods import Name, Teaching
+from tutelage.config.job import DistillConfig, NetworkConfig
+from tutelage.config.methods import MethodConfig, MethodName
 from tutelage.config.recipes import method_names, read_recipe
-from tutelage.config.schema import build, shared
+from tutelage.config.schema import build, shared_fields
 from tutelage.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from taught import Class
 
-    from tutelage.commands.benchmark_step import Trial
+    from tutelage.commands.benchmark_step import StepBenchmark
 
 PLAIN = "plain"
 EPOCHS = 10
@@ -81,31 +81,31 @@ def table(facts: Mapping[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def teaching_of(method: str, teacher: str) -> Teaching:
+def teaching_of(method: str, teacher: str) -> MethodConfig:
     """The settings of a method's recipe, those of the defaults where it has none.
 
     A teacher that learns beside the student is the given network; finished ones beside the teacher are
     those of the recipe.
     """
     known = read_recipe(method).table if method in method_names() else {"method": method}
-    teaching = build(Teaching, known, where=method)
+    teaching = build(MethodConfig, known, where=method)
     joint = dataclasses.replace(teaching.methods.joint, model=teacher)
     return dataclasses.replace(teaching, methods=dataclasses.replace(teaching.methods, joint=joint))
 
 
-def finished_teachers(teaching: Teaching, student: str, teacher: str) -> list[str]:
+def finished_teachers(teaching: MethodConfig, student: str, teacher: str) -> list[str]:
     """The networks of the finished teachers that a student hears, by the plan of a whole job.
 
     A run of the plan that keeps checkpoints stands for as many teachers.
     """
-    from tutelage.commands.plans.registry import job_steps
+    from tutelage.commands.plans.registry import plan_job
 
-    job = Job(
-        **shared(Teaching, teaching),
-        teacher=Trainee(model=teacher),
-        student=Trainee(model=student),
+    job = DistillConfig(
+        **shared_fields(MethodConfig, teaching),
+        teacher=NetworkConfig(model=teacher),
+        student=NetworkConfig(model=student),
     )
-    by_name = {step.name: step for step in job_steps(job)}
+    by_name = {step.name: step for step in plan_job(job)}
     (last,) = (step for step in by_name.values() if step.settings.role == "student")
     heard = [by_name[name].settings for name in last.teachers]
     return [one.model for one in heard for _ in range(one.keep or 1)]
@@ -116,7 +116,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
     from taught import open_sample, staying_bytes, steps, with_partners
 
     from tutelage.evaluation.memory import peak_bytes
-    from tutelage.evaluation.timing import interleave, ratio, spread
+    from tutelage.evaluation.timing import median_range, median_ratio, time_interleaved
 
     with tempfile.TemporaryDirectory() as folder:
         trial = open_sample(Path(folder), chosen)
@@ -125,7 +125,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         for name, taught in classes.items():
             loader = with_partners(alone) if taught.state.method.wants_partners else alone
             ways[name] = functools.partial(next, steps(taught, loader, epochs=EPOCHS))
-        seconds = interleave(ways, rounds=chosen.rounds, warm_up=3, settle=trial.settle)
+        seconds = time_interleaved(ways, rounds=chosen.rounds, warm_up=3, settle=trial.settle)
         peaks = {name: peak_bytes(way, trial.runtime.device) for name, way in ways.items()}
         stay = {name: staying_bytes(taught.state) for name, taught in classes.items()}
         facts = {
@@ -137,7 +137,11 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
             "computes": str(trial.runtime),
         }
     own = {
-        name: {"seconds": spread(seconds[name]), "bytes": peaks[name], "bytes_staying": stay[name]}
+        name: {
+            "seconds": median_range(seconds[name]),
+            "bytes": peaks[name],
+            "bytes_staying": stay[name],
+        }
         for name in classes
     }
     plain = own.pop(PLAIN)
@@ -145,7 +149,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         name: {
             "teachers": list(classes[name].teachers),
             **figures,
-            "time": ratio(seconds[name], seconds[PLAIN]),
+            "time": median_ratio(seconds[name], seconds[PLAIN]),
             "memory": round(peaks[name] / peaks[PLAIN], 4),
             "stays": round(stay[name] / stay[PLAIN], 4),
         }
@@ -154,14 +158,14 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
     return {**facts, PLAIN: plain, "methods": methods, "without": without}
 
 
-def all_classes(trial: Trial) -> tuple[dict[str, Class], dict[str, str]]:
+def all_classes(trial: StepBenchmark) -> tuple[dict[str, Class], dict[str, str]]:
     """A student in training by each method, a plain one before them; methods that do not fit, and why."""
     from taught import Class
 
     from tutelage.errors import TutelageError
-    from tutelage.teachers.teacher import nobody
+    from tutelage.teachers.teacher import no_teacher
 
-    found = {PLAIN: Class(trial.state("plain"), nobody)}
+    found = {PLAIN: Class(trial.state("plain"), no_teacher)}
     without: dict[str, str] = {}
     for method in METHODS:
         print(f"{method} is made ready", file=sys.stderr)
@@ -172,13 +176,13 @@ def all_classes(trial: Trial) -> tuple[dict[str, Class], dict[str, str]]:
     return found, without
 
 
-def class_of(trial: Trial, method: Name) -> Class:
+def class_of(trial: StepBenchmark, method: MethodName) -> Class:
     """A student in training by a method. Specialists know even shares of the classes."""
     from taught import make_class
 
     teaching = teaching_of(method, trial.teacher)
     settings = dataclasses.replace(
-        trial.settings, **shared(Teaching, teaching), ask="ahead", epochs=EPOCHS
+        trial.settings, **shared_fields(MethodConfig, teaching), ask="ahead", epochs=EPOCHS
     )
     teachers = finished_teachers(teaching, settings.model, trial.teacher)
     specialists = len(teachers) - 1 if method == "specialists" else 0

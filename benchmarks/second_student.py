@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 from result import write
 
 import tutelage
-from tutelage import Data, Single
+from tutelage import DataConfig, TrainConfig
 from tutelage.data.readers.zip import SAMPLE
-from tutelage.evaluation.timing import ratio, spread
+from tutelage.evaluation.timing import median_range, median_ratio
 
 
 class Run(NamedTuple):
@@ -58,13 +58,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures(folder / "photos", {"train": chosen.train, "val": chosen.val})
-        plain = Single(
+        plain = TrainConfig(
             model=chosen.student,
             weights="none",
             epochs=chosen.epochs,
             batch_size=chosen.batch,
             device="cpu",
-            data=Data(image_size=chosen.size),
+            data=DataConfig(image_size=chosen.size),
             role="control",
             trust=True,  # how long it takes does not depend on what a teacher knows
         )
@@ -104,7 +104,7 @@ def pictures(folder: Path, counts: dict[str, int]) -> None:
                 path.write_bytes(sample.read(name))
 
 
-def _teacher(folder: Path, plain: Single, chosen: argparse.Namespace) -> Path:
+def _teacher(folder: Path, plain: TrainConfig, chosen: argparse.Namespace) -> Path:
     settings = dataclasses.replace(
         plain, model=chosen.teacher, epochs=chosen.teacher_epochs, role="teacher"
     )
@@ -112,7 +112,9 @@ def _teacher(folder: Path, plain: Single, chosen: argparse.Namespace) -> Path:
     return tutelage.train(folder / "pack", settings, out=folder / "teacher", quiet=True)
 
 
-def _rounds(folder: Path, plain: Single, second: Single, rounds: int) -> dict[str, list[Run]]:
+def _rounds(
+    folder: Path, plain: TrainConfig, second: TrainConfig, rounds: int
+) -> dict[str, list[Run]]:
     runs: dict[str, list[Run]] = {"plain": [], "second": []}
     for number in range(rounds):
         sides = [("plain", plain), ("second", second)]
@@ -123,7 +125,7 @@ def _rounds(folder: Path, plain: Single, second: Single, rounds: int) -> dict[st
     return runs
 
 
-def _run(folder: Path, name: str, settings: Single) -> Run:
+def _run(folder: Path, name: str, settings: TrainConfig) -> Run:
     out = folder / name
     begin = time.perf_counter()
     if settings.teacher:
@@ -147,15 +149,17 @@ def _told(runs: dict[str, list[Run]]) -> dict[str, Any]:
     return {
         **{
             name: {
-                "seconds": spread([run.seconds for run in some]),
-                "training_seconds": spread([run.training for run in some]),
+                "seconds": median_range([run.seconds for run in some]),
+                "training_seconds": median_range([run.training for run in some]),
                 "accuracy": [run.accuracy for run in some],
                 "mean_accuracy": round(mean(run.accuracy for run in some), 4),
             }
             for name, some in runs.items()
         },
-        "ratio": ratio([run.seconds for run in second], [run.seconds for run in plain]),
-        "training_ratio": ratio([run.training for run in second], [run.training for run in plain]),
+        "ratio": median_ratio([run.seconds for run in second], [run.seconds for run in plain]),
+        "training_ratio": median_ratio(
+            [run.training for run in second], [run.training for run in plain]
+        ),
     }
 
 

@@ -9,7 +9,7 @@ import sys
 
 from result import write
 
-from tutelage.evaluation.timing import Way, interleave, spread
+from tutelage.evaluation.timing import Way, median_range, time_interleaved
 
 COMMANDS = {
     "python": ["-c", "pass"],
@@ -25,8 +25,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--name", default="startup", help="of the file of results")
     chosen = parser.parse_args()
-    seconds = interleave({name: _way(name) for name in COMMANDS}, rounds=chosen.rounds)
-    write(chosen.name, seconds={name: spread(values) for name, values in seconds.items()})
+    seconds = time_interleaved({name: _way(name) for name in COMMANDS}, rounds=chosen.rounds)
+    write(chosen.name, seconds={name: median_range(values) for name, values in seconds.items()})
 
 
 def _way(name: str) -> Way:

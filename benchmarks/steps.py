@@ -27,18 +27,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from result import write
 
-from tutelage import Data, Single
-from tutelage.commands.benchmark_step import Kind, Trial, first_batch, open_trial, step_way
+from tutelage import DataConfig, TrainConfig
+from tutelage.commands.benchmark_step import (
+    Kind,
+    StepBenchmark,
+    first_batch,
+    open_step_benchmark,
+    step_timer,
+)
 from tutelage.data.loading.loader import Loader
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.train.context import Course
+from tutelage.engine.train.context import FitArguments
 from tutelage.engine.train.loop import fit
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
-from tutelage.evaluation.metrics import Metrics, score
-from tutelage.evaluation.timing import Way, interleave, ratio, spread
-from tutelage.evaluation.timing_table import figures
+from tutelage.engine.train.step import train_step
+from tutelage.evaluation.metrics import Metrics, scores_of
+from tutelage.evaluation.timing import Way, median_range, median_ratio, time_interleaved
+from tutelage.evaluation.timing_table import timing_table
 from tutelage.teachers.teacher import Teacher
 from tutelage.types import Progress
 
@@ -76,16 +82,16 @@ def _at(size: int, chosen: argparse.Namespace) -> dict[str, Any]:
     amount = Amount(
         chosen.rounds or usual.rounds, chosen.epochs or usual.epochs, chosen.steps or usual.steps
     )
-    settings = Single(
+    settings = TrainConfig(
         model=chosen.student,
         weights="none",
         batch_size=chosen.batch,
         device="cpu",
         precision=chosen.precision,
-        data=Data(image_size=size),
+        data=DataConfig(image_size=size),
     )
     with tempfile.TemporaryDirectory() as name:
-        trial = open_trial(
+        trial = open_step_benchmark(
             "sample",
             settings,
             teacher=chosen.teacher,
@@ -103,21 +109,23 @@ def _at(size: int, chosen: argparse.Namespace) -> dict[str, Any]:
         }
 
 
-def steps(trial: Trial, *, rounds: int) -> dict[str, Any]:
+def steps(trial: StepBenchmark, *, rounds: int) -> dict[str, Any]:
     """One step plain, cached and live: milliseconds, images/s, ratio to plain."""
     batch = first_batch(trial)
     ways: dict[str, Way] = {}
     kinds: tuple[Kind, ...] = ("plain", "cached", "live")
     for kind in kinds:
         state = trial.state(kind)
-        ways[kind] = step_way(state, trial.asked(kind, state), batch)
-    found = figures(interleave(ways, rounds=rounds, settle=trial.settle), images=len(batch.ids))
+        ways[kind] = step_timer(state, trial.asked(kind, state), batch)
+    found = timing_table(
+        time_interleaved(ways, rounds=rounds, settle=trial.settle), images=len(batch.ids)
+    )
     _say(f"{trial.pack.image_size} px: cached / plain {found['cached']['ratio']['median']:.3f}")
     return found
 
 
 def whole_epochs(
-    trial: Trial, kind: Kind, rounds: int, state: TrainingState | None = None
+    trial: StepBenchmark, kind: Kind, rounds: int, state: TrainingState | None = None
 ) -> dict[str, Any]:
     """Images/s of whole epochs and of as many bare steps, and the ratio of the two speeds.
 
@@ -131,17 +139,17 @@ def whole_epochs(
     loader = trial.loader()
     seconds = _timed(trial, loader, state, trial.asked(kind, state), rounds)
     images = sum(loader.sizes())
-    speed = ratio(seconds["bare"], seconds["epoch"])
+    speed = median_ratio(seconds["bare"], seconds["epoch"])
     _say(f"{trial.pack.image_size} px: {kind} epoch / bare steps {speed['median']:.3f} in speed")
     return {
-        "images_per_second": round(images / spread(seconds["epoch"])["median"], 1),
-        "bare_images_per_second": round(images / spread(seconds["bare"])["median"], 1),
+        "images_per_second": round(images / median_range(seconds["epoch"])["median"], 1),
+        "bare_images_per_second": round(images / median_range(seconds["bare"])["median"], 1),
         "ratio": speed,
     }
 
 
 def _timed(
-    trial: Trial, loader: Loader, state: TrainingState, teacher: Teacher, rounds: int
+    trial: StepBenchmark, loader: Loader, state: TrainingState, teacher: Teacher, rounds: int
 ) -> dict[str, list[float]]:
     """Seconds of epochs and of bare steps in turn. The loop's validation is where the bare ones happen."""
     batch = next(iter(loader.epoch()))
@@ -159,14 +167,14 @@ def _timed(
     def validate(state: TrainingState) -> Metrics:
         stop_watch("epoch")
         for _ in range(len(loader)):
-            train_on(state, batch, signal, start, rate=1e-3, clip=None)
+            train_step(state, batch, signal, start, rate=1e-3, clip=None)
         stop_watch("bare")
         return _nothing_measured()
 
     with tempfile.TemporaryDirectory() as name:
         fit(
             state,
-            Course(
+            FitArguments(
                 name=f"{trial.pack.image_size} px",
                 settings=dataclasses.replace(trial.settings, epochs=rounds + 1),
                 loader=loader,
@@ -176,7 +184,7 @@ def _timed(
                 facts={},
                 folder=Path(name),
                 journal=None,
-                screen=Screen(quiet=True),
+                screen=Console(quiet=True),
                 stop=StopRequest(),
             ),
         )
@@ -184,7 +192,7 @@ def _timed(
 
 
 def _nothing_measured() -> Metrics:
-    return score(np.eye(2, dtype=np.float32), np.arange(2), ("one", "other"))
+    return scores_of(np.eye(2, dtype=np.float32), np.arange(2), ("one", "other"))
 
 
 def _say(line: str) -> None:

@@ -14,23 +14,23 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tutelage.commands.benchmark_step import Trial, open_trial
-from tutelage.config.data import Data
-from tutelage.config.job import Single
-from tutelage.config.model import Network
-from tutelage.data.class_subset import grouped
+from tutelage.commands.benchmark_step import StepBenchmark, open_step_benchmark
+from tutelage.config.data import DataConfig
+from tutelage.config.job import TrainConfig
+from tutelage.config.model import ModelConfig
+from tutelage.data.class_subset import class_subset
 from tutelage.data.loading.loader import Loader
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import ALONE
-from tutelage.engine.build import make_learner, move_in
+from tutelage.engine.build import build_run, to_device
 from tutelage.engine.precompute import Surroundings
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.teachers import open_word
+from tutelage.engine.teachers import prepare_teachers
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
-from tutelage.models.build import build
-from tutelage.models.model_folder import Saved
+from tutelage.engine.train.step import train_step
+from tutelage.models.build import build_model
+from tutelage.models.model_folder import SavedModel
 from tutelage.models.preprocess import Classifier
 from tutelage.teachers.teacher import Teacher
 from tutelage.types import Progress
@@ -58,16 +58,16 @@ def parser(about: str, name: str) -> argparse.ArgumentParser:
     return made
 
 
-def open_sample(folder: Path, chosen: argparse.Namespace) -> Trial:
+def open_sample(folder: Path, chosen: argparse.Namespace) -> StepBenchmark:
     """The sample's pictures, packed, and how this machine computes, by the flags of `parser`."""
-    settings = Single(
+    settings = TrainConfig(
         model=chosen.student,
         weights="none",
         batch_size=chosen.batch,
         device=chosen.device,
-        data=Data(image_size=chosen.size),
+        data=DataConfig(image_size=chosen.size),
     )
-    return open_trial(
+    return open_step_benchmark(
         "sample",
         settings,
         teacher=chosen.teacher,
@@ -78,8 +78,8 @@ def open_sample(folder: Path, chosen: argparse.Namespace) -> Trial:
 
 
 def make_class(
-    trial: Trial,
-    settings: Single,
+    trial: StepBenchmark,
+    settings: TrainConfig,
     teachers: Sequence[str] = (),
     *,
     groups: Sequence[Sequence[str]] = (),
@@ -97,10 +97,14 @@ def make_class(
         UsageError: networks or terms that do not fit the method.
     """
     pack, runtime = trial.pack, trial.runtime
-    seen = [pack, *(grouped(pack, group) for group in groups)] if groups else [pack] * len(teachers)
+    seen = (
+        [pack, *(class_subset(pack, group) for group in groups)]
+        if groups
+        else [pack] * len(teachers)
+    )
     finished = [
-        Saved(
-            _network(view, Network(model=model, weights="none"), seed=seed),
+        SavedModel(
+            _network(view, ModelConfig(model=model, weights="none"), seed=seed),
             view.classes,
             pack.image_size,
             "white",
@@ -109,18 +113,18 @@ def make_class(
         for seed, (model, view) in enumerate(zip(teachers, seen, strict=True), 1)
     ]
     settings = dataclasses.replace(settings, teacher=tuple(teachers), trust=True)  # they are random
-    learner = make_learner(settings, pack, finished, device=runtime.device)
-    move_in(learner.method, runtime, ALONE, compiled=False)
+    learner = build_run(settings, pack, finished, device=runtime.device)
+    to_device(learner.method, runtime, ALONE, compiled=False)
     learner.method.train()
-    screen, stop = Screen(quiet=True), StopRequest()
+    screen, stop = Console(quiet=True), StopRequest()
     around = Surroundings("trial", trial.folder / "cache", runtime, screen, stop, ALONE)
-    word = open_word(finished, settings, pack, learner.method, around, shares=learner.shares)
+    word = prepare_teachers(finished, settings, pack, learner.method, around, shares=learner.shares)
     state = TrainingState(learner.method, settings, runtime)
     return Class(state, word.teacher, tuple(teachers))
 
 
-def _network(pack: Pack, settings: Network, *, seed: int) -> Classifier:
-    return build(
+def _network(pack: Pack, settings: ModelConfig, *, seed: int) -> Classifier:
+    return build_model(
         settings,
         classes=len(pack.classes),
         stored_size=pack.image_size,
@@ -150,7 +154,7 @@ def steps(taught: Class, loader: Loader, *, epochs: int) -> Iterator[Progress]:
                 continue
             progress = Progress(epoch, state.step, epoch / epochs)
             signal = taught.word(batch, progress)
-            train_on(state, batch, signal, progress, rate=1e-4, clip=None)
+            train_step(state, batch, signal, progress, rate=1e-4, clip=None)
             yield progress
 
 

@@ -17,10 +17,10 @@ from typing import Any
 from result import write
 from taught import Class, make_class, open_sample, parser
 
-from tutelage.commands.benchmark_step import Trial, first_batch, step_way
-from tutelage.config.methods import Methods, Several
+from tutelage.commands.benchmark_step import StepBenchmark, first_batch, step_timer
+from tutelage.config.methods import MethodOptions, MultiTeacherConfig
 from tutelage.evaluation.memory import peak_bytes
-from tutelage.evaluation.timing import Way, interleave, ratio, spread
+from tutelage.evaluation.timing import Way, median_range, median_ratio, time_interleaved
 from tutelage.types import Batch
 
 COUNTS = (1, 2, 4)
@@ -41,33 +41,33 @@ def main() -> None:
         )
 
 
-def _class(trial: Trial, count: int, combine: Any, ask: Any) -> Class:
+def _class(trial: StepBenchmark, count: int, combine: Any, ask: Any) -> Class:
     """A student in training and the word of so many teachers."""
-    own = Methods(several=Several(combine=combine))
+    own = MethodOptions(several=MultiTeacherConfig(combine=combine))
     settings = dataclasses.replace(trial.settings, method="several", methods=own, ask=ask)
     return make_class(trial, settings, [trial.teacher] * count)
 
 
 def _way(taught: Class, batch: Batch) -> Way:
-    return step_way(taught.state, taught.word, batch)
+    return step_timer(taught.state, taught.word, batch)
 
 
-def _steps(trial: Trial, rounds: int) -> dict[str, Any]:
+def _steps(trial: StepBenchmark, rounds: int) -> dict[str, Any]:
     batch = first_batch(trial)
     ways: dict[str, Way] = {}
     for count in COUNTS:
         for combine in COMBINED if count > 1 else COMBINED[:1]:
             ways[f"{count} {combine}"] = _way(_class(trial, count, combine, "ahead"), batch)
     ways["1 live"] = _way(_class(trial, 1, COMBINED[0], "live"), batch)
-    found = interleave(ways, rounds=rounds, warm_up=3, settle=trial.settle)
+    found = time_interleaved(ways, rounds=rounds, warm_up=3, settle=trial.settle)
     first = found[f"1 {COMBINED[0]}"]
     return {
-        name: {"seconds": spread(seconds), "beside_one": ratio(seconds, first)}
+        name: {"seconds": median_range(seconds), "beside_one": median_ratio(seconds, first)}
         for name, seconds in found.items()
     }
 
 
-def _bytes(trial: Trial) -> dict[str, int]:
+def _bytes(trial: StepBenchmark) -> dict[str, int]:
     """The most bytes of tensors alive at once in a step, beyond those that are there between steps."""
     batch, found = first_batch(trial), {}
     for count in COUNTS:

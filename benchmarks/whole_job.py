@@ -31,14 +31,19 @@ from folder_of_pictures import make
 from result import write
 
 import tutelage
-from tutelage import Data, Single
-from tutelage.commands.benchmark_step import Trial, first_batch, open_trial, step_way
+from tutelage import DataConfig, TrainConfig
+from tutelage.commands.benchmark_step import (
+    StepBenchmark,
+    first_batch,
+    open_step_benchmark,
+    step_timer,
+)
 from tutelage.distributed import ALONE
-from tutelage.evaluation.timing import interleave, ratio, spread
-from tutelage.teachers.cache.cached import Question, fill
-from tutelage.teachers.cache.key import Identity
-from tutelage.teachers.cache.table import open_table
-from tutelage.teachers.cache.writer import create
+from tutelage.evaluation.timing import median_range, median_ratio, time_interleaved
+from tutelage.teachers.cache.cached import CacheQuery, fill_cache
+from tutelage.teachers.cache.key import CacheKey
+from tutelage.teachers.cache.table import open_cache_table
+from tutelage.teachers.cache.writer import create_cache
 from tutelage.teachers.teacher import Teacher
 
 IMAGES, EPOCHS = 7800, 50
@@ -59,14 +64,14 @@ def main() -> None:
         folder = Path(name)
         make(folder / "photos", size=224, train=chosen.pictures, val=10)
         packing = _packing(folder, chosen)
-        settings = Single(
+        settings = TrainConfig(
             model=chosen.student,
             weights="none",
             batch_size=chosen.batch,
             device="cpu",
-            data=Data(image_size=chosen.size),
+            data=DataConfig(image_size=chosen.size),
         )
-        trial = open_trial(
+        trial = open_step_benchmark(
             folder / "pack-0",
             settings,
             teacher=chosen.teacher,
@@ -79,7 +84,7 @@ def main() -> None:
             chosen.name,
             computes=str(trial.runtime),
             pictures_measured=chosen.pictures,
-            seconds={name: spread(values) for name, values in parts.items()},
+            seconds={name: median_range(values) for name, values in parts.items()},
             **_together(parts, chosen.batch),
         )
 
@@ -90,13 +95,13 @@ def _packing(folder: Path, chosen: argparse.Namespace) -> list[float]:
 
     def pack() -> None:
         out = folder / f"pack-{next(numbers)}"
-        tutelage.pack(folder / "photos", Data(image_size=chosen.size), out=out, quiet=True)
+        tutelage.pack(folder / "photos", DataConfig(image_size=chosen.size), out=out, quiet=True)
 
     pictures = chosen.pictures + 10
     return [seconds / pictures for seconds in _repeated(pack, chosen.rounds)]
 
 
-def _asking(trial: Trial, rounds: int) -> dict[str, list[float]]:
+def _asking(trial: StepBenchmark, rounds: int) -> dict[str, list[float]]:
     """Seconds a picture of the teacher's pass, and seconds to open a cache that is complete."""
     state = trial.state("cached")
     live = trial.asked("live", state)
@@ -113,9 +118,9 @@ def _asking(trial: Trial, rounds: int) -> dict[str, list[float]]:
     }
 
 
-def _fill(trial: Trial, teacher: Teacher, folder: Path) -> None:
+def _fill(trial: StepBenchmark, teacher: Teacher, folder: Path) -> None:
     pack = trial.pack
-    identity = Identity(
+    identity = CacheKey(
         teacher="measured",
         model=trial.teacher,
         libraries="",
@@ -129,24 +134,24 @@ def _fill(trial: Trial, teacher: Teacher, folder: Path) -> None:
         device=trial.runtime.device.type,
         views={},
     )
-    create(folder, identity, {"logits": (len(pack.classes),)})
-    question = Question(pack, trial.settings, 1, trial.runtime.device)
-    fill(open_table(folder), teacher, question, world=ALONE, progress=lambda *_: None)
+    create_cache(folder, identity, {"logits": (len(pack.classes),)})
+    question = CacheQuery(pack, trial.settings, 1, trial.runtime.device)
+    fill_cache(open_cache_table(folder), teacher, question, world=ALONE, progress=lambda *_: None)
 
 
-def _steps(trial: Trial, rounds: int) -> dict[str, list[float]]:
+def _steps(trial: StepBenchmark, rounds: int) -> dict[str, list[float]]:
     batch = first_batch(trial)
     states = {"plain": trial.state("plain"), "cached": trial.state("cached")}
     ways = {
-        "plain": step_way(states["plain"], trial.asked("plain", states["plain"]), batch),
-        "cached": step_way(states["cached"], trial.asked("cached", states["cached"]), batch),
+        "plain": step_timer(states["plain"], trial.asked("plain", states["plain"]), batch),
+        "cached": step_timer(states["cached"], trial.asked("cached", states["cached"]), batch),
     }
-    return interleave(ways, rounds=rounds)
+    return time_interleaved(ways, rounds=rounds)
 
 
 def _together(parts: dict[str, list[float]], batch: int) -> dict[str, Any]:
-    one = {name: spread(values)["median"] for name, values in parts.items()}
-    step = ratio(parts["cached"], parts["plain"])
+    one = {name: median_range(values)["median"] for name, values in parts.items()}
+    step = median_ratio(parts["cached"], parts["plain"])
     steps = EPOCHS * IMAGES / batch
     packing, asking = IMAGES * one["pack"], IMAGES * one["ask"] + one["open"]
     plain = packing + steps * one["plain"]

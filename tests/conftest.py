@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tutelage.config.data import Data
-from tutelage.config.job import Single
-from tutelage.config.model import Network
+from tutelage.config.data import DataConfig
+from tutelage.config.job import TrainConfig
+from tutelage.config.model import ModelConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
@@ -24,7 +24,7 @@ from tutelage.engine.runtime.signals import StopRequest
 
 if TYPE_CHECKING:
     from tutelage.engine.run import Place
-    from tutelage.models.build import Built
+    from tutelage.models.build import BuiltModel
 
 SIZE = 32
 
@@ -54,20 +54,20 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_pack(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pack:
     """The pictures of `sample_folder` at 32 pixels: 200 train, 80 val, 10 unlabelled test."""
-    settings = Data(image_size=SIZE)
+    settings = DataConfig(image_size=SIZE)
     source = open_source(str(sample_folder), settings)
     folder = tmp_path_factory.mktemp("packed") / "pack"
     return write_pack(source, settings, folder, progress=lambda _done, _count: None)
 
 
 @pytest.fixture(scope="session")
-def make_network(small_pack: Pack) -> Callable[..., Built]:
+def make_network(small_pack: Pack) -> Callable[..., BuiltModel]:
     """Build a tiny network for the small pack."""
-    from tutelage.models.build import build
+    from tutelage.models.build import build_model
 
-    def make(model: str = "test_resnet", *, seed: int = 0, **settings: object) -> Built:
-        network = Network(model=model, **settings)  # type: ignore[arg-type]
-        return build(
+    def make(model: str = "test_resnet", *, seed: int = 0, **settings: object) -> BuiltModel:
+        network = ModelConfig(model=model, **settings)  # type: ignore[arg-type]
+        return build_model(
             network,
             classes=len(small_pack.classes),
             stored_size=small_pack.image_size,
@@ -80,7 +80,9 @@ def make_network(small_pack: Pack) -> Callable[..., Built]:
 
 @pytest.fixture(scope="session")
 def teacher_folder(
-    small_pack: Pack, make_network: Callable[..., Built], tmp_path_factory: pytest.TempPathFactory
+    small_pack: Pack,
+    make_network: Callable[..., BuiltModel],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A model folder that can teach: an untrained network, whose word is as good as any here."""
     from tutelage.models.model_folder import save_model
@@ -90,7 +92,7 @@ def teacher_folder(
     save_model(
         folder,
         classifier,
-        settings=Network(model="test_resnet"),
+        settings=ModelConfig(model="test_resnet"),
         classes=small_pack.classes,
         stored_size=small_pack.image_size,
         background="white",
@@ -100,11 +102,11 @@ def teacher_folder(
 
 
 @pytest.fixture
-def single() -> Callable[..., Single]:
+def single() -> Callable[..., TrainConfig]:
     """Settings of a run of 2 epochs x 4 steps on the small pack."""
 
-    def make(**changes: object) -> Single:
-        settings = Single(
+    def make(**changes: object) -> TrainConfig:
+        settings = TrainConfig(
             model="test_resnet",
             weights="none",
             epochs=2,
@@ -123,10 +125,10 @@ def single() -> Callable[..., Single]:
 def place(tmp_path: Path) -> Callable[..., Place]:
     """A quiet place for a run."""
     from tutelage.engine.run import Place
-    from tutelage.engine.runtime.console import Screen
+    from tutelage.engine.runtime.console import Console
 
     def make(name: str = "run", stop: StopRequest | None = None) -> Place:
-        screen = Screen(quiet=True)
+        screen = Console(quiet=True)
         folder = tmp_path / name
         stop = StopRequest() if stop is None else stop  # one that nobody asked yet is false
         return Place("run", folder, tmp_path / "cache", screen, stop)

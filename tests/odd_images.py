@@ -22,10 +22,10 @@ from odd_modes import SIDE, Maker, Odd, Pixels, colours, depths, greys, modes, s
 from PIL import Image
 from torchvision import transforms
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
-from tutelage.text import shown
+from tutelage.text import escape
 
 RECORD = Path(__file__).parent / "data" / "odd_images.json"
 PARTS = ("train/a", "train/b", "val/a")
@@ -222,13 +222,13 @@ def pixel_name(pixels: Pixels) -> str:
 
 def name_of(odd: Odd) -> str:
     """The name as lists show it."""
-    return shown(odd.name)
+    return escape(odd.name)
 
 
 def record(folder: Path) -> dict[str, object]:
     """What becomes of each file: pixels worked out here where exact, else the packer's."""
     files = make_folder(folder)
-    settings = Data(image_size=SIDE, max_unreadable=1.0)
+    settings = DataConfig(image_size=SIDE, max_unreadable=1.0)
     source = open_source(folder, settings)
     with tempfile.TemporaryDirectory() as place:
         pack = write_pack(source, settings, Path(place) / "pack", progress=lambda *_: None)

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from tutelage.config.job import Single
-from tutelage.config.training import Machine
+from tutelage.config.job import TrainConfig
+from tutelage.config.training import DeviceConfig
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import ALONE
-from tutelage.engine.precompute import Surroundings, Word, ask_one
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.device import resolve
+from tutelage.engine.precompute import PreparedTeacher, Surroundings, prepare_teacher
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted
 from tutelage.losses.term import Needs
-from tutelage.models.feature_hooks import Tapped
-from tutelage.teachers.cache.table import open_table
+from tutelage.models.feature_hooks import FeatureExtractor
+from tutelage.teachers.cache.table import open_cache_table
 from tutelage.teachers.load import open_teacher
 
 CPU = torch.device("cpu")
@@ -29,17 +29,19 @@ LOGITS = Needs(teacher_logits=True)
 
 @pytest.fixture
 def opened(
-    small_pack: Pack, teacher_folder: Path, single: Callable[..., Single], tmp_path: Path
-) -> Callable[..., Word]:
+    small_pack: Pack, teacher_folder: Path, single: Callable[..., TrainConfig], tmp_path: Path
+) -> Callable[..., PreparedTeacher]:
     """Open the word of a teacher for a student with some settings."""
 
-    def make(needs: Needs = LOGITS, stop: StopRequest | None = None, **changes: object) -> Word:
+    def make(
+        needs: Needs = LOGITS, stop: StopRequest | None = None, **changes: object
+    ) -> PreparedTeacher:
         settings = single(teacher=(str(teacher_folder),), epochs=3, **changes)
-        runtime = resolve(Machine(device="cpu", precision=settings.precision))
+        runtime = resolve_runtime(DeviceConfig(device="cpu", precision=settings.precision))
         around = Surroundings(
-            "run", tmp_path / "kept", runtime, Screen(quiet=True), stop or StopRequest(), ALONE
+            "run", tmp_path / "kept", runtime, Console(quiet=True), stop or StopRequest(), ALONE
         )
-        return ask_one(
+        return prepare_teacher(
             open_teacher(teacher_folder, small_pack.classes),
             settings,
             small_pack,
@@ -53,10 +55,12 @@ def opened(
 
 def tables(folder: Path) -> dict[str, int]:
     """How many answers are kept, by the cache's name."""
-    return {p.parent.name: len(open_table(p.parent)) for p in folder.glob("*/manifest.json")}
+    return {p.parent.name: len(open_cache_table(p.parent)) for p in folder.glob("*/manifest.json")}
 
 
-def test_asked_once_for_all_students(opened: Callable[..., Word], tmp_path: Path) -> None:
+def test_asked_once_for_all_students(
+    opened: Callable[..., PreparedTeacher], tmp_path: Path
+) -> None:
     """Temperature, rate, epochs, order, alpha: no second student asks again; the first does."""
     first = opened()
     assert first.mode is not None
@@ -68,7 +72,9 @@ def test_asked_once_for_all_students(opened: Callable[..., Word], tmp_path: Path
     assert tables(tmp_path / "kept") == kept
 
 
-def test_other_views_are_other_answers(opened: Callable[..., Word], tmp_path: Path) -> None:
+def test_other_views_are_other_answers(
+    opened: Callable[..., PreparedTeacher], tmp_path: Path
+) -> None:
     """What shapes a view makes a cache of its own; how many of them are shown does not."""
     opened()
     cases = ({"flip": True}, {"flip": True, "view_seed": 1}, {"shift": 2}, {"mixup": 0.5})
@@ -80,7 +86,7 @@ def test_other_views_are_other_answers(opened: Callable[..., Word], tmp_path: Pa
 
 
 def test_vectors_are_kept(
-    opened: Callable[..., Word], small_pack: Pack, teacher_folder: Path
+    opened: Callable[..., PreparedTeacher], small_pack: Pack, teacher_folder: Path
 ) -> None:
     """A term that wants vectors gets those of the network, from the cache, for any view."""
     needs = Needs(teacher_logits=True, teacher_vectors=("global_pool", "fc.input"))
@@ -90,8 +96,8 @@ def test_vectors_are_kept(
     again = opened(needs, flip=True)
     assert again.seconds is None
     classifier = open_teacher(teacher_folder, small_pack.classes).classifier.eval()
-    network = Tapped(classifier, ["global_pool", "fc.input"])
-    settings = dataclasses.replace(Single(), flip=True)
+    network = FeatureExtractor(classifier, ["global_pool", "fc.input"])
+    settings = dataclasses.replace(TrainConfig(), flip=True)
     loader = training_loader(small_pack, batch_size=40, views=settings, seed=3, device=CPU)
     for epoch in range(3):
         batch = next(loader.epoch(epoch))
@@ -106,7 +112,9 @@ def test_vectors_are_kept(
             )
 
 
-def test_maps_are_kept(opened: Callable[..., Word], small_pack: Pack, tmp_path: Path) -> None:
+def test_maps_are_kept(
+    opened: Callable[..., PreparedTeacher], small_pack: Pack, tmp_path: Path
+) -> None:
     """Features of any point are kept beside the logits, in their shapes, for the next student."""
     needs = Needs(
         teacher_logits=True, teacher_points=("layer2", "layer3.0"), teacher_vectors=("fc.input",)
@@ -117,7 +125,7 @@ def test_maps_are_kept(opened: Callable[..., Word], small_pack: Pack, tmp_path: 
     assert first.seconds is not None
     assert again.seconds is None
     assert list(tables(tmp_path / "kept").values()) == [len(small_pack.rows("train"))]
-    loader = training_loader(small_pack, batch_size=16, views=Single(), seed=3, device=CPU)
+    loader = training_loader(small_pack, batch_size=16, views=TrainConfig(), seed=3, device=CPU)
     for batch in loader.epoch(0):
         expected, found = live.teacher(batch), again.teacher(batch)
         assert set(found.features) == {"layer2", "layer3.0", "fc.input"}
@@ -128,7 +136,7 @@ def test_maps_are_kept(opened: Callable[..., Word], small_pack: Pack, tmp_path: 
 
 
 def test_maps_that_are_too_large_are_asked_live(
-    opened: Callable[..., Word], monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., PreparedTeacher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the limit the teacher answers live, and says why."""
     monkeypatch.setattr("tutelage.teachers.cache.mode.MOST_BYTES", 200 * 1000)
@@ -139,10 +147,12 @@ def test_maps_that_are_too_large_are_asked_live(
     assert "GB" in word.mode.why
 
 
-def test_live_and_ahead_say_the_same(opened: Callable[..., Word], small_pack: Pack) -> None:
+def test_live_and_ahead_say_the_same(
+    opened: Callable[..., PreparedTeacher], small_pack: Pack
+) -> None:
     """The folded network, asked ahead or live, about the same views."""
     ahead, live = opened(crop=0.5), opened(crop=0.5, ask="live")
-    views = dataclasses.replace(Single(), crop=0.5)
+    views = dataclasses.replace(TrainConfig(), crop=0.5)
     for batch in training_loader(small_pack, batch_size=50, views=views, seed=0, device=CPU).epoch(
         2
     ):
@@ -152,7 +162,7 @@ def test_live_and_ahead_say_the_same(opened: Callable[..., Word], small_pack: Pa
         torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
 
 
-def test_stopped(opened: Callable[..., Word], tmp_path: Path, small_pack: Pack) -> None:
+def test_stopped(opened: Callable[..., PreparedTeacher], tmp_path: Path, small_pack: Pack) -> None:
     """Asked to stop, the pass ends after a whole part; the next one goes on from there."""
     stop = StopRequest()
     stop.signal = 2

@@ -9,13 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.config.data import Data
-from tutelage.config.job import Job, Single, Trainee
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.objective import Terms
-from tutelage.config.schema import build, check, fingerprint, flag, setting, shared, table
+from tutelage.config.data import DataConfig
+from tutelage.config.job import DistillConfig, NetworkConfig, TrainConfig
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.objective import LossConfig
+from tutelage.config.schema import (
+    build,
+    fingerprint,
+    flag,
+    setting,
+    shared_fields,
+    to_table,
+    validate,
+)
 from tutelage.config.toml import to_toml
-from tutelage.config.training import Training
+from tutelage.config.training import OptimizationConfig
 from tutelage.errors import UsageError
 
 
@@ -29,11 +37,13 @@ def refused(cls: type[Any], content: dict[str, Any]) -> str:
 
 def test_unknown_key() -> None:
     """A key that is no setting is refused with its dotted path and the nearest that is."""
-    message = refused(Job, {"teacher": {"epoch": 3}})
+    message = refused(DistillConfig, {"teacher": {"epoch": 3}})
     assert "teacher.epoch" in message
     assert "did you mean epochs?" in message
     assert "recipe.toml" in message
-    assert "seeds" in refused(Job, {"zzz": 1})  # nothing is near: the list of what there is
+    assert "seeds" in refused(
+        DistillConfig, {"zzz": 1}
+    )  # nothing is near: the list of what there is
 
 
 @pytest.mark.parametrize(
@@ -57,23 +67,25 @@ def test_unknown_key() -> None:
 )
 def test_wrong_type(key: str, value: object) -> None:
     """A value of another type is refused by name: true is no number, "5" is not 5, 5.0 no count."""
-    message = refused(Job, {"student": {key: value}})
+    message = refused(DistillConfig, {"student": {key: value}})
     assert f"student.{key}" in message
     assert str(value) in message or repr(value) in message
 
 
 def test_table_where_a_value_is_wanted_and_the_other_way_round() -> None:
     """A number in the place of a table is refused as such."""
-    assert "a table" in refused(Job, {"teacher": 5})
-    assert "data.split" in refused(Job, {"data": {"split": [0.8, 0.2]}})
-    assert "data.split" in refused(Job, {"data": {"split": 0.8}})
-    assert "data.split" in refused(Job, {"data": {"split": [0.8, 0.1, "0.1"]}})
+    assert "a table" in refused(DistillConfig, {"teacher": 5})
+    assert "data.split" in refused(DistillConfig, {"data": {"split": [0.8, 0.2]}})
+    assert "data.split" in refused(DistillConfig, {"data": {"split": 0.8}})
+    assert "data.split" in refused(DistillConfig, {"data": {"split": [0.8, 0.1, "0.1"]}})
 
 
 def test_whole_number_for_a_float() -> None:
     """A whole number is taken where a float is wanted, as a float."""
     job = build(
-        Job, {"student": {"lr": 1, "clip": 2}, "data": {"split": [7800, 2600, 2600]}}, where=""
+        DistillConfig,
+        {"student": {"lr": 1, "clip": 2}, "data": {"split": [7800, 2600, 2600]}},
+        where="",
     )
     assert isinstance(job.student.lr, float)
     assert isinstance(job.student.clip, float)
@@ -108,14 +120,14 @@ def test_whole_number_for_a_float() -> None:
 )
 def test_out_of_range(content: dict[str, Any], name: str) -> None:
     """A number out of range, not-a-number and infinity are refused, and the flag is named."""
-    assert f"{name} is out of range" in refused(Job, content)
+    assert f"{name} is out of range" in refused(DistillConfig, content)
 
 
 def test_range_is_checked_for_python_objects_too() -> None:
-    """Settings made in Python are held to the same ranges by `check`."""
+    """Settings made in Python are held to the same ranges by `validate`."""
     with pytest.raises(UsageError, match=r"--student\.lr is out of range"):
-        check(Job(student=Trainee(lr=-1.0)))
-    check(Job())
+        validate(DistillConfig(student=NetworkConfig(lr=-1.0)))
+    validate(DistillConfig())
 
 
 def test_bounds_themselves() -> None:
@@ -134,33 +146,33 @@ def test_bounds_themselves() -> None:
 
 def test_optional_tables_inside_tables() -> None:
     """A table for one term leaves the other term, and the rest of its own, as they are."""
-    job = build(Job, {"terms": {"kd": {"temperature": 2}}}, where="")
-    assert job.terms == Terms(label=Label(), kd=KD(temperature=2.0))
+    job = build(DistillConfig, {"terms": {"kd": {"temperature": 2}}}, where="")
+    assert job.terms == LossConfig(label=LabelConfig(), kd=KDConfig(temperature=2.0))
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Outer:
-        kd: KD | None = None
+        kd: KDConfig | None = None
 
     assert build(Outer, {}, where="").kd is None
-    assert build(Outer, {"kd": {}}, where="").kd == KD()
-    assert build(Outer, {"kd": {"weight": 1}}, where="").kd == KD(weight=1.0)
+    assert build(Outer, {"kd": {}}, where="").kd == KDConfig()
+    assert build(Outer, {"kd": {"weight": 1}}, where="").kd == KDConfig(weight=1.0)
 
 
 def test_defaults_of_the_parent_are_kept() -> None:
     """What a table leaves out is the default of its place, not of its class."""
-    job = build(Job, {"teacher": {"epochs": 3}}, where="")
-    assert job.teacher == Trainee(model="resnet34.tv_in1k", epochs=3, schedule="cosine")
-    assert job.student == Job().student
+    job = build(DistillConfig, {"teacher": {"epochs": 3}}, where="")
+    assert job.teacher == NetworkConfig(model="resnet34.tv_in1k", epochs=3, schedule="cosine")
+    assert job.student == DistillConfig().student
     assert job.student.model == "resnet18"
 
 
 @st.composite
-def jobs(draw: st.DrawFn) -> Job:
+def jobs(draw: st.DrawFn) -> DistillConfig:
     """Valid jobs of many kinds."""
     positive = st.floats(1e-6, 100, allow_subnormal=False)
 
-    def trainee() -> Trainee:
-        return Trainee(
+    def trainee() -> NetworkConfig:
+        return NetworkConfig(
             model=draw(st.text(max_size=8)),
             weights=draw(st.none() | st.text(max_size=8)),
             stem=draw(st.sampled_from(["standard", "small"])),
@@ -173,13 +185,13 @@ def jobs(draw: st.DrawFn) -> Job:
         )
 
     split = st.tuples(*[st.floats(0, 10_000)] * 3) | st.just((7800.0, 2600.0, 2600.0))
-    kd = KD(weight=draw(st.none() | positive), temperature=draw(positive))
-    return Job(
+    kd = KDConfig(weight=draw(st.none() | positive), temperature=draw(positive))
+    return DistillConfig(
         title=draw(st.text(st.characters(codec="utf-8"), max_size=20)),
         teacher=trainee(),
         student=trainee(),
-        data=Data(split=draw(split), root=draw(st.none() | st.just("here"))),
-        terms=Terms(label=Label(weight=draw(st.none() | positive)), kd=kd),
+        data=DataConfig(split=draw(split), root=draw(st.none() | st.just("here"))),
+        terms=LossConfig(label=LabelConfig(weight=draw(st.none() | positive)), kd=kd),
         alpha=draw(st.none() | st.floats(0, 1)),
         seeds=draw(st.integers(1, 100)),
     )
@@ -187,19 +199,19 @@ def jobs(draw: st.DrawFn) -> Job:
 
 @given(job=jobs())
 @settings(max_examples=25, deadline=None)
-def test_round_trip(job: Job) -> None:
+def test_round_trip(job: DistillConfig) -> None:
     """A job as a table, and as TOML text, builds the same job again."""
-    assert build(Job, table(job), where="") == job
-    assert build(Job, tomllib.loads(to_toml(table(job))), where="") == job
+    assert build(DistillConfig, to_table(job), where="") == job
+    assert build(DistillConfig, tomllib.loads(to_toml(to_table(job))), where="") == job
 
 
 def test_shared() -> None:
     """The common fields of two classes carry the object's values."""
-    trainee = Trainee(model="resnet50", epochs=7, flip=True)
-    values = shared(Training, trainee)
+    trainee = NetworkConfig(model="resnet50", epochs=7, flip=True)
+    values = shared_fields(OptimizationConfig, trainee)
     assert values["epochs"] == 7
     assert "model" not in values
-    assert Single(**shared(Single, trainee)).flip
+    assert TrainConfig(**shared_fields(TrainConfig, trainee)).flip
 
 
 def test_flag() -> None:
@@ -211,17 +223,17 @@ def test_fingerprint() -> None:
     """Equal settings have one fingerprint, stable over releases; any change gives another."""
     assert fingerprint({"b": 1, "a": [1, 2]}) == fingerprint({"a": [1, 2], "b": 1})
     assert fingerprint({"a": 1}) == "b713f6d2a989e907"  # SHA-256 of [{"a":1}]
-    assert fingerprint(Job()) == fingerprint(Job())
-    assert fingerprint(Job()) == fingerprint(table(Job()))
+    assert fingerprint(DistillConfig()) == fingerprint(DistillConfig())
+    assert fingerprint(DistillConfig()) == fingerprint(to_table(DistillConfig()))
     others = [
-        Job(seed=1),
-        Job(alpha=0.7),
-        Job(title="x"),
-        Job(teacher=Trainee()),
-        Job(terms=Terms(kd=KD(temperature=4.5))),
-        Job(data=Data(split=(0.7, 0.2, 0.1))),
+        DistillConfig(seed=1),
+        DistillConfig(alpha=0.7),
+        DistillConfig(title="x"),
+        DistillConfig(teacher=NetworkConfig()),
+        DistillConfig(terms=LossConfig(kd=KDConfig(temperature=4.5))),
+        DistillConfig(data=DataConfig(split=(0.7, 0.2, 0.1))),
     ]
-    prints = {fingerprint(job) for job in [Job(), *others]}
+    prints = {fingerprint(job) for job in [DistillConfig(), *others]}
     assert len(prints) == 1 + len(others)
     assert fingerprint(1, 2) != fingerprint(12)
     assert fingerprint("1") != fingerprint(1)

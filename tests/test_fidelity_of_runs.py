@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tutelage.config.data import Data
-from tutelage.config.job import Single
+from tutelage.config.data import DataConfig
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
-from tutelage.engine.run import Place, run_single
+from tutelage.engine.run import Place, train_one
 
 
 @pytest.fixture(autouse=True)
@@ -26,17 +26,15 @@ def _quick() -> Iterator[None]:
 @pytest.mark.parametrize("same", [True, False])
 def test_agreement_is_about_the_same_pictures(
     same: bool, sample_folder: Path, tmp_path: Path,
-    place: Callable[..., Place], single: Callable[..., Single], small_pack: Pack,
+    place: Callable[..., Place], single: Callable[..., TrainConfig], small_pack: Pack,
 ) -> None:  # fmt: skip
     """A teacher of other data has said nothing about these pictures, though they may be as many."""
     settings = dataclasses.replace(single(), epochs=1)
     pack = small_pack if same else _mirrored(sample_folder, tmp_path)
     assert len(pack.rows("val")) == len(small_pack.rows("val"))
-    teacher = run_single(
-        dataclasses.replace(settings, role="teacher"), small_pack, place("teacher")
-    )
+    teacher = train_one(dataclasses.replace(settings, role="teacher"), small_pack, place("teacher"))
     taught = dataclasses.replace(settings, role="student", teacher=(str(teacher),), trust=True)
-    student = run_single(taught, pack, place("student"))
+    student = train_one(taught, pack, place("student"))
     scores = json.loads((student / "scores.json").read_text())
     assert (scores["last"]["val"]["fidelity"] is not None) == same
 
@@ -48,6 +46,6 @@ def _mirrored(folder: Path, root: Path) -> Pack:
         target.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(path) as image:
             image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(target)
-    settings = Data(image_size=32)
+    settings = DataConfig(image_size=32)
     source = open_source(str(root / "mirrored"), settings)
     return write_pack(source, settings, root / "pack", progress=lambda _done, _count: None)

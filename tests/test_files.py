@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from tutelage.errors import InputError, MachineError
-from tutelage.storage.atomic import read_json, settle, whole_folder, write_bytes, write_json
+from tutelage.storage.atomic import (
+    read_json,
+    recover_partial_writes,
+    whole_folder,
+    write_bytes,
+    write_json,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -172,9 +178,9 @@ def test_killed(tmp_path: Path, moment: str) -> None:
     command = [sys.executable, "-c", program, str(target), moment]
     assert subprocess.run(command, check=False).returncode == 9
     assert names(tmp_path) != ["folder"]
-    settle(tmp_path)
+    recover_partial_writes(tmp_path)
     assert names(tmp_path) == ["folder"]
     assert names(target) == (["new"] if moment == "after" else ["old"])
-    settle(tmp_path)
-    settle(tmp_path / "none")
+    recover_partial_writes(tmp_path)
+    recover_partial_writes(tmp_path / "none")
     assert names(tmp_path) == ["folder"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tutelage.commands.job_folder import claim, finish, locked, reopen
-from tutelage.config.schema import flat
+from tutelage.commands.job_folder import claim_folder, finish_job, job_lock, reopen_job
+from tutelage.config.schema import flatten
 from tutelage.errors import MachineError, UsageError
 from tutelage.storage.atomic import read_json
 
@@ -20,7 +20,7 @@ FACTS = {"verb": "run", "data": "photos", "networks": []}
 
 
 def take(out: Path, settings: Mapping[str, Any] = SETTINGS, *, resume: bool = False) -> str:
-    return claim(out, settings=settings, facts=FACTS, resume=resume)
+    return claim_folder(out, settings=settings, facts=FACTS, resume=resume)
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -34,7 +34,7 @@ def test_begin(tmp_path: Path) -> None:
             out.mkdir()
         assert take(out) == "begin"
         assert sorted(contents(out)) == ["config.toml", "job.json"]
-        assert reopen(out) == {"format": 2, **FACTS, "finished": False}
+        assert reopen_job(out) == {"format": 2, **FACTS, "finished": False}
 
 
 def test_foreign_folder(tmp_path: Path) -> None:
@@ -72,10 +72,10 @@ def test_finished(tmp_path: Path) -> None:
     """A finished job is returned with or without --resume."""
     out = tmp_path / "out"
     take(out)
-    finish(out)
+    finish_job(out)
     assert take(out) == "finished"
     assert take(out, resume=True) == "finished"
-    assert reopen(out)["data"] == "photos"
+    assert reopen_job(out)["data"] == "photos"
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -84,7 +84,7 @@ def test_other_settings(tmp_path: Path, finished: bool) -> None:
     out = tmp_path / "out"
     take(out)
     if finished:
-        finish(out)
+        finish_job(out)
     before = contents(out)
     other = {**SETTINGS, "teacher": {"epochs": 6}}
     with pytest.raises(UsageError, match=r"teacher\.epochs: 5 there, 6 here"):
@@ -93,7 +93,7 @@ def test_other_settings(tmp_path: Path, finished: bool) -> None:
     with pytest.raises(UsageError, match=r"alpha: 0\.7 there, None here"):
         take(out, less, resume=True)
     with pytest.raises(UsageError, match="data: photos there, pictures here"):
-        claim(out, settings=SETTINGS, facts={**FACTS, "data": "pictures"}, resume=True)
+        claim_folder(out, settings=SETTINGS, facts={**FACTS, "data": "pictures"}, resume=True)
     assert contents(out) == before
 
 
@@ -101,12 +101,12 @@ def test_reopen_nothing(tmp_path: Path) -> None:
     """There is nothing to resume in a folder without a job, or in none."""
     for out in (tmp_path, tmp_path / "none"):
         with pytest.raises(UsageError, match="no run to resume"):
-            reopen(out)
+            reopen_job(out)
 
 
 def test_flat() -> None:
     """Nested settings become dotted paths."""
-    assert flat({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}
+    assert flatten({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}
 
 
 def test_lock(tmp_path: Path) -> None:
@@ -124,15 +124,15 @@ def test_lock(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(UsageError, match="another process") as caught, locked(tmp_path):
+        with pytest.raises(UsageError, match="another process") as caught, job_lock(tmp_path):
             pass
         told = f"process {other.pid} on {socket.gethostname()}, since 20"
         assert told in str(caught.value)
         other.kill()
-    with locked(tmp_path):  # a killed process holds nothing, whatever its file says
+    with job_lock(tmp_path):  # a killed process holds nothing, whatever its file says
         assert f'"process": {os.getpid()}' in (tmp_path / ".lock").read_text()
     assert (tmp_path / ".lock").read_text() == ""
-    with locked(tmp_path):
+    with job_lock(tmp_path):
         pass
 
 

@@ -10,25 +10,25 @@ import pytest
 import torch
 from stopping import AtSteps
 
-from tutelage.config.job import Single
-from tutelage.config.methods import Course, Methods, Several
-from tutelage.config.model import Network
+from tutelage.config.job import TrainConfig
+from tutelage.config.methods import MethodOptions, MultiTeacherConfig, RCOConfig
+from tutelage.config.model import ModelConfig
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.build import make_learner
-from tutelage.engine.run import Place, run_single
+from tutelage.engine.build import build_run
+from tutelage.engine.run import Place, train_one
 from tutelage.engine.run_folder import run_fingerprint, run_inputs
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.device import resolve
-from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.runtime.journal import read_events
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.teachers import open_teachers, open_word, weigh
+from tutelage.engine.teachers import open_teachers, prepare_teachers, teacher_weights
 from tutelage.errors import InputError, Interrupted, UsageError
-from tutelage.models.build import Built
+from tutelage.models.build import BuiltModel
 from tutelage.models.model_folder import load_model, save_model
 from tutelage.models.weights import fingerprint_of
 from tutelage.storage.atomic import read_json
-from tutelage.teachers.cache.table import open_table
+from tutelage.teachers.cache.table import open_cache_table
 from tutelage.types import START, Progress
 
 CPU = torch.device("cpu")
@@ -42,7 +42,9 @@ def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def teachers(
-    small_pack: Pack, make_network: Callable[..., Built], tmp_path_factory: pytest.TempPathFactory
+    small_pack: Pack,
+    make_network: Callable[..., BuiltModel],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[str, ...]:
     """Three model folders: unlike networks, input sizes, means and deviations."""
     root, folders = tmp_path_factory.mktemp("teachers"), []
@@ -52,7 +54,7 @@ def teachers(
         classifier.preprocess.mean += 0.1 * number
         classifier.preprocess.std *= 1 + 0.2 * number
         folder = root / f"{number}" / "model"
-        settings = Network(model=name, input_size=size)
+        settings = ModelConfig(model=name, input_size=size)
         facts: dict[str, Any] = {"classes": small_pack.classes, "background": "white", "card": ""}
         stored = small_pack.image_size
         save_model(folder, classifier, settings=settings, stored_size=stored, **facts)
@@ -60,18 +62,18 @@ def teachers(
     return tuple(folders)
 
 
-TEACHER = Single(
+TEACHER = TrainConfig(
     model="test_resnet", weights="none", epochs=3, batch_size=100, device="cpu", precision="fp32",
     role="teacher", flip=True,
 )  # fmt: skip
 
 
 def several(**changes: Any) -> dict[str, Any]:
-    return {"method": "several", "methods": Methods(several=Several(**changes))}
+    return {"method": "several", "methods": MethodOptions(several=MultiTeacherConfig(**changes))}
 
 
 def course(checkpoints: int) -> dict[str, Any]:
-    return {"method": "course", "methods": Methods(course=Course(checkpoints=checkpoints))}
+    return {"method": "course", "methods": MethodOptions(course=RCOConfig(checkpoints=checkpoints))}
 
 
 def result(folder: Path) -> dict[str, bytes]:
@@ -92,22 +94,22 @@ WAYS = (
 def test_one_of_several_is_offline(
     small_pack: Pack,
     teachers: tuple[str, ...],
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
 ) -> None:
     """Several teachers of whom there is one teach as it does alone, to the byte, however combined."""
     settings = single(role="student", teacher=teachers[1:2], epochs=1, flip=True)
-    run_single(settings, small_pack, place("offline"))
+    train_one(settings, small_pack, place("offline"))
     for number, changes in enumerate(WAYS):
         other = dataclasses.replace(settings, **several(**changes))
-        run_single(other, small_pack, place(f"several-{number}"))
+        train_one(other, small_pack, place(f"several-{number}"))
         assert result(place(f"several-{number}").folder) == result(place("offline").folder)
 
 
 def test_words_of_several(
     small_pack: Pack,
     teachers: tuple[str, ...],
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
 ) -> None:
     """Each is asked about its own view of the pictures, in a table of its own; the journal names them."""
@@ -115,14 +117,14 @@ def test_words_of_several(
     weights = (1.0, 2.0, 5.0)
     settings = single(role="student", teacher=teachers, crop=0.5, **several(weights=weights))
     settings = dataclasses.replace(settings, distinct=1)
-    folder = run_single(settings, small_pack, place())
+    folder = train_one(settings, small_pack, place())
     after = [fingerprint_of(load_model(Path(folder)).classifier.network) for folder in teachers]
     assert after == before
     caches = [path.parent for path in place().caches.glob("*/manifest.json")]
     assert len(caches) == 3
     assert {read_json(c / "manifest.json")["input_size"] for c in caches} == {32, 40, 48}
-    assert len({len(open_table(cache)) for cache in caches}) == 1
-    begin = read_journal(folder / "journal.jsonl")[0]
+    assert len({len(open_cache_table(cache)) for cache in caches}) == 1
+    begin = read_events(folder / "journal.jsonl")[0]
     assert [t["share"] for t in begin["teachers"]] == [0.125, 0.25, 0.625]
     assert [t["weights"] for t in begin["teachers"]] == before
     # The word of the run, by the networks themselves.
@@ -138,20 +140,22 @@ def test_words_of_several(
     np.testing.assert_allclose((logits.double() / 4).softmax(1), mean, rtol=0, atol=1e-4)
 
 
-def _word(settings: Single, pack: Pack, place: Place) -> Any:
+def _word(settings: TrainConfig, pack: Pack, place: Place) -> Any:
     """The word that a run of these settings hears."""
     from tutelage.engine.precompute import Surroundings
 
     saved = open_teachers(settings, pack.classes)
-    learner = make_learner(settings, pack, saved, device=CPU)
+    learner = build_run(settings, pack, saved, device=CPU)
     around = Surroundings(
-        "run", place.caches, resolve(settings), place.screen, place.stop, place.world
+        "run", place.caches, resolve_runtime(settings), place.screen, place.stop, place.world
     )
-    return open_word(saved, settings, pack, learner.method, around, shares=learner.shares).teacher
+    return prepare_teachers(
+        saved, settings, pack, learner.method, around, shares=learner.shares
+    ).teacher
 
 
 def test_weights_by_validation(
-    small_pack: Pack, teachers: tuple[str, ...], single: Callable[..., Single]
+    small_pack: Pack, teachers: tuple[str, ...], single: Callable[..., TrainConfig]
 ) -> None:
     """A teacher counts exp(-s * mean loss on the labelled validation images), by a loop over them."""
     settings = single(teacher=teachers, **several(weigh="validation", sharpness=3.0))
@@ -167,13 +171,13 @@ def test_weights_by_validation(
             total -= logits.log_softmax(1)[0, small_pack.labels[row]].item()
         losses.append(total / len(rows))
     expected = np.exp(-3.0 * np.array(losses))
-    found = weigh(settings, networks, small_pack, CPU)
+    found = teacher_weights(settings, networks, small_pack, CPU)
     np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-4)
     assert max(found) - min(found) > 0.01
 
 
 def test_every_teacher_is_part_of_the_run(
-    small_pack: Pack, teachers: tuple[str, ...], single: Callable[..., Single]
+    small_pack: Pack, teachers: tuple[str, ...], single: Callable[..., TrainConfig]
 ) -> None:
     """The same teachers in the same order are the same run; another one, or another order, is another."""
 
@@ -192,10 +196,10 @@ def test_every_teacher_is_part_of_the_run(
 def kept(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher of three epochs that keeps a network after each."""
     root = tmp_path_factory.mktemp("kept")
-    place = Place("run", root / "teacher", root / "cache", Screen(quiet=True), StopRequest())
+    place = Place("run", root / "teacher", root / "cache", Console(quiet=True), StopRequest())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
-        return run_single(dataclasses.replace(TEACHER, keep=3), small_pack, place)
+        return train_one(dataclasses.replace(TEACHER, keep=3), small_pack, place)
 
 
 def test_kept_networks(kept: Path, small_pack: Pack, place: Callable[..., Place]) -> None:
@@ -206,13 +210,13 @@ def test_kept_networks(kept: Path, small_pack: Pack, place: Callable[..., Place]
     assert len(set(weights)) == 3
     for epochs in (1, 3):
         shorter = dataclasses.replace(TEACHER, epochs=epochs)
-        run = run_single(shorter, small_pack, place(f"plain-{epochs}"))
+        run = train_one(shorter, small_pack, place(f"plain-{epochs}"))
         assert (run / "model" / "model.safetensors").read_bytes() == weights[epochs - 1]
     assert result(place("plain-3").folder) == result(kept)
     stopped = place("stopped", AtSteps())
     for _ in range(8):
         try:
-            run_single(dataclasses.replace(TEACHER, keep=3), small_pack, stopped)
+            train_one(dataclasses.replace(TEACHER, keep=3), small_pack, stopped)
             break
         except Interrupted:
             pass
@@ -221,19 +225,19 @@ def test_kept_networks(kept: Path, small_pack: Pack, place: Callable[..., Place]
 
 
 def test_a_course_of_one_is_offline(
-    kept: Path, small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
+    kept: Path, small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
 ) -> None:
     """A course that has only the finished checkpoint teaches as the finished teacher does, to the byte."""
     last = kept / "checkpoints-kept" / "0003" / "model"
     settings = single(role="student", teacher=(str(kept / "model"),), flip=True)
-    run_single(settings, small_pack, place("offline"))
+    train_one(settings, small_pack, place("offline"))
     own = dataclasses.replace(settings, teacher=(str(last),), **course(1))
-    run_single(own, small_pack, place("course"))
+    train_one(own, small_pack, place("course"))
     assert result(place("course").folder) == result(place("offline").folder)
 
 
 def test_a_course_turns_from_checkpoint_to_checkpoint(
-    kept: Path, small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
+    kept: Path, small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
 ) -> None:
     """In each third of its epochs the student hears that third's checkpoint, asked until its turn ends."""
     settings = single(role="student", epochs=6, teacher=(str(kept),), flip=True, **course(3))
@@ -247,14 +251,14 @@ def test_a_course_turns_from_checkpoint_to_checkpoint(
             expected = saved[epoch // 2].classifier.eval()(batch.images).logits
         torch.testing.assert_close(logits, expected, rtol=1e-3, atol=2e-3)
     views = sorted(
-        int(open_table(path.parent).index["view"].max())
+        int(open_cache_table(path.parent).index["view"].max())
         for path in place().caches.glob("*/index.bin")
     )
     assert views == [1, 3, 5]
 
 
 def test_a_course_wants_its_checkpoints(
-    kept: Path, teacher_folder: Path, small_pack: Pack, single: Callable[..., Single]
+    kept: Path, teacher_folder: Path, small_pack: Pack, single: Callable[..., TrainConfig]
 ) -> None:
     """Another number of checkpoints than the teacher has kept, or none at all, is refused."""
     settings = single(role="student", teacher=(str(kept),), **course(2))
@@ -266,7 +270,7 @@ def test_a_course_wants_its_checkpoints(
 
 
 def test_several_teachers_want_a_method(
-    small_pack: Pack, teachers: tuple[str, ...], single: Callable[..., Single]
+    small_pack: Pack, teachers: tuple[str, ...], single: Callable[..., TrainConfig]
 ) -> None:
     """Two teachers are never silently one."""
     with pytest.raises(UsageError, match="has one teacher"):

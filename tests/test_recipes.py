@@ -9,27 +9,27 @@ import pytest
 import torch
 
 from tutelage.cli import call
-from tutelage.commands.sweep import teaching_of
-from tutelage.config.job import Job, Trainee
-from tutelage.config.loss_weights import weights
-from tutelage.config.model import Network
-from tutelage.config.objective import Objective
+from tutelage.commands.sweep import method_of
+from tutelage.config.job import DistillConfig, NetworkConfig
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.model import ModelConfig
+from tutelage.config.objective import ObjectiveConfig
 from tutelage.config.recipes import method_names, objective_names, read_recipe, recipe, recipe_names
-from tutelage.config.schema import build, check
+from tutelage.config.schema import build, validate
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.train.optim import learning_rate
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
+from tutelage.engine.train.step import train_step
 from tutelage.errors import UsageError
-from tutelage.methods.factory import Lesson, taught
+from tutelage.methods.factory import TrainingFacts, build_distillation
 from tutelage.methods.method import Method
-from tutelage.methods.offline import Offline, supervised
-from tutelage.models.build import build as build_network
+from tutelage.methods.offline import OfflineDistillation, supervised_training
+from tutelage.models.build import build_model as build_network
 from tutelage.models.preprocess import Classifier
-from tutelage.teachers.live import Live
-from tutelage.types import NO_SIGNAL, Progress
+from tutelage.teachers.live import LiveTeacher
+from tutelage.types import NO_TEACHER_OUTPUT, Progress
 
 CPU = torch.device("cpu")
 
@@ -42,7 +42,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def network(trainee: Network, pack: Pack) -> Classifier:
+def network(trainee: ModelConfig, pack: Pack) -> Classifier:
     settings = dataclasses.replace(trainee, weights="none")
     statistics = (pack.mean, pack.std)
     return build_network(
@@ -54,31 +54,42 @@ def network(trainee: Network, pack: Pack) -> Classifier:
     ).classifier
 
 
-def lesson(student: Classifier, teacher: Classifier, objective: Objective, pack: Pack) -> Offline:
+def lesson(
+    student: Classifier, teacher: Classifier, objective: ObjectiveConfig, pack: Pack
+) -> OfflineDistillation:
     """A student under a teacher for 240 epochs, made as a run makes it."""
     ids = torch.from_numpy(pack.rows("train"))
-    about = Lesson(240, len(pack.classes), ids, pack.image_size)
-    return taught(student, teacher, objective, about)
+    about = TrainingFacts(240, len(pack.classes), ids, pack.image_size)
+    return build_distillation(student, teacher, objective, about)
 
 
 def two_steps(
-    method: Offline, trainee: Trainee, pack: Pack, *, batch: int, teacher: Classifier | None = None
+    method: OfflineDistillation,
+    trainee: NetworkConfig,
+    pack: Pack,
+    *,
+    batch: int,
+    teacher: Classifier | None = None,
 ) -> None:
     """The first step and one half way, with the recipe's optimiser and views: each moves the student.
 
     Between them every term counts once: those of a first stage, and those that wait or warm up.
     """
     small = dataclasses.replace(trainee, batch_size=batch)
-    state = TrainingState(method.train(), small, resolve(Job(device="cpu", precision="fp32")))
+    state = TrainingState(
+        method.train(), small, resolve_runtime(DistillConfig(device="cpu", precision="fp32"))
+    )
     loader = training_loader(pack, batch_size=batch, views=small, seed=0, device=CPU)
     points = sorted({*method.needs.teacher_points, *method.needs.teacher_vectors})
-    live = Live(teacher, points) if teacher else None
+    live = LiveTeacher(teacher, points) if teacher else None
     counted: set[str] = set()
     for number, pictures in zip(range(2), loader.epoch(), strict=False):
         progress = Progress(epoch=120 * number, step=number, fraction=number / 2)
         before = learnt(method)
-        signal = live(pictures) if live else NO_SIGNAL
-        outcome, total = train_on(state, pictures, signal, progress, rate=small.lr, clip=small.clip)
+        signal = live(pictures) if live else NO_TEACHER_OUTPUT
+        outcome, total = train_step(
+            state, pictures, signal, progress, rate=small.lr, clip=small.clip
+        )
         assert math.isfinite(total.item())
         assert all(math.isfinite(term.item()) for term in outcome.terms.values())
         assert not torch.equal(learnt(method), before)
@@ -97,19 +108,19 @@ def learnt(method: Method) -> torch.Tensor:
 def test_recipe_holds(name: str) -> None:
     """A recipe is a valid job with a valid objective, and opens with one line of what it is."""
     found = read_recipe(name)
-    job = build(Job, found.table, where=name)
-    check(job)
-    assert weights(job)
+    job = build(DistillConfig, found.table, where=name)
+    validate(job)
+    assert loss_weights(job)
     assert 20 < len(found.comment.partition("\n")[0]) <= 110
 
 
 @pytest.mark.parametrize("name", objective_names())
 def test_objective_takes_two_steps(name: str, small_pack: Pack) -> None:
     """Under any published objective two steps give finite losses and change the student."""
-    student = network(Network(model="cifar_resnet8"), small_pack)
-    teacher = network(Network(model="cifar_resnet14"), small_pack)
-    method = lesson(student, teacher, teaching_of(name), small_pack)
-    two_steps(method, Trainee(lr=1e-3), small_pack, batch=8, teacher=teacher)
+    student = network(ModelConfig(model="cifar_resnet8"), small_pack)
+    teacher = network(ModelConfig(model="cifar_resnet14"), small_pack)
+    method = lesson(student, teacher, method_of(name), small_pack)
+    two_steps(method, NetworkConfig(lr=1e-3), small_pack, batch=8, teacher=teacher)
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -119,7 +130,7 @@ def test_networks_of_a_job_take_two_steps(name: str, small_pack: Pack) -> None:
     side = 64 if job.data.image_size == 224 else 32
     own = [dataclasses.replace(each, input_size=side) for each in (job.teacher, job.student)]
     teacher, student = (network(each, small_pack) for each in own)
-    alone = supervised(teacher, label_smoothing=job.teacher.label_smoothing)
+    alone = supervised_training(teacher, label_smoothing=job.teacher.label_smoothing)
     two_steps(alone, own[0], small_pack, batch=4)
     method = lesson(student, teacher, job, small_pack)
     two_steps(method, own[1], small_pack, batch=4, teacher=teacher)
@@ -138,7 +149,7 @@ def test_settings_of_the_cifar_tables(name: str) -> None:
             [rate, rate, rate / 10, rate / 10, rate / 100, rate / 100, rate / 1000, rate / 1000]
         )
     assert (job.data.image_size, job.seeds) == (32, 3)
-    assert weights(job) == pytest.approx({"label": 0.1, "kd": 0.9})
+    assert loss_weights(job) == pytest.approx({"label": 0.1, "kd": 0.9})
     assert job.terms.kd is not None
     assert job.terms.kd.temperature == 4
 
@@ -162,21 +173,21 @@ def test_settings_of_imagenet() -> None:
     assert (job.data.image_size, student.crop) == (224, 0.08)
 
 
-def rates(trainee: Trainee, epochs: tuple[int, ...]) -> list[float]:
+def rates(trainee: NetworkConfig, epochs: tuple[int, ...]) -> list[float]:
     """The learning rate at the first step of some epochs (from 0)."""
     return [learning_rate(trainee, step=epoch * 704, steps_per_epoch=704) for epoch in epochs]
 
 
 def test_an_objective_replaces_the_one_below(tmp_path: Path) -> None:
     """Of several recipes each lies over those before it; a later objective stands alone."""
-    job = build(Job, read_recipe("demo+crd").table, where="")
-    assert weights(job) == {"label": 1.0, "crd": 0.8}
+    job = build(DistillConfig, read_recipe("demo+crd").table, where="")
+    assert loss_weights(job) == {"label": 1.0, "crd": 0.8}
     assert job.teacher.epochs == recipe("demo").teacher.epochs
     longer = tmp_path / "longer.toml"
     longer.write_text("[student]\nepochs = 9\n")
-    both = build(Job, read_recipe(f"demo+{longer}").table, where="")
+    both = build(DistillConfig, read_recipe(f"demo+{longer}").table, where="")
     assert both.student == dataclasses.replace(recipe("demo").student, epochs=9)
-    assert weights(both) == weights(recipe("demo"))
+    assert loss_weights(both) == loss_weights(recipe("demo"))
 
 
 def test_unknown_parts_are_refused() -> None:
@@ -184,8 +195,8 @@ def test_unknown_parts_are_refused() -> None:
     with pytest.raises(UsageError, match="did you mean crd"):
         read_recipe("demo+crdd")
     with pytest.raises(UsageError, match="names no terms"):
-        teaching_of("terms-64")
-    assert isinstance(teaching_of("kd"), Objective)
+        method_of("terms-64")
+    assert isinstance(method_of("kd"), ObjectiveConfig)
 
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from safetensors.numpy import load_file
 
-from tutelage.reports.sweep.results import Cell, read_cells
+from tutelage.reports.sweep.results import SweepResult, read_results
 
 USUAL = {
     "--teacher.model": "test_resnet", "--teacher.weights": "none", "--teacher.epochs": "1",
@@ -103,9 +103,9 @@ def test_page_and_cells(swept: Swept) -> None:
 
 def test_cells_are_their_runs(swept: Swept) -> None:
     """Each cell holds the answers of its own run, and all name one teacher."""
-    found: dict[str, Cell] = {
+    found: dict[str, SweepResult] = {
         "teacher" if c.role == "teacher" else f"{c.objective}-{c.seed}": c
-        for c in read_cells(swept.folder / "cells")
+        for c in read_results(swept.folder / "cells")
     }
     for name, cell in found.items():
         run = swept.folder / name

@@ -17,10 +17,10 @@ from resealing import reseal_model
 from torch import nn
 
 from tutelage.commands.inference import evaluate, export, load, predict
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, run_single
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.run import Place, train_one
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import InputError, UsageError
 
@@ -29,13 +29,13 @@ from tutelage.errors import InputError, UsageError
 def run(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A network trained for 3 epochs on the small pack in fp32."""
     root = tmp_path_factory.mktemp("use")
-    settings = Single(
+    settings = TrainConfig(
         model="test_resnet", weights="none", epochs=3, lr=3e-3, precision="fp32", device="cpu"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
-        place = Place("run", root / "run", root / "cache", Screen(quiet=True), StopRequest())
-        yield run_single(settings, small_pack, place)
+        place = Place("run", root / "run", root / "cache", Console(quiet=True), StopRequest())
+        yield train_one(settings, small_pack, place)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -235,7 +235,7 @@ def _two_pictures(folder: Path) -> Path:
 
 
 def test_own_module(
-    small_pack: Pack, place: Callable[..., Place], single: Callable[..., Single]
+    small_pack: Pack, place: Callable[..., Place], single: Callable[..., TrainConfig]
 ) -> None:
     """A run of a module of one's own is loaded with another of its kind, and only so."""
 
@@ -245,7 +245,7 @@ def test_own_module(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         settings = dataclasses.replace(single(), epochs=1)
-        folder = run_single(settings, small_pack, place(), make=make)
+        folder = train_one(settings, small_pack, place(), make=make)
     with pytest.raises(InputError, match="YOUR_MODULE"):
         load(folder)
     assert load(folder, network=make(10)).classes == small_pack.classes

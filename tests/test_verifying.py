@@ -9,9 +9,9 @@ import pytest
 
 from tutelage.__main__ import main
 from tutelage.commands.verify import verify
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, run_single
+from tutelage.engine.run import Place, train_one
 from tutelage.errors import InputError
 from tutelage.storage.sidecar import write_checksum
 
@@ -109,13 +109,13 @@ def test_a_lost_sealed_file_is_found(kept: Path, tmp_path: Path, lost: str) -> N
 
 def test_a_run(
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All files of a finished run are read, those of its model folders too."""
     monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
-    run = run_single(single(epochs=1), small_pack, place("run"))
+    run = train_one(single(epochs=1), small_pack, place("run"))
     files = [path for path in run.rglob("*") if path.is_file() and not path.name.startswith(".")]
     assert sorted(verify(run).whole) == sorted(files)
     for path in files:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tutelage.commands.inference import Model, evaluate, export, load, predict
-    from tutelage.commands.pack import examine, pack
+    from tutelage.commands.pack import check, pack
     from tutelage.commands.sweep import sweep
     from tutelage.commands.train import distill, resume, run, train
     from tutelage.commands.verify import verify
-    from tutelage.config.data import Data
-    from tutelage.config.job import Job, Single, Trainee
-    from tutelage.config.losses.response import KD, Label
-    from tutelage.config.objective import Terms
-    from tutelage.config.plugins import use_terms
+    from tutelage.config.data import DataConfig
+    from tutelage.config.job import DistillConfig, NetworkConfig, TrainConfig
+    from tutelage.config.losses.response import KDConfig, LabelConfig
+    from tutelage.config.objective import LossConfig
+    from tutelage.config.plugins import register_losses
     from tutelage.config.recipes import recipe
     from tutelage.errors import (
         DivergedError,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "tutelage.config.data": ("Data",),
+    "tutelage.config.data": ("DataConfig",),
     "tutelage.errors": (
         "DivergedError",
         "InputError",
@@ -43,37 +43,37 @@ _HOMES = {
         "TutelageError",
         "UsageError",
     ),
-    "tutelage.config.plugins": ("use_terms",),
-    "tutelage.config.losses.response": ("KD", "Label"),
-    "tutelage.config.objective": ("Terms",),
+    "tutelage.config.plugins": ("register_losses",),
+    "tutelage.config.losses.response": ("KDConfig", "LabelConfig"),
+    "tutelage.config.objective": ("LossConfig",),
     "tutelage.config.recipes": ("recipe",),
-    "tutelage.config.job": ("Job", "Single", "Trainee"),
+    "tutelage.config.job": ("DistillConfig", "TrainConfig", "NetworkConfig"),
     "tutelage.commands.sweep": ("sweep",),
     "tutelage.commands.inference": ("Model", "evaluate", "export", "load", "predict"),
     "tutelage.commands.train": ("distill", "resume", "run", "train"),
-    "tutelage.commands.pack": ("examine", "pack"),
+    "tutelage.commands.pack": ("check", "pack"),
     "tutelage.commands.verify": ("verify",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "KD",
-    "Data",
+    "KDConfig",
+    "DataConfig",
     "DivergedError",
     "InputError",
     "Interrupted",
-    "Job",
-    "Label",
+    "DistillConfig",
+    "LabelConfig",
     "MachineError",
     "Model",
-    "Single",
-    "Terms",
-    "Trainee",
+    "TrainConfig",
+    "LossConfig",
+    "NetworkConfig",
     "TutelageError",
     "UsageError",
     "distill",
     "evaluate",
-    "examine",
+    "check",
     "export",
     "load",
     "pack",
@@ -83,7 +83,7 @@ __all__ = [
     "run",
     "sweep",
     "train",
-    "use_terms",
+    "register_losses",
     "verify",
 ]
 

@@ -45,10 +45,10 @@ def _answer() -> int:
             f"error: the command line needs {error.name}\n  try:      pip install {error.name}\n"
         )
         return 5
-    from tutelage.distributed import from_environment
+    from tutelage.distributed import world_from_environment
     from tutelage.errors import MachineError, TutelageError
 
-    world = from_environment()
+    world = world_from_environment()
     for stream in (sys.stdout, sys.stderr):  # a name the terminal cannot show is shown escaped
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -67,15 +67,15 @@ def _answer() -> int:
 
 def _failed(error: Exception) -> int:
     """Tell an error that nobody foresaw: the machine's, or our own fault."""
-    from tutelage.storage.disk import of_the_system
-    from tutelage.text import brief
+    from tutelage.storage.disk import from_os_error
+    from tutelage.text import truncate
 
     if isinstance(error, OSError | MemoryError):
-        refused = of_the_system(error)
+        refused = from_os_error(error)
         sys.stderr.write(f"error: {refused}\n")
         return refused.exit_code
     sys.stderr.write(
-        f"error: our own fault: {type(error).__name__}: {brief(str(error))}\n{_kept(error)}\n"
+        f"error: our own fault: {type(error).__name__}: {truncate(str(error))}\n{_kept(error)}\n"
     )
     return 1
 

@@ -51,7 +51,7 @@ class World(NamedTuple):
         try:
             processes.all_gather_object(said, fact)
         except RuntimeError as error:  # DistError is one
-            raise lost(error) from error
+            raise process_lost(error) from error
         return said
 
     def first_says(self, fact: Any) -> Any:
@@ -83,7 +83,7 @@ def shares(count: int, size: int) -> Sequence[tuple[int, int]]:
     return list(itertools.pairwise(bounds))
 
 
-def from_environment() -> World:
+def world_from_environment() -> World:
     """What torchrun said; one process where it did not start this one."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     if not all(os.environ.get(name, "").isdigit() for name in names):
@@ -91,7 +91,7 @@ def from_environment() -> World:
     return World(*(int(os.environ[name]) for name in names))
 
 
-def lost(error: RuntimeError) -> MachineError:
+def process_lost(error: RuntimeError) -> MachineError:
     """What to tell a person when another process no longer answers."""
     return MachineError(
         "another process of this run has ended or no longer answers",

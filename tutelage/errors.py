@@ -13,7 +13,7 @@ Catch `TutelageError` for all of them. Anything else that escapes is our own fau
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from tutelage.text import brief, lines
+from tutelage.text import escape_lines, truncate
 
 
 class TutelageError(Exception):
@@ -40,13 +40,13 @@ class TutelageError(Exception):
         self.expected = expected
         self.fix = fix
         parts = {
-            "where": None if where is None else brief(str(where)),
-            "found": None if found is None else brief(str(found)),
-            "expected": None if expected is None else lines(str(expected)),
-            "try": None if fix is None else lines(fix),
+            "where": None if where is None else truncate(str(where)),
+            "found": None if found is None else truncate(str(found)),
+            "expected": None if expected is None else escape_lines(str(expected)),
+            "try": None if fix is None else escape_lines(fix),
         }
         told = [f"  {name + ':':<10}{part}" for name, part in parts.items() if part is not None]
-        super().__init__("\n".join([lines(what), *told]))
+        super().__init__("\n".join([escape_lines(what), *told]))
 
 
 class UsageError(TutelageError):

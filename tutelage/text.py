@@ -18,7 +18,7 @@ LONGEST = 2000
 """Characters of one part of a message; what a file says may fill megabytes."""
 
 
-def shown(text: str) -> str:
+def escape(text: str) -> str:
     r"""Text on one line of a terminal, in JSON or CSV, with what cannot be seen as an escape.
 
     >>> print(shown("caf\udce9"), shown("a\x1b[31m"), shown("exe\u202egpj"))
@@ -29,24 +29,24 @@ def shown(text: str) -> str:
     return _UNSEEN.sub(_escape, text)
 
 
-def lines(text: str) -> str:
-    r"""Text of several lines, each of them as `shown`.
+def escape_lines(text: str) -> str:
+    r"""Text of several lines, each of them as `escape`.
 
     >>> lines("a\nb\r")
     'a\nb\\x0d'
     """
-    return "\n".join(map(shown, text.split("\n")))
+    return "\n".join(map(escape, text.split("\n")))
 
 
-def brief(text: str) -> str:
-    """As `shown`, cut where it is longer than a message can bear."""
-    return shown(
+def truncate(text: str) -> str:
+    """As `escape`, cut where it is longer than a message can bear."""
+    return escape(
         text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
     )
 
 
-def cell(text: str) -> str:
-    """Text for a CSV cell that no spreadsheet takes for a formula; `uncell` is its inverse.
+def escape_csv(text: str) -> str:
+    """Text for a CSV cell that no spreadsheet takes for a formula; `unescape_csv` is its inverse.
 
     >>> cell("=1+1"), uncell(cell("=1+1")), cell(" =1"), cell("cat")
     ("'=1+1", '=1+1', "' =1", 'cat')
@@ -54,8 +54,8 @@ def cell(text: str) -> str:
     return f"'{text}" if _is_formula(text) else text
 
 
-def uncell(text: str) -> str:
-    """The text that `cell` was given."""
+def unescape_csv(text: str) -> str:
+    """The text that `escape_csv` was given."""
     return text[1:] if text.startswith("'") and _is_formula(text[1:]) else text
 
 

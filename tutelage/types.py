@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-class Mixed(NamedTuple):
+class MixedLabels(NamedTuple):
     """The other half of views made of two pictures.
 
     labels: int64 [B], the partner's label, -1 where unknown; share: float32 [B] in [0, 1], the weight of
@@ -36,12 +36,12 @@ class Batch(NamedTuple):
     labels: Tensor
     ids: Tensor
     view: int
-    mixed: Mixed | None = None
+    mixed: MixedLabels | None = None
     whole: int | None = None
     partners: Tensor | None = None
 
 
-class Signal(NamedTuple):
+class TeacherOutput(NamedTuple):
     """What a teacher says about a batch, wherever it came from.
 
     logits: [B, C] or None where nobody teaches; features: tensors by point name; others: the words of
@@ -50,17 +50,17 @@ class Signal(NamedTuple):
 
     logits: Tensor | None
     features: Mapping[str, Tensor]
-    others: tuple["Signal", ...] = ()
+    others: tuple["TeacherOutput", ...] = ()
 
 
-class Output(NamedTuple):
+class ModelOutput(NamedTuple):
     """What a network says about a batch. logits: [B, C]; features: tensors by point name."""
 
     logits: Tensor
     features: Mapping[str, Tensor]
 
 
-class Outcome(NamedTuple):
+class LossOutput(NamedTuple):
     """A student compared with teacher and label, over the whole batch of all processes.
 
     logits: [B, C]; labels: int64 [B], -1 where unknown; terms: raw scalar by term name.
@@ -79,7 +79,7 @@ class Progress(NamedTuple):
     fraction: float
 
 
-class Point(NamedTuple):
+class FeaturePoint(NamedTuple):
     """A place inside a network. path: a submodule, for what it returns; `path.input`, for what it is given.
 
     shape: without the batch: [C, H, W] of a map, [N, C] of tokens, [D] of a vector.
@@ -96,13 +96,13 @@ class Stage(NamedTuple):
     none); end: what it returns; norm: weight and bias [C] of the BatchNorm before that activation, or None.
     """
 
-    entry: Point
-    before: Point
-    end: Point
+    entry: FeaturePoint
+    before: FeaturePoint
+    end: FeaturePoint
     norm: tuple[Tensor, Tensor] | None
 
 
-class Anatomy(NamedTuple):
+class NetworkInfo(NamedTuple):
     """What a network is made of, as far as terms ask.
 
     family: name of its class; stages: from the first to the last; vector: what its last layer is given;
@@ -113,12 +113,12 @@ class Anatomy(NamedTuple):
 
     family: str
     stages: tuple[Stage, ...]
-    vector: Point | None
+    vector: FeaturePoint | None
     head: tuple[Tensor, Tensor] | None
     shapes: Mapping[str, tuple[int, ...]]
     overwritten: frozenset[str] = frozenset()
 
 
-UNSTUDIED = Anatomy("", (), None, None, {})
-NO_SIGNAL = Signal(logits=None, features={})
+NO_NETWORK_INFO = NetworkInfo("", (), None, None, {})
+NO_TEACHER_OUTPUT = TeacherOutput(logits=None, features={})
 START = Progress(epoch=0, step=0, fraction=0.0)

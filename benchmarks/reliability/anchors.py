@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tutelage.engine.checkpoint.format import TENSORS, Checkpoint, load_checkpoint
-from tutelage.engine.checkpoint.rotation import newest, place
-from tutelage.engine.checkpoint.writer import Saver
+from tutelage.engine.checkpoint.rotation import checkpoint_folder, find_latest_checkpoint
+from tutelage.engine.checkpoint.writer import CheckpointWriter
 
 State = dict[str, Tensor]
 
@@ -65,14 +65,14 @@ def main() -> int:
 
 def _ways(root: Path) -> list[Way]:
     plain, tensors, ours = root / "state.pt", root / "state.safetensors", root / "ours"
-    saver = Saver(ours, tell=print)
+    saver = CheckpointWriter(ours, tell=print)
 
     def save(state: State, step: int) -> None:
         saver.save(Checkpoint(state, {"step": step}), step=step)
         saver.settle(last=True)
 
     def read() -> State:
-        folder = newest(ours).folder
+        folder = find_latest_checkpoint(ours).folder
         assert folder is not None
         return load_checkpoint(folder).tensors
 
@@ -89,7 +89,7 @@ def _ways(root: Path) -> list[Way]:
             lambda: load_file(tensors),
             tensors,
         ),
-        Way("Tutelage", save, read, place(ours, 1) / TENSORS),
+        Way("Tutelage", save, read, checkpoint_folder(ours, 1) / TENSORS),
     ]
 
 

@@ -23,19 +23,19 @@ import torch
 
 from tutelage.commands import train as verbs
 from tutelage.commands.verify import verify
-from tutelage.config.job import Job, Single, Trainee
+from tutelage.config.job import DistillConfig, NetworkConfig, TrainConfig
 from tutelage.data.pack.pack import open_pack
 from tutelage.data.readers.zip import SAMPLE
 from tutelage.engine.checkpoint.format import Checkpoint, load_checkpoint, save_checkpoint
 from tutelage.errors import InputError
 from tutelage.models.model_folder import load_model, network_folder
 from tutelage.reports.record.read import read_job, read_run
-from tutelage.reports.sweep.results import About, known, read_cells, write_cell
+from tutelage.reports.sweep.results import SweepRunInfo, known_results, read_results, write_result
 from tutelage.storage.run_results import require_job
 from tutelage.storage.sidecar import require_checksum, write_checksum
-from tutelage.teachers.cache.key import Identity
-from tutelage.teachers.cache.table import Answers, open_table
-from tutelage.teachers.cache.writer import Writer, create
+from tutelage.teachers.cache.key import CacheKey
+from tutelage.teachers.cache.table import CachedOutputs, open_cache_table
+from tutelage.teachers.cache.writer import CacheWriter, create_cache
 
 PAGE = 4096
 CLASSES = ("Bag", "Coat", "Sandal")
@@ -173,7 +173,7 @@ def make_all(root: Path, *, jobs: bool = True) -> dict[str, Artefact]:
         "run": (runs, _use_run),
         **{name: ([run / name for run in runs], use) for name, use in below.items()},
         "cache": ([_cache(root / f"cache-{n}", answers=40 - 8 * n) for n in range(3)], _use_cache),
-        "cells": (cells, _use_cells([cell.identity for cell in read_cells(cells[0])])),
+        "cells": (cells, _use_cells([cell.identity for cell in read_results(cells[0])])),
         "checkpoint": ([_checkpoint(root / f"checkpoint-{n}", n) for n in range(3)], load_checkpoint),
         "deployed": ([_deployed(root / f"deployed-{n}", run) for n, run in enumerate(runs)], _use_deployed),
     }  # fmt: skip
@@ -194,7 +194,7 @@ def _run(root: Path, name: str, seed: int) -> Path:
                 target = pictures / ("train" if place < 8 else "val") / label / Path(file).name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(archive.read(file))
-    settings = Single(
+    settings = TrainConfig(
         model="test_resnet", weights="none", epochs=1, batch_size=8, device="cpu", precision="fp32",
         role="control", seed=seed,
     )  # fmt: skip
@@ -211,9 +211,11 @@ def _use_run(folder: Path) -> None:
 
 
 def _job(out: Path, pictures: Path) -> Path:
-    small = Trainee(model="test_resnet", weights="none", epochs=1, batch_size=8)
+    small = NetworkConfig(model="test_resnet", weights="none", epochs=1, batch_size=8)
     # A few steps make no teacher.
-    job = Job(teacher=small, student=small, seeds=1, device="cpu", precision="fp32", trust=True)
+    job = DistillConfig(
+        teacher=small, student=small, seeds=1, device="cpu", precision="fp32", trust=True
+    )
     verbs.run(pictures, job, out=out, quiet=True)
     return out
 
@@ -224,44 +226,46 @@ def _use_job(folder: Path) -> None:
 
 def _cells(folder: Path, runs: Sequence[Path]) -> Path:
     for number, run in enumerate(runs):
-        about = About(
+        about = SweepRunInfo(
             name=f"kd-{number}", objective="kd", role="student", identity=f"{folder.name} {number}",
             teacher="a teacher", teacher_epochs=1, plain_epochs=1,
         )  # fmt: skip
-        write_cell(folder, run, about)
+        write_result(folder, run, about)
     return folder
 
 
 def _use_cells(identities: Sequence[str]) -> Use:
     def use(folder: Path) -> None:
-        cells = read_cells(folder)
+        cells = read_results(folder)
         # As a sweep asks for them: the cell of another sweep is whole, and not the one that is looked for.
         for number, identity in enumerate(identities):
-            if not known(cells, "kd", number, identity):
+            if not known_results(cells, "kd", number, identity):
                 raise InputError("no cell of this run", where=folder / f"kd-{number}.json")
 
     return use
 
 
 def _cache(folder: Path, *, answers: int) -> Path:
-    identity = Identity(
+    identity = CacheKey(
         "teacher", "net", "torch", CLASSES, 32, 32, (0.5,) * 3, (0.25,) * 3, "None", True, "cpu", {}
     )
     dice = np.random.default_rng(answers)
-    create(folder, identity, {"logits": (len(CLASSES),), "layer4": (8, 2, 2)})
-    writer = Writer(folder)
+    create_cache(folder, identity, {"logits": (len(CLASSES),), "layer4": (8, 2, 2)})
+    writer = CacheWriter(folder)
     for view in range(2):
         logits = dice.normal(size=(answers, len(CLASSES))).astype(np.float32)
         features = dice.normal(size=(answers, 8, 2, 2)).astype(np.float32)
         keys = np.arange(answers, dtype=np.int64)
-        writer.add(Answers(keys, np.full(answers, view, np.int32), logits, {"layer4": features}))
+        writer.add(
+            CachedOutputs(keys, np.full(answers, view, np.int32), logits, {"layer4": features})
+        )
         writer.keep()
     writer.close()
     return folder
 
 
 def _use_cache(folder: Path) -> None:
-    table = open_table(folder)
+    table = open_cache_table(folder)
     for view in range(2):
         table.logits(table.positions(np.unique(table.index["key"]), view))
 

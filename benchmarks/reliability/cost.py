@@ -21,7 +21,7 @@ import timm
 import torch
 
 from tutelage.engine.checkpoint.format import Checkpoint, check_checkpoint, save_checkpoint
-from tutelage.engine.checkpoint.writer import Saver
+from tutelage.engine.checkpoint.writer import CheckpointWriter
 from tutelage.engine.train.loop import CHECKPOINT_SECONDS
 
 MOST = 3.0
@@ -86,7 +86,7 @@ def _plain(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def _waits(run: Path, checkpoint: Checkpoint, rounds: int) -> list[float]:
-    saver = Saver(run, tell=print)
+    saver = CheckpointWriter(run, tell=print)
     found = []
     for step in range(1, rounds + 2):
         begin = time.perf_counter()

@@ -28,8 +28,8 @@ from forked import run
 
 from tutelage.commands import train as verbs
 from tutelage.engine.checkpoint.format import Checkpoint
-from tutelage.engine.checkpoint.rotation import newest, place
-from tutelage.engine.checkpoint.writer import Saver
+from tutelage.engine.checkpoint.rotation import checkpoint_folder, find_latest_checkpoint
+from tutelage.engine.checkpoint.writer import CheckpointWriter
 from tutelage.errors import TutelageError
 from tutelage.reports.write import write_report
 
@@ -112,8 +112,8 @@ def _save(folder: Path) -> None:
     """Save a third checkpoint beside two; where that is refused it is told, and training goes on."""
     torch.set_num_threads(1)
     told: list[str] = []
-    found = newest(folder)
-    saver = Saver(folder, tell=told.append, whole=found.folder)
+    found = find_latest_checkpoint(folder)
+    saver = CheckpointWriter(folder, tell=told.append, whole=found.folder)
     first = 1 + int(found.folder.name[-1]) if found.folder else 1
     for step in range(first, max(first, 3) + 1):
         saver.save(Checkpoint({"a": torch.full((64, 64), float(step))}, {"step": step}), step=step)
@@ -124,8 +124,8 @@ def _save(folder: Path) -> None:
 
 
 def _no_checkpoint(whole: Path, folder: Path) -> list[str]:
-    expected, found = newest(whole).folder, newest(folder).folder
-    least = place(folder, 3).name
+    expected, found = find_latest_checkpoint(whole).folder, find_latest_checkpoint(folder).folder
+    least = checkpoint_folder(folder, 3).name
     return [] if expected and found and found.name >= least else [f"the newest is {found}"]
 
 
@@ -155,7 +155,7 @@ def _refused(
         wrong = "" if code in (0, 5) else f"exit {code}: {log.read_text()[-1500:]}"
         if code == 5 and phase.name != "save" and str(trial) not in log.read_text():
             wrong = f"it does not say where: {log.read_text()[-500:]}"
-        if phase.name == "save" and not wrong and newest(trial).folder is None:
+        if phase.name == "save" and not wrong and find_latest_checkpoint(trial).folder is None:
             wrong = "the checkpoint from before is lost"
         again = run(lambda: _undisturbed(phase, trial), log=log)
         if again != 0 and not wrong:
@@ -191,7 +191,7 @@ def _disturbances(
 
 
 def _twice(folder: Path) -> None:
-    saver = Saver(folder, tell=print)
+    saver = CheckpointWriter(folder, tell=print)
     for step in (1, 2):
         saver.save(Checkpoint({"a": torch.ones(64, 64)}, {"step": step}), step=step)
         saver.settle(last=True)

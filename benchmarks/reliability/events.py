@@ -28,15 +28,15 @@ from forked import end, run, start
 from tutelage.data.pack.pack import open_pack
 from tutelage.distributed import World
 from tutelage.engine.checkpoint.format import Checkpoint
-from tutelage.engine.checkpoint.rotation import newest
-from tutelage.engine.checkpoint.writer import Saver
-from tutelage.engine.run import Place, run_single
+from tutelage.engine.checkpoint.rotation import find_latest_checkpoint
+from tutelage.engine.checkpoint.writer import CheckpointWriter
+from tutelage.engine.run import Place, train_one
 from tutelage.engine.runtime import process_group as processes
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.engine.train import loop
 from tutelage.errors import Interrupted
-from tutelage.storage.atomic import settle
+from tutelage.storage.atomic import recover_partial_writes
 
 SETTINGS = tiny.single(epochs=2)
 
@@ -101,7 +101,7 @@ def _all_events(root: Path, packed: Path, size: int, every: int, log: Path) -> t
                 log,
             )
             placed = (trial / "checkpoints" / "step-00000003").exists()
-            found = newest(trial)
+            found = find_latest_checkpoint(trial)
             wrong = "" if found.folder else "no checkpoint"
             if found.folder and found.folder.name != f"step-0000000{2 + placed}":
                 wrong = f"{found.folder.name} is the newest whole one"
@@ -145,7 +145,7 @@ def _saves(root: Path) -> tuple[int, int]:
         shutil.rmtree(trial)
         shutil.copytree(before, trial)
         code = run(lambda at=at, moment=moment: watched(at, moment), log=log)
-        found = newest(trial).folder
+        found = find_latest_checkpoint(trial).folder
         placed = (trial / "checkpoints" / "step-00000003").exists()
         good = code == -9 and found is not None and found.name == f"step-0000000{2 + placed}"
         good &= run(lambda: save(trial, 4), log=log) == 0
@@ -159,8 +159,8 @@ def _saves(root: Path) -> tuple[int, int]:
 
 def save(folder: Path, *steps: int) -> None:
     """Continue after the newest checkpoint of a folder, and save a small state for each of some steps."""
-    settle(folder)
-    saver = Saver(folder, tell=print, whole=newest(folder).folder)
+    recover_partial_writes(folder)
+    saver = CheckpointWriter(folder, tell=print, whole=find_latest_checkpoint(folder).folder)
     for step in steps:
         state = Checkpoint({"a": torch.full((64, 64), float(step))}, {"step": step})
         saver.save(state, step=step)
@@ -204,9 +204,9 @@ def train(
         return learned
 
     loop.train_on = train_on  # type: ignore[assignment]
-    place = Place("run", folder, folder.parent / "cache", Screen(quiet=True), stop, world=world)
+    place = Place("run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world)
     try:
-        run_single(SETTINGS, open_pack(packed), place)
+        train_one(SETTINGS, open_pack(packed), place)
     except Interrupted as error:
         print(error)
         return 130

@@ -23,15 +23,15 @@ sys.path.insert(
 )  # for the modules that benchmarks share
 from taught import make_class, open_sample, parser, steps
 
-from tutelage.config.job import Single
-from tutelage.engine.train.nonfinite_guard import Guard
-from tutelage.evaluation.timing import interleave, ratio
+from tutelage.config.job import TrainConfig
+from tutelage.engine.train.nonfinite_guard import NonfiniteGuard
+from tutelage.evaluation.timing import median_ratio, time_interleaved
 from tutelage.types import Batch, Progress
 
 EPOCHS = 10
 
 
-class Blind(Guard):
+class Blind(NonfiniteGuard):
     """Lets every step pass, as if nobody looked."""
 
     def begin(self) -> None:
@@ -58,7 +58,7 @@ def main() -> int:
     chosen = flags.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         trial = open_sample(Path(folder), chosen)
-        settings = Single(
+        settings = TrainConfig(
             model=chosen.student,
             weights="none",
             epochs=EPOCHS,
@@ -77,8 +77,8 @@ def main() -> int:
             next(going)
 
         ways = {name: functools.partial(step, name) for name in guards}
-        seconds = interleave(ways, rounds=chosen.rounds, warm_up=5, settle=trial.settle)
-    cost = ratio(seconds["with"], seconds["without"])
+        seconds = time_interleaved(ways, rounds=chosen.rounds, warm_up=5, settle=trial.settle)
+    cost = median_ratio(seconds["with"], seconds["without"])
     print(f"{trial.runtime}; a step without: {1000 * min(seconds['without']):.1f} ms at best")
     extra = cost["median"] - 1
     print(

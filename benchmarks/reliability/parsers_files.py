@@ -15,18 +15,18 @@ from mutate import mutated
 from parsing import Parser, picture, plainly, tabled
 from safetensors.torch import save
 
-from tutelage.config.job import Job
-from tutelage.config.loss_weights import weights
-from tutelage.config.plugins import own_settings_of
+from tutelage.config.job import DistillConfig
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.plugins import custom_settings
 from tutelage.config.recipes import FOLDER
-from tutelage.config.schema import build, table
+from tutelage.config.schema import build, to_table
 from tutelage.config.toml import parse_toml, to_toml
-from tutelage.data.readers.csv import read_table
+from tutelage.data.readers.csv import read_csv
 from tutelage.data.readers.idx import parse_idx
-from tutelage.data.readers.layout import arrange
+from tutelage.data.readers.layout import infer_layout
 from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.source import Unreadable
-from tutelage.data.readers.zip import scan
+from tutelage.data.readers.zip import scan_zip
 from tutelage.models.weights import read_weights
 from tutelage.reports.record.fields import Fields
 from tutelage.reports.record.read import run_folders, specialist_folders
@@ -94,7 +94,7 @@ def of_sealed(folder: Path) -> Parser:
 
 def of_recipes() -> Parser:
     corpus = [path.read_bytes() for path in sorted(FOLDER.rglob("*.toml"))]
-    corpus += [to_toml(table(Job())).encode()] * 4
+    corpus += [to_toml(to_table(DistillConfig())).encode()] * 4
     words = [
         b'"""',
         b"'''",
@@ -120,10 +120,10 @@ def of_recipes() -> Parser:
     where = Path("recipe.toml")
 
     def parse(raw: bytes) -> None:
-        job = build(Job, parse_toml(raw, where), where="recipe.toml")
-        weights(job)
-        own_settings_of(job.own)
-        to_toml(table(job))
+        job = build(DistillConfig, parse_toml(raw, where), where="recipe.toml")
+        loss_weights(job)
+        custom_settings(job.own)
+        to_toml(to_table(job))
 
     return Parser("recipe", corpus, plainly(corpus, words), parse)
 
@@ -161,7 +161,7 @@ def of_tables() -> Parser:
         return File(name, bytes, "") if name in names else None
 
     def parse(raw: bytes) -> None:
-        read_table(raw, find, Listing(), {}, where)
+        read_csv(raw, find, Listing(), {}, where)
 
     return Parser("label table", texts, plainly(texts, words), parse)
 
@@ -208,8 +208,8 @@ def of_zip(folder: Path) -> Parser:
 
     def parse(raw: bytes) -> None:
         path.write_bytes(raw)
-        listing = scan(path)
-        for item in arrange(listing, {}, where=path).items:
+        listing = scan_zip(path)
+        for item in infer_layout(listing, {}, where=path).items:
             with suppress(Unreadable):
                 item.read()
 

@@ -12,16 +12,16 @@ import torch
 from mutate import mutated
 from parsing import WORDS, Parser, picture, tabled
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import SMALL, open_pack, pack_fingerprint
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
 from tutelage.engine.checkpoint.format import Checkpoint, load_checkpoint, save_checkpoint
-from tutelage.storage.checksums import seal, sum_of
-from tutelage.teachers.cache.folder import entry
-from tutelage.teachers.cache.key import Identity
-from tutelage.teachers.cache.table import Answers, open_table
-from tutelage.teachers.cache.writer import Writer, create
+from tutelage.storage.checksums import checksum_of, seal
+from tutelage.teachers.cache.folder import cache_entry
+from tutelage.teachers.cache.key import CacheKey
+from tutelage.teachers.cache.table import CachedOutputs, open_cache_table
+from tutelage.teachers.cache.writer import CacheWriter, create_cache
 
 
 def _any_of(
@@ -47,7 +47,7 @@ def _pack(data: Path, folder: Path) -> Path:
             shade = 20 * number + (label == "dog")
             (data / label / f"{number}.png").write_bytes(picture(shade))
     (data / "dog" / "bad.png").write_bytes(b"no picture")
-    settings = Data(image_size=8, max_unreadable=1.0)
+    settings = DataConfig(image_size=8, max_unreadable=1.0)
     write_pack(open_source(str(data), settings), settings, folder, progress=lambda _done, _of: None)
     return folder
 
@@ -80,13 +80,13 @@ def _pack_again(manifest: bytes, name: str, raw: bytes, folder: Path) -> bytes:
     """The manifest of a pack of which one small file is another: its checksum and fingerprint anew."""
     content = json.loads(manifest)
     content.pop("seal")
-    content["files"][name] = sum_of(raw)
+    content["files"][name] = checksum_of(raw)
     with suppress(ValueError):  # of half a number
         labels, keys = (
             np.frombuffer((folder / f"{n}.bin").read_bytes(), "<i8") for n in ("labels", "keys")
         )
         splits = np.frombuffer((folder / "splits.bin").read_bytes(), np.uint8)
-        settings = Data(image_size=content["image_size"])
+        settings = DataConfig(image_size=content["image_size"])
         classes = tuple(content["classes"])
         content["fingerprint"] = pack_fingerprint(settings, classes, keys, labels, splits)
     return seal(content)
@@ -95,7 +95,7 @@ def _pack_again(manifest: bytes, name: str, raw: bytes, folder: Path) -> bytes:
 def of_cache(folder: Path) -> Parser:
     """A teacher's cache: manifest, index, answers."""
     shelf = folder / "teacher-cache"
-    identity = Identity(
+    identity = CacheKey(
         "0" * 16,
         "resnet18",
         "torch 2",
@@ -113,11 +113,11 @@ def of_cache(folder: Path) -> Parser:
     )
     kept = shelf / identity.name
     shapes = {"logits": (2,), "layer1": (2, 2)}
-    create(kept, identity, shapes)
-    writer = Writer(kept)
+    create_cache(kept, identity, shapes)
+    writer = CacheWriter(kept)
     keys = np.arange(4, dtype=np.int64)
     points = {"layer1": np.ones((4, 2, 2), np.float32)}
-    writer.add(Answers(keys, np.zeros(4, np.int32), np.ones((4, 2), np.float32), points))
+    writer.add(CachedOutputs(keys, np.zeros(4, np.int32), np.ones((4, 2), np.float32), points))
     writer.keep()
     writer.close()
     files = sorted(path for path in kept.iterdir() if path.is_file() and path.stat().st_size)
@@ -135,8 +135,8 @@ def of_cache(folder: Path) -> Parser:
                 content["index"] = hashlib.sha256(raw[1:][: len(raw) // 20 * 20]).hexdigest()
                 content["answers"] = (len(raw) - 1) // 20
                 files[manifest].write_bytes(seal(content))
-            entry(kept)
-            found = open_table(kept)
+            cache_entry(kept)
+            found = open_cache_table(kept)
             found.damaged()
             places = found.positions(keys, 0)
             if "logits" in found.shapes and (places >= 0).all():

@@ -25,10 +25,10 @@ from forked import run
 from unflushed import Disk, write_down
 
 from tutelage.distributed import World
-from tutelage.engine.checkpoint.rotation import newest
-from tutelage.engine.checkpoint.writer import Saver
+from tutelage.engine.checkpoint.rotation import find_latest_checkpoint
+from tutelage.engine.checkpoint.writer import CheckpointWriter
 from tutelage.errors import InputError
-from tutelage.storage.run_results import read_facts
+from tutelage.storage.run_results import read_run_facts
 
 Work = Callable[[Path], int]
 
@@ -82,9 +82,9 @@ def _watched(folder: Path, work: Work, every: int, out: Path) -> int:
     disk = Disk(folder).install()
     saved: dict[str, int] = {}
     seen: set[int] = set()
-    real = Saver.save
+    real = CheckpointWriter.save
 
-    def save(self: Saver, *arguments: Any, step: int, **options: Any) -> None:
+    def save(self: CheckpointWriter, *arguments: Any, step: int, **options: Any) -> None:
         real(self, *arguments, step=step, **options)
         self.settle()  # one thing after the other: what is left is the same every time
         saved[str(self._run.relative_to(folder))] = step
@@ -101,7 +101,7 @@ def _watched(folder: Path, work: Work, every: int, out: Path) -> int:
             about = {"event": f"{kind} (event {number})", "saved": saved}
             (place / "about.json").write_text(json.dumps(about))
 
-    Saver.save = save  # type: ignore[method-assign]
+    CheckpointWriter.save = save  # type: ignore[method-assign]
     watch = Watch(folder, after=note).install()
     code = work(folder)
     watch.on = False
@@ -112,9 +112,9 @@ def _lost(folder: Path, saved: Mapping[str, int]) -> str:
     """Which checkpoint is not left, of a step of each run that was saved."""
     for name, step in saved.items():
         try:
-            if (folder / name / "run.json").is_file() and read_facts(folder / name)["finished"]:
+            if (folder / name / "run.json").is_file() and read_run_facts(folder / name)["finished"]:
                 continue
-            found = newest(folder / name).folder
+            found = find_latest_checkpoint(folder / name).folder
         except InputError as error:
             return str(error)
         if found is None or int(found.name.removeprefix("step-")) < step:

@@ -20,8 +20,8 @@ from forked import run
 
 from tutelage.data.pack.pack import open_pack
 from tutelage.distributed import World
-from tutelage.engine.run import Place, run_single
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.run import Place, train_one
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted
 
@@ -90,9 +90,9 @@ def _case(
 def _do(
     folder: Path, packed: Path, changes: dict[str, Any], world: World, stop: StopRequest
 ) -> int:
-    place = Place("run", folder, folder.parent / "cache", Screen(quiet=True), stop, world=world)
+    place = Place("run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world)
     try:
-        run_single(tiny.single(**changes), open_pack(packed), place)
+        train_one(tiny.single(**changes), open_pack(packed), place)
     except Interrupted:
         return 130
     return 0

@@ -30,7 +30,7 @@ import torch
 from forked import end, run, start
 
 from tutelage import __main__ as command
-from tutelage.engine.checkpoint.rotation import newest
+from tutelage.engine.checkpoint.rotation import find_latest_checkpoint
 
 FULL = 10
 
@@ -196,7 +196,8 @@ def _what_is_left(phase: Phase, root: Path, data: Path, log: Path, *, number: in
 def _stands(out: Path) -> bool:
     """Whether each run that has begun is finished, or has a checkpoint that is whole."""
     return all(
-        json.loads((folder / "run.json").read_text())["finished"] or newest(folder).folder
+        json.loads((folder / "run.json").read_text())["finished"]
+        or find_latest_checkpoint(folder).folder
         for folder in (path.parent for path in out.glob("*/run.json"))
     )
 

@@ -23,8 +23,8 @@ import torch
 from torch import nn
 
 from tutelage.commands import train as verbs
-from tutelage.config.data import Data
-from tutelage.config.job import Single
+from tutelage.config.data import DataConfig
+from tutelage.config.job import TrainConfig
 from tutelage.engine.train import loop
 
 BATCH = 8
@@ -97,7 +97,7 @@ def main() -> None:
     loop.CHECKPOINT_SECONDS = 1.0
     an_epoch = -(-TRAINED // BATCH)
     epochs = -(-steps // an_epoch)
-    settings = Single(
+    settings = TrainConfig(
         role="control",
         weights="none",
         epochs=epochs,
@@ -106,7 +106,7 @@ def main() -> None:
         lr=1e-3,
         device="cpu",
         precision="fp32",
-        data=Data(image_size=32),
+        data=DataConfig(image_size=32),
     )
     readings: list[Reading] = []
     end = threading.Event()

@@ -10,8 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from tutelage.commands import train as verbs
-from tutelage.config.data import Data
-from tutelage.config.job import Job, Single, Trainee
+from tutelage.config.data import DataConfig
+from tutelage.config.job import DistillConfig, NetworkConfig, TrainConfig
 from tutelage.data.readers.zip import SAMPLE
 from tutelage.engine.train import loop
 from tutelage.errors import TutelageError
@@ -23,8 +23,8 @@ APART = {"timings.json", "incidents.jsonl", ".lock"}
 _TIMED = {"report", "cells", "cells.md", "cells.svg"}
 """What tells wall-clock figures among others."""
 
-_NETWORK = Trainee(model="cifar_resnet8", weights="none", epochs=2, batch_size=12, lr=0.01)
-_COMMON = {"device": "cpu", "precision": "fp32", "data": Data(image_size=32), "trust": True}
+_NETWORK = NetworkConfig(model="cifar_resnet8", weights="none", epochs=2, batch_size=12, lr=0.01)
+_COMMON = {"device": "cpu", "precision": "fp32", "data": DataConfig(image_size=32), "trust": True}
 
 
 def pictures(folder: Path) -> Path:
@@ -43,15 +43,15 @@ def pictures(folder: Path) -> Path:
     return folder
 
 
-def job() -> Job:
+def job() -> DistillConfig:
     """A teacher, a student that asks it ahead, and a control: two epochs of three steps each."""
-    return Job(teacher=_NETWORK, student=_NETWORK, seeds=1, **_COMMON)
+    return DistillConfig(teacher=_NETWORK, student=_NETWORK, seeds=1, **_COMMON)
 
 
-def single(**changes: object) -> Single:
+def single(**changes: object) -> TrainConfig:
     """One network of the same kind, trained alone."""
     plain = {"model": "cifar_resnet8", "weights": "none", "epochs": 2, "batch_size": 12, "lr": 0.01}
-    return Single(**{**plain, **_COMMON, "role": "control", **changes})
+    return TrainConfig(**{**plain, **_COMMON, "role": "control", **changes})
 
 
 def do_job(data: Path, out: Path, *, every_step: bool = True) -> int:
@@ -59,7 +59,7 @@ def do_job(data: Path, out: Path, *, every_step: bool = True) -> int:
     return _told(lambda: verbs.run(data, job(), out=out, resume=True, quiet=True), every_step)
 
 
-def do_single(data: Path, out: Path, settings: Single, *, every_step: bool = True) -> int:
+def do_single(data: Path, out: Path, settings: TrainConfig, *, every_step: bool = True) -> int:
     """Begin or continue a single run; its exit code."""
     return _told(lambda: verbs.train(data, settings, out=out, resume=True, quiet=True), every_step)
 

@@ -25,16 +25,16 @@ from pathlib import Path
 import torch
 
 from tutelage.commands import train as verbs
-from tutelage.config.data import Data
-from tutelage.config.job import Single
+from tutelage.config.data import DataConfig
+from tutelage.config.job import TrainConfig
 from tutelage.engine.checkpoint.format import MANIFEST, Checkpoint, load_checkpoint, save_checkpoint
-from tutelage.engine.checkpoint.rotation import newest, place
-from tutelage.engine.checkpoint.writer import Saver
+from tutelage.engine.checkpoint.rotation import checkpoint_folder, find_latest_checkpoint
+from tutelage.engine.checkpoint.writer import CheckpointWriter
 from tutelage.errors import InputError, TutelageError
-from tutelage.teachers.cache.folder import entry, names, verify
+from tutelage.teachers.cache.folder import cache_entry, cache_names, verify_cache
 
 SAVES = 60
-SETTINGS = Single(
+SETTINGS = TrainConfig(
     model="test_resnet",
     weights="none",
     role="control",
@@ -115,14 +115,14 @@ def of_one_cache(pack: Path, teacher: Path, folder: Path, alone: dict[int, bytes
         return f"{found}"
     if any(weights_of(folder / str(seed)) != alone[seed] for seed in (0, 1)):
         return "other bytes"
-    if wrong := [reason for reason in verify(folder / "cache").values() if reason]:
+    if wrong := [reason for reason in verify_cache(folder / "cache").values() if reason]:
         return f"{wrong}"
-    (name,) = names(folder / "cache")
-    kept = entry(folder / "cache" / name)
+    (name,) = cache_names(folder / "cache")
+    kept = cache_entry(folder / "cache" / name)
     return "" if kept.answers == kept.pictures * kept.views else f"{kept.answers} answers"
 
 
-def taught(teacher: Path, cache: Path, seed: int) -> Single:
+def taught(teacher: Path, cache: Path, seed: int) -> TrainConfig:
     """The settings of a student."""
     return dataclasses.replace(
         SETTINGS, role="student", teacher=(str(teacher),), cache=str(cache), seed=seed
@@ -136,7 +136,7 @@ def during_rotation(run: Path) -> str:
         return Checkpoint({"weights": torch.full((20_000,), float(step))}, {"step": step})
 
     def write() -> None:
-        saver = Saver(run, tell=print, whole=place(run, 1))
+        saver = CheckpointWriter(run, tell=print, whole=checkpoint_folder(run, 1))
         for step in range(2, SAVES):
             saver.save(state(step), step=step)
             time.sleep(0.01)
@@ -146,7 +146,7 @@ def during_rotation(run: Path) -> str:
     def read() -> None:
         last, readings = 0, 0
         while not (run / "end").exists():
-            folder = newest(run).folder
+            folder = find_latest_checkpoint(run).folder
             assert folder is not None
             try:
                 found = load_checkpoint(folder)
@@ -161,7 +161,7 @@ def during_rotation(run: Path) -> str:
         if readings < 10:
             raise AssertionError(f"only {readings} readings")
 
-    save_checkpoint(place(run, 1), state(1))
+    save_checkpoint(checkpoint_folder(run, 1), state(1))
     found = at_once(write, read)
     return "" if [code for code, _ in found] == [0, 0] else f"{found}"
 
@@ -177,7 +177,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         pack, teacher = root / "pack", root / "teacher"
-        small = Data(image_size=32, splits="anew", split=(200, 100, 0))
+        small = DataConfig(image_size=32, splits="anew", split=(200, 100, 0))
         prepared = at_once(
             lambda: verbs.pack("sample", small, out=pack, quiet=True),
             limit=300,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.readers.open import open_source
 from tutelage.data.readers.source import Unreadable
 from tutelage.errors import InputError
 
-DATA = Data()
+DATA = DataConfig()
 
 
 def pack(path: Path, members: dict[str, bytes], kind: int = zipfile.ZIP_STORED) -> Path:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from planting import Plant
 
-from tutelage.config.data import Data
-from tutelage.data.inspect import Range, check_lines, check_source
+from tutelage.config.data import DataConfig
+from tutelage.data.inspect import ValueRange, check_source, format_check
 from tutelage.data.readers.open import open_source
 
-DATA = Data(image_size=16)
+DATA = DataConfig(image_size=16)
 
 
 def test_a_check_finds_what_is_wrong(
@@ -27,7 +27,7 @@ def test_a_check_finds_what_is_wrong(
     report = check_source(open_source(root, DATA), DATA)
     assert report.images == 13
     assert report.counts["train"] == {"bag": 4, "coat": 4}
-    assert report.widths == Range(28, 28, 40)
+    assert report.widths == ValueRange(28, 28, 40)
     assert report.unreadable == [("train/bag/bad.jpg", "not an image: HTML")]
     assert report.duplicates == [
         ["train/bag/0.png", "val/bag/leak.png"],
@@ -38,7 +38,7 @@ def test_a_check_finds_what_is_wrong(
     assert report.constant == ["train/bag/flat.png"]
     assert report.tiny_classes == {"bag": 4, "coat": 4}
     assert not report.clean
-    text = "\n".join(check_lines(report))
+    text = "\n".join(format_check(report))
     assert "cannot be used: 1" in text
     assert "train/bag/bad.jpg: not an image: HTML" in text
     assert "train/bag/0.png = val/bag/leak.png" in text
@@ -49,7 +49,7 @@ def test_a_check_of_clean_data_says_so(plant: Plant) -> None:
     root = plant(*(f"{name}/{n}.png" for name in ("bag", "coat") for n in range(15)))
     report = check_source(open_source(root, DATA), DATA)
     assert report.clean
-    assert check_lines(report)[-1] == "nothing is wrong"
+    assert format_check(report)[-1] == "nothing is wrong"
 
 
 def test_a_check_writes_nothing(plant: Plant, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_long_lists_are_cut(plant: Plant) -> None:
         (root / "val" / "coat" / f"{number}.png").write_bytes(
             (root / "train" / "coat" / f"{number % 3}.png").read_bytes()
         )
-    lines = check_lines(check_source(open_source(root, DATA), DATA))
+    lines = format_check(check_source(open_source(root, DATA), DATA))
     assert "cannot be used: 15" in lines
     assert all(f"  train/bag/{n:02d}.jpg: empty file" in lines for n in range(15))
     assert "in val or test, and in train too: 12" in lines

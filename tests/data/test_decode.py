@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision import transforms
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.decode.decode import decided_warnings, decode
-from tutelage.data.decode.prepare import prepare, prepare_all
+from tutelage.data.decode.prepare import prepare_all, prepare_item
 from tutelage.data.decode.resize import square
-from tutelage.data.readers.folder import read_file
+from tutelage.data.readers.folder import read_image_file
 from tutelage.data.readers.names import class_name
 from tutelage.data.readers.source import Item, Unreadable
-from tutelage.text import cell, shown, uncell
+from tutelage.text import escape, escape_csv, unescape_csv
 
-DATA = Data(image_size=16)
+DATA = DataConfig(image_size=16)
 
 
 def test_pixels_are_rgb_upright_and_noted(picture: Callable[..., bytes]) -> None:
@@ -39,16 +39,16 @@ def test_what_is_transparent_shows_the_background(
 ) -> None:
     """Hidden colours under full transparency never appear."""
     raw = picture("PNG", "RGBA", (10, 200, 30, 0))
-    kept = decode(raw, Data(background=background)).pixels  # type: ignore[arg-type]
+    kept = decode(raw, DataConfig(background=background)).pixels  # type: ignore[arg-type]
     assert (kept == shade).all()
 
 
 def test_the_pixel_limit_is_the_setting(picture: Callable[..., bytes]) -> None:
     """A picture above max_pixels is refused from its header, one at the limit is kept."""
     raw = picture(size=8)
-    assert decode(raw, Data(max_pixels=64)).pixels.shape == (8, 8, 3)
+    assert decode(raw, DataConfig(max_pixels=64)).pixels.shape == (8, 8, 3)
     with pytest.raises(Unreadable, match="larger than"):
-        decode(raw, Data(max_pixels=63))
+        decode(raw, DataConfig(max_pixels=63))
 
 
 def test_postscript_starts_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,14 +134,14 @@ def test_a_file_that_goes_away_or_changes_is_unreadable(
 ) -> None:
     """A file gone since the scan, or never twice the same while it is read, is set aside."""
     with pytest.raises(Unreadable, match="gone since the scan"):
-        read_file(str(tmp_path / "1.png"))
+        read_image_file(str(tmp_path / "1.png"))
     path = tmp_path / "2.png"
     path.write_bytes(b"1")
     with pytest.raises(Unreadable, match="is a directory"):
-        read_file(str(tmp_path))
+        read_image_file(str(tmp_path))
     monkeypatch.setattr("tutelage.data.readers.folder.LARGEST_FILE", 0)
     with pytest.raises(Unreadable, match="larger than"):
-        read_file(str(path))
+        read_image_file(str(path))
 
 
 def test_a_file_that_grows_while_it_is_read_is_set_aside(
@@ -159,7 +159,7 @@ def test_a_file_that_grows_while_it_is_read_is_set_aside(
 
     monkeypatch.setattr("os.fstat", growing)
     with pytest.raises(Unreadable, match="changes while it is read"):
-        read_file(str(path))
+        read_image_file(str(path))
     assert len(calls) == 4
 
 
@@ -170,7 +170,7 @@ def test_images_are_prepared_in_order_whatever_the_cores(
     items = [Item(str(n), None, None, lambda n=n: bags[n % 30]) for n in range(300)]  # type: ignore[misc]
     items[7] = items[7]._replace(read=lambda: b"")
     expected = [
-        prepare(one, DATA).key if n != 7 else "only 0" for n, one in enumerate(items) if n != 7
+        prepare_item(one, DATA).key if n != 7 else "only 0" for n, one in enumerate(items) if n != 7
     ]
     for cores in (1, 5):
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
@@ -181,8 +181,8 @@ def test_images_are_prepared_in_order_whatever_the_cores(
 
 def test_names_from_outside_are_made_harmless() -> None:
     """Bytes that are no text, control characters and formulas are neutral in every list."""
-    assert shown("a\udcff\x1b[31m\n") == r"a\xff\x1b[31m\x0a"
+    assert escape("a\udcff\x1b[31m\n") == r"a\xff\x1b[31m\x0a"
     assert class_name("cafe\u0301") == "caf\u00e9"
     for text in ("=1", "+1", "-1", "@a", "\ta", "'a", "a", "", "'=1"):
-        assert uncell(cell(text)) == text
-        assert not cell(text).startswith(("=", "+", "-", "@", "\t"))
+        assert unescape_csv(escape_csv(text)) == text
+        assert not escape_csv(text).startswith(("=", "+", "-", "@", "\t"))

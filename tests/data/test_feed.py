@@ -13,10 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tutelage.config.augmentation import Views
+from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.loading.loader import reading_loader, training_loader
-from tutelage.data.loading.pixel_source import Feed, choose, fits, mapped, passing, pinned, resident
-from tutelage.data.loading.prefetch import BUFFERS, CudaCourier, Sent, fetch_ahead
+from tutelage.data.loading.pixel_source import (
+    Feed,
+    choose_source,
+    fits_in_memory,
+    read_mapped,
+    read_pinned,
+    read_resident,
+    read_unpinned,
+)
+from tutelage.data.loading.prefetch import BUFFERS, CudaBatchCopier, SentBatch, prefetch
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError
 
@@ -35,7 +43,7 @@ class LateCourier:
         self.buffers.append(torch.zeros(shape, dtype=torch.uint8))
         return self.buffers[-1]
 
-    def send(self, pictures: Tensor) -> Sent:
+    def send(self, pictures: Tensor) -> SentBatch:
         self.sent += 1
         lock, copies = threading.Lock(), []
 
@@ -49,18 +57,18 @@ class LateCourier:
             copy()
             return copies[0]
 
-        return Sent(receive, copy)
+        return SentBatch(receive, copy)
 
     def settle(self) -> None:
         self.settled += 1
 
 
 FEEDS: dict[str, Callable[[Pack], Feed]] = {
-    "mapped": lambda pack: mapped(pack, CPU),
-    "resident": lambda pack: resident(pack, np.arange(len(pack)), CPU),
-    "pinned": lambda pack: pinned(pack, LateCourier()),
-    "passing": lambda pack: passing(pack, CPU),
-    "chosen": lambda pack: choose(pack, np.arange(len(pack)), CPU),
+    "mapped": lambda pack: read_mapped(pack, CPU),
+    "resident": lambda pack: read_resident(pack, np.arange(len(pack)), CPU),
+    "pinned": lambda pack: read_pinned(pack, LateCourier()),
+    "passing": lambda pack: read_unpinned(pack, CPU),
+    "chosen": lambda pack: choose_source(pack, np.arange(len(pack)), CPU),
 }
 
 
@@ -89,8 +97,10 @@ def test_feeds(small_pack: Pack, kind: str, sizes: list[int]) -> None:
             low += len(batch)
 
 
-@pytest.mark.parametrize("views", [Views(), Views(flip=True, crop=0.5, mixup=0.4)])
-def test_feeds_make_no_difference(small_pack: Pack, views: Views) -> None:
+@pytest.mark.parametrize(
+    "views", [AugmentationConfig(), AugmentationConfig(flip=True, crop=0.5, mixup=0.4)]
+)
+def test_feeds_make_no_difference(small_pack: Pack, views: AugmentationConfig) -> None:
     """Training shows the same from each feed."""
     loader = training_loader(small_pack, batch_size=33, views=views, seed=0, device=CPU)
     expected = list(loader.epoch(1, start=2))
@@ -107,7 +117,7 @@ def test_resident_holds_some_rows(small_pack: Pack, monkeypatch: pytest.MonkeyPa
         "tutelage.data.loading.pixel_source._CHUNK_BYTES", 5 * small_pack.images[0].nbytes
     )
     rows = small_pack.rows("val")
-    feed = resident(small_pack, rows, CPU)
+    feed = read_resident(small_pack, rows, CPU)
     (found,) = feed(torch.from_numpy(rows), [len(rows)])
     assert (found.permute(0, 2, 3, 1).numpy() == small_pack.images[rows]).all()
     outside = small_pack.rows("train")[:1]
@@ -118,18 +128,18 @@ def test_resident_holds_some_rows(small_pack: Pack, monkeypatch: pytest.MonkeyPa
 def test_fits(small_pack: Pack) -> None:
     """At most half of the free memory is taken."""
     rows, picture = np.arange(10), small_pack.images[0].nbytes
-    assert fits(small_pack, rows, 20 * picture)
-    assert not fits(small_pack, rows, 20 * picture - 1)
+    assert fits_in_memory(small_pack, rows, 20 * picture)
+    assert not fits_in_memory(small_pack, rows, 20 * picture - 1)
 
 
 @needs_gpu
 def test_on_a_gpu(small_pack: Pack) -> None:
     """Kept there or fetched ahead, a GPU gets the same pictures, labels and mixtures as a CPU."""
     gpu = torch.device("cuda")
-    views = Views(flip=True, shift=2, crop=0.3, mixup=0.4, cutmix=1.0)
+    views = AugmentationConfig(flip=True, shift=2, crop=0.3, mixup=0.4, cutmix=1.0)
     here = training_loader(small_pack, batch_size=33, views=views, seed=0, device=CPU)
     there = training_loader(small_pack, batch_size=33, views=views, seed=0, device=gpu)
-    fetched = dataclasses.replace(there, feed=passing(small_pack, gpu))
+    fetched = dataclasses.replace(there, feed=read_unpinned(small_pack, gpu))
     for loader in (there, fetched):
         for found, expected in zip(loader.epoch(1), here.epoch(1), strict=True):
             assert found.mixed is not None
@@ -150,11 +160,11 @@ def test_copies_beside_a_busy_gpu() -> None:
     gpu, images = torch.device("cuda"), np.random.default_rng(0).integers(0, 256, (400, 64, 64, 3))
     images, busy = images.astype(np.uint8), torch.randn(2048, 2048, device=gpu)
     for _ in range(3):
-        given_up = fetch_ahead(images, torch.arange(400), [20] * 20, CudaCourier(gpu))
+        given_up = prefetch(images, torch.arange(400), [20] * 20, CudaBatchCopier(gpu))
         next(given_up)
         given_up.close()  # type: ignore[attr-defined]
         kept, sums = [], []
-        for batch in fetch_ahead(images, torch.arange(400), [20] * 20, CudaCourier(gpu)):
+        for batch in prefetch(images, torch.arange(400), [20] * 20, CudaBatchCopier(gpu)):
             for _ in range(5):
                 busy = (busy @ busy).clamp(-1, 1)
             sums.append(batch.long().sum())
@@ -170,7 +180,7 @@ def test_copies_beside_a_busy_gpu() -> None:
 def test_reading_with_a_feed(small_pack: Pack) -> None:
     """A reading loader takes the feed it is given."""
     rows = small_pack.rows("val")
-    feed = resident(small_pack, rows, CPU)
+    feed = read_resident(small_pack, rows, CPU)
     loader = reading_loader(small_pack, rows, batch_size=30, device=CPU, feed=feed)
     assert loader.feed is feed
     found = np.concatenate([batch.images.permute(0, 2, 3, 1).numpy() for batch in loader.epoch()])
@@ -183,7 +193,7 @@ def test_no_buffer_is_overwritten(sizes: list[int], seed: int) -> None:
     """Copies that happen as late as they may still carry the right pixels."""
     images, courier = some_images(), LateCourier()
     rows = np.random.default_rng(seed).integers(0, len(images), sum(sizes))
-    found = list(fetch_ahead(images, torch.from_numpy(rows), sizes, courier))
+    found = list(prefetch(images, torch.from_numpy(rows), sizes, courier))
     assert [len(part) for part in found] == sizes
     if sizes:
         assert (np.concatenate([part.numpy() for part in found]) == images[rows]).all()
@@ -193,7 +203,7 @@ def test_no_buffer_is_overwritten(sizes: list[int], seed: int) -> None:
 def test_memory_is_bounded() -> None:
     """However long the epoch and slow the consumer, there are so many buffers, and one copy ahead."""
     courier = LateCourier()
-    fetching = fetch_ahead(some_images(), torch.arange(50), [2] * 25, courier)
+    fetching = prefetch(some_images(), torch.arange(50), [2] * 25, courier)
     for number, _ in enumerate(fetching, 1):
         assert courier.received == number
         assert courier.sent == min(number + 1, 25)
@@ -204,7 +214,7 @@ def test_memory_is_bounded() -> None:
 def test_a_copy_starts_before_the_batch_ahead_of_it_is_handed_over() -> None:
     """That is what lets it run beside the work on that batch."""
     courier = LateCourier()
-    fetching = fetch_ahead(some_images(), torch.arange(6), [2, 2, 2], courier)
+    fetching = prefetch(some_images(), torch.arange(6), [2, 2, 2], courier)
     next(fetching)
     assert (courier.sent, courier.received) == (2, 1)
     fetching.close()
@@ -217,7 +227,7 @@ def test_closing_early(taken: int) -> None:
     for close in (True, False):
         courier = LateCourier()
         fetching: Iterator[Tensor] | None
-        fetching = fetch_ahead(some_images(), torch.arange(50), [2] * 25, courier)
+        fetching = prefetch(some_images(), torch.arange(50), [2] * 25, courier)
         for _ in range(taken):
             next(fetching)
         assert threads() <= (taken > 0)  # near the end it has done its work
@@ -231,9 +241,9 @@ def test_closing_early(taken: int) -> None:
 
 def test_closing_a_loader(small_pack: Pack) -> None:
     """So does a loader's epoch."""
-    views = Views(mixup=1.0)
+    views = AugmentationConfig(mixup=1.0)
     loader = training_loader(small_pack, batch_size=20, views=views, seed=0, device=CPU)
-    epoch = dataclasses.replace(loader, feed=pinned(small_pack, LateCourier())).epoch(0)
+    epoch = dataclasses.replace(loader, feed=read_pinned(small_pack, LateCourier())).epoch(0)
     next(epoch)
     assert threads() == 1
     epoch.close()  # type: ignore[attr-defined]
@@ -251,7 +261,7 @@ def test_failures_in_the_thread() -> None:
     """What fails in the thread is raised where the pictures are wanted, and the thread ends."""
     images = some_images().view(Unreadable)
     with pytest.raises(OSError, match="the disk is gone"):
-        list(fetch_ahead(images, torch.arange(6), [2, 2, 2], LateCourier()))
+        list(prefetch(images, torch.arange(6), [2, 2, 2], LateCourier()))
     assert threads() == 0
 
 
@@ -259,14 +269,14 @@ def test_a_failing_copy() -> None:
     """A copy that fails while a buffer waits for it ends the epoch, too."""
 
     class Failing(LateCourier):
-        def send(self, pictures: Tensor) -> Sent:
+        def send(self, pictures: Tensor) -> SentBatch:
             def left() -> None:
                 raise RuntimeError("the device is lost")
 
             return super().send(pictures)._replace(left=left)
 
     with pytest.raises(RuntimeError, match="the device is lost"):
-        list(fetch_ahead(some_images(), torch.arange(50), [2] * 25, Failing()))
+        list(prefetch(some_images(), torch.arange(50), [2] * 25, Failing()))
     assert threads() == 0
 
 
@@ -274,7 +284,7 @@ def test_a_failing_copy() -> None:
 def test_rows_outside(row: int) -> None:
     """A row that is not there is refused before anything is read."""
     with pytest.raises(IndexError, match=r"0 \.\. 49"):
-        next(fetch_ahead(some_images(), torch.tensor([0, row]), [2], LateCourier()))
+        next(prefetch(some_images(), torch.tensor([0, row]), [2], LateCourier()))
     assert threads() == 0
 
 
@@ -282,7 +292,7 @@ def test_the_thread_waits_for_the_consumer() -> None:
     """It fills the buffers there are and no more, until one is free."""
     courier = LateCourier()
     images = some_images()
-    fetching = fetch_ahead(images, torch.arange(50), [2] * 25, courier)
+    fetching = prefetch(images, torch.arange(50), [2] * 25, courier)
     next(fetching)
     time.sleep(0.1)
     # Batches 0 and 1 were sent; their two buffers and the third hold batches 2, 3 and 4 by now.

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.config.augmentation import Views
-from tutelage.data.class_subset import dustbin, grouped
-from tutelage.data.loading.balanced_halves import Halves, halves_of
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.data.class_subset import class_subset, dustbin_class
+from tutelage.data.loading.balanced_halves import BalancedHalves, balanced_halves
 from tutelage.data.loading.loader import Loader, training_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import ALONE, World
@@ -22,7 +22,7 @@ GROUP = ("Coat", "Ankle boot", "Shirt")
 
 
 def loader(pack: Pack, *, size: int = 25, seed: int = 0, world: World = ALONE) -> Loader:
-    views = Views(flip=True)
+    views = AugmentationConfig(flip=True)
     return training_loader(
         pack, batch_size=size, views=views, seed=seed, device=CPU, world=world, dustbin=True
     )
@@ -37,7 +37,7 @@ def ids(batches: list[Batch]) -> list[int]:
 
 def test_labels_and_names(small_pack: Pack) -> None:
     """The group's classes count from 0 as they are given, all others are one, the unlabelled stay so."""
-    found = grouped(small_pack, GROUP)
+    found = class_subset(small_pack, GROUP)
     assert found.classes == (*GROUP, "(others)")
     for label, own in zip(small_pack.labels.tolist(), found.labels.tolist(), strict=True):
         if label < 0:
@@ -52,17 +52,22 @@ def test_labels_and_names(small_pack: Pack) -> None:
 
 def test_other_views_are_other_packs(small_pack: Pack) -> None:
     """The fingerprint tells groups and their order apart, and each of them from the whole pack."""
-    views = [small_pack, *(grouped(small_pack, group) for group in (GROUP, GROUP[::-1], GROUP[:2]))]
+    views = [
+        small_pack,
+        *(class_subset(small_pack, group) for group in (GROUP, GROUP[::-1], GROUP[:2])),
+    ]
     assert len({view.fingerprint for view in views}) == len(views)
-    assert grouped(small_pack, GROUP).fingerprint == grouped(small_pack, GROUP).fingerprint
+    assert (
+        class_subset(small_pack, GROUP).fingerprint == class_subset(small_pack, GROUP).fingerprint
+    )
 
 
 def test_a_class_may_have_the_dustbins_name(small_pack: Pack) -> None:
     """Then the dustbin has another one."""
     classes = ["(others)", *small_pack.classes[1:]]
     pack = dataclasses.replace(small_pack, manifest={**small_pack.manifest, "classes": classes})
-    assert grouped(pack, ("(others)",)).classes == ("(others)", "((others))")
-    assert dustbin(["(others)", "((others))"]) == "(((others)))"
+    assert class_subset(pack, ("(others)",)).classes == ("(others)", "((others))")
+    assert dustbin_class(["(others)", "((others))"]) == "(((others)))"
 
 
 @pytest.mark.parametrize(
@@ -76,13 +81,13 @@ def test_a_class_may_have_the_dustbins_name(small_pack: Pack) -> None:
 def test_no_such_group(small_pack: Pack, group: tuple[str, ...], told: str) -> None:
     """An unknown class, one that is named twice, or none."""
     with pytest.raises(InputError, match=told):
-        grouped(small_pack, group)
+        class_subset(small_pack, group)
 
 
 def test_all_classes_leave_no_others(small_pack: Pack) -> None:
     """A group of all classes is none."""
     with pytest.raises(InputError, match="fewer than 10 different classes"):
-        grouped(small_pack, small_pack.classes)
+        class_subset(small_pack, small_pack.classes)
 
 
 # ---------------------------------------------------------------------- half and half
@@ -90,7 +95,7 @@ def test_all_classes_leave_no_others(small_pack: Pack) -> None:
 
 def test_an_epoch_is_half_and_half(small_pack: Pack) -> None:
     """All pictures of the group, as many others, none twice; the others are drawn anew."""
-    pack = grouped(small_pack, GROUP)
+    pack = class_subset(small_pack, GROUP)
     rows = pack.rows("train")
     own = rows[pack.labels[rows] < 3]
     drawn = []
@@ -105,7 +110,7 @@ def test_an_epoch_is_half_and_half(small_pack: Pack) -> None:
 
 def test_what_is_drawn_hangs_on_seed_and_epoch(small_pack: Pack) -> None:
     """Not on the batch size, on what was drawn before, or on the global random numbers."""
-    pack = grouped(small_pack, GROUP)
+    pack = class_subset(small_pack, GROUP)
     base = ids(list(loader(pack, seed=3).epoch(2)))
     torch.manual_seed(99)
     assert ids(list(loader(pack, seed=3, size=7).epoch(2))) == base
@@ -114,7 +119,7 @@ def test_what_is_drawn_hangs_on_seed_and_epoch(small_pack: Pack) -> None:
 
 def test_an_epoch_goes_on_in_its_middle(small_pack: Pack) -> None:
     """From batch k on it is what it would have been; two processes share the batches of one."""
-    pack = grouped(small_pack, GROUP)
+    pack = class_subset(small_pack, GROUP)
     whole = list(loader(pack).epoch(1))
     assert [len(batch.ids) for batch in whole] == [25, 25, 25, 25, 20]
     rest = list(loader(pack).epoch(1, start=2))
@@ -131,8 +136,8 @@ def test_few_others_and_unlabelled(small_pack: Pack) -> None:
     labels = np.array(small_pack.labels)
     rows = small_pack.rows("train")
     labels[rows[::7]] = -1
-    pack = grouped(dataclasses.replace(small_pack, labels=labels), small_pack.classes[:-1])
-    halves = halves_of(pack)
+    pack = class_subset(dataclasses.replace(small_pack, labels=labels), small_pack.classes[:-1])
+    halves = balanced_halves(pack)
     assert len(halves.others) == halves.drawn < len(halves.own)
     for epoch in range(2):
         expected = [row for row in rows.tolist() if labels[row] >= 0]
@@ -143,7 +148,7 @@ def test_few_others_and_unlabelled(small_pack: Pack) -> None:
 @settings(max_examples=60, deadline=None)
 def test_counts(own: int, others: int, seed: int) -> None:
     """As many of both, in order, whatever the counts."""
-    halves = Halves(np.arange(0, 2 * own, 2), np.arange(1, 2 * others, 2))
+    halves = BalancedHalves(np.arange(0, 2 * own, 2), np.arange(1, 2 * others, 2))
     rows = halves.rows(seed, 5)
     assert len(rows) == halves.images == own + min(own, others)
     assert (np.diff(rows) > 0).all()
@@ -152,14 +157,19 @@ def test_counts(own: int, others: int, seed: int) -> None:
 
 def test_refused(small_pack: Pack) -> None:
     """Mixtures of two pictures, and a group or a rest that no training picture is of."""
-    pack = grouped(small_pack, GROUP)
+    pack = class_subset(small_pack, GROUP)
     with pytest.raises(UsageError, match="made of two pictures"):
         training_loader(
-            pack, batch_size=8, views=Views(mixup=0.2), seed=0, device=CPU, dustbin=True
+            pack,
+            batch_size=8,
+            views=AugmentationConfig(mixup=0.2),
+            seed=0,
+            device=CPU,
+            dustbin=True,
         )
     labels = np.array(small_pack.labels)
     labels[np.isin(labels, [small_pack.classes.index(name) for name in GROUP])] = (
         small_pack.classes.index("Bag")
     )
     with pytest.raises(InputError, match="one kind is missing"):
-        halves_of(grouped(dataclasses.replace(small_pack, labels=labels), GROUP[1:]))
+        balanced_halves(class_subset(dataclasses.replace(small_pack, labels=labels), GROUP[1:]))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.readers import builtin as known
 from tutelage.data.readers.open import open_source
-from tutelage.data.split import assign
+from tutelage.data.split import assign_splits
 from tutelage.errors import InputError
 
 
@@ -36,14 +36,14 @@ def fashion(tmp_path: Path) -> Path:
 
 def test_fashion_mnist_is_read_from_its_four_files(fashion: Path) -> None:
     """The official files in --data.root give the official split and class names."""
-    source = open_source("fashion-mnist", Data(root=str(fashion)))
+    source = open_source("fashion-mnist", DataConfig(root=str(fashion)))
     assert len(source.items) == 120
     assert "Ankle boot" in source.classes
     assert "T-shirt/top" in source.classes
     pixels = source.items[0].read()
     assert isinstance(pixels, np.ndarray)
     assert pixels.shape == (28, 28)
-    splits = [one.split for one in assign(source, Data())]
+    splits = [one.split for one in assign_splits(source, DataConfig())]
     assert (splits.count("train"), splits.count("val"), splits.count("test")) == (90, 10, 20)
 
 
@@ -52,7 +52,7 @@ def test_a_damaged_idx_file_is_refused(fashion: Path, damage: bytes) -> None:
     """An IDX file of another type or cut short is an error, not a wrong array."""
     (fashion / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(damage))
     with pytest.raises(InputError, match="IDX file"):
-        open_source("fashion-mnist", Data(root=str(fashion)))
+        open_source("fashion-mnist", DataConfig(root=str(fashion)))
 
 
 def test_a_failed_download_says_which_files_to_put_where(
@@ -66,7 +66,7 @@ def test_a_failed_download_says_which_files_to_put_where(
     monkeypatch.setattr(known, "CACHE", tmp_path / "cache")
     monkeypatch.setattr("torchvision.datasets.CIFAR10", offline)
     with pytest.raises(InputError) as error:
-        open_source("cifar10", Data(root=str(tmp_path)))
+        open_source("cifar10", DataConfig(root=str(tmp_path)))
     assert "cifar-10-batches-py" in str(error.value)
     assert str(tmp_path) in str(error.value)
     assert "no network" in str(error.value)
@@ -84,8 +84,10 @@ def test_stl10_pools_to_13000_labelled_images(
         return SimpleNamespace(data=images, labels=np.arange(count) % 10, classes=classes)
 
     monkeypatch.setattr("torchvision.datasets.STL10", stl10)
-    settings = Data(root=str(tmp_path), splits="anew", split=(7800, 2600, 2600), test_labels="hide")
-    drawn = assign(open_source("stl10", settings), settings)
+    settings = DataConfig(
+        root=str(tmp_path), splits="anew", split=(7800, 2600, 2600), test_labels="hide"
+    )
+    drawn = assign_splits(open_source("stl10", settings), settings)
     splits = [one.split for one in drawn]
     assert [splits.count(split) for split in ("train", "val", "test")] == [7800, 2600, 2600]
     cats = [one.split for one in drawn if one.item.label == "cat"]

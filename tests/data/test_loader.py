@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.config.augmentation import Views
+from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.loading.loader import FIXED, Loader, epoch_seed, reading_loader, training_loader
 from tutelage.data.loading.pixel_source import Feed
 from tutelage.data.pack.pack import Pack
@@ -17,12 +17,17 @@ from tutelage.types import Batch
 CPU = torch.device("cpu")
 
 
-MIXED = Views(flip=True, shift=2, crop=0.5, mixup=0.4, cutmix=1)
+MIXED = AugmentationConfig(flip=True, shift=2, crop=0.5, mixup=0.4, cutmix=1)
 NOWHERE: Feed = lambda _rows, _sizes: iter(())  # noqa: E731
 
 
 def training(
-    pack: Pack, *, size: int = 32, seed: int = 0, views: Views = FIXED, world: World = ALONE
+    pack: Pack,
+    *,
+    size: int = 32,
+    seed: int = 0,
+    views: AugmentationConfig = FIXED,
+    world: World = ALONE,
 ) -> Loader:
     return training_loader(pack, batch_size=size, views=views, seed=seed, device=CPU, world=world)
 
@@ -53,12 +58,12 @@ def test_order_is_a_function_of_seed_and_epoch(small_pack: Pack) -> None:
 def test_reading_leaves_the_callers_numbers_alone(small_pack: Pack) -> None:
     """An epoch takes nothing from the global random numbers."""
     before = torch.get_rng_state()
-    list(training(small_pack, views=Views(flip=True, crop=0.5)).epoch(0))
+    list(training(small_pack, views=AugmentationConfig(flip=True, crop=0.5)).epoch(0))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("views", [FIXED, Views(flip=True, shift=2, crop=0.5), MIXED])
-def test_start_continues_exactly(small_pack: Pack, views: Views) -> None:
+@pytest.mark.parametrize("views", [FIXED, AugmentationConfig(flip=True, shift=2, crop=0.5), MIXED])
+def test_start_continues_exactly(small_pack: Pack, views: AugmentationConfig) -> None:
     """From batch k on, an epoch is what it would have been, to the last pixel."""
     loader = training(small_pack, views=views, seed=1, size=33)
     whole = list(loader.epoch(1))
@@ -86,13 +91,15 @@ def test_a_batch_is_what_the_pack_holds(small_pack: Pack) -> None:
 
 def test_view_number_is_the_epoch(small_pack: Pack) -> None:
     """Views that differ are numbered by epoch; fixed views are always view 0."""
-    assert next(training(small_pack, views=Views(flip=True)).epoch(5)).view == 5
+    assert next(training(small_pack, views=AugmentationConfig(flip=True)).epoch(5)).view == 5
     assert next(training(small_pack).epoch(5)).view == 0
 
 
 def test_distinct_views_take_turns(small_pack: Pack) -> None:
     """With three views, every third epoch shows the same pictures, in another order."""
-    loader = training(small_pack, views=Views(flip=True, crop=0.5, distinct=3), size=200)
+    loader = training(
+        small_pack, views=AugmentationConfig(flip=True, crop=0.5, distinct=3), size=200
+    )
     batches = [next(loader.epoch(epoch)) for epoch in range(7)]
     assert [batch.view for batch in batches] == [0, 1, 2, 0, 1, 2, 0]
     sorted_images = [batch.images[batch.ids.argsort()] for batch in batches]
@@ -105,7 +112,7 @@ def test_seed_is_of_the_order_alone(small_pack: Pack) -> None:
     """Another seed shows the same views in another order; another view seed other views in this one."""
 
     def images(seed: int, view_seed: int) -> tuple[list[int], torch.Tensor]:
-        views = Views(crop=0.5, view_seed=view_seed)
+        views = AugmentationConfig(crop=0.5, view_seed=view_seed)
         batch = next(training(small_pack, views=views, seed=seed, size=200).epoch(1))
         return batch.ids.tolist(), batch.images[batch.ids.argsort()]
 
@@ -119,8 +126,8 @@ def test_seed_is_of_the_order_alone(small_pack: Pack) -> None:
     assert not torch.equal(other, base)
 
 
-@pytest.mark.parametrize("views", [Views(flip=True, shift=2), MIXED])
-def test_views_hang_on_pixels_not_on_place(small_pack: Pack, views: Views) -> None:
+@pytest.mark.parametrize("views", [AugmentationConfig(flip=True, shift=2), MIXED])
+def test_views_hang_on_pixels_not_on_place(small_pack: Pack, views: AugmentationConfig) -> None:
     """A picture gets the same view whatever the batch size is."""
     by_id = [
         {
@@ -167,7 +174,7 @@ def test_sizes_are_those_of_the_batches(small_pack: Pack) -> None:
 @pytest.mark.parametrize("views", [FIXED, MIXED])
 @pytest.mark.parametrize(("processes", "size"), [(2, 33), (3, 60), (4, 4), (3, 500)])
 def test_processes_share_each_batch(
-    small_pack: Pack, views: Views, processes: int, size: int
+    small_pack: Pack, views: AugmentationConfig, processes: int, size: int
 ) -> None:
     """Put together, the parts of all processes are the batches of one: same order, same pixels."""
     alone = list(training(small_pack, size=size, views=views, seed=2).epoch(3))
@@ -212,7 +219,7 @@ def test_fewer_images_than_processes(small_pack: Pack) -> None:
 
 def test_reading_a_view(small_pack: Pack) -> None:
     """Reading shows the numbered view it is asked for, fixed views under the number 0."""
-    rows, views = small_pack.rows("val"), Views(shift=3, distinct=2)
+    rows, views = small_pack.rows("val"), AugmentationConfig(shift=3, distinct=2)
     for view in (0, 1, 5):
         loader = reading_loader(small_pack, rows, batch_size=80, device=CPU, views=views, view=view)
         assert next(loader.epoch()).view == view

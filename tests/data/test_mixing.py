@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.special import betainc
 from torch import Tensor
 
-from tutelage.config.augmentation import Views
-from tutelage.data.augment.mixup import Mixtures, mix, plan_mixtures, symmetric_beta
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.data.augment.mixup import Mixtures, apply_mixtures, plan_mixtures, symmetric_beta
 from tutelage.data.loading.loader import reading_loader, training_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.types import Batch
@@ -19,11 +19,15 @@ from tutelage.types import Batch
 CPU = torch.device("cpu")
 SIZE = (12, 10)
 AMONG = torch.tensor([5, 7, 11])
-KINDS = {"mixup": Views(mixup=0.4), "cutmix": Views(cutmix=1.0), "both": Views(mixup=1, cutmix=0.5)}
+KINDS = {
+    "mixup": AugmentationConfig(mixup=0.4),
+    "cutmix": AugmentationConfig(cutmix=1.0),
+    "both": AugmentationConfig(mixup=1, cutmix=0.5),
+}
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
-def planned(keys: Tensor, kind: Views, *, view: int = 0) -> Mixtures:
+def planned(keys: Tensor, kind: AugmentationConfig, *, view: int = 0) -> Mixtures:
     return plan_mixtures(keys, among=AMONG, view=view, settings=kind, size=SIZE)
 
 
@@ -65,7 +69,7 @@ def test_beta_at_the_ends() -> None:
 @every_kind
 @given(order=st.permutations(range(6)), split=st.integers(1, 5))
 @settings(max_examples=10, deadline=None)
-def test_batches_do_not_matter(kind: Views, order: list[int], split: int) -> None:
+def test_batches_do_not_matter(kind: AugmentationConfig, order: list[int], split: int) -> None:
     """A picture's mixture is the same in any batch, order and company."""
     keys, rows = torch.arange(6) * 1_000_003, torch.tensor(order)
     expected = planned(keys, kind, view=2)
@@ -75,7 +79,7 @@ def test_batches_do_not_matter(kind: Views, order: list[int], split: int) -> Non
 
 
 @every_kind
-def test_mixtures_differ(kind: Views) -> None:
+def test_mixtures_differ(kind: AugmentationConfig) -> None:
     """Another view number or seed gives other mixtures; the same give the same."""
     keys = torch.arange(30)
     base = planned(keys, kind)
@@ -89,7 +93,7 @@ def test_mixtures_differ(kind: Views) -> None:
 
 
 @every_kind
-def test_partners(kind: Views) -> None:
+def test_partners(kind: AugmentationConfig) -> None:
     """Partners are drawn evenly among the given rows."""
     count = 3000
     partners = planned(torch.arange(count), kind).partners
@@ -102,12 +106,14 @@ def test_partners(kind: Views) -> None:
 def test_one_of_two_ways() -> None:
     """With both, half of the views are cut; a blended one has no box."""
     count = 4000
-    plan = planned(torch.arange(count), Views(mixup=1, cutmix=1))
+    plan = planned(torch.arange(count), AugmentationConfig(mixup=1, cutmix=1))
     top, left, bottom, right = plan.boxes.unbind(1)
     boxed = (bottom > top) & (right > left)
     # Of those that are cut, a few have a box too small for a pixel.
     assert abs(int(boxed.sum()) / (count / 2) - 1) < 0.1
-    top, left, bottom, right = planned(torch.arange(count), Views(mixup=1)).boxes.unbind(1)
+    top, left, bottom, right = planned(
+        torch.arange(count), AugmentationConfig(mixup=1)
+    ).boxes.unbind(1)
     assert not bool(((bottom > top) | (right > left)).any())
 
 
@@ -115,7 +121,11 @@ def test_cutmix_boxes() -> None:
     """A piece lies inside the picture, has its shape, and the share is what it leaves."""
     height, width = 200, 100
     plan = plan_mixtures(
-        torch.arange(3000), among=AMONG, view=0, settings=Views(cutmix=1), size=(height, width)
+        torch.arange(3000),
+        among=AMONG,
+        view=0,
+        settings=AugmentationConfig(cutmix=1),
+        size=(height, width),
     )
     top, left, bottom, right = plan.boxes.unbind(1)
     assert bool(((top >= 0) & (top <= bottom) & (bottom <= height)).all())
@@ -140,19 +150,21 @@ def test_blend_oracle() -> None:
     boxes = torch.zeros(1, 4, dtype=torch.int64)
     for parts in (0, 1, 13_107, 32_768, 65_535, 65_536):
         share = torch.tensor([parts / 65_536])
-        found = mix(images, others, share, boxes, Views(mixup=1)).to(torch.int64)
+        found = apply_mixtures(images, others, share, boxes, AugmentationConfig(mixup=1)).to(
+            torch.int64
+        )
         exact = images.long() * parts + others.long() * (65_536 - parts)
         assert torch.equal(found, (exact + 32_768) // 65_536)
 
 
 def test_shares_of_blends_are_exact() -> None:
     """A blend's share is a multiple of 2^-16: labels and pixels are mixed alike."""
-    shares = planned(torch.arange(500), Views(mixup=0.3)).shares.double() * 65_536
+    shares = planned(torch.arange(500), AugmentationConfig(mixup=0.3)).shares.double() * 65_536
     assert torch.equal(shares, shares.round())
 
 
 @every_kind
-def test_mix_oracle(kind: Views) -> None:
+def test_mix_oracle(kind: AugmentationConfig) -> None:
     """Pixel by pixel: the partner's inside a box, blended where there is none."""
     count = 40
     plan, images, others = (
@@ -161,7 +173,7 @@ def test_mix_oracle(kind: Views) -> None:
         pictures(count, seed=1),
     )
     before = images.clone()
-    found = mix(images, others, plan.shares, plan.boxes, kind)
+    found = apply_mixtures(images, others, plan.shares, plan.boxes, kind)
     assert (found.dtype, found.shape) == (torch.uint8, images.shape)
     assert torch.equal(images, before)
     for row in range(count):
@@ -186,7 +198,7 @@ def by_id(batches: list[Batch]) -> dict[int, tuple[Tensor, int, float]]:
 
 
 @every_kind
-def test_reading_sees_what_training_shows(small_pack: Pack, kind: Views) -> None:
+def test_reading_sees_what_training_shows(small_pack: Pack, kind: AugmentationConfig) -> None:
     """Asked for a view number, reading gives the pictures training shows, in any batch size and part."""
     kind = dataclasses.replace(kind, flip=True, crop=0.5, distinct=2, view_seed=4)
     loader = training_loader(small_pack, batch_size=33, views=kind, seed=8, device=CPU)
@@ -204,8 +216,8 @@ def test_reading_sees_what_training_shows(small_pack: Pack, kind: Views) -> None
 def test_partner_is_shown_in_its_own_view(small_pack: Pack) -> None:
     """What is put into a picture is the partner's own view of that number, and the label is its own."""
     alone, kind = (
-        Views(flip=True, shift=4, view_seed=2),
-        Views(flip=True, shift=4, view_seed=2, cutmix=1),
+        AugmentationConfig(flip=True, shift=4, view_seed=2),
+        AugmentationConfig(flip=True, shift=4, view_seed=2, cutmix=1),
     )
     rows = small_pack.rows("train")
     plain = next(

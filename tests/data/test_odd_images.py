@@ -8,7 +8,7 @@ import odd_images as odd
 import PIL
 import pytest
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
@@ -22,7 +22,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[odd.Odd], Sourc
     folder = tmp_path_factory.mktemp("odd")
     files = odd.make_folder(folder / "data")
     before = {path: path.lstat().st_mtime_ns for path in (folder / "data").rglob("*")}
-    settings = Data(image_size=odd.SIDE, max_unreadable=1.0)
+    settings = DataConfig(image_size=odd.SIDE, max_unreadable=1.0)
     source = open_source(folder / "data", settings)
     pack = write_pack(source, settings, folder / "pack", progress=lambda *_: None)
     assert before == {path: path.lstat().st_mtime_ns for path in (folder / "data").rglob("*")}

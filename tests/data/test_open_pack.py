@@ -7,19 +7,19 @@ import pytest
 import torch
 from planting import Plant
 
-from tutelage.config.data import Data
-from tutelage.data.loading.pixel_source import mapped, pinned, resident
-from tutelage.data.loading.prefetch import Sent
+from tutelage.config.data import DataConfig
+from tutelage.data.loading.pixel_source import read_mapped, read_pinned, read_resident
+from tutelage.data.loading.prefetch import SentBatch
 from tutelage.data.pack.pack import open_pack
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
 from tutelage.errors import InputError
-from tutelage.storage.checksums import read_sealed, sum_of, write_sealed
+from tutelage.storage.checksums import checksum_of, read_sealed, write_sealed
 
 
 @pytest.fixture
 def stored(plant: Plant, tmp_path: Path) -> Path:
-    settings = Data(image_size=16)
+    settings = DataConfig(image_size=16)
     source = open_source(plant(), settings)
     write_pack(source, settings, tmp_path / "pack", progress=lambda *_: None)
     return tmp_path / "pack"
@@ -61,7 +61,7 @@ def test_arrays_of_another_pack_are_noticed(stored: Path, name: str) -> None:
     raw[0] ^= 1
     path.write_bytes(raw)
     manifest = read_sealed(stored / "manifest.json", kind="a pack")
-    files = {**manifest["files"], name: sum_of(bytes(raw))}
+    files = {**manifest["files"], name: checksum_of(bytes(raw))}
     write_sealed(stored / "manifest.json", {**manifest, "files": files})
     with pytest.raises(InputError, match="of another pack"):
         open_pack(stored)
@@ -78,8 +78,8 @@ def test_a_changed_pixel_stops_every_feed(stored: Path, feed: str) -> None:
     sound = torch.from_numpy(rows[:4])
 
     def pictures(some: torch.Tensor) -> None:
-        read = {"mapped": mapped(pack, cpu), "pinned": pinned(pack, HostCourier())}
-        fed = read[feed] if feed in read else resident(pack, some.numpy(), cpu)
+        read = {"mapped": read_mapped(pack, cpu), "pinned": read_pinned(pack, HostCourier())}
+        fed = read[feed] if feed in read else read_resident(pack, some.numpy(), cpu)
         list(fed(some, [2] * (len(some) // 2)))
 
     pictures(sound)
@@ -92,7 +92,7 @@ def test_a_changed_pixel_stops_every_feed(stored: Path, feed: str) -> None:
 def test_a_file_that_is_cut_while_it_is_open_stops_every_feed(stored: Path, feed: str) -> None:
     """The length is looked at before each batch: beyond the end of a file, a map would end the process."""
     pack, cpu = open_pack(stored), torch.device("cpu")
-    fed = mapped(pack, cpu) if feed == "mapped" else pinned(pack, HostCourier())
+    fed = read_mapped(pack, cpu) if feed == "mapped" else read_pinned(pack, HostCourier())
     (stored / "images.bin").write_bytes(b"")
     with pytest.raises(InputError, match="0 bytes"):
         list(fed(torch.arange(4), [2, 2]))
@@ -104,9 +104,9 @@ class HostCourier:
     def buffer(self, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.empty(shape, dtype=torch.uint8)
 
-    def send(self, pictures: torch.Tensor) -> Sent:
+    def send(self, pictures: torch.Tensor) -> SentBatch:
         copy = pictures.clone()
-        return Sent(lambda: copy, lambda: None)
+        return SentBatch(lambda: copy, lambda: None)
 
     def settle(self) -> None:
         pass

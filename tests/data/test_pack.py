@@ -10,18 +10,18 @@ import pytest
 from planting import Plant
 from torchvision import transforms
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.config.schema import fingerprint
-from tutelage.data.decode.decode import picture as decoded
+from tutelage.data.decode.decode import open_image as decoded
 from tutelage.data.pack.pack import Pack
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
 from tutelage.errors import InputError, MachineError
 
-DATA = Data(image_size=16)
+DATA = DataConfig(image_size=16)
 
 
-def pack(root: Path, to: Path, settings: Data = DATA) -> Pack:
+def pack(root: Path, to: Path, settings: DataConfig = DATA) -> Pack:
     return write_pack(open_source(root, settings), settings, to, progress=lambda *_: None)
 
 
@@ -66,9 +66,9 @@ def test_the_fingerprint_names_pixels_labels_and_splits(plant: Plant, tmp_path: 
     root = plant()
     names = {
         pack(root, tmp_path / "1").fingerprint,
-        pack(root, tmp_path / "2", Data(image_size=17)).fingerprint,
-        pack(root, tmp_path / "3", Data(image_size=16, background="black")).fingerprint,
-        pack(root, tmp_path / "4", Data(image_size=16, splits="anew")).fingerprint,
+        pack(root, tmp_path / "2", DataConfig(image_size=17)).fingerprint,
+        pack(root, tmp_path / "3", DataConfig(image_size=16, background="black")).fingerprint,
+        pack(root, tmp_path / "4", DataConfig(image_size=16, splits="anew")).fingerprint,
     }
     assert len(names) == 4
     assert pack(root, tmp_path / "5").fingerprint in names
@@ -85,7 +85,7 @@ def test_a_finished_pack_can_be_recognised_before_decoding(plant: Plant, tmp_pat
 def test_unreadable_files_are_set_aside_up_to_a_share(plant: Plant, tmp_path: Path) -> None:
     """A few bad files are listed with reasons; too many stop the job and nothing is left behind."""
     root = plant(**{"train/bag/bad.png": b"", "train/bag/page.jpg": b"<html></html>"})
-    found = pack(root, tmp_path / "pack", Data(image_size=16, max_unreadable=0.2))
+    found = pack(root, tmp_path / "pack", DataConfig(image_size=16, max_unreadable=0.2))
     assert found.quarantine() == [
         ("train/bag/bad.png", "empty file"),
         ("train/bag/page.jpg", "not an image: HTML"),
@@ -103,14 +103,14 @@ def test_bad_files_leave_good_ones_as_they_are(plant: Plant, tmp_path: Path) -> 
     root = plant()
     clean = pack(root, tmp_path / "clean")
     (root / "train" / "bag" / "00.png").write_bytes(b"bad")
-    mixed = pack(root, tmp_path / "mixed", Data(image_size=16, max_unreadable=0.5))
+    mixed = pack(root, tmp_path / "mixed", DataConfig(image_size=16, max_unreadable=0.5))
     assert np.array_equal(clean.images, mixed.images)
     assert clean.fingerprint == mixed.fingerprint
 
 
 def test_every_class_needs_an_image_that_can_be_read(plant: Plant, tmp_path: Path) -> None:
     """All training images of a class, or all validation images, unreadable: an error."""
-    allowed = Data(image_size=16, max_unreadable=1)
+    allowed = DataConfig(image_size=16, max_unreadable=1)
     root = plant("train/a/1.png", "train/b/1.png", "val/a/1.png", **{"train/c/1.png": b""})
     with pytest.raises(InputError, match="no training image that can be used") as error:
         pack(root, tmp_path / "pack", allowed)
@@ -139,7 +139,7 @@ def test_images_in_train_and_val_are_reported(
 def test_names_in_tables_are_no_formulas(plant: Plant, tmp_path: Path) -> None:
     """A class named like a formula is neutral in images.csv, and files() gives names back."""
     root = plant("=a/1.png", "=a/2.png", "b/-1.png", "b/\udcff.png")
-    found = pack(root, tmp_path / "pack", Data(image_size=16, split=(2, 2, 0)))
+    found = pack(root, tmp_path / "pack", DataConfig(image_size=16, split=(2, 2, 0)))
     assert found.files() == ["=a/1.png", "=a/2.png", "b/-1.png", r"b/\xff.png"]
     assert found.classes == ("=a", "b")
     for line in (tmp_path / "pack" / "images.csv").read_text().splitlines():

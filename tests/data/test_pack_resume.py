@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from planting import Plant
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.decode.prepare import Prepared
 from tutelage.data.pack import entries
 from tutelage.data.pack import store as storing
-from tutelage.data.pack.lock import locked
+from tutelage.data.pack.lock import pack_lock
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
 from tutelage.data.readers.source import Item, Source
 from tutelage.errors import InputError, Interrupted, MachineError, UsageError
 
-DATA = Data(image_size=16, max_unreadable=0.5)
+DATA = DataConfig(image_size=16, max_unreadable=0.5)
 BAD = {"train/bag/00.png": b"bad", "train/coat/1x.png": b"", "val/coat/9.png": b"<html></html>"}
 NAMES = [f"train/{kind}/{n}.png" for kind in ("bag", "coat") for n in range(12)]
 NAMES += [f"val/{kind}/{n}.png" for kind in ("bag", "coat") for n in range(3)]
@@ -53,7 +53,7 @@ def counted(source: Source) -> tuple[Source, list[str]]:
     return dataclasses.replace(source, items=items), read
 
 
-def pack(root: Path, to: Path, settings: Data = DATA, stop: int = 0) -> list[str]:
+def pack(root: Path, to: Path, settings: DataConfig = DATA, stop: int = 0) -> list[str]:
     """Pack with two threads, stopping after so many images; the names that were read."""
 
     def progress(done: int, _: int) -> None:
@@ -187,7 +187,7 @@ def test_another_pack_in_the_making_is_begun_anew(
     """Other settings, a changed file or another decoder: nothing of the old one is taken."""
     to = tmp_path / "p"
     pack(root, to, stop=10)
-    assert len(pack(root, to, Data(image_size=17, max_unreadable=0.5), stop=10)) >= 10
+    assert len(pack(root, to, DataConfig(image_size=17, max_unreadable=0.5), stop=10)) >= 10
     assert len(pack(root, to, stop=10)) >= 10
     os.utime(root / NAMES[0])
     pack(root, to, stop=10)
@@ -260,7 +260,7 @@ def test_damage_does_no_harm(
 
 def test_a_refused_pack_leaves_nothing(root: Path, tmp_path: Path) -> None:
     """Also when it is only the second run that finds it out."""
-    strict = Data(image_size=16, max_unreadable=0.01)
+    strict = DataConfig(image_size=16, max_unreadable=0.01)
     pack(root, tmp_path / "p", strict, stop=10)
     assert (tmp_path / ".p.part").exists()
     with pytest.raises(InputError, match="3 of 33"):
@@ -270,7 +270,7 @@ def test_a_refused_pack_leaves_nothing(root: Path, tmp_path: Path) -> None:
 
 def test_one_job_at_a_time(root: Path, tmp_path: Path) -> None:
     """Another process in the same place is told who is there; afterwards the lock is gone."""
-    with locked(tmp_path / "p"):
+    with pack_lock(tmp_path / "p"):
         with pytest.raises(UsageError, match="another process is packing") as error:
             pack(root, tmp_path / "p")
         assert str(os.getpid()) in str(error.value)
@@ -316,7 +316,7 @@ def test_a_stopped_command_says_that_it_continues(
 
     real = storing.prepared
 
-    def prepared(item: Item, settings: Data) -> Prepared | str:
+    def prepared(item: Item, settings: DataConfig) -> Prepared | str:
         if item.name == NAMES[2]:
             os.kill(os.getpid(), number)
         return real(item, settings)

@@ -12,16 +12,16 @@ import torch.distributed
 import torch.multiprocessing
 from planting import Plant
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.pack import store as storing
-from tutelage.data.pack.lock import locked
+from tutelage.data.pack.lock import pack_lock
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
 from tutelage.distributed import ALONE, World
 from tutelage.errors import Interrupted
 
-DATA = Data(image_size=16, max_unreadable=0.5)
-STRICT = Data(image_size=16, max_unreadable=0.01)
+DATA = DataConfig(image_size=16, max_unreadable=0.5)
+STRICT = DataConfig(image_size=16, max_unreadable=0.01)
 BAD = {"train/bag/00.png": b"bad", "train/coat/1x.png": b"", "val/coat/9.png": b"<html></html>"}
 NAMES = [f"{part}/{n}.png" for part in ("train/bag", "train/coat", "val/bag") for n in range(8)]
 GOOD = len(NAMES)
@@ -32,7 +32,7 @@ def pack(
     name: str,
     world: World,
     *,
-    settings: Data = DATA,
+    settings: DataConfig = DATA,
     progress: Callable[[int, int], None] = lambda *_: None,
     fewer: bool = False,
 ) -> str:
@@ -77,7 +77,7 @@ def process(rank: int, place: str) -> None:
 
     told["refused"] = pack(base, "none", world, settings=STRICT)
     told["other data"] = pack(base, "none", world, fewer=rank == 1)
-    with locked(base / "none") if rank == 0 else nullcontext():
+    with pack_lock(base / "none") if rank == 0 else nullcontext():
         told["held"] = pack(base, "none", world)
     told["failed"] = pack(base, "bug", world, progress=fail if rank else nothing)
     (base / f"told-{rank}.json").write_text(json.dumps(told))

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutelage.config.augmentation import Views
+from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.loading.loader import Loader, reading_loader, training_loader
-from tutelage.data.loading.same_class import plan_partners
+from tutelage.data.loading.same_class import draw_same_class
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import ALONE, World
 from tutelage.errors import UsageError
 from tutelage.types import Batch
 
 CPU = torch.device("cpu")
-VIEWS = Views(flip=True, shift=2, crop=0.5)
-FIXED = Views()
+VIEWS = AugmentationConfig(flip=True, shift=2, crop=0.5)
+FIXED = AugmentationConfig()
 
 # Rows 3, 5, ... of a larger table: two classes of several, one picture alone in its class, two without label.
 ROWS = torch.tensor([3, 5, 6, 8, 9, 10, 12, 14, 15, 17])
@@ -27,12 +27,14 @@ KEYS = np.random.default_rng(0).integers(-(2**63), 2**63, 20)
 
 
 def planned(epoch: int, *, seed: int = 0, rows: Tensor = ROWS) -> list[int]:
-    return plan_partners(
+    return draw_same_class(
         rows, among=ROWS, labels=LABELS, keys=KEYS, epoch=epoch, seed=seed
     ).tolist()
 
 
-def loader(pack: Pack, views: Views = VIEWS, *, size: int = 33, world: World = ALONE) -> Loader:
+def loader(
+    pack: Pack, views: AugmentationConfig = VIEWS, *, size: int = 33, world: World = ALONE
+) -> Loader:
     return training_loader(
         pack, batch_size=size, views=views, seed=4, device=CPU, world=world, partners=True
     )
@@ -76,7 +78,7 @@ def test_a_function_of_picture_epoch_and_seed() -> None:
 
 
 @pytest.mark.parametrize("views", [FIXED, VIEWS])
-def test_partners_are_shown_as_in_this_epoch(small_pack: Pack, views: Views) -> None:
+def test_partners_are_shown_as_in_this_epoch(small_pack: Pack, views: AugmentationConfig) -> None:
     """Pixel for pixel the view of this number of the planned picture, beside the pictures as they were."""
     rows = small_pack.rows("train")
     for epoch in (0, 1):
@@ -87,7 +89,7 @@ def test_partners_are_shown_as_in_this_epoch(small_pack: Pack, views: Views) -> 
         )
         shown = dict(zip(rows.tolist(), next(reader.epoch()).images, strict=True))
         order = torch.cat([batch.ids for batch in batches])
-        planned_rows = plan_partners(
+        planned_rows = draw_same_class(
             order,
             among=torch.from_numpy(rows),
             labels=small_pack.labels,
@@ -129,4 +131,4 @@ def test_fixed_views_draw_anew_each_epoch(small_pack: Pack) -> None:
 def test_mixtures_have_none(small_pack: Pack) -> None:
     """A picture of two classes is refused, not shown without its partner."""
     with pytest.raises(UsageError, match="no partner"):
-        loader(small_pack, Views(mixup=0.4))
+        loader(small_pack, AugmentationConfig(mixup=0.4))

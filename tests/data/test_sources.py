@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from planting import Plant
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.readers.open import open_source
 from tutelage.data.readers.source import Source
 from tutelage.errors import InputError
 
-DATA = Data()
+DATA = DataConfig()
 
 
 def names(source: Source) -> list[str]:
@@ -207,7 +207,7 @@ def test_the_fingerprint_sees_every_change_of_the_files(plant: Plant) -> None:
     root = plant()
     first = open_source(root, DATA).fingerprint(DATA)
     assert open_source(root, DATA).fingerprint(DATA) == first
-    assert open_source(root, DATA).fingerprint(Data(image_size=32)) != first
+    assert open_source(root, DATA).fingerprint(DataConfig(image_size=32)) != first
     path = root / "train" / "bag" / "0.png"
     os.utime(path, ns=(1, 1))
     second = open_source(root, DATA).fingerprint(DATA)

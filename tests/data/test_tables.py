@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from planting import Plant
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.readers.open import open_source
 from tutelage.errors import InputError
 
@@ -30,7 +30,7 @@ def table(root: Path, content: str | bytes) -> Path:
 )
 def test_a_table_gives_paths_and_labels(plant: Plant, content: str) -> None:
     """Paths are relative to the table; a byte-order mark, CRLF and quotes make no difference."""
-    source = open_source(table(plant("a/1.png", "b/2.png"), content), Data())
+    source = open_source(table(plant("a/1.png", "b/2.png"), content), DataConfig())
     assert [(item.name, item.label, item.split) for item in source.items] == [
         ("a/1.png", "x", None),
         ("b/2.png", "y", None),
@@ -41,7 +41,7 @@ def test_a_split_column_is_kept_and_test_may_be_unlabelled(plant: Plant) -> None
     """The third column gives the split; an empty label is an unlabelled test image."""
     root = plant("1.png", "2.png", "3.png", "4.png")
     rows = "path,label,split\n1.png,x,train\n2.png,y,training\n3.png,x,valid\n4.png,,test\n"
-    source = open_source(table(root, rows), Data())
+    source = open_source(table(root, rows), DataConfig())
     assert [item.split for item in source.items] == ["train", "train", "val", "test"]
     assert source.items[3].label is None
 
@@ -74,7 +74,7 @@ def test_a_split_column_is_kept_and_test_may_be_unlabelled(plant: Plant) -> None
 def test_a_bad_line_is_named(plant: Plant, content: str | bytes, line: int, says: str) -> None:
     """Each kind of bad line stops with its number and what is wrong with it."""
     with pytest.raises(InputError) as error:
-        open_source(table(plant("a/1.png", "b/2.png"), content), Data())
+        open_source(table(plant("a/1.png", "b/2.png"), content), DataConfig())
     assert f"line {line}" in str(error.value)
     assert says in str(error.value)
 
@@ -83,5 +83,5 @@ def test_a_link_out_of_the_folder_of_the_table_is_set_aside(plant: Plant) -> Non
     """A listed file that is a link to elsewhere is not read."""
     root = plant("a/1.png", "b/2.png")
     (root / "out.png").symlink_to(__file__)
-    source = open_source(table(root, GOOD + "out.png,x\n"), Data())
+    source = open_source(table(root, GOOD + "out.png,x\n"), DataConfig())
     assert source.refused == [("out.png", "a link out of the folder")]

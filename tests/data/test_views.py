@@ -10,19 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tutelage.config.augmentation import Views
-from tutelage.data.augment.views import identity, plan, show, uniform
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.data.augment.views import apply_views, plan_views, uniform, view_version
 
-ALL = Views(flip=True, shift=2, crop=0.3)
+ALL = AugmentationConfig(flip=True, shift=2, crop=0.3)
 KEYS = st.integers(-(2**63), 2**63 - 1)
-KINDS = [Views(flip=True), Views(shift=3), Views(crop=0.25), ALL]
+KINDS = [
+    AugmentationConfig(flip=True),
+    AugmentationConfig(shift=3),
+    AugmentationConfig(crop=0.25),
+    ALL,
+]
 LOW = 2**64 - 1
 
 
-def draw(images: Tensor, keys: Tensor, *, view: int, seed: int, settings: Views) -> Tensor:
+def draw(
+    images: Tensor, keys: Tensor, *, view: int, seed: int, settings: AugmentationConfig
+) -> Tensor:
     settings = dataclasses.replace(settings, view_seed=seed)
     size = (images.shape[2], images.shape[3])
-    return show(images, plan(keys, view=view, settings=settings, size=size), settings)
+    return apply_views(images, plan_views(keys, view=view, settings=settings, size=size), settings)
 
 
 def pictures(count: int, *, height: int = 12, width: int = 10, seed: int = 0) -> Tensor:
@@ -95,7 +102,7 @@ def test_uniform_statistics() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
 @given(order=st.permutations(range(6)), split=st.integers(1, 5))
 @settings(max_examples=10, deadline=None)
-def test_batches_do_not_matter(kind: Views, order: list[int], split: int) -> None:
+def test_batches_do_not_matter(kind: AugmentationConfig, order: list[int], split: int) -> None:
     """A picture's view is the same in any batch, order and company."""
     images, keys = pictures(6), torch.arange(6) * 1_000_003
     expected = draw(images, keys, view=2, seed=9, settings=kind)
@@ -110,7 +117,7 @@ def test_batches_do_not_matter(kind: Views, order: list[int], split: int) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
-def test_layout_does_not_matter(kind: Views) -> None:
+def test_layout_does_not_matter(kind: AugmentationConfig) -> None:
     """Pictures stored rows-first or channels-first in memory get the same view."""
     images, keys = pictures(8), torch.arange(8)
     permuted = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
@@ -119,7 +126,7 @@ def test_layout_does_not_matter(kind: Views) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
-def test_views_differ(kind: Views) -> None:
+def test_views_differ(kind: AugmentationConfig) -> None:
     """Another view number, seed or key gives another view of some picture; the same give the same."""
     images, keys = pictures(16), torch.arange(16)
     base = draw(images, keys, view=0, seed=0, settings=kind)
@@ -130,7 +137,7 @@ def test_views_differ(kind: Views) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
-def test_pictures_are_not_written_to(kind: Views) -> None:
+def test_pictures_are_not_written_to(kind: AugmentationConfig) -> None:
     """A view is a new tensor of the same type and shape; the picture stays as it was."""
     images = pictures(4)
     before = images.clone()
@@ -143,14 +150,18 @@ def test_pictures_are_not_written_to(kind: Views) -> None:
 def test_fixed() -> None:
     """Fixed views are the pictures themselves."""
     images = pictures(4)
-    assert Views().fixed
+    assert AugmentationConfig().fixed
     assert not any(kind.fixed for kind in KINDS)
-    assert draw(images, torch.arange(4), view=5, seed=5, settings=Views()) is images
+    assert draw(images, torch.arange(4), view=5, seed=5, settings=AugmentationConfig()) is images
 
 
 def test_numbers_of_views() -> None:
     """Epochs take the distinct views in turn; without a number each has its own; fixed views are one."""
-    free, three, fixed = Views(flip=True), Views(flip=True, distinct=3), Views(distinct=3)
+    free, three, fixed = (
+        AugmentationConfig(flip=True),
+        AugmentationConfig(flip=True, distinct=3),
+        AugmentationConfig(distinct=3),
+    )
     assert [free.number(epoch) for epoch in range(4)] == [0, 1, 2, 3]
     assert [three.number(epoch) for epoch in range(5)] == [0, 1, 2, 0, 1]
     assert [fixed.number(epoch) for epoch in range(3)] == [0, 0, 0]
@@ -162,23 +173,29 @@ def test_numbers_of_views() -> None:
 @settings(max_examples=60, deadline=None)
 def test_count_is_of_the_numbers(epochs: int, distinct: int | None) -> None:
     """`count` says how many numbers `number` gives, and they are those from 0 on."""
-    for kind in (Views(shift=1, distinct=distinct), Views(distinct=distinct), Views(cutmix=1.0)):
+    for kind in (
+        AugmentationConfig(shift=1, distinct=distinct),
+        AugmentationConfig(distinct=distinct),
+        AugmentationConfig(cutmix=1.0),
+    ):
         numbers = {kind.number(epoch) for epoch in range(epochs)}
         assert numbers == set(range(kind.count(epochs)))
 
 
 def test_what_is_fixed_and_mixed() -> None:
     """Mixing is a change, too, and no change is one."""
-    assert not any(kind.fixed for kind in (Views(mixup=0.2), Views(cutmix=1.0)))
-    assert Views(mixup=0.2).mixing
-    assert Views(cutmix=0.2).mixing
+    assert not any(
+        kind.fixed for kind in (AugmentationConfig(mixup=0.2), AugmentationConfig(cutmix=1.0))
+    )
+    assert AugmentationConfig(mixup=0.2).mixing
+    assert AugmentationConfig(cutmix=0.2).mixing
     assert not ALL.mixing
 
 
 def test_identity() -> None:
     """A cache can tell which implementation made its views."""
-    names = {identity(torch.device(name)) for name in ("cpu", "cuda", "cuda:1", "mps")}
-    assert identity(torch.device("cpu")) == "views-2"
+    names = {view_version(torch.device(name)) for name in ("cpu", "cuda", "cuda:1", "mps")}
+    assert view_version(torch.device("cpu")) == "views-2"
     assert len(names) == 2
 
 
@@ -186,7 +203,9 @@ def test_flip() -> None:
     """About half of the views are the mirror image, and the others the picture."""
     count = 2000
     images = pictures(count, height=2, width=3)
-    found = draw(images, torch.arange(count), view=1, seed=0, settings=Views(flip=True))
+    found = draw(
+        images, torch.arange(count), view=1, seed=0, settings=AugmentationConfig(flip=True)
+    )
     mirrored = (found == images.flip(-1)).flatten(1).all(1)
     kept = (found == images).flatten(1).all(1)
     assert bool((mirrored | kept).all())
@@ -197,7 +216,7 @@ def test_flip() -> None:
 def test_shift_oracle() -> None:
     """A shift moves the picture by whole pixels, up to the most each way, and repeats its edge."""
     most, keys, images = 3, torch.arange(200), pictures(200, height=7, width=5)
-    found = draw(images, keys, view=4, seed=2, settings=Views(shift=most)).numpy()
+    found = draw(images, keys, view=4, seed=2, settings=AugmentationConfig(shift=most)).numpy()
     offsets = set()
     for row, key in enumerate(keys.tolist()):
         y = int(slow_uniform(key, view=4, seed=2, stream=4) * (2 * most + 1)) - most
@@ -212,7 +231,7 @@ def test_shift_oracle() -> None:
 def test_shift_larger_than_the_picture() -> None:
     """A shift by more than the picture leaves its edge."""
     images = pictures(50, height=3, width=3)
-    found = draw(images, torch.arange(50), view=0, seed=0, settings=Views(shift=100))
+    found = draw(images, torch.arange(50), view=0, seed=0, settings=AugmentationConfig(shift=100))
     assert found.shape == images.shape
 
 
@@ -232,7 +251,9 @@ def test_crop_oracle() -> None:
     ramp = torch.arange(size, dtype=torch.uint8)
     rows, columns = ramp[:, None].expand(size, size), ramp[None].expand(size, size)
     images = torch.stack([rows, columns, torch.zeros_like(rows)]).expand(count, -1, -1, -1)
-    found = draw(images, torch.arange(count), view=0, seed=0, settings=Views(crop=smallest))
+    found = draw(
+        images, torch.arange(count), view=0, seed=0, settings=AugmentationConfig(crop=smallest)
+    )
     assert (found.dtype, found.shape) == (torch.uint8, images.shape)
     # On a ramp the first and last values of a crop tell where it was cut.
     values = found.to(torch.int64)
@@ -254,5 +275,5 @@ def test_crop_oracle() -> None:
 def test_crop_of_one_colour() -> None:
     """A crop invents no value: a picture of one colour stays that colour."""
     images = torch.full((20, 3, 9, 9), 251, dtype=torch.uint8)
-    found = draw(images, torch.arange(20), view=0, seed=0, settings=Views(crop=0.01))
+    found = draw(images, torch.arange(20), view=0, seed=0, settings=AugmentationConfig(crop=0.01))
     assert torch.equal(found, images)

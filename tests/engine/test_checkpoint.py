@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tutelage.config.model import Network
-from tutelage.config.training import Machine, Training
+from tutelage.config.model import ModelConfig
+from tutelage.config.training import DeviceConfig, OptimizationConfig
 from tutelage.engine.checkpoint.format import (
     _DTYPES,
     Checkpoint,
@@ -20,16 +20,16 @@ from tutelage.engine.checkpoint.format import (
     optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
-    under,
+    tensors_under,
 )
-from tutelage.engine.checkpoint.identity import identity
-from tutelage.engine.checkpoint.rotation import newest, place
-from tutelage.engine.runtime.device import resolve
-from tutelage.engine.train.optim import Weights
+from tutelage.engine.checkpoint.identity import training_identity
+from tutelage.engine.checkpoint.rotation import checkpoint_folder, find_latest_checkpoint
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.train.optim import ParameterOptimizer
 from tutelage.engine.train.state import TrainingState
 from tutelage.errors import InputError
-from tutelage.methods.offline import supervised
-from tutelage.models.build import build
+from tutelage.methods.offline import supervised_training
+from tutelage.models.build import build_model
 
 DTYPES = list(_DTYPES)
 
@@ -135,18 +135,18 @@ def test_every_byte_counts(tmp_path: Path) -> None:
 
 def test_newest(tmp_path: Path) -> None:
     """The newest whole checkpoint is found, newer ones are refused by name, other folders are no matter."""
-    assert newest(tmp_path) == (None, [])
+    assert find_latest_checkpoint(tmp_path) == (None, [])
     for step in (5, 20, 100_000_000):
-        save_checkpoint(place(tmp_path, step), checkpoint(step))
+        save_checkpoint(checkpoint_folder(tmp_path, step), checkpoint(step))
     (tmp_path / "checkpoints" / "step-of-mine").mkdir()
-    (place(tmp_path, 100_000_000) / "manifest.json").unlink()
-    (place(tmp_path, 20) / "facts.json").write_bytes(b"{}")
-    found = newest(tmp_path)
-    assert found.folder == place(tmp_path, 5)
+    (checkpoint_folder(tmp_path, 100_000_000) / "manifest.json").unlink()
+    (checkpoint_folder(tmp_path, 20) / "facts.json").write_bytes(b"{}")
+    found = find_latest_checkpoint(tmp_path)
+    assert found.folder == checkpoint_folder(tmp_path, 5)
     assert [line.partition(":")[0] for line in found.refused] == ["step-100000000", "step-00000020"]
-    (place(tmp_path, 5) / "tensors.safetensors").unlink()
+    (checkpoint_folder(tmp_path, 5) / "tensors.safetensors").unlink()
     with pytest.raises(InputError, match="no checkpoint of this run is whole") as caught:
-        newest(tmp_path)
+        find_latest_checkpoint(tmp_path)
     assert all(f"step-{step:08d}" in str(caught.value) for step in (5, 20, 100_000_000))
 
 
@@ -155,13 +155,13 @@ def test_of_an_earlier_version(tmp_path: Path) -> None:
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / "checkpoint" / "manifest.json").write_text('{"format": 3}')
     with pytest.raises(InputError, match="another format"):
-        newest(tmp_path)
+        find_latest_checkpoint(tmp_path)
 
 
 def test_prefixes() -> None:
     """Tensors are kept apart by their owner's name."""
     tensors = module_tensors("method", nn.Linear(2, 2)) | {"methods/x": torch.zeros(1)}
-    assert sorted(under("method", tensors)) == ["bias", "weight"]
+    assert sorted(tensors_under("method", tensors)) == ["bias", "weight"]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -174,16 +174,16 @@ def test_optimizer(optimizer: str, layout: torch.memory_format) -> None:
         network = nn.Sequential(nn.Conv2d(4, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(20, 3))
         return network.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
-    def step(network: nn.Module, weights: Weights, seed: int) -> None:
+    def step(network: nn.Module, weights: ParameterOptimizer, seed: int) -> None:
         images = torch.randn(6, 4, 4, 4, generator=torch.Generator().manual_seed(seed))
         torch.autograd.backward(network(images).square().mean())
         weights.take_gradients()
         weights.optimizer.step()
         weights.forget_gradients()
 
-    training = Training(optimizer=optimizer, lr=0.05, weight_decay=0.01)  # type: ignore[arg-type]
+    training = OptimizationConfig(optimizer=optimizer, lr=0.05, weight_decay=0.01)  # type: ignore[arg-type]
     whole = module()
-    optimiser = Weights(whole, training)
+    optimiser = ParameterOptimizer(whole, training)
     step(whole, optimiser, 1)
     saved = {name: tensor.clone().contiguous() for name, tensor in whole.state_dict().items()}
     kept = {n: t.clone().contiguous() for n, t in optimizer_tensors(optimiser.optimizer).items()}
@@ -191,7 +191,7 @@ def test_optimizer(optimizer: str, layout: torch.memory_format) -> None:
         step(whole, optimiser, seed)
     again = module()
     again.load_state_dict(saved)
-    fresh = Weights(again, training)
+    fresh = ParameterOptimizer(again, training)
     restore_optimizer(fresh.optimizer, kept)
     for seed in (2, 3):
         step(again, fresh, seed)
@@ -203,23 +203,25 @@ def test_other_run(tmp_path: Path) -> None:
     """A checkpoint of a run with other settings or inputs is refused, and nothing is taken from it."""
 
     def state(seed: int) -> TrainingState:
-        built = build(
-            Network(model="test_resnet"),
+        built = build_model(
+            ModelConfig(model="test_resnet"),
             classes=3,
             stored_size=32,
             train_statistics=((0.5,) * 3, (0.5,) * 3),
             seed=seed,
         )
-        method = supervised(built.classifier, label_smoothing=0.0)
-        return TrainingState(method, Training(ema=0.9), resolve(Machine(device="cpu")))
+        method = supervised_training(built.classifier, label_smoothing=0.0)
+        return TrainingState(
+            method, OptimizationConfig(ema=0.9), resolve_runtime(DeviceConfig(device="cpu"))
+        )
 
     one, other = state(0), state(1)
     one.step = 7
-    was = identity(pack="one", processes=1)
+    was = training_identity(pack="one", processes=1)
     save_checkpoint(tmp_path / "c", one.checkpoint(identity=was, journal=0))
     found = load_checkpoint(tmp_path / "c")
     with pytest.raises(InputError, match="pack: one there, other here") as caught:
-        other.restore(found, identity=identity(pack="other", processes=2))
+        other.restore(found, identity=training_identity(pack="other", processes=2))
     assert "processes" not in str(caught.value)
     assert other.step == 0
     assert other.restore(found, identity=was) == []

@@ -6,14 +6,19 @@ from typing import Any
 import pytest
 import torch
 
-from tutelage.config.training import Machine, Training
-from tutelage.engine.runtime.device import resolve
-from tutelage.engine.train.compile import compile_network, compile_where_it_pays, eager, uncompile
-from tutelage.models.build import Built
+from tutelage.config.training import DeviceConfig, OptimizationConfig
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.train.compile import (
+    compile_network,
+    compile_where_it_pays,
+    run_eagerly,
+    uncompile,
+)
+from tutelage.models.build import BuiltModel
 
 
 @pytest.fixture
-def classifier(make_network: Callable[..., Built]) -> Any:
+def classifier(make_network: Callable[..., BuiltModel]) -> Any:
     torch._dynamo.reset()
     return make_network().classifier.eval()
 
@@ -38,7 +43,7 @@ def test_compiled_says_the_same(classifier: Any) -> None:
     assert list(classifier.state_dict()) == names
     once = graphs
     assert once > 0
-    with eager(when=True):
+    with run_eagerly(when=True):
         torch.testing.assert_close(
             classifier(pictures(3)).logits, classifier(pictures(4)).logits[:3]
         )
@@ -53,9 +58,9 @@ def test_never_by_itself_on_a_processor(classifier: Any) -> None:
     said: list[str] = []
     found = compile_where_it_pays(
         classifier,
-        Machine(device="cpu"),
-        Training(epochs=10**6),
-        resolve(Machine(device="cpu", precision="fp32")),
+        DeviceConfig(device="cpu"),
+        OptimizationConfig(epochs=10**6),
+        resolve_runtime(DeviceConfig(device="cpu", precision="fp32")),
         size=32,
         images=10**6,
         say=said.append,

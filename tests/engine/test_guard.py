@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tutelage.config.training import Training
+from tutelage.config.training import OptimizationConfig
 from tutelage.engine.runtime.device import Runtime
-from tutelage.engine.train.nonfinite_guard import MASKED, SKIPPED, Guard
+from tutelage.engine.train.nonfinite_guard import SKIPPED, NonfiniteGuard
 from tutelage.engine.train.optim import learning_rate
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
-from tutelage.methods.offline import supervised
+from tutelage.engine.train.step import train_step
+from tutelage.methods.offline import supervised_training
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.types import NO_SIGNAL, Batch, Progress
+from tutelage.types import NO_TEACHER_OUTPUT, Batch, Progress
 
 STEPS = 6
 CPU = torch.device("cpu")
@@ -39,10 +39,10 @@ class Root(nn.Module):
 
 
 def state_of(
-    network: nn.Module, settings: Training, *, half: torch.dtype | None = None
+    network: nn.Module, settings: OptimizationConfig, *, half: torch.dtype | None = None
 ) -> TrainingState:
     classifier = Classifier(network, Preprocess(size=8, mean=(0.0,) * 3, std=(1.0,) * 3))
-    method = supervised(classifier, label_smoothing=0.0).train()
+    method = supervised_training(classifier, label_smoothing=0.0).train()
     return TrainingState(method, settings, Runtime(CPU, half, channels_last=False))
 
 
@@ -55,7 +55,9 @@ def batch_of(step: int, *, bad: bool) -> Batch:
     return Batch(images, ids % 3, ids, 0)
 
 
-def train(state: TrainingState, settings: Training, bad: Sequence[int], *, left_out: bool) -> None:
+def train(
+    state: TrainingState, settings: OptimizationConfig, bad: Sequence[int], *, left_out: bool
+) -> None:
     """Take steps of `accumulate` batches; the second batch of a bad one is bad."""
     for step in range(STEPS):
         if left_out and step in bad:
@@ -66,10 +68,10 @@ def train(state: TrainingState, settings: Training, bad: Sequence[int], *, left_
             last = part + 1 == settings.accumulate
             spoilt = step in bad and part == min(1, settings.accumulate - 1)
             batch = batch_of(step * settings.accumulate + part, bad=spoilt)
-            train_on(
+            train_step(
                 state,
                 batch,
-                NO_SIGNAL,
+                NO_TEACHER_OUTPUT,
                 Progress(0, step, step / STEPS),
                 rate=rate,
                 clip=settings.clip,
@@ -103,7 +105,7 @@ def test_as_if_left_out(
     settings: dict[str, Any], half: torch.dtype | None, network: Callable[[], nn.Module]
 ) -> None:
     """Weights, moments, averages and norms are to the bit those of a run without these steps."""
-    training = Training(epochs=1, **{"lr": 0.01, **settings})
+    training = OptimizationConfig(epochs=1, **{"lr": 0.01, **settings})
     torch.manual_seed(1)
     one = state_of(network(), training, half=half)
     torch.manual_seed(1)
@@ -123,29 +125,31 @@ def test_as_if_left_out(
     began = kept(state_of(network(), training))
     assert not all(torch.equal(found[name], began[name]) for name in began)
     marks = [step.mark for step in one.guard.read()]
-    assert marks == [MASKED if step in bad else 0 for step in range(STEPS)]
+    assert marks == [SKIPPED if step in bad else 0 for step in range(STEPS)]
 
 
 def test_of_a_loss_that_is_finite() -> None:
     """The gradient alone is not: the loss counts among the others."""
-    training = Training(epochs=1)
+    training = OptimizationConfig(epochs=1)
     state = state_of(Root(), training)
-    train_on(state, batch_of(0, bad=True), NO_SIGNAL, Progress(0, 0, 0), rate=0.1, clip=None)
+    train_step(
+        state, batch_of(0, bad=True), NO_TEACHER_OUTPUT, Progress(0, 0, 0), rate=0.1, clip=None
+    )
     assert math.isfinite(state.sums.read()["loss"])
-    assert state.sums.state()[0] == 0  # `train_on` sums nothing
-    assert [step.mark for step in state.guard.read()] == [MASKED]
+    assert state.sums.state()[0] == 0  # `train_step` sums nothing
+    assert [step.mark for step in state.guard.read()] == [SKIPPED]
 
 
 def test_fp16_finds_its_scale() -> None:
     """A scale that is too high for the gradients is lowered, changes nothing, and is no divergence."""
-    training = Training(epochs=1, ema=0.5)
+    training = OptimizationConfig(epochs=1, ema=0.5)
     state = state_of(layers(), training, half=torch.float16)
     state.scaler = GradScaler("cpu", init_scale=2.0**127)
     began = kept(state)
     for step, bad in enumerate((False, True)):
         batch = batch_of(step, bad=bad)
-        train_on(state, batch, NO_SIGNAL, Progress(0, step, 0), rate=0.1, clip=None)
-    assert [step.mark for step in state.guard.read()] == [SKIPPED, MASKED]
+        train_step(state, batch, NO_TEACHER_OUTPUT, Progress(0, step, 0), rate=0.1, clip=None)
+    assert [step.mark for step in state.guard.read()] == [SKIPPED, SKIPPED]
     ended = kept(state)
     assert all(torch.equal(ended[name], tensor) for name, tensor in began.items())
     assert state.scaler.get_scale() == 2.0**125
@@ -164,27 +168,27 @@ class _Waiting(TorchDispatchMode):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_nothing_waits(optimizer: Any) -> None:
     """No number of a step is fetched from the device until it is read; reading fetches."""
-    training = Training(epochs=1, optimizer=optimizer, ema=0.5, clip=1.0)
+    training = OptimizationConfig(epochs=1, optimizer=optimizer, ema=0.5, clip=1.0)
     state = state_of(layers(), training)
     watching = _Waiting()
     watching.found = []
     with watching:
         for step in range(2):
             batch = batch_of(step, bad=step == 1)
-            train_on(state, batch, NO_SIGNAL, Progress(0, step, 0), rate=0.1, clip=1.0)
+            train_step(state, batch, NO_TEACHER_OUTPUT, Progress(0, step, 0), rate=0.1, clip=1.0)
     assert watching.found == []
-    assert [step.mark for step in state.guard.read()] == [0, MASKED]
+    assert [step.mark for step in state.guard.read()] == [0, SKIPPED]
 
 
 def test_interval() -> None:
     """A device is asked every so many steps; what was found by then is told with its pictures, once."""
-    training = Training(epochs=1)
+    training = OptimizationConfig(epochs=1)
     state = state_of(layers(), training)
-    state.guard = Guard(state.method, CPU, every=3)
+    state.guard = NonfiniteGuard(state.method, CPU, every=3)
     full = []
     for step in range(3):
         batch = batch_of(step, bad=step == 1)
-        train_on(state, batch, NO_SIGNAL, Progress(4, step, 0), rate=0.1, clip=None)
+        train_step(state, batch, NO_TEACHER_OUTPUT, Progress(4, step, 0), rate=0.1, clip=None)
         full.append(state.guard.full)
     assert full == [False, False, True]
     read = state.guard.read()

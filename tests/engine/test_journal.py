@@ -5,27 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.engine.runtime.console import Screen, bar, duration
-from tutelage.engine.runtime.journal import Journal, read_journal
+from tutelage.engine.runtime.console import Console, format_duration, progress_bar
+from tutelage.engine.runtime.journal import EventLog, read_events
 
 
 def test_lines(tmp_path: Path) -> None:
     """Each event is one line of JSON, there as soon as it is written; any text is kept."""
     path = tmp_path / "journal.jsonl"
-    with closing(Journal(path)) as journal:
+    with closing(EventLog(path)) as journal:
         journal.write("start", note="Zürich \u2028 日本\n")
-        assert read_journal(path) == [{"event": "start", "note": "Zürich \u2028 日本\n"}]
+        assert read_events(path) == [{"event": "start", "note": "Zürich \u2028 日本\n"}]
         journal.write("epoch", epoch=1, lr=0.1)
-    with closing(Journal(path)) as journal:
+    with closing(EventLog(path)) as journal:
         journal.write("end")
-    assert [event["event"] for event in read_journal(path)] == ["start", "epoch", "end"]
+    assert [event["event"] for event in read_events(path)] == ["start", "epoch", "end"]
     assert path.read_bytes().count(b"\n") == 3
 
 
 def test_not_a_number(tmp_path: Path) -> None:
     """Not-a-number is refused: the journal stays readable by any tool."""
     with (
-        closing(Journal(tmp_path / "journal.jsonl")) as journal,
+        closing(EventLog(tmp_path / "journal.jsonl")) as journal,
         pytest.raises(ValueError, match="JSON compliant"),
     ):
         journal.write("epoch", loss=float("nan"))
@@ -34,16 +34,16 @@ def test_not_a_number(tmp_path: Path) -> None:
 def test_rewind(tmp_path: Path) -> None:
     """What came after a position is dropped, and writing goes on from there."""
     path = tmp_path / "journal.jsonl"
-    with closing(Journal(path)) as journal:
+    with closing(EventLog(path)) as journal:
         journal.write("one")
         position = journal.position()
         assert position == path.stat().st_size
         journal.write("two")
-    with closing(Journal(path)) as journal:
+    with closing(EventLog(path)) as journal:
         journal.rewind(position)
         journal.write("three")
         assert journal.position() == path.stat().st_size
-    assert [event["event"] for event in read_journal(path)] == ["one", "three"]
+    assert [event["event"] for event in read_events(path)] == ["one", "three"]
 
 
 def test_torn_line(tmp_path: Path) -> None:
@@ -52,15 +52,15 @@ def test_torn_line(tmp_path: Path) -> None:
     whole = '{"event": "one"}\n{"event": "ü'.encode()
     for cut in range(18, len(whole) + 1):
         path.write_bytes(whole[:cut])
-        assert read_journal(path) == [{"event": "one"}]
+        assert read_events(path) == [{"event": "one"}]
 
 
 def test_screen(capsys: pytest.CaptureFixture[str]) -> None:
     """Away from a terminal lasting lines are printed as they are, markup and all; quiet prints none."""
-    screen = Screen()
+    screen = Console()
     screen.line("[bold]a class called [/] in a line" + " that goes on" * 20)
     screen.clear()
-    Screen(quiet=True).line("nothing")
+    Console(quiet=True).line("nothing")
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == "[bold]a class called [/] in a line" + " that goes on" * 20 + "\n"
@@ -72,7 +72,7 @@ def test_status_is_rare_in_files(
     """Away from a terminal the live line appears at most every ten seconds."""
     now = [1000.0]
     monkeypatch.setattr("tutelage.engine.runtime.journal.time.monotonic", lambda: now[0])
-    screen = Screen()
+    screen = Console()
     for number in range(25):
         screen.status(f"at {number}")
         now[0] += 1
@@ -81,7 +81,7 @@ def test_status_is_rare_in_files(
 
 def test_bar() -> None:
     """The bar is as wide as asked for at any share, in range or not."""
-    assert [bar(share, width=4) for share in (-1, 0, 0.5, 1, 2)] == [
+    assert [progress_bar(share, width=4) for share in (-1, 0, 0.5, 1, 2)] == [
         "----",
         "----",
         "##--",
@@ -92,5 +92,5 @@ def test_bar() -> None:
 
 def test_duration() -> None:
     """Seconds never reach 60 nor minutes 60."""
-    assert duration(59.6) == "1 min 00 s"
-    assert duration(3599.7) == "1 h 00 min"
+    assert format_duration(59.6) == "1 min 00 s"
+    assert format_duration(3599.7) == "1 h 00 min"

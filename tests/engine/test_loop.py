@@ -13,24 +13,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.job import Single
-from tutelage.config.training import Machine
+from tutelage.config.job import TrainConfig
+from tutelage.config.training import DeviceConfig
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, run_single
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.device import resolve
-from tutelage.engine.runtime.journal import Journal, read_journal
+from tutelage.engine.run import Place, train_one
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.runtime.journal import EventLog, read_events
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.train.context import Course
+from tutelage.engine.train.context import FitArguments
 from tutelage.engine.train.loop import fit
 from tutelage.engine.train.state import TrainingState
 from tutelage.errors import DivergedError
-from tutelage.evaluation.metrics import Metrics, score
-from tutelage.methods.offline import supervised
-from tutelage.models.build import build
+from tutelage.evaluation.metrics import Metrics, scores_of
+from tutelage.methods.offline import supervised_training
+from tutelage.models.build import build_model
 from tutelage.models.weights import fingerprint_of
-from tutelage.teachers.teacher import nobody
+from tutelage.teachers.teacher import no_teacher
 
 CPU = torch.device("cpu")
 
@@ -50,7 +50,7 @@ def normed_network() -> nn.Module:
 
 
 def trained(
-    settings: Single,
+    settings: TrainConfig,
     pack: Pack,
     folder: Path,
     network: nn.Module,
@@ -58,7 +58,7 @@ def trained(
 ) -> TrainingState:
     """Fit a module of our own on the small pack, telling `each_step` after every optimiser step."""
     folder.mkdir()
-    built = build(
+    built = build_model(
         settings,
         classes=10,
         stored_size=32,
@@ -66,29 +66,29 @@ def trained(
         seed=0,
         network=network,
     )
-    method = supervised(built.classifier, label_smoothing=settings.label_smoothing)
-    runtime = resolve(Machine(device="cpu", precision="fp32"))
+    method = supervised_training(built.classifier, label_smoothing=settings.label_smoothing)
+    runtime = resolve_runtime(DeviceConfig(device="cpu", precision="fp32"))
     state = TrainingState(method, settings, runtime)
     method.after_step = lambda _progress, _taken: each_step(state)  # type: ignore[method-assign]
 
     def validate(_state: TrainingState) -> Metrics:
-        return score(np.eye(10)[[0, 1]], [0, 1], pack.classes)
+        return scores_of(np.eye(10)[[0, 1]], [0, 1], pack.classes)
 
-    with contextlib.closing(Journal(folder / "journal.jsonl")) as journal:
+    with contextlib.closing(EventLog(folder / "journal.jsonl")) as journal:
         loader = training_loader(
             pack, batch_size=settings.batch_size, views=settings, seed=0, device=CPU
         )
-        course = Course(
+        course = FitArguments(
             "run",
             settings,
             loader,
-            nobody,
+            no_teacher,
             validate,
             {},
             {},
             folder,
             journal,
-            Screen(quiet=True),
+            Console(quiet=True),
             StopRequest(),
         )
         fit(state, course)
@@ -96,7 +96,7 @@ def trained(
 
 
 def epochs(journal: Path) -> list[dict[str, Any]]:
-    return [event for event in read_journal(journal) if event["event"] == "epoch"]
+    return [event for event in read_events(journal) if event["event"] == "epoch"]
 
 
 def close(one: nn.Module, other: nn.Module) -> bool:
@@ -108,7 +108,7 @@ def close(one: nn.Module, other: nn.Module) -> bool:
 def test_accumulation(
     tmp_path: Path,
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     whole: int,
     part: int,
     accumulate: int,
@@ -120,7 +120,7 @@ def test_accumulation(
     two = trained(parts, small_pack, tmp_path / "b", plain_network())
     assert one.step == two.step
     assert close(one.method, two.method)
-    assert not close(one.method, supervised(plain_network(), label_smoothing=0.0))
+    assert not close(one.method, supervised_training(plain_network(), label_smoothing=0.0))
     losses = [
         [event["train"]["loss"] for event in epochs(tmp_path / name / "journal.jsonl")]
         for name in "ab"
@@ -128,7 +128,9 @@ def test_accumulation(
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_moving_average(tmp_path: Path, small_pack: Pack, single: Callable[..., Single]) -> None:
+def test_moving_average(
+    tmp_path: Path, small_pack: Pack, single: Callable[..., TrainConfig]
+) -> None:
     """What is measured is the moving average of weights and of the norms' running statistics."""
     decay, kept = 0.8, []  # type: ignore[var-annotated]
 
@@ -153,7 +155,7 @@ def test_moving_average(tmp_path: Path, small_pack: Pack, single: Callable[..., 
     assert not torch.equal(found[weight], state.method.student.state_dict()[weight])
 
 
-def test_journal(tmp_path: Path, small_pack: Pack, single: Callable[..., Single]) -> None:
+def test_journal(tmp_path: Path, small_pack: Pack, single: Callable[..., TrainConfig]) -> None:
     """Each epoch leaves its number, its last learning rate, means, and validation; nothing of time."""
     settings = single(epochs=3, schedule="cosine", lr=0.1)
     trained(settings, small_pack, tmp_path / "a", plain_network())
@@ -167,7 +169,7 @@ def test_journal(tmp_path: Path, small_pack: Pack, single: Callable[..., Single]
     assert events[2]["train"]["loss"] < events[0]["train"]["loss"]
 
 
-def test_clip(tmp_path: Path, small_pack: Pack, single: Callable[..., Single]) -> None:
+def test_clip(tmp_path: Path, small_pack: Pack, single: Callable[..., TrainConfig]) -> None:
     """With a clipped gradient a step of plain sgd moves the weights by at most rate times norm."""
     settings = single(epochs=1, optimizer="sgd", momentum=0.0, lr=0.5, clip=0.01)
     places: list[Tensor] = [nn.utils.parameters_to_vector(plain_network().parameters()).detach()]
@@ -193,7 +195,7 @@ def test_clip(tmp_path: Path, small_pack: Pack, single: Callable[..., Single]) -
 )
 def test_diverged(
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
     optimizer: str,
     rate: float,
@@ -202,7 +204,7 @@ def test_diverged(
 ) -> None:
     """A rate far too high ends in an error of its own, with exit code 4 and what to try."""
     with pytest.raises(DivergedError, match="lower --lr") as caught:
-        run_single(
+        train_one(
             single(epochs=epochs, lr=rate, optimizer=optimizer),
             small_pack,
             place(),
@@ -214,7 +216,7 @@ def test_diverged(
 
 def test_diverged_in_the_last_step(
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -232,7 +234,7 @@ def test_diverged_in_the_last_step(
 
     monkeypatch.setattr(torch.optim.Adam, "step", step)
     with pytest.raises(DivergedError, match="lower --lr"):
-        run_single(single(epochs=1), small_pack, place())
+        train_one(single(epochs=1), small_pack, place())
     assert len(steps) == 4
 
 
@@ -245,20 +247,20 @@ def no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_latency")
 def test_run_folder(
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
     teacher_folder: Path,
 ) -> None:
     """A taught run leaves its files, keeps its teacher's bytes, and is returned when asked for again."""
     before = {path.name: path.read_bytes() for path in teacher_folder.iterdir()}
     settings = single(teacher=(str(teacher_folder),), role="student", epochs=1)
-    folder = run_single(settings, small_pack, place())
+    folder = train_one(settings, small_pack, place())
     assert {path.name: path.read_bytes() for path in teacher_folder.iterdir()} == before
     names = {path.name for path in folder.iterdir()}
     expected = {"run.json", "config.toml", "environment.json", "journal.jsonl", "timings.json"}
     expected |= {"scores.json", "predictions", "model", "model-best"}
     assert names == expected
-    events = read_journal(folder / "journal.jsonl")
+    events = read_events(folder / "journal.jsonl")
     assert [event["event"] for event in events] == ["begin", "gradients", "epoch", "end"]
     asked = events[0]["teacher"]
     assert (asked["name"], asked["number"]) == ("views", 1)
@@ -268,7 +270,7 @@ def test_run_folder(
     total = 0.3 * terms["terms"]["label"] + 0.7 * terms["terms"]["kd"]
     assert terms["loss"] == pytest.approx(total, rel=1e-5)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert run_single(settings, small_pack, place()) == folder
+    assert train_one(settings, small_pack, place()) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
     scores = json.loads((folder / "scores.json").read_text())
     assert scores["last"]["test"] is None  # the test pictures have no labels
@@ -278,14 +280,14 @@ def test_run_folder(
 @pytest.mark.usefixtures("no_latency")
 def test_no_epochs(
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
     make_network: Callable[..., Any],
 ) -> None:
     """Zero epochs measure and save the network as it began."""
     from tutelage.models.model_folder import load_model
 
-    folder = run_single(single(epochs=0), small_pack, place())
+    folder = train_one(single(epochs=0), small_pack, place())
     saved = load_model(folder / "model").classifier
     assert fingerprint_of(saved) == fingerprint_of(make_network().classifier)
     assert json.loads((folder / "scores.json").read_text())["best"]["epoch"] == 0

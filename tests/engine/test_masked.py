@@ -10,12 +10,12 @@ from spoilt import layers
 from stopping import AtSteps
 from torch import nn
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.decode.prepare import pixel_key
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, run_single
-from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.run import Place, train_one
+from tutelage.engine.runtime.journal import read_events
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import DivergedError, Interrupted
 
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 def spoil(small_pack: Pack) -> Callable[..., Pack]:
     """The small pack with a picture of one colour in some batches of the first epoch."""
 
-    def spoil(settings: Single, *steps: int) -> Pack:
+    def spoil(settings: TrainConfig, *steps: int) -> Pack:
         loader = training_loader(
             small_pack, batch_size=settings.batch_size, views=settings, seed=0, device=CPU
         )
@@ -52,12 +52,12 @@ def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_told(
-    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+    single: Callable[..., TrainConfig], place: Callable[..., Place], spoil: Callable[..., Pack]
 ) -> None:
     """Each step left out is in the journal with its pictures, and counts in no mean; the run ends well."""
     settings = single(epochs=1)
-    folder = run_single(settings, spoil(settings, 1), place(), make=make)
-    events = read_journal(folder / "journal.jsonl")
+    folder = train_one(settings, spoil(settings, 1), place(), make=make)
+    events = read_events(folder / "journal.jsonl")
     assert [event["event"] for event in events] == ["begin", "masked", "epoch", "end"]
     loader = training_loader(spoil(settings, 1), batch_size=50, views=settings, seed=0, device=CPU)
     pictures = list(loader.epoch(0))[1].ids.tolist()
@@ -66,14 +66,14 @@ def test_told(
 
 
 def test_five_in_a_row(
-    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+    single: Callable[..., TrainConfig], place: Callable[..., Place], spoil: Callable[..., Pack]
 ) -> None:
     """The fifth stops the run with each batch named by picture and file; four do not."""
     settings = single(epochs=1, batch_size=25)
-    run_single(settings, spoil(settings, 2, 3, 4, 5), place("four"), make=make)
+    train_one(settings, spoil(settings, 2, 3, 4, 5), place("four"), make=make)
     pack = spoil(settings, 2, 3, 4, 5, 6)
     with pytest.raises(DivergedError, match="5 steps in a row, up to step 6") as caught:
-        run_single(settings, pack, place("five"), make=make)
+        train_one(settings, pack, place("five"), make=make)
     loader = training_loader(pack, batch_size=25, views=settings, seed=0, device=CPU)
     files = pack.files()
     for batch in list(loader.epoch(0))[2:7]:
@@ -84,16 +84,16 @@ def test_five_in_a_row(
 
 
 def test_whole_epoch(
-    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+    single: Callable[..., TrainConfig], place: Callable[..., Place], spoil: Callable[..., Pack]
 ) -> None:
     """An epoch in which nothing was learned stops the run, however few its steps."""
     settings = single(batch_size=50)
     with pytest.raises(DivergedError, match="all steps of epoch 1"):
-        run_single(settings, spoil(settings, 0, 1, 2, 3), place(), make=make)
+        train_one(settings, spoil(settings, 0, 1, 2, 3), place(), make=make)
 
 
 def test_resumed(
-    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+    single: Callable[..., TrainConfig], place: Callable[..., Place], spoil: Callable[..., Pack]
 ) -> None:
     """Stopped after every step, a run leaves out the same steps and stops at the same fifth one."""
     settings = single(epochs=1, batch_size=25)
@@ -107,12 +107,12 @@ def test_resumed(
         assert ("5 steps in a row" in said[0]) == (name == "ill")
 
 
-def _to_the_end(settings: Single, pack: Pack, at: Place) -> str:
+def _to_the_end(settings: TrainConfig, pack: Pack, at: Place) -> str:
     """The journal's events, or of a run that stopped itself what was found."""
     for _ in range(20):
         try:
-            run_single(settings, pack, at, make=make)
-            return str(read_journal(at.folder / "journal.jsonl"))
+            train_one(settings, pack, at, make=make)
+            return str(read_events(at.folder / "journal.jsonl"))
         except Interrupted:
             pass
         except DivergedError as error:
@@ -121,26 +121,26 @@ def _to_the_end(settings: Single, pack: Pack, at: Place) -> str:
 
 
 def test_last_finite_checkpoint(
-    single: Callable[..., Single], place: Callable[..., Place], spoil: Callable[..., Pack]
+    single: Callable[..., TrainConfig], place: Callable[..., Place], spoil: Callable[..., Pack]
 ) -> None:
     """The checkpoint from before the first bad step is named, and no later one replaces it by worse."""
     settings = single(epochs=1, batch_size=25)
     pack = spoil(settings, 1, 2, 3, 4, 5)
     at = place("run", AtSteps())
     with pytest.raises(Interrupted):
-        run_single(settings, pack, at, make=make)
+        train_one(settings, pack, at, make=make)
     with pytest.raises(DivergedError) as caught:
-        run_single(settings, pack, place("run"), make=make)
+        train_one(settings, pack, place("run"), make=make)
     assert f"the last finite checkpoint is {at.folder / 'checkpoints' / 'step-00000001'}" in str(
         caught.value
     )
 
 
 def test_no_checkpoint_of_lost_weights(
-    single: Callable[..., Single], place: Callable[..., Place], small_pack: Pack
+    single: Callable[..., TrainConfig], place: Callable[..., Place], small_pack: Pack
 ) -> None:
     """A rate that breaks the weights in one finite step stops the run before they are saved."""
     settings = single(epochs=1, lr=3e38, optimizer="sgd", weight_decay=1e4)
     with pytest.raises(DivergedError, match="a weight is no longer finite"):
-        run_single(settings, small_pack, place("run", AtSteps()), make=make)
+        train_one(settings, small_pack, place("run", AtSteps()), make=make)
     assert not (place("run").folder / "checkpoints").exists()

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.checkpoint.format import Checkpoint, load_checkpoint, save_checkpoint
-from tutelage.engine.checkpoint.rotation import latest
-from tutelage.engine.run import Place, run_single
+from tutelage.engine.checkpoint.rotation import latest_folder
+from tutelage.engine.run import Place, train_one
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.train.step import train_on
+from tutelage.engine.train.step import train_step
 from tutelage.errors import InputError, Interrupted
 
 
@@ -52,7 +52,9 @@ SETTINGS = {"ema": 0.9, "batch_size": 67, "epochs": 3, "lr": 0.01, "schedule": "
 
 
 @pytest.fixture
-def begun(small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]) -> Begun:
+def begun(
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
+) -> Begun:
     """A run that was stopped after a step, by its name: its place, and its newest checkpoint."""
 
     def begin(name: str, after: int = 5) -> tuple[Place, Path]:
@@ -61,7 +63,7 @@ def begun(small_pack: Pack, single: Callable[..., Single], place: Callable[..., 
         np.random.seed(0)
 
         def train_and_ask(state: object, *arguments: object, **options: object) -> object:
-            learned = train_on(state, *arguments, **options)  # type: ignore[arg-type]
+            learned = train_step(state, *arguments, **options)  # type: ignore[arg-type]
             if state.step == after:  # type: ignore[attr-defined]
                 stop.signal = signal.SIGINT
             return learned
@@ -70,8 +72,8 @@ def begun(small_pack: Pack, single: Callable[..., Single], place: Callable[..., 
             patch.setattr("tutelage.engine.train.loop.train_on", train_and_ask)
             at = place(name)._replace(stop=stop)
             with pytest.raises(Interrupted):
-                run_single(single(**SETTINGS), small_pack, at, make=make)
-        found = latest(place(name).folder)
+                train_one(single(**SETTINGS), small_pack, at, make=make)
+        found = latest_folder(place(name).folder)
         assert found is not None
         return place(name), found
 
@@ -79,7 +81,7 @@ def begun(small_pack: Pack, single: Callable[..., Single], place: Callable[..., 
 
 
 def test_what_is_missing_is_named(
-    begun: Begun, small_pack: Pack, single: Callable[..., Single]
+    begun: Begun, small_pack: Pack, single: Callable[..., TrainConfig]
 ) -> None:
     """A checkpoint without one of its tensors or facts is refused, whichever it is; nothing is guessed."""
     at, folder = begun("run")
@@ -89,7 +91,7 @@ def test_what_is_missing_is_named(
             less = {key: value for key, value in getattr(whole, kind).items() if key != name}
             save_checkpoint(folder, whole._replace(**{kind: less}))
             with pytest.raises(InputError, match="lacks what this run needs") as caught:
-                run_single(single(**SETTINGS), small_pack, at, make=make)
+                train_one(single(**SETTINGS), small_pack, at, make=make)
             assert name in str(caught.value)
 
 
@@ -141,11 +143,13 @@ ITEMS = {
 
 
 @pytest.fixture
-def ended(small_pack: Pack, single: Callable[..., Single]) -> Callable[[Place], dict[str, bytes]]:
+def ended(
+    small_pack: Pack, single: Callable[..., TrainConfig]
+) -> Callable[[Place], dict[str, bytes]]:
     """What a run ends in when it is continued: weights of both kinds, scores, journal."""
 
     def end(at: Place) -> dict[str, bytes]:
-        run_single(single(**SETTINGS), small_pack, at, make=make)
+        train_one(single(**SETTINGS), small_pack, at, make=make)
         names = ("model/model.safetensors", "scores.json", "journal.jsonl")
         return {name: (at.folder / name).read_bytes() for name in names}
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from tutelage.config.schema import check
-from tutelage.config.training import Training
+from tutelage.config.schema import validate
+from tutelage.config.training import OptimizationConfig
 from tutelage.engine.train.optim import (
-    Weights,
+    ParameterOptimizer,
     clip_gradient,
     in_memory_order,
     learning_rate,
@@ -18,7 +18,7 @@ from tutelage.engine.train.optim import (
 from tutelage.errors import UsageError
 
 
-def step(weights: Weights) -> None:
+def step(weights: ParameterOptimizer) -> None:
     weights.take_gradients()
     weights.optimizer.step()
     weights.forget_gradients()
@@ -28,7 +28,7 @@ def test_optimiser_sees_weights_as_they_lie_in_memory() -> None:
     """Views are contiguous for any layout, share the numbers, and get the gradients in the same order."""
     for layout in (torch.contiguous_format, torch.channels_last):
         module = nn.Conv2d(3, 4, (2, 5)).to(memory_format=layout)  # type: ignore[call-overload]
-        made = Weights(module, Training(optimizer="sgd", momentum=0.0, lr=1.0))
+        made = ParameterOptimizer(module, OptimizationConfig(optimizer="sgd", momentum=0.0, lr=1.0))
         assert all(view.is_contiguous() for views in made.trained() for view in views)
         before = module.weight.detach().clone()
         gradient = torch.randn(4, 3, 2, 5)
@@ -49,7 +49,7 @@ def network() -> nn.Sequential:
 def test_decay_leaves_norms_and_biases_out(optimizer: str) -> None:
     """Only weights with two dimensions or more are decayed; every parameter is in one group."""
     module = network()
-    made = Weights(module, Training(optimizer=optimizer, weight_decay=0.1))  # type: ignore[arg-type]
+    made = ParameterOptimizer(module, OptimizationConfig(optimizer=optimizer, weight_decay=0.1))  # type: ignore[arg-type]
     groups = made.optimizer.param_groups
     decay = {p.data_ptr(): g["weight_decay"] for g in groups for p in g["params"]}
     assert len(decay) == len(list(module.parameters()))
@@ -61,9 +61,9 @@ def test_decay_leaves_norms_and_biases_out(optimizer: str) -> None:
 def test_decay_itself(optimizer: str) -> None:
     """Without a gradient to speak of, decay shrinks weights and leaves biases where they are."""
     module = network()
-    made = Weights(
+    made = ParameterOptimizer(
         module,
-        Training(optimizer=optimizer, weight_decay=0.1, lr=0.01),  # type: ignore[arg-type]
+        OptimizationConfig(optimizer=optimizer, weight_decay=0.1, lr=0.01),  # type: ignore[arg-type]
     )
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
     for parameter in module.parameters():
@@ -84,7 +84,7 @@ def test_steps_are_torchs(optimizer: str, reference: type[torch.optim.Optimizer]
     """Three steps are those of torch's plain optimiser; sgd has Nesterov momentum 0.9."""
     # No layer before a norm: its gradient would be rounding noise, which Adam makes large.
     ours, theirs = network()[1:], network()[1:]
-    made = Weights(ours, Training(optimizer=optimizer, lr=0.05))  # type: ignore[arg-type]
+    made = ParameterOptimizer(ours, OptimizationConfig(optimizer=optimizer, lr=0.05))  # type: ignore[arg-type]
     options = {"momentum": 0.9, "nesterov": True} if optimizer == "sgd" else {"weight_decay": 0.0}
     other = reference(theirs.parameters(), lr=0.05, **options)
     images = torch.randn(8, 4, 1, 1, generator=torch.Generator().manual_seed(0))
@@ -107,7 +107,7 @@ def test_a_first_gradient_that_comes_late(
 ) -> None:
     """Weights that a later stage reaches begin then as they would have at first; so do torch's plain ones."""
     ours, theirs = network()[1:], network()[1:]
-    made = Weights(ours, Training(optimizer=optimizer, lr=0.05))  # type: ignore[arg-type]
+    made = ParameterOptimizer(ours, OptimizationConfig(optimizer=optimizer, lr=0.05))  # type: ignore[arg-type]
     options = {"momentum": 0.9, "nesterov": True} if optimizer == "sgd" else {"weight_decay": 0.0}
     other = reference(theirs.parameters(), lr=0.05, **options)
     images = torch.randn(8, 4, 1, 1, generator=torch.Generator().manual_seed(0))
@@ -126,7 +126,9 @@ def test_a_first_gradient_that_comes_late(
 
 def test_no_momentum() -> None:
     """Without momentum sgd is plain sgd."""
-    made = Weights(network(), Training(optimizer="sgd", momentum=0.0)).optimizer
+    made = ParameterOptimizer(
+        network(), OptimizationConfig(optimizer="sgd", momentum=0.0)
+    ).optimizer
     assert not made.param_groups[0]["nesterov"]
 
 
@@ -134,11 +136,11 @@ def test_frozen_parameters_are_left_out() -> None:
     """What wants no gradient is not optimised."""
     module = network()
     module[0].requires_grad_(False)
-    made = Weights(module, Training()).optimizer
+    made = ParameterOptimizer(module, OptimizationConfig()).optimizer
     assert sum(len(group["params"]) for group in made.param_groups) == 4
 
 
-def rates(settings: Training, steps: int) -> list[float]:
+def rates(settings: OptimizationConfig, steps: int) -> list[float]:
     return [
         learning_rate(settings, step=step, steps_per_epoch=steps)
         for step in range(settings.epochs * steps)
@@ -147,12 +149,12 @@ def rates(settings: Training, steps: int) -> list[float]:
 
 def test_constant() -> None:
     """Constant is the rate as given."""
-    assert rates(Training(epochs=2, lr=0.3), 5) == [0.3] * 10
+    assert rates(OptimizationConfig(epochs=2, lr=0.3), 5) == [0.3] * 10
 
 
 def test_cosine() -> None:
     """Cosine starts at the rate, halves it in the middle, and nears zero along half a cosine."""
-    found = rates(Training(epochs=4, lr=0.2, schedule="cosine"), 25)
+    found = rates(OptimizationConfig(epochs=4, lr=0.2, schedule="cosine"), 25)
     assert found == pytest.approx([0.1 * (1 + math.cos(math.pi * n / 100)) for n in range(100)])
     assert found[0] == 0.2
     assert found[50] == pytest.approx(0.1)
@@ -161,7 +163,7 @@ def test_cosine() -> None:
 
 def test_step() -> None:
     """Step divides by ten at 60 and at 80 % of the steps."""
-    found = rates(Training(epochs=10, lr=1.0, schedule="step"), 10)
+    found = rates(OptimizationConfig(epochs=10, lr=1.0, schedule="step"), 10)
     assert found == pytest.approx([1.0] * 60 + [0.1] * 20 + [0.01] * 20)
 
 
@@ -172,7 +174,7 @@ def test_step() -> None:
 def test_milestones(milestones: tuple[float, ...], epochs: tuple[int, ...]) -> None:
     """Each milestone divides by ten from the first step of its epoch on, whatever their order."""
     for given in (milestones, milestones[::-1]):
-        found = rates(Training(epochs=240, lr=1.0, schedule="step", milestones=given), 3)
+        found = rates(OptimizationConfig(epochs=240, lr=1.0, schedule="step", milestones=given), 3)
         drops = [step for step in range(1, 720) if found[step] < found[step - 1]]
         assert drops == [3 * epoch for epoch in epochs]
         assert found[-1] == pytest.approx(1e-3)
@@ -180,23 +182,27 @@ def test_milestones(milestones: tuple[float, ...], epochs: tuple[int, ...]) -> N
 
 def test_milestones_after_a_warm_up() -> None:
     """Milestones are shares of what follows the warm-up; without any, the rate stays."""
-    settings = Training(epochs=10, lr=1.0, schedule="step", milestones=(0.5,), warmup_epochs=2.0)
+    settings = OptimizationConfig(
+        epochs=10, lr=1.0, schedule="step", milestones=(0.5,), warmup_epochs=2.0
+    )
     assert rates(settings, 10)[20:] == pytest.approx([1.0] * 40 + [0.1] * 40)
-    assert rates(Training(epochs=2, lr=1.0, schedule="step", milestones=()), 5) == [1.0] * 10
+    assert (
+        rates(OptimizationConfig(epochs=2, lr=1.0, schedule="step", milestones=()), 5) == [1.0] * 10
+    )
 
 
 @pytest.mark.parametrize("milestone", [0.0, 1.0, -0.1, 150.0, math.nan])
 def test_milestones_are_shares(milestone: float) -> None:
     """A milestone outside of training, such as an epoch, is refused."""
     with pytest.raises(UsageError, match="milestones is out of range"):
-        check(Training(milestones=(0.5, milestone)))
+        validate(OptimizationConfig(milestones=(0.5, milestone)))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
 @pytest.mark.parametrize("warmup", [0.5, 1.0, 1.25, 9.0])
 def test_warmup(schedule: str, warmup: float) -> None:
     """Warm-up rises in equal steps from just above zero; its last step has at most the full rate."""
-    settings = Training(epochs=4, lr=0.4, schedule=schedule, warmup_epochs=warmup)  # type: ignore[arg-type]
+    settings = OptimizationConfig(epochs=4, lr=0.4, schedule=schedule, warmup_epochs=warmup)  # type: ignore[arg-type]
     found = rates(settings, 10)
     length = min(math.ceil(warmup * 10), 40)
     rise = [0.4 * (n + 1) / math.ceil(warmup * 10) for n in range(length)]
@@ -210,7 +216,7 @@ def test_warmup(schedule: str, warmup: float) -> None:
 
 def test_set_learning_rate() -> None:
     """Every group gets the rate."""
-    made = Weights(network(), Training(weight_decay=0.1)).optimizer
+    made = ParameterOptimizer(network(), OptimizationConfig(weight_decay=0.1)).optimizer
     assert len(made.param_groups) == 2
     set_learning_rate(made, 0.125)
     assert [group["lr"] for group in made.param_groups] == [0.125, 0.125]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from tutelage.config.training import Machine
+from tutelage.config.training import DeviceConfig
 from tutelage.engine.runtime import device as precision
-from tutelage.engine.runtime.device import Runtime, resolve
+from tutelage.engine.runtime.device import Runtime, resolve_runtime
 from tutelage.errors import MachineError, UsageError
 from tutelage.models.preprocess import Classifier, Preprocess
 
@@ -16,25 +16,25 @@ def test_auto(monkeypatch: pytest.MonkeyPatch, flags: str) -> None:
     """`auto` is bf16, channels last, where the processor has bf16, and plain fp32 elsewhere."""
     monkeypatch.setattr(precision, "_processor_flags", lambda: flags)
     half = "bf16" in flags
-    runtime = resolve(Machine(device="cpu"))
+    runtime = resolve_runtime(DeviceConfig(device="cpu"))
     assert runtime == Runtime(torch.device("cpu"), torch.bfloat16 if half else None, half)
-    assert resolve(Machine(device="cpu", precision="fp32")).autocast is None
-    assert resolve(Machine(device="cpu", precision="bf16")).autocast == torch.bfloat16
+    assert resolve_runtime(DeviceConfig(device="cpu", precision="fp32")).autocast is None
+    assert resolve_runtime(DeviceConfig(device="cpu", precision="bf16")).autocast == torch.bfloat16
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "", "meta", "cpu0"])
 def test_unknown_device(device: str) -> None:
     """A device that does not exist, or that cannot be trained on, is refused by name."""
     with pytest.raises(UsageError, match="no such device"):
-        resolve(Machine(device=device))
+        resolve_runtime(DeviceConfig(device=device))
 
 
 def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU asked for where there is none is the machine's error; `auto` takes the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(MachineError, match="--device cpu"):
-        resolve(Machine(device="cuda"))
-    assert resolve(Machine()).device == torch.device("cpu")
+        resolve_runtime(DeviceConfig(device="cuda"))
+    assert resolve_runtime(DeviceConfig()).device == torch.device("cpu")
 
 
 def test_cast() -> None:

@@ -6,21 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.commands.preflight import require_lesson, require_rest
-from tutelage.commands.sweep import teaching_of
-from tutelage.config.losses.feature import Attention, Hint
-from tutelage.config.model import Network
-from tutelage.config.objective import Objective, Terms
+from tutelage.commands.preflight import require_buildable, require_last_batch
+from tutelage.commands.sweep import method_of
+from tutelage.config.losses.feature import ATConfig, HintConfig
+from tutelage.config.model import ModelConfig
+from tutelage.config.objective import LossConfig, ObjectiveConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import UsageError
 
 SMALL, LARGE, TOKENS = (
-    Network(model=name) for name in ("cifar_resnet8", "cifar_resnet14", "test_vit")
+    ModelConfig(model=name) for name in ("cifar_resnet8", "cifar_resnet14", "test_vit")
 )
 
 
-def hint(student: tuple[str, ...], teacher: tuple[str, ...]) -> Objective:
-    return Objective(terms=Terms(hint=Hint(student_points=student, teacher_points=teacher)))
+def hint(student: tuple[str, ...], teacher: tuple[str, ...]) -> ObjectiveConfig:
+    return ObjectiveConfig(
+        terms=LossConfig(hint=HintConfig(student_points=student, teacher_points=teacher))
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,7 @@ def hint(student: tuple[str, ...], teacher: tuple[str, ...]) -> Objective:
 )
 def test_a_lesson_that_fits(name: str, small_pack: Pack) -> None:
     """Between networks of one kind nothing is refused."""
-    require_lesson(teaching_of(name), SMALL, LARGE, small_pack)
+    require_buildable(method_of(name), SMALL, LARGE, small_pack)
 
 
 @pytest.mark.parametrize(
@@ -46,24 +48,27 @@ def test_a_wrong_point(
 ) -> None:
     """A point that is not there is refused with its term and the nearest point that is."""
     with pytest.raises(UsageError) as caught:
-        require_lesson(hint(student, teacher), SMALL, LARGE, small_pack)
+        require_buildable(hint(student, teacher), SMALL, LARGE, small_pack)
     for part in said:
         assert part in str(caught.value)
 
 
 def test_the_wrong_one_of_two_terms_is_named(small_pack: Pack) -> None:
     """Where two terms look inside, the message is about the one that is wrong."""
-    points = Attention(student_points=("layer1", "layer4"), teacher_points=("layer1", "layer2"))
+    points = ATConfig(student_points=("layer1", "layer4"), teacher_points=("layer1", "layer2"))
     with pytest.raises(UsageError, match=r"terms\.attention: the student has no point layer4"):
-        require_lesson(
-            Objective(terms=Terms(hint=Hint(), attention=points)), SMALL, LARGE, small_pack
+        require_buildable(
+            ObjectiveConfig(terms=LossConfig(hint=HintConfig(), attention=points)),
+            SMALL,
+            LARGE,
+            small_pack,
         )
 
 
 def test_an_idea_that_does_not_fit(small_pack: Pack) -> None:
     """A term that needs maps of equal size somewhere is refused where there are none, before any training."""
     with pytest.raises(UsageError, match="ofd"):
-        require_lesson(teaching_of("ofd"), SMALL, TOKENS, small_pack)
+        require_buildable(method_of("ofd"), SMALL, TOKENS, small_pack)
 
 
 @pytest.mark.parametrize(
@@ -81,19 +86,19 @@ def test_a_rest_that_is_too_small(name: str, batch: int, images: int, least: int
     with pytest.raises(
         UsageError, match=rf"terms\.\w+ compares at least {least} pictures"
     ) as caught:
-        require_rest(teaching_of(name), batch, images, flag="--student.")
+        require_last_batch(method_of(name), batch, images, flag="--student.")
     assert caught.value.fix is not None
     flag, better = caught.value.fix.split()
     assert flag == "--student.batch-size"
     assert batch < int(better) <= images
-    require_rest(teaching_of(name), int(better), images)
+    require_last_batch(method_of(name), int(better), images)
 
 
 @pytest.mark.parametrize(("batch", "images"), [(2, 2), (1, 2), (1, 1)])
 def test_too_few_pictures_for_any_batch(batch: int, images: int) -> None:
     """Where no batch would do, more pictures are asked for."""
     with pytest.raises(UsageError, match="compares at least 3 pictures") as caught:
-        require_rest(teaching_of("rkd"), batch, images)
+        require_last_batch(method_of("rkd"), batch, images)
     assert caught.value.fix == "more training images"
 
 
@@ -102,7 +107,7 @@ def test_too_few_pictures_for_any_batch(batch: int, images: int) -> None:
 )
 def test_a_rest_that_is_enough(name: str, batch: int) -> None:
     """A last batch that is full, or large enough, or of a term that compares no pictures, is let through."""
-    require_rest(teaching_of(name), batch, 200)
+    require_last_batch(method_of(name), batch, 200)
 
 
 REFUSED = {

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from tutelage.config.training import Machine
+from tutelage.config.training import DeviceConfig
 from tutelage.distributed import ALONE
 from tutelage.engine.runtime import precision_probe as probe
 from tutelage.engine.runtime.device import Runtime
-from tutelage.engine.runtime.precision_probe import settle_precision
-from tutelage.models.build import Built
+from tutelage.engine.runtime.precision_probe import choose_precision
+from tutelage.models.build import BuiltModel
 from tutelage.models.weights import fingerprint_of
 from tutelage.storage.checksums import read_sealed
 
@@ -22,7 +22,7 @@ HALF = Runtime(torch.device("cpu"), torch.bfloat16, True)
 @pytest.mark.parametrize(("gain", "found"), [(0.7, "fp32"), (1.05, "fp32"), (1.9, "bfloat16")])
 def test_choice(
     tmp_path: Path,
-    make_network: Callable[..., Built],
+    make_network: Callable[..., BuiltModel],
     monkeypatch: pytest.MonkeyPatch,
     gain: float,
     found: str,
@@ -37,9 +37,9 @@ def test_choice(
     monkeypatch.setattr(probe, "_gain", timing)
     said: list[str] = []
     for _ in range(2):
-        runtime = settle_precision(
+        runtime = choose_precision(
             HALF,
-            Machine(),
+            DeviceConfig(),
             make_network().classifier,
             size=32,
             batch_size=16,
@@ -56,7 +56,7 @@ def test_choice(
     assert f"{gain:.2f} x" in said[0]
 
 
-def test_timing_leaves_the_network_alone(make_network: Callable[..., Built]) -> None:
+def test_timing_leaves_the_network_alone(make_network: Callable[..., BuiltModel]) -> None:
     """A real timing: a ratio comes out, weights and running averages stay."""
     classifier = make_network().classifier
     before = fingerprint_of(classifier)
@@ -64,10 +64,10 @@ def test_timing_leaves_the_network_alone(make_network: Callable[..., Built]) -> 
     assert fingerprint_of(classifier) == before
 
 
-def test_not_asked_for(tmp_path: Path, make_network: Callable[..., Built]) -> None:
+def test_not_asked_for(tmp_path: Path, make_network: Callable[..., BuiltModel]) -> None:
     """A precision that is named, or a runtime without half precision, is taken as it is."""
-    for runtime, machine in ((HALF, Machine(precision="bf16")), (HALF.plain, Machine())):
-        found = settle_precision(
+    for runtime, machine in ((HALF, DeviceConfig(precision="bf16")), (HALF.plain, DeviceConfig())):
+        found = choose_precision(
             runtime,
             machine,
             make_network().classifier,

@@ -16,14 +16,14 @@ import pytest
 from stopping import AtSteps
 from torch import nn
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.config.schema import build
 from tutelage.config.toml import read_toml
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Maker, Place, run_single
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.run import Maker, Place, train_one
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.train.step import train_on
+from tutelage.engine.train.step import train_step
 from tutelage.errors import InputError, Interrupted
 
 # What may differ between two equal runs.
@@ -55,12 +55,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def stopped_at_every_step(
-    settings: Single, pack: Pack, place: Place, *, make: Maker | None = None
+    settings: TrainConfig, pack: Pack, place: Place, *, make: Maker | None = None
 ) -> int:
     """Run again and again, asked to stop after each step: each time one step is done, or the end."""
     for times in range(100):
         try:
-            run_single(settings, pack, place._replace(stop=AtSteps()), make=make)
+            train_one(settings, pack, place._replace(stop=AtSteps()), make=make)
             return times
         except Interrupted:
             pass
@@ -91,7 +91,7 @@ VIEWS = {"flip": True, "shift": 2, "crop": 0.5}
 )
 def test_stopped_at_every_step(
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
     teacher_folder: Path,
     changes: dict[str, Any],
@@ -100,7 +100,7 @@ def test_stopped_at_every_step(
 ) -> None:
     """Weights, journal, scores and predictions are the same bytes, stopped at every step or never."""
     settings = single(**changes, teacher=(str(teacher_folder),) if taught else ())
-    run_single(settings, small_pack, place("whole"))
+    train_one(settings, small_pack, place("whole"))
     assert stopped_at_every_step(settings, small_pack, place("stopped")) == stops
     whole, stopped = contents(place("whole").folder), contents(place("stopped").folder)
     assert whole.keys() == stopped.keys()
@@ -109,7 +109,7 @@ def test_stopped_at_every_step(
 
 
 def test_random_numbers_go_on(
-    small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
 ) -> None:
     """A network that draws numbers of its own, as dropout does, draws the same after each stop."""
 
@@ -119,29 +119,29 @@ def test_random_numbers_go_on(
         )
 
     settings = single(batch_size=67)
-    run_single(settings, small_pack, place("whole"), make=make)
+    train_one(settings, small_pack, place("whole"), make=make)
     assert stopped_at_every_step(settings, small_pack, place("stopped"), make=make) == 7
     assert contents(place("whole").folder) == contents(place("stopped").folder)
 
 
 def test_another_run_is_not_continued(
-    small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
 ) -> None:
     """A checkpoint is never continued with other settings."""
     begun(single(), small_pack, place())
     with pytest.raises(InputError, match="other settings or inputs") as caught:
-        run_single(single(lr=0.01), small_pack, place())
+        train_one(single(lr=0.01), small_pack, place())
     assert "settings: " in str(caught.value)
     assert "pack: " not in str(caught.value)
 
 
-def begun(settings: Single, pack: Pack, place: Place, *, steps: int = 1) -> list[Path]:
+def begun(settings: TrainConfig, pack: Pack, place: Place, *, steps: int = 1) -> list[Path]:
     """Stop a run after so many steps, saving after each; its checkpoints, the newest first."""
     stop = StopRequest()
     count = itertools.count(1)
 
     def train_and_ask(*arguments: Any, **options: Any) -> Any:
-        learned = train_on(*arguments, **options)
+        learned = train_step(*arguments, **options)
         if next(count) == steps:
             stop.signal = signal.SIGINT
         return learned
@@ -150,7 +150,7 @@ def begun(settings: Single, pack: Pack, place: Place, *, steps: int = 1) -> list
         patch.setattr("tutelage.engine.train.loop.train_on", train_and_ask)
         patch.setattr("tutelage.engine.train.loop.CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(Interrupted):
-            run_single(settings, pack, place._replace(stop=stop))
+            train_one(settings, pack, place._replace(stop=stop))
     return sorted((place.folder / "checkpoints").iterdir(), reverse=True)
 
 
@@ -163,7 +163,7 @@ def damage(checkpoint: Path) -> None:
 
 
 def test_two_checkpoints_are_kept(
-    small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
 ) -> None:
     """Older ones go, a finished run keeps none, and what the run did not write is left alone."""
     folder = place().folder / "checkpoints"
@@ -171,19 +171,19 @@ def test_two_checkpoints_are_kept(
     assert [path.name for path in kept] == ["step-00000004", "step-00000003"]
     (folder / "step-00000003" / "mine.txt").write_text("x")
     (folder / "notes").mkdir()
-    run_single(single(), small_pack, place())
+    train_one(single(), small_pack, place())
     left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     assert left == ["notes", "step-00000003", "step-00000003/mine.txt"]
 
 
 def test_a_damaged_checkpoint_is_no_fresh_start(
-    small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
 ) -> None:
     """The newest whole checkpoint is continued and the refused one named; none whole is an error."""
-    run_single(single(), small_pack, place("whole"))
+    train_one(single(), small_pack, place("whole"))
     newest, _ = begun(single(), small_pack, place(), steps=3)
     damage(newest)
-    run_single(single(), small_pack, place())
+    train_one(single(), small_pack, place())
     assert contents(place().folder) == contents(place("whole").folder)
     noted = (place().folder / "incidents.jsonl").read_text()
     assert "step-00000003: a checkpoint that is damaged" in noted
@@ -193,10 +193,10 @@ def test_a_damaged_checkpoint_is_no_fresh_start(
     for checkpoint in checkpoints:
         damage(checkpoint)
     with pytest.raises(InputError, match="no checkpoint of this run is whole") as caught:
-        run_single(single(), small_pack, place("other"))
+        train_one(single(), small_pack, place("other"))
     assert all(checkpoint.name in str(caught.value) for checkpoint in checkpoints)
     shutil.rmtree(place("other").folder / "checkpoints")
-    run_single(single(), small_pack, place("other"))
+    train_one(single(), small_pack, place("other"))
     assert contents(place("other").folder) == contents(place("whole").folder)
 
 
@@ -222,13 +222,13 @@ def test_interrupted_process(small_pack: Pack, tmp_path: Path) -> None:
     )
     assert again.returncode == 0, again.stderr
     assert f"step {facts['step']}" in again.stderr
-    settings = build(Single, read_toml(out / "config.toml"), where="")
+    settings = build(TrainConfig, read_toml(out / "config.toml"), where="")
     whole = Place(
         settings.role,
         tmp_path / "whole",
         tmp_path / "cache",
-        Screen(quiet=True),
+        Console(quiet=True),
         StopRequest(),
     )
-    run_single(settings, small_pack, whole)
+    train_one(settings, small_pack, whole)
     assert contents(out) == contents(whole.folder)

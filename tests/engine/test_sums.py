@@ -5,23 +5,23 @@ import json
 import pytest
 import torch
 
-from tutelage.engine.train.meters import Sums
-from tutelage.types import Outcome
+from tutelage.engine.train.meters import LossMeters
+from tutelage.types import LossOutput
 
 CPU = torch.device("cpu")
 ONE = {"label": 1.0}
 BOTH = {"label": 1.0, "kd": 1.0}
 
 
-def outcome(labels: list[int], predicted: list[int], **terms: float) -> Outcome:
+def outcome(labels: list[int], predicted: list[int], **terms: float) -> LossOutput:
     logits = torch.nn.functional.one_hot(torch.tensor(predicted), 3).float()
     values = {name: torch.tensor(value) for name, value in terms.items()}
-    return Outcome(logits, torch.tensor(labels), values)
+    return LossOutput(logits, torch.tensor(labels), values)
 
 
 def test_means() -> None:
     """Terms and loss are means over images, whatever the batches' sizes; accuracy over labels."""
-    sums = Sums(["label", "kd"], CPU)
+    sums = LossMeters(["label", "kd"], CPU)
     halved = {"label": 1.0, "kd": 0.5}
     sums.add(outcome([0, 1, 2], [0, 1, 0], label=1.0, kd=4.0), torch.tensor(3.0), halved)
     sums.add(outcome([-1], [0], label=0.0, kd=8.0), torch.tensor(4.0), halved)
@@ -36,7 +36,7 @@ def test_means() -> None:
 
 def test_nothing_yet() -> None:
     """Before the first batch, and without a label, there is no accuracy."""
-    sums = Sums(["label"], CPU)
+    sums = LossMeters(["label"], CPU)
     nothing = {"terms": {"label": 0.0}, "shares": {"label": 0.0}, "accuracy": None}
     assert sums.read() == {"images": 0, "loss": 0.0, **nothing}
     sums.add(outcome([-1, -1], [0, 0], label=0.0), torch.tensor(0.0), ONE)
@@ -45,7 +45,7 @@ def test_nothing_yet() -> None:
 
 def test_state() -> None:
     """Saved as JSON and put back, sums go on to the same last bit."""
-    sums, again = Sums(["label"], CPU), Sums(["label"], CPU)
+    sums, again = LossMeters(["label"], CPU), LossMeters(["label"], CPU)
     for value in (0.1, 1 / 3, 1e-9):
         sums.add(outcome([0], [0], label=value), torch.tensor(value), ONE)
     again.restore(json.loads(json.dumps(sums.state())))
@@ -57,7 +57,7 @@ def test_state() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_not_finite(bad: float) -> None:
     """A batch with a term that is not finite counts nowhere: neither its pictures nor its right answers."""
-    sums, without = Sums(["label", "kd"], CPU), Sums(["label", "kd"], CPU)
+    sums, without = LossMeters(["label", "kd"], CPU), LossMeters(["label", "kd"], CPU)
     sums.add(outcome([0], [0], label=1.0, kd=bad), torch.tensor(1.0), BOTH)
     for one in (sums, without):
         one.add(outcome([0], [1], label=1.0, kd=1.0), torch.tensor(1.0), BOTH)
@@ -67,6 +67,6 @@ def test_not_finite(bad: float) -> None:
 
 def test_total_not_finite() -> None:
     """Nor does one whose weighted sum alone is not finite."""
-    sums = Sums(["label"], CPU)
+    sums = LossMeters(["label"], CPU)
     sums.add(outcome([0], [0], label=3e38), torch.tensor(float("inf")), ONE)
     assert sums.read()["images"] == 0

@@ -21,8 +21,8 @@ from sklearn.metrics import (  # type: ignore[import-untyped]
 )
 
 from tutelage.errors import InputError
-from tutelage.evaluation.metrics import ROWS, Metrics, metrics, score, wilson
-from tutelage.evaluation.sums import add, tally
+from tutelage.evaluation.metrics import ROWS, Metrics, metrics_from_sums, scores_of, wilson
+from tutelage.evaluation.sums import add_counts, count_matrix
 
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -63,7 +63,7 @@ SHAPES = [(1, 2), (1, 10), (7, 10), (500, 2), (500, 10), (300, 6), (400, 1000)]
 def test_scikit_learn(images: int, classes: int) -> None:
     """Every metric equals scikit-learn's with all classes listed, absent ones included."""
     logits, labels = made(images, classes)
-    found = score(logits, labels, named(classes))
+    found = scores_of(logits, labels, named(classes))
     every, predicted = np.arange(classes), logits.argmax(axis=1)
     probabilities = softmax(logits.astype(np.float64), axis=1)
 
@@ -94,7 +94,7 @@ def test_scikit_learn(images: int, classes: int) -> None:
 def test_absent_class_counts_as_zero() -> None:
     """A class in neither labels nor predictions pulls macro F1 down, as in scikit-learn."""
     logits = np.array([[9, 0, 0], [0, 9, 0]], dtype=np.float32)
-    assert score(logits, [0, 1], named(3))["macro_f1"] == pytest.approx(2 / 3, rel=1e-15)
+    assert scores_of(logits, [0, 1], named(3))["macro_f1"] == pytest.approx(2 / 3, rel=1e-15)
 
 
 @given(
@@ -106,14 +106,20 @@ def test_any_chunking(images: int, classes: int, seed: int, data: st.DataObject)
     logits, labels = made(images, classes, seed=seed)
     order = np.array(data.draw(st.permutations(range(images))))
     cuts = sorted(data.draw(st.sets(st.integers(1, images - 1)))) if images > 1 else []
-    parts = [tally(logits[rows], labels[rows]) for rows in np.split(order, cuts)]
-    close(metrics(reduce(add, parts), named(classes)), score(logits, labels, named(classes)))
+    parts = [count_matrix(logits[rows], labels[rows]) for rows in np.split(order, cuts)]
+    close(
+        metrics_from_sums(reduce(add_counts, parts), named(classes)),
+        scores_of(logits, labels, named(classes)),
+    )
 
 
 def test_more_rows_than_one_chunk() -> None:
     """A split larger than the internal chunk is scored whole."""
     logits, labels = made(2 * ROWS + 3, 3)
-    close(score(logits, labels, named(3)), metrics(tally(logits, labels), named(3)))
+    close(
+        scores_of(logits, labels, named(3)),
+        metrics_from_sums(count_matrix(logits, labels), named(3)),
+    )
 
 
 @given(images=st.integers(1, 40), classes=st.integers(2, 9), seed=st.integers(0, 999))
@@ -121,7 +127,7 @@ def test_more_rows_than_one_chunk() -> None:
 def test_ranges_and_sums(images: int, classes: int, seed: int) -> None:
     """Shares lie in [0, 1], brier in [0, 2], and every image is counted once everywhere."""
     logits, labels = made(images, classes, seed=seed)
-    found = score(logits, labels, named(classes))
+    found = scores_of(logits, labels, named(classes))
     low, high = found["accuracy_interval"]
     assert 0 <= low <= found["accuracy"] <= high <= 1
     assert 0 <= found["macro_f1"] <= 1
@@ -139,8 +145,8 @@ def test_class_permutation() -> None:
     """Renaming the classes changes no metric but the order of the rows."""
     logits, labels = made(200, 7)
     order = np.random.default_rng(1).permutation(7)
-    moved = score(logits[:, order], np.argsort(order)[labels], named(7))
-    found = score(logits, labels, named(7))
+    moved = scores_of(logits[:, order], np.argsort(order)[labels], named(7))
+    found = scores_of(logits, labels, named(7))
     for key in ("accuracy", "top5", "macro_f1", "nll", "brier", "ece"):
         assert moved[key] == pytest.approx(found[key], rel=1e-12)
 
@@ -149,7 +155,7 @@ def test_class_permutation() -> None:
 def test_uniform_closed_form(classes: int) -> None:
     """Equal logits predict class 0 with p = 1 / C: nll is log C and brier 1 - 1 / C."""
     labels = np.arange(classes)
-    found = score(np.full((classes, classes), 3.0, np.float32), labels, named(classes))
+    found = scores_of(np.full((classes, classes), 3.0, np.float32), labels, named(classes))
     assert found["accuracy"] == 1 / classes
     assert found["top5"] == (5 / classes if classes > 5 else None)
     assert found["nll"] == pytest.approx(math.log(classes), rel=1e-12)
@@ -160,7 +166,7 @@ def test_uniform_closed_form(classes: int) -> None:
 def test_ties_go_to_the_lower_index() -> None:
     """Of equal logits the lower index is predicted, and comes first among the top 5."""
     logits = np.zeros((2, 7), np.float32)
-    found = score(logits, [4, 5], named(7))
+    found = scores_of(logits, [4, 5], named(7))
     assert found["confusion"][4][0] == found["confusion"][5][0] == 1
     assert found["top5"] == 0.5
 
@@ -169,7 +175,7 @@ def test_ties_go_to_the_lower_index() -> None:
 def test_extreme_logits(size: float) -> None:
     """Logits of 1e4 and of the largest fp32 give finite numbers; nothing is clipped."""
     logits = np.array([[size, 0, -size], [size, 0, -size]], dtype=np.float32)
-    found = score(logits, [0, 2], named(3))
+    found = scores_of(logits, [0, 2], named(3))
     assert found["nll"] == float(np.float32(size))  # (0 + 2 size) / 2
     assert found["brier"] == 1.0
     assert found["ece"] == 0.5
@@ -190,7 +196,7 @@ def test_wilson(hits: int, images: int) -> None:
 def test_json_and_names() -> None:
     """The result is plain JSON without NaN, with the class names beside their rows."""
     logits, labels = made(3, 10)
-    found = score(logits, labels, named(10))
+    found = scores_of(logits, labels, named(10))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert [row["class"] for row in found["per_class"]] == named(10)
 
@@ -198,8 +204,8 @@ def test_json_and_names() -> None:
 def test_teacher_logits_fill_in_fidelity() -> None:
     """Fidelity is None without a teacher and there with one."""
     logits, labels = made(20, 4)
-    assert score(logits, labels, named(4))["fidelity"] is None
-    same = score(logits, labels, named(4), teacher_logits=logits)
+    assert scores_of(logits, labels, named(4))["fidelity"] is None
+    same = scores_of(logits, labels, named(4), teacher_logits=logits)
     assert same["fidelity"] == {"agreement": 1.0, "kl": 0.0}
 
 
@@ -207,7 +213,7 @@ def test_inputs_are_not_changed() -> None:
     """The caller's arrays are only read."""
     logits, labels = made(20, 4)
     logits.flags.writeable = labels.flags.writeable = False
-    score(logits, labels, named(4))
+    scores_of(logits, labels, named(4))
 
 
 @pytest.mark.parametrize(
@@ -228,4 +234,4 @@ def test_inputs_are_not_changed() -> None:
 def test_refusals(logits: npt.ArrayLike, labels: npt.ArrayLike, says: str) -> None:
     """What cannot be scored is refused with the shapes or values that do not fit."""
     with pytest.raises(InputError, match=says):
-        score(logits, labels, named(3))
+        scores_of(logits, labels, named(3))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.engine.model_card import model_card
 
 METRICS = {"images": 80, "accuracy": 0.8912, "macro_f1": 0.8765, "ece": 0.0321}
@@ -23,7 +23,7 @@ def card(
     obstacle: str | None = None,
     **changes: Any,
 ) -> str:
-    settings = dataclasses.replace(Single(model="resnet18", role="student"), **changes)
+    settings = dataclasses.replace(TrainConfig(model="resnet18", role="student"), **changes)
     return model_card(
         settings,
         classes=classes,

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError, MachineError
 from tutelage.exporters import onnx as deploy
-from tutelage.exporters.onnx import Exported, export_onnx
-from tutelage.models.build import Built
+from tutelage.exporters.onnx import ExportResult, export_onnx
+from tutelage.models.build import BuiltModel
 from tutelage.models.preprocess import Classifier
 
 
@@ -28,7 +28,7 @@ def pictures(small_pack: Pack) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def classifier(make_network: Callable[..., Built]) -> Classifier:
+def classifier(make_network: Callable[..., BuiltModel]) -> Classifier:
     """A network that sees another size than is stored, so that resizing is exported too."""
     return make_network("test_resnet", input_size=48).classifier.eval()
 
@@ -39,14 +39,14 @@ def exported(
     pictures: Tensor,
     small_pack: Pack,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Exported:
+) -> ExportResult:
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     return export_onnx(classifier, path, pictures=pictures, classes=small_pack.classes)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8, 33])
 def test_same_answers(
-    exported: Exported, classifier: Classifier, pictures: Tensor, batch: int
+    exported: ExportResult, classifier: Classifier, pictures: Tensor, batch: int
 ) -> None:
     """The file gives the network's logits in onnxruntime at any batch size, from uint8 pixels."""
     images = pictures.repeat(5, 1, 1, 1)[:batch]
@@ -58,7 +58,7 @@ def test_same_answers(
     np.testing.assert_allclose(found, expected, atol=1e-3 * float(expected.std()))
 
 
-def test_facts(exported: Exported, small_pack: Pack) -> None:
+def test_facts(exported: ExportResult, small_pack: Pack) -> None:
     """Class names and what must happen before are inside the one file; its input is named pixels."""
     model = onnx.load(str(exported.path))
     facts = {entry.key: entry.value for entry in model.metadata_props}
@@ -102,7 +102,7 @@ def only_in_the_eighth_row(logits: Tensor) -> Tensor:
     ids=["scaled", "classes swapped", "shape", "not a number", "one batch size"],
 )
 def test_a_wrong_graph_is_refused(
-    exported: Exported,
+    exported: ExportResult,
     classifier: Classifier,
     pictures: Tensor,
     change: Callable[[Tensor], Tensor],
@@ -114,7 +114,10 @@ def test_a_wrong_graph_is_refused(
 
 
 def test_not_a_number_in_the_winning_class(
-    exported: Exported, classifier: Classifier, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+    exported: ExportResult,
+    classifier: Classifier,
+    pictures: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A logit that is no number is refused though the largest is where it should be."""
 
@@ -157,7 +160,7 @@ def test_missing_packages(
         export_onnx(classifier, tmp_path / "m.onnx", pictures=pictures, classes=["a"] * 10)
 
 
-def test_nothing_lies_elsewhere_and_no_path_is_told(exported: Exported) -> None:
+def test_nothing_lies_elsewhere_and_no_path_is_told(exported: ExportResult) -> None:
     """No tensor's data are in another file, and no node says where on this machine it was made."""
     model = onnx.load(str(exported.path), load_external_data=False)
     assert not any(tensor.external_data for tensor in model.graph.initializer)

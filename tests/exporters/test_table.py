@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tutelage.evaluation.predictions_csv import write_predictions
-from tutelage.text import cell
+from tutelage.text import escape_csv
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -56,9 +56,9 @@ def test_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\0"])
 def test_formulas(tmp_path: Path, start: str) -> None:
     """Neither a file's nor a class's name is taken for a formula; other names are left as they are."""
-    assert cell(f"{start}1+1") == f"'{start}1+1"
-    assert cell(f"a{start}1") == f"a{start}1"
-    assert cell("") == ""
+    assert escape_csv(f"{start}1+1") == f"'{start}1+1"
+    assert escape_csv(f"a{start}1") == f"a{start}1"
+    assert escape_csv("") == ""
     if start in "=+-@":
         write_predictions(
             tmp_path / "p.csv", [f"{start}a.png"], np.zeros((1, 2), np.float32), [f"{start}x", "y"]

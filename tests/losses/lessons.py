@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.config.loss_schedule import Weighted
-from tutelage.config.objective import Objective, Terms, settings_classes
-from tutelage.losses.registry import TERMS, make_terms
-from tutelage.losses.term import Ground, Term
+from tutelage.config.loss_schedule import WeightedLossConfig
+from tutelage.config.objective import LossConfig, ObjectiveConfig, settings_classes
+from tutelage.losses.registry import TERMS, build_terms
+from tutelage.losses.term import BuildContext, Term
 from tutelage.models.cifar.resnet import ResNet
-from tutelage.models.feature_hooks import Tapped
-from tutelage.models.introspect import study
+from tutelage.models.feature_hooks import FeatureExtractor
+from tutelage.models.introspect import inspect_network
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 NAMES = tuple(name for name in TERMS if name != "label")
 CLASSES, IMAGES = 10, 40
@@ -30,14 +30,14 @@ class Couple(NamedTuple):
 
     student: Classifier
     teacher: Classifier
-    ground: Ground
+    ground: BuildContext
 
 
 class Word(NamedTuple):
     """What both networks say about a batch, at every point that any term asks for."""
 
-    output: Output
-    signal: Signal
+    output: ModelOutput
+    signal: TeacherOutput
     batch: Batch
 
 
@@ -70,20 +70,20 @@ def batch_of(count: int, *, size: int) -> Batch:
     return Batch(pictures(count, size=size), labels, ids, 0)
 
 
-def defaults(name: str) -> Weighted:
+def defaults(name: str) -> WeightedLossConfig:
     """The settings of a term when nothing is said of it."""
     return settings_classes()[name]()
 
 
-def objective(names: Sequence[str]) -> Objective:
+def objective(names: Sequence[str]) -> ObjectiveConfig:
     """These terms alone, as they are when nothing is said of them."""
     tables: Mapping[str, Any] = {"label": None, "kd": None} | {n: defaults(n) for n in names}
-    return Objective(terms=Terms(**tables))
+    return ObjectiveConfig(terms=LossConfig(**tables))
 
 
-def build(name: str, ground: Ground, *, seed: int = 0) -> Term:
+def build(name: str, ground: BuildContext, *, seed: int = 0) -> Term:
     """One term in training."""
-    return make_terms(objective([name]), ground, seed=seed)[name].train()
+    return build_terms(objective([name]), ground, seed=seed)[name].train()
 
 
 @cache
@@ -91,11 +91,13 @@ def couple(student: str, teacher: str, size: int = 32) -> Couple:
     """Two networks, studied."""
     mine = network(student, size=size, seed=1).train()
     theirs = network(teacher, size=size, seed=2).eval().requires_grad_(False)
-    ground = Ground(study(mine, size), study(theirs, size), classes=CLASSES, images=IMAGES)
+    ground = BuildContext(
+        inspect_network(mine, size), inspect_network(theirs, size), classes=CLASSES, images=IMAGES
+    )
     return Couple(mine, theirs, ground)
 
 
-def points(ground: Ground) -> tuple[list[str], list[str]]:
+def points(ground: BuildContext) -> tuple[list[str], list[str]]:
     """Every point of both networks that a term may ask for."""
     found = []
     for anatomy in (ground.student, ground.teacher):
@@ -107,10 +109,10 @@ def points(ground: Ground) -> tuple[list[str], list[str]]:
 def heard(both: Couple, batch: Batch) -> Word:
     """What both networks say; the student in training, with its graph."""
     mine, theirs = points(both.ground)
-    output = Tapped(both.student, mine)(batch.images)
+    output = FeatureExtractor(both.student, mine)(batch.images)
     with torch.no_grad():
-        answer = Tapped(both.teacher, theirs)(batch.images)
-    return Word(output, Signal(answer.logits, answer.features), batch)
+        answer = FeatureExtractor(both.teacher, theirs)(batch.images)
+    return Word(output, TeacherOutput(answer.logits, answer.features), batch)
 
 
 @cache
@@ -131,6 +133,6 @@ def leaves(said: Word, *, requires_grad: bool = True) -> Word:
         return {point: copy(tensor) for point, tensor in features.items()}
 
     assert said.signal.logits is not None
-    output = Output(copy(said.output.logits), copies(said.output.features))
-    signal = Signal(copy(said.signal.logits), copies(said.signal.features))
+    output = ModelOutput(copy(said.output.logits), copies(said.output.features))
+    signal = TeacherOutput(copy(said.signal.logits), copies(said.signal.features))
     return Word(output, signal, said.batch)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tutelage.losses.layer_pairs import Pair
+from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.term import Term
-from tutelage.types import START, Batch, Output, Point, Signal
+from tutelage.types import START, Batch, FeaturePoint, ModelOutput, TeacherOutput
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -56,9 +56,9 @@ def spares_the_teacher(loss: Loss, student: Tensor, teacher: Tensor) -> None:
 
 def pair(
     student: Sequence[int], teacher: Sequence[int], *, name: str = "a", other: str = "b"
-) -> Pair:
+) -> LayerPair:
     """Two points with the shapes [...] of one picture."""
-    return Pair(Point(name, tuple(student)), Point(other, tuple(teacher)))
+    return LayerPair(FeaturePoint(name, tuple(student)), FeaturePoint(other, tuple(teacher)))
 
 
 def batch_of(count: int, *, classes: int = 4, seed: int = 0) -> Batch:
@@ -73,6 +73,6 @@ def said(term: Term, student: Tensor, teacher: Tensor, batch: Batch | None = Non
     count = len(student)
     batch = batch_of(count) if batch is None else batch
     logits = torch.zeros(count, 4, dtype=student.dtype)
-    output, signal = Output(logits, {"a": student}), Signal(logits, {"b": teacher})
+    output, signal = ModelOutput(logits, {"a": student}), TeacherOutput(logits, {"b": teacher})
     found: Tensor = term(output, signal, batch, START)
     return found

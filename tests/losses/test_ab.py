@@ -20,11 +20,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
-from tutelage.config.losses.feature import AB
+from tutelage.config.losses.feature import ABConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.ab import ABTerm, ab_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, FeaturePoint, ModelOutput, NetworkInfo, Stage, TeacherOutput
 
 MARGINS = [0.1, 1.0, 3.0]
 
@@ -136,8 +136,8 @@ def test_other_software(margin: float) -> None:
     ]
     term = ABTerm(points, margin=margin)
     term.adapters = nn.ModuleList(nn.Identity() for _ in points)
-    output = Output(torch.zeros(3, 4), {f"s{i}": x for i, x in enumerate(mine)})
-    signal = Signal(None, {f"t{i}": x for i, x in enumerate(theirs)})
+    output = ModelOutput(torch.zeros(3, 4), {f"s{i}": x for i, x in enumerate(mine)})
+    signal = TeacherOutput(None, {f"t{i}": x for i, x in enumerate(theirs)})
     told = term(output, signal, batch_of(3), START)
     torch.testing.assert_close(told, expected, rtol=1e-6, atol=0)
 
@@ -166,23 +166,23 @@ def test_one_number_a_channel() -> None:
 
 
 def stage(name: str) -> Stage:
-    entry, before, end = (Point(name + part, (2, 4, 4)) for part in ("in", "before", "end"))
+    entry, before, end = (FeaturePoint(name + part, (2, 4, 4)) for part in ("in", "before", "end"))
     return Stage(entry, before, end, norm=None)
 
 
 def test_build() -> None:
     """Built before the last activation of every stage; what adapters have learned comes back."""
-    anatomy = Anatomy("net", (stage("x"), stage("y")), None, None, {})
-    ground = Ground(anatomy, anatomy, classes=3, images=9)
-    term = ABTerm.build(AB(margin=0.5), ground)
+    anatomy = NetworkInfo("net", (stage("x"), stage("y")), None, None, {})
+    ground = BuildContext(anatomy, anatomy, classes=3, images=9)
+    term = ABTerm.build(ABConfig(margin=0.5), ground)
     points = ("xbefore", "ybefore")
     assert term.needs == Needs(student_points=points, teacher_points=points)
     assert term.margin == 0.5
-    other = ABTerm.build(AB(), ground)
+    other = ABTerm.build(ABConfig(), ground)
     assert other.margin == 1.0
     mine, theirs = numbers(4, 2, 4, 4).float(), numbers(4, 2, 4, 4, seed=1).float()
-    output = Output(torch.zeros(4, 3), dict.fromkeys(points, mine))
-    signal = Signal(None, dict.fromkeys(points, theirs))
+    output = ModelOutput(torch.zeros(4, 3), dict.fromkeys(points, mine))
+    signal = TeacherOutput(None, dict.fromkeys(points, theirs))
     term(output, signal, batch_of(4), START)  # BatchNorm has averages now
     other.load_state_dict(term.state_dict())
     other.margin = 0.5

@@ -16,12 +16,12 @@ from proving import (
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tutelage.config.losses.relation import Correlation
+from tutelage.config.losses.relation import CCConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.embedding import Embedding, FixedEmbedding
-from tutelage.losses.relation.correlation import CorrelationTerm, correlation_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import Anatomy, Point
+from tutelage.losses.relation.correlation import CCTerm, cc_loss
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import FeaturePoint, NetworkInfo
 
 
 def oracle(student: Tensor, teacher: Tensor, gamma: float, order: int) -> float:
@@ -44,7 +44,7 @@ def oracle(student: Tensor, teacher: Tensor, gamma: float, order: int) -> float:
 def test_oracle(shape: tuple[int, int], gamma: float, order: int) -> None:
     """The same as the definition."""
     student, teacher = numbers(*shape), numbers(*shape, seed=1)
-    found = correlation_loss(student, teacher, gamma=gamma, order=order).item()
+    found = cc_loss(student, teacher, gamma=gamma, order=order).item()
     assert found == pytest.approx(oracle(student, teacher, gamma, order), rel=1e-10, abs=1e-30)
 
 
@@ -57,7 +57,7 @@ def test_series_tends_to_the_gaussian_kernel() -> None:
         return torch.exp(-0.4 * (x[:, None] - x).square().sum(2))
 
     expected = (gaussian(student) - gaussian(teacher)).square().mean()
-    torch.testing.assert_close(correlation_loss(student, teacher, order=10), expected)
+    torch.testing.assert_close(cc_loss(student, teacher, order=10), expected)
 
 
 def test_torchdistill() -> None:
@@ -71,31 +71,31 @@ def test_torchdistill() -> None:
     theirs = CCKDLoss("s", "t", {"type": "gaussian", "gamma": 0.4, "max_p": 2}, "batchmean")
     found = theirs({"s": {"output": student}}, {"t": {"output": teacher}})
     torch.testing.assert_close(
-        correlation_loss(3 * student, 0.2 * teacher), (6 * found) ** 2, rtol=1e-6, atol=0
+        cc_loss(3 * student, 0.2 * teacher), (6 * found) ** 2, rtol=1e-6, atol=0
     )
 
 
 def test_gradient() -> None:
     """Finite differences agree; the teacher gets nothing."""
     student, teacher = numbers(4, 3), numbers(4, 3, seed=1)
-    assert gradcheck(correlation_loss, student, teacher)
-    assert gradcheck(lambda s, t: correlation_loss(s, t, order=5), student, teacher)
-    spares_the_teacher(correlation_loss, student, teacher)
+    assert gradcheck(cc_loss, student, teacher)
+    assert gradcheck(lambda s, t: cc_loss(s, t, order=5), student, teacher)
+    spares_the_teacher(cc_loss, student, teacher)
 
 
 def test_invariances() -> None:
     """0 at equality; lengths, rotations and the order of pictures do not matter."""
     student, teacher = numbers(5, 3), numbers(5, 3, seed=1)
-    expected = correlation_loss(student, teacher)
-    assert correlation_loss(student, student).item() == 0
+    expected = cc_loss(student, teacher)
+    assert cc_loss(student, student).item() == 0
     sizes = torch.logspace(-3, 4, 5, dtype=torch.float64)[:, None]
-    torch.testing.assert_close(correlation_loss(sizes * student, teacher), expected)
-    torch.testing.assert_close(correlation_loss(student, sizes * teacher), expected)
+    torch.testing.assert_close(cc_loss(sizes * student, teacher), expected)
+    torch.testing.assert_close(cc_loss(student, sizes * teacher), expected)
     turn, _ = torch.linalg.qr(numbers(3, 3, seed=2))
-    torch.testing.assert_close(correlation_loss(student @ turn, teacher), expected)
-    torch.testing.assert_close(correlation_loss(student.flip(0), teacher.flip(0)), expected)
-    assert (correlation_loss(student.flip(0), teacher) - expected).abs() > 1e-6
-    assert correlation_loss(student[:1], teacher[:1]).item() == pytest.approx(0, abs=1e-30)
+    torch.testing.assert_close(cc_loss(student @ turn, teacher), expected)
+    torch.testing.assert_close(cc_loss(student.flip(0), teacher.flip(0)), expected)
+    assert (cc_loss(student.flip(0), teacher) - expected).abs() > 1e-6
+    assert cc_loss(student[:1], teacher[:1]).item() == pytest.approx(0, abs=1e-30)
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
@@ -105,20 +105,20 @@ def test_finite(scale: float) -> None:
     teacher = numbers(4, 6, seed=1, scale=scale).clamp(-6e4, 6e4)
     zero, same = torch.zeros_like(student), student[:1].expand(4, 6)
     for mine, theirs in itertools.product((student, zero, same), (teacher, zero, same)):
-        finite_in_any_precision(correlation_loss, mine, theirs)
-    finite_in_any_precision(correlation_loss, student[:1], teacher[:1])
-    finite_in_any_precision(lambda s, t: correlation_loss(s, t, gamma=1e4), student, teacher)
+        finite_in_any_precision(cc_loss, mine, theirs)
+    finite_in_any_precision(cc_loss, student[:1], teacher[:1])
+    finite_in_any_precision(lambda s, t: cc_loss(s, t, gamma=1e4), student, teacher)
 
 
 def test_refusals() -> None:
     """Shapes that differ, maps, and kernels that do not exist are refused."""
     with pytest.raises(InputError, match=r"\[2, 3\].*\[2, 1\]"):
-        correlation_loss(torch.zeros(2, 3), torch.zeros(2, 1))
+        cc_loss(torch.zeros(2, 3), torch.zeros(2, 1))
     with pytest.raises(InputError, match="correlation"):
-        correlation_loss(torch.zeros(2, 3, 1, 1), torch.zeros(2, 3, 1, 1))
+        cc_loss(torch.zeros(2, 3, 1, 1), torch.zeros(2, 3, 1, 1))
     for wrong in ({"gamma": 0.0}, {"gamma": math.inf}, {"order": 0}):
         with pytest.raises(UsageError, match="correlation"):
-            correlation_loss(torch.zeros(2, 3), torch.zeros(2, 3), **wrong)
+            cc_loss(torch.zeros(2, 3), torch.zeros(2, 3), **wrong)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,12 @@ def test_refusals() -> None:
 )
 def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
     """It is the loss of two embeddings of width 4; the student's learns, the teacher's cannot."""
-    settings = Correlation(
-        gamma=0.7, order=3, width=4, student_points=("a",), teacher_points=("b",)
-    )
+    settings = CCConfig(gamma=0.7, order=3, width=4, student_points=("a",), teacher_points=("b",))
     anatomies = (
-        Anatomy("net", (), None, None, {name: shape})
+        NetworkInfo("net", (), None, None, {name: shape})
         for name, shape in (("a", student), ("b", teacher))
     )
-    term = CorrelationTerm.build(settings, Ground(*anatomies, classes=4, images=9)).double()
+    term = CCTerm.build(settings, BuildContext(*anatomies, classes=4, images=9)).double()
     mine, theirs = numbers(5, *student).requires_grad_(), numbers(5, *teacher, seed=1)
     loss = said(term, mine, theirs)
     embedded = term.student[0](mine), term.teacher[0](theirs)
@@ -158,11 +156,11 @@ def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
 def test_default_points_and_state() -> None:
     """What the classifiers are given is compared; both embeddings are in the state."""
 
-    def anatomy(path: str, width: int) -> Anatomy:
-        return Anatomy("net", (), Point(path, (width,)), None, {})
+    def anatomy(path: str, width: int) -> NetworkInfo:
+        return NetworkInfo("net", (), FeaturePoint(path, (width,)), None, {})
 
-    ground = Ground(anatomy("a", 6), anatomy("b", 8), classes=4, images=9)
-    one, two = (CorrelationTerm.build(Correlation(), ground) for _ in range(2))
+    ground = BuildContext(anatomy("a", 6), anatomy("b", 8), classes=4, images=9)
+    one, two = (CCTerm.build(CCConfig(), ground) for _ in range(2))
     assert one.needs == Needs(student_points=("a",), teacher_vectors=("b",))
     mine, theirs = numbers(5, 6).float(), numbers(5, 8, seed=1).float()
     assert said(one, mine, theirs) != said(two, mine, theirs)
@@ -174,9 +172,9 @@ def test_teachers_embedding_keeps_cosines() -> None:
     """A wide orthogonal matrix keeps all cosines; a narrow one keeps them roughly."""
     features = numbers(20, 32)
     unit = torch.nn.functional.normalize(features)
-    wide = FixedEmbedding(Point("b", (32,)), 64).double()(features)
+    wide = FixedEmbedding(FeaturePoint("b", (32,)), 64).double()(features)
     torch.testing.assert_close(wide @ wide.T, unit @ unit.T, rtol=0, atol=1e-6)
-    narrow = FixedEmbedding(Point("b", (32,)), 16).double()(features)
+    narrow = FixedEmbedding(FeaturePoint("b", (32,)), 16).double()(features)
     assert (narrow @ narrow.T - unit @ unit.T).abs().mean() < 0.3
     assert (narrow.norm(dim=1) - 1).abs().max() < 1e-6
 
@@ -184,7 +182,7 @@ def test_teachers_embedding_keeps_cosines() -> None:
 def test_embedding_does_not_collapse() -> None:
     """Trained for long, the student's embeddings take the teacher's relations, not one point."""
     torch.manual_seed(0)
-    term = CorrelationTerm([pair((16,), (16,))], width=16)
+    term = CCTerm([pair((16,), (16,))], width=16)
     theirs = numbers(12, 16, seed=1).float()
     mine = theirs + 0.1 * numbers(12, 16).float()
     optimizer = torch.optim.Adam(term.parameters(), lr=1e-2)
@@ -200,7 +198,7 @@ def test_embedding_does_not_collapse() -> None:
 
 def test_embedding_is_computed_in_full_precision() -> None:
     """Half-precision features under autocast give unit vectors in fp32."""
-    embedding = Embedding(Point("a", (6, 2, 2)), 4)
+    embedding = Embedding(FeaturePoint("a", (6, 2, 2)), 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = embedding(numbers(3, 6, 2, 2).bfloat16())
     assert found.dtype == torch.float32
@@ -210,6 +208,6 @@ def test_embedding_is_computed_in_full_precision() -> None:
 def test_no_waiting_for_the_device() -> None:
     """Tensors without numbers will do: nothing is read back from the device."""
     with FakeTensorMode():
-        term = CorrelationTerm([pair((6,), (8,))])
+        term = CCTerm([pair((6,), (8,))])
         mine = torch.zeros(3, 6, requires_grad=True)
         torch.autograd.backward(said(term, mine, torch.zeros(3, 8)))

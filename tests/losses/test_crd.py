@@ -18,13 +18,22 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import normalize
 
-from tutelage.config.losses.feature import CRD
+from tutelage.config.losses.feature import CRDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature import memory_bank as memory_file
 from tutelage.losses.feature.crd import CRDTerm, crd_batch_loss, crd_loss, log_normalizers
-from tutelage.losses.feature.memory_bank import Memory, cosines, settled
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Batch, Mixed, Output, Point, Progress, Signal
+from tutelage.losses.feature.memory_bank import MemoryBank, cosines, settled
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import (
+    START,
+    Batch,
+    FeaturePoint,
+    MixedLabels,
+    ModelOutput,
+    NetworkInfo,
+    Progress,
+    TeacherOutput,
+)
 
 T = 0.07
 
@@ -79,9 +88,9 @@ def units(*shape: int, seed: int = 0) -> Tensor:
     return normalize(numbers(*shape, seed=seed))
 
 
-def memory_of(labels: list[int], width: int = 3, *, momentum: float = 0.5) -> Memory:
+def memory_of(labels: list[int], width: int = 3, *, momentum: float = 0.5) -> MemoryBank:
     """A memory in float64 that has seen these labels."""
-    memory = Memory(len(labels), width, momentum=momentum).double()
+    memory = MemoryBank(len(labels), width, momentum=momentum).double()
     memory.learn(torch.arange(len(labels)), torch.tensor(labels))
     return memory
 
@@ -172,7 +181,7 @@ def test_torchdistill() -> None:
 
     images, width, count = 16, 4, 5
     theirs = CRDLoss("norm", "empty", "norm", width, images, count, images, T, 0.5, 0.0)
-    memory = Memory(images, width, momentum=0.5)
+    memory = MemoryBank(images, width, momentum=0.5)
     theirs.memory_v1.copy_(memory.student)
     theirs.memory_v2.copy_(memory.teacher)
     generator = torch.Generator().manual_seed(0)
@@ -286,7 +295,7 @@ def test_batch_term() -> None:
     u, v = term.student[0](mine), term.teacher[0](theirs)
     batch = labelled([0, 1, 2, 3], [0, 1, 1, 2])
     share = torch.tensor([0.9, 0.2, 0.5, 0.6])
-    batch = batch._replace(mixed=Mixed(torch.tensor([1, 0, 2, 2]), share))
+    batch = batch._replace(mixed=MixedLabels(torch.tensor([1, 0, 2, 2]), share))
     expected = batch_oracle(u, v, [0, 0, 1, 2], 0.5)
     assert said(term, mine, theirs, batch).item() == pytest.approx(expected, rel=1e-10)
     assert not list(term.buffers())
@@ -297,7 +306,7 @@ def test_batch_term() -> None:
 # ---------------------------------------------------------------------- draws
 
 
-def drawn(memory: Memory, ids: list[int], count: int, *, seeds: int) -> Tensor:
+def drawn(memory: MemoryBank, ids: list[int], count: int, *, seeds: int) -> Tensor:
     """How often each picture was drawn, [B, N]."""
     seen = torch.zeros(len(ids), len(memory.labels))
     for seed in range(seeds):
@@ -362,7 +371,7 @@ def test_one_class_has_no_negatives(count: int) -> None:
 
 def test_memory_moves() -> None:
     """Rows that were seen move by the momentum and keep length 1; the others stay; labels are learned."""
-    memory = Memory(5, 3, momentum=0.7).double()
+    memory = MemoryBank(5, 3, momentum=0.7).double()
     torch.testing.assert_close(memory.student.norm(dim=1), torch.ones(5).double())
     before, u, v = memory.student.clone(), units(2, 3), units(2, 3, seed=1)
     ids = torch.tensor([3, 1])
@@ -375,7 +384,7 @@ def test_memory_moves() -> None:
 
 def test_first_normalisers_stay() -> None:
     """Those of the first batch in training; what is measured before then is not kept."""
-    memory = Memory(2, 3, momentum=0.5).eval()
+    memory = MemoryBank(2, 3, momentum=0.5).eval()
     assert memory.first(torch.tensor([1.0, 2.0])).tolist() == [1, 2]
     memory.train()
     assert memory.first(torch.tensor([3.0, 4.0])).tolist() == [3, 4]
@@ -402,10 +411,11 @@ def test_settled_gradients_survive_a_change() -> None:
 def term_of(negatives: int, images: int, **settings: float) -> CRDTerm:
     """A term in float64 between vectors of 6 and 8 numbers."""
     anatomies = (
-        Anatomy("net", (), Point(path, (width,)), None, {}) for path, width in (("a", 6), ("b", 8))
+        NetworkInfo("net", (), FeaturePoint(path, (width,)), None, {})
+        for path, width in (("a", 6), ("b", 8))
     )
-    chosen = CRD(width=4, negatives=negatives, **settings)
-    return CRDTerm.build(chosen, Ground(*anatomies, classes=3, images=images)).double()
+    chosen = CRDConfig(width=4, negatives=negatives, **settings)
+    return CRDTerm.build(chosen, BuildContext(*anatomies, classes=3, images=images)).double()
 
 
 def step(term: CRDTerm, number: int, batch: Batch, *, optimizer: object = None) -> Tensor:
@@ -414,7 +424,9 @@ def step(term: CRDTerm, number: int, batch: Batch, *, optimizer: object = None) 
     mine, theirs = numbers(count, 6, seed=number), numbers(count, 8, seed=50 + number)
     progress = Progress(0, number, 0.0)
     logits = torch.zeros(count, 3)
-    loss: Tensor = term(Output(logits, {"a": mine}), Signal(None, {"b": theirs}), batch, progress)
+    loss: Tensor = term(
+        ModelOutput(logits, {"a": mine}), TeacherOutput(None, {"b": theirs}), batch, progress
+    )
     if isinstance(optimizer, torch.optim.Optimizer):
         optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -534,10 +546,10 @@ def test_training_tells_pictures_apart() -> None:
     adam = torch.optim.Adam(term.parameters(), lr=1e-2)
     mine, theirs = numbers(12, 6).float(), numbers(12, 8, seed=1).float()
     batch = labelled(list(range(12)), [n % 3 for n in range(12)])
-    signal = Signal(None, {"b": theirs})
+    signal = TeacherOutput(None, {"b": theirs})
     for number in range(150):
         adam.zero_grad()
-        output = Output(torch.zeros(12, 3), {"a": mine})
+        output = ModelOutput(torch.zeros(12, 3), {"a": mine})
         torch.autograd.backward(term(output, signal, batch, Progress(0, number, 0.0)))
         adam.step()
     cosine = term.student[0](mine) @ term.teacher[0](theirs).T
@@ -554,5 +566,8 @@ def test_no_waiting_for_the_device(negatives: int, memory: bool) -> None:
         mine = torch.zeros(3, 6, requires_grad=True)
         count = torch.zeros(3, dtype=torch.int64)
         batch = Batch(torch.zeros(3, 3, 1, 1, dtype=torch.uint8), count, count, 0)
-        output, signal = Output(mine, {"a": mine}), Signal(None, {"b": torch.zeros(3, 8)})
+        output, signal = (
+            ModelOutput(mine, {"a": mine}),
+            TeacherOutput(None, {"b": torch.zeros(3, 8)}),
+        )
         torch.autograd.backward(term(output, signal, batch, START))

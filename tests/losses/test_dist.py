@@ -17,15 +17,15 @@ from proving import (
 )
 from torch import Tensor
 
-from tutelage.config.losses.response import DIST
+from tutelage.config.losses.response import DISTConfig
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.response.dist import DISTTerm, correlation, dist_loss
+from tutelage.losses.response.dist import DISTTerm, dist_loss, pearson_correlation
 from tutelage.losses.response.logits import standardized
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, ModelOutput, NetworkInfo, TeacherOutput
 
 TEMPERATURES = [0.05, 1.0, 4.0, 100.0]
-NOWHERE = Anatomy("", (), None, None, {})
+NOWHERE = NetworkInfo("", (), None, None, {})
 INTER = functools.partial(dist_loss, inter=1.0, intra=0.0)
 INTRA = functools.partial(dist_loss, inter=0.0, intra=1.0)
 
@@ -185,18 +185,18 @@ def test_correlation() -> None:
     x, y = numbers(5, 4), numbers(5, 4, seed=1)
     for dim, (a, b) in enumerate((((1, 4), (1, 4)), ((5, 1), (5, 1)))):
         scale, shift = numbers(*a, seed=2).exp(), numbers(*b, seed=3)
-        expected = correlation(x, y, dim=dim)
-        torch.testing.assert_close(correlation(scale * x + shift, y, dim=dim), expected)
-        torch.testing.assert_close(correlation(x, y - shift * scale, dim=dim), expected)
-        torch.testing.assert_close(correlation(-scale * x, y, dim=dim), -expected)
+        expected = pearson_correlation(x, y, dim=dim)
+        torch.testing.assert_close(pearson_correlation(scale * x + shift, y, dim=dim), expected)
+        torch.testing.assert_close(pearson_correlation(x, y - shift * scale, dim=dim), expected)
+        torch.testing.assert_close(pearson_correlation(-scale * x, y, dim=dim), -expected)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-8, 1e-4, 1.0])
 def test_small_probabilities(scale: float) -> None:
     """A class that is never likely counts like any other in fp32; an epsilon of 1e-6 would silence it."""
     x, y = numbers(8, 1).exp(), numbers(8, 1, seed=1).exp()
-    expected = correlation(x, y, dim=0)
-    found = correlation((scale * x).float(), (scale * y).float(), dim=0)
+    expected = pearson_correlation(x, y, dim=0)
+    found = pearson_correlation((scale * x).float(), (scale * y).float(), dim=0)
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -204,8 +204,8 @@ def test_small_probabilities(scale: float) -> None:
 def test_equal_numbers(value: float) -> None:
     """Equal numbers correlate with nothing, whatever the rounding of their mean."""
     x, y = torch.full((2, 7), value), numbers(2, 7, seed=1).float()
-    assert correlation(x, y, dim=1).abs().max() < 1e-3
-    assert correlation(x, x.clone(), dim=1).abs().max() < 1e-6
+    assert pearson_correlation(x, y, dim=1).abs().max() < 1e-3
+    assert pearson_correlation(x, x.clone(), dim=1).abs().max() < 1e-6
 
 
 def test_constant_student() -> None:
@@ -243,7 +243,7 @@ def test_one_picture() -> None:
     q, p = softmax(one[0].tolist()), softmax(other[0].tolist())
     assert INTER(one, other).item() == pytest.approx(1 - pearson(q, p), rel=1e-10)
     with pytest.raises(InputError, match="dist"):
-        DISTTerm()(Output(one, {}), Signal(other, {}), batch_of(1), START)
+        DISTTerm()(ModelOutput(one, {}), TeacherOutput(other, {}), batch_of(1), START)
 
 
 def test_one_class() -> None:
@@ -276,10 +276,10 @@ def test_temperature(temperature: float) -> None:
 @pytest.mark.parametrize("standardize", [False, True])
 def test_term(standardize: bool) -> None:
     """Settings reach the function, and several processes bring their pictures together first."""
-    chosen = DIST(temperature=2.0, inter=0.5, intra=3.0, standardize=standardize)
-    term = DISTTerm.build(chosen, Ground(NOWHERE, NOWHERE, 4, 5))
+    chosen = DISTConfig(temperature=2.0, inter=0.5, intra=3.0, standardize=standardize)
+    term = DISTTerm.build(chosen, BuildContext(NOWHERE, NOWHERE, 4, 5))
     student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
-    found = term(Output(student, {}), Signal(teacher, {}), batch_of(5), START)
+    found = term(ModelOutput(student, {}), TeacherOutput(teacher, {}), batch_of(5), START)
     prepared = [standardized(x) if standardize else x for x in (student, teacher)]
     assert torch.equal(found, dist_loss(*prepared, temperature=2.0, inter=0.5, intra=3.0))
     assert term.needs == Needs(teacher_logits=True)
@@ -289,7 +289,7 @@ def test_term(standardize: bool) -> None:
 
 def test_term_defaults() -> None:
     """The term's defaults are those of its settings."""
-    term, default = DISTTerm(), DIST()
+    term, default = DISTTerm(), DISTConfig()
     assert (term.temperature, term.inter, term.intra, term.standardize) == (
         default.temperature,
         default.inter,

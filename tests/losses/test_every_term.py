@@ -28,8 +28,8 @@ from two_processes import trained
 
 from tutelage.distributed import ALONE
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.registry import TERMS, make_terms
-from tutelage.losses.term import Ground, Term
+from tutelage.losses.registry import TERMS, build_terms
+from tutelage.losses.term import BuildContext, Term
 from tutelage.types import START, Batch, Progress
 
 PLAIN = ("cifar_resnet8", "cifar_resnet14")
@@ -262,14 +262,14 @@ def test_seeds() -> None:
     """Adapters follow from the seed and the term's name alone, whatever stands beside them."""
     ground = couple(*PLAIN).ground
     state = torch.get_rng_state()
-    together = state_of(make_terms(objective(NAMES), ground, seed=3))
+    together = state_of(build_terms(objective(NAMES), ground, seed=3))
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(123)
-    again = state_of(make_terms(objective(NAMES), ground, seed=3))
+    again = state_of(build_terms(objective(NAMES), ground, seed=3))
     alone: dict[str, Tensor] = {}
     for name in NAMES:
         alone |= state_of({name: build(name, ground, seed=3)})
-    other = state_of(make_terms(objective(NAMES), ground, seed=4))
+    other = state_of(build_terms(objective(NAMES), ground, seed=4))
     assert list(together) == list(again) == list(alone) == list(other)
     for key, tensor in together.items():
         assert torch.equal(tensor, again[key]), key
@@ -344,7 +344,7 @@ def test_what_waits() -> None:
 def test_waits_for_nothing(name: str) -> None:
     """No term asks the device for a number, forward or backward: steps are queued without a pause."""
     ground, said = couple(*PLAIN).ground, leaves(word(*PLAIN))
-    term = make_terms(objective([name]), ground)[name].train()
+    term = build_terms(objective([name]), ground)[name].train()
 
     def step(progress: Progress) -> None:
         torch.autograd.backward(value_of(term, said, progress))
@@ -438,7 +438,7 @@ def test_other_channels_are_refused(name: str) -> None:
 def test_networks_without_structure(name: str) -> None:
     """Networks that show nothing: terms on logits do not mind, the others say by name what they miss."""
     nothing = couple(*PLAIN).ground.student._replace(stages=(), vector=None, head=None, shapes={})
-    ground = Ground(nothing, nothing, classes=CLASSES, images=9)
+    ground = BuildContext(nothing, nothing, classes=CLASSES, images=9)
     if "feature" not in TERMS[name] and "relation" not in TERMS[name]:
         assert build(name, ground).needs.teacher_logits
         return

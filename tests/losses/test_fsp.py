@@ -15,11 +15,11 @@ from proving import (
 )
 from torch import Tensor
 
-from tutelage.config.losses.relation import FSP
+from tutelage.config.losses.relation import FSPConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.relation.fsp import FSPTerm, fsp_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, FeaturePoint, ModelOutput, NetworkInfo, Stage, TeacherOutput
 
 Shape = tuple[int, int, int, int]
 
@@ -171,25 +171,27 @@ def test_no_maps() -> None:
 def said(term: FSPTerm, features: dict[str, Tensor], theirs: dict[str, Tensor]) -> Tensor:
     count = len(next(iter(features.values())))
     logits = torch.zeros(count, 4)
-    found: Tensor = term(Output(logits, features), Signal(logits, theirs), batch_of(count), START)
+    found: Tensor = term(
+        ModelOutput(logits, features), TeacherOutput(logits, theirs), batch_of(count), START
+    )
     return found
 
 
-def anatomy(name: str, *shapes: tuple[int, ...]) -> Anatomy:
+def anatomy(name: str, *shapes: tuple[int, ...]) -> NetworkInfo:
     """A network of one stage for every two shapes."""
-    points = [Point(f"{name}{i}", shape) for i, shape in enumerate(shapes)]
+    points = [FeaturePoint(f"{name}{i}", shape) for i, shape in enumerate(shapes)]
     stages = [
         Stage(*(entry, end, end), None)
         for entry, end in zip(points[::2], points[1::2], strict=True)
     ]
-    return Anatomy("Net", tuple(stages), None, None, {p.path: p.shape for p in points})
+    return NetworkInfo("Net", tuple(stages), None, None, {p.path: p.shape for p in points})
 
 
 def test_term() -> None:
     """Built from the structure: entry and end of each stage, and the sum over stages."""
     shapes = [(3, 8, 8), (4, 4, 4), (4, 4, 4), (5, 2, 2)]
-    ground = Ground(anatomy("s", *shapes), anatomy("t", *shapes), classes=4, images=4)
-    term = FSPTerm.build(FSP(), ground)
+    ground = BuildContext(anatomy("s", *shapes), anatomy("t", *shapes), classes=4, images=4)
+    term = FSPTerm.build(FSPConfig(), ground)
     assert term.needs == Needs(
         student_points=("s0", "s1", "s2", "s3"), teacher_points=("t0", "t1", "t2", "t3")
     )

@@ -19,11 +19,11 @@ from proving import (
 )
 from torch import Tensor
 
-from tutelage.config.losses.feature import FT
+from tutelage.config.losses.feature import FTConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.ft import FTTerm, ft_loss, paraphrase_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import Anatomy, Output, Progress, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import ModelOutput, NetworkInfo, Progress, TeacherOutput
 
 FIRST, SECOND = Progress(0, 0, 0.0), Progress(1, 8, 0.125)
 SHAPES = [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)]
@@ -45,8 +45,8 @@ def told(
     logits = torch.zeros(len(student), 4)
     term.train(train)
     found: Tensor = term(
-        Output(logits, {"a": student}),
-        Signal(logits, {"b": teacher}),
+        ModelOutput(logits, {"a": student}),
+        TeacherOutput(logits, {"b": teacher}),
         batch_of(len(student)),
         progress,
     )
@@ -248,16 +248,16 @@ def test_features_refused(progress: Progress) -> None:
 
 def test_build() -> None:
     """Built from its settings; what it has learned, averages too, is kept and comes back."""
-    anatomy = Anatomy("net", (), None, None, {"a": (4, 3, 3), "b": (4, 3, 3)})
-    ground = Ground(anatomy, anatomy, classes=3, images=9)
+    anatomy = NetworkInfo("net", (), None, None, {"a": (4, 3, 3), "b": (4, 3, 3)})
+    ground = BuildContext(anatomy, anatomy, classes=3, images=9)
     named = {"student_points": ("a",), "teacher_points": ("b",)}
-    term = FTTerm.build(FT(rate=1.5, paraphraser=0.25, **named), ground)
+    term = FTTerm.build(FTConfig(rate=1.5, paraphraser=0.25, **named), ground)
     assert term.paraphraser == 0.25
     assert term.paraphrasers[0].encoder(torch.zeros(2, 4, 3, 3)).shape[1] == 6
-    assert FTTerm.build(FT(**named), ground).paraphraser == 0.125
+    assert FTTerm.build(FTConfig(**named), ground).paraphraser == 0.125
     mine, theirs = numbers(4, 4, 3, 3).float(), numbers(4, 4, 3, 3, seed=1).float()
     told(term, mine, theirs, FIRST)
-    other = FTTerm.build(FT(rate=1.5, paraphraser=0.25, **named), ground)
+    other = FTTerm.build(FTConfig(rate=1.5, paraphraser=0.25, **named), ground)
     later = Progress(1, 9, 0.9)
     assert told(other, mine, theirs, later) != told(term, mine, theirs, later)
     other.load_state_dict(term.state_dict())

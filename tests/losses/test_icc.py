@@ -17,11 +17,11 @@ from proving import (
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tutelage.config.losses.relation import ICC
+from tutelage.config.losses.relation import ICCConfig
 from tutelage.errors import InputError
 from tutelage.losses.relation.icc import ICCTerm, icc_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, FeaturePoint, ModelOutput, NetworkInfo, Stage, TeacherOutput
 
 # More places than channels and fewer, so that both orders of multiplication are used; other sizes.
 SHAPES = [
@@ -154,8 +154,8 @@ def test_term_adds_up_pairs_and_compares_adapted_maps() -> None:
     taught = [numbers(3, *p.teacher.shape, seed=7 + n) for n, p in enumerate(pairs)]
     logits = torch.zeros(3, 4)
     found = term(
-        Output(logits, dict(zip("ac", features, strict=True))),
-        Signal(None, dict(zip("bd", taught, strict=True))),
+        ModelOutput(logits, dict(zip("ac", features, strict=True))),
+        TeacherOutput(None, dict(zip("bd", taught, strict=True))),
         batch_of(3),
         START,
     )
@@ -169,12 +169,12 @@ def test_term_adds_up_pairs_and_compares_adapted_maps() -> None:
 def test_build() -> None:
     """Without points, the last stages are compared."""
 
-    def anatomy(channels: int) -> Anatomy:
-        ends = [Point(f"stage{n}", (channels * n, 8 // n, 8 // n)) for n in (1, 2)]
+    def anatomy(channels: int) -> NetworkInfo:
+        ends = [FeaturePoint(f"stage{n}", (channels * n, 8 // n, 8 // n)) for n in (1, 2)]
         stages = tuple(Stage(end, end, end, None) for end in ends)
-        return Anatomy("net", stages, None, None, {end.path: end.shape for end in ends})
+        return NetworkInfo("net", stages, None, None, {end.path: end.shape for end in ends})
 
-    term = ICCTerm.build(ICC(), Ground(anatomy(4), anatomy(6), classes=4, images=9))
+    term = ICCTerm.build(ICCConfig(), BuildContext(anatomy(4), anatomy(6), classes=4, images=9))
     assert term.needs == Needs(student_points=("stage2",), teacher_points=("stage2",))
     assert term.adapters[0][0].weight.shape == (12, 8, 1, 1)
 

@@ -9,12 +9,12 @@ from proving import batch_of, finite_in_any_precision, gradcheck, numbers
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tutelage.config.losses.relation import IRG
+from tutelage.config.losses.relation import IRGConfig
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.layer_pairs import Pair
+from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.relation.irg import IRGTerm, irg_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, FeaturePoint, ModelOutput, NetworkInfo, Stage, TeacherOutput
 
 ONLY = {
     "vertices": {"vertices": 1.0, "edges": 0.0, "transformation": 0.0},
@@ -205,17 +205,17 @@ def test_shapes(student: list[tuple[int, ...]], teacher: list[tuple[int, ...]]) 
         irg_loss(z, torch.zeros(2, 1), [torch.zeros(2, 1, 1, 1)], [torch.zeros(2, 1, 1, 1)])
 
 
-def anatomy(shapes: Sequence[tuple[int, ...]], mark: str) -> Anatomy:
+def anatomy(shapes: Sequence[tuple[int, ...]], mark: str) -> NetworkInfo:
     """A network of stages that return these shapes."""
-    ends = [Point(f"{mark}{n}", tuple(shape)) for n, shape in enumerate(shapes)]
+    ends = [FeaturePoint(f"{mark}{n}", tuple(shape)) for n, shape in enumerate(shapes)]
     stages = tuple(Stage(end, end, end, None) for end in ends)
-    return Anatomy("net", stages, None, None, {end.path: end.shape for end in ends})
+    return NetworkInfo("net", stages, None, None, {end.path: end.shape for end in ends})
 
 
 def test_term() -> None:
     """It asks for every stage and the logits, and hands its settings on."""
-    settings = IRG(vertices=0.3, edges=0.2, transformation=0.7)
-    ground = Ground(anatomy(STUDENT, "s"), anatomy(TEACHER, "t"), classes=5, images=9)
+    settings = IRGConfig(vertices=0.3, edges=0.2, transformation=0.7)
+    ground = BuildContext(anatomy(STUDENT, "s"), anatomy(TEACHER, "t"), classes=5, images=9)
     term = IRGTerm.build(settings, ground)
     assert term.needs == Needs(
         teacher_logits=True,
@@ -227,8 +227,8 @@ def test_term() -> None:
     assert not term.state_dict()
     z, t = numbers(4, 5, seed=8).requires_grad_(), numbers(4, 5, seed=9)
     student, teacher = maps(4, STUDENT), maps(4, TEACHER, seed=20)
-    output = Output(z, {f"s{n}": f for n, f in enumerate(student)})
-    signal = Signal(t, {f"t{n}": f for n, f in enumerate(teacher)})
+    output = ModelOutput(z, {f"s{n}": f for n, f in enumerate(student)})
+    signal = TeacherOutput(t, {f"t{n}": f for n, f in enumerate(teacher)})
     found = term(output, signal, batch_of(4), START)
     v, e, change = oracle(z, t, student, teacher)
     assert found.item() == pytest.approx(0.3 * v + 0.2 * e + 0.7 * change, rel=1e-10)
@@ -242,14 +242,14 @@ def test_tokens_and_vectors() -> None:
     vector = numbers(3, 7, seed=2)
     term = IRGTerm(
         [
-            Pair(Point("a", (5, 6)), Point("b", (4, 2, 2))),
-            Pair(Point("c", (7,)), Point("d", (7,))),
+            LayerPair(FeaturePoint("a", (5, 6)), FeaturePoint("b", (4, 2, 2))),
+            LayerPair(FeaturePoint("c", (7,)), FeaturePoint("d", (7,))),
         ]
     )
     logits = torch.zeros(3, 2, dtype=torch.float64)
     found = term(
-        Output(logits, {"a": tokens, "c": vector}),
-        Signal(logits, {"b": grid, "d": vector.flip(0)}),
+        ModelOutput(logits, {"a": tokens, "c": vector}),
+        TeacherOutput(logits, {"b": grid, "d": vector.flip(0)}),
         batch_of(3),
         START,
     )
@@ -258,9 +258,9 @@ def test_tokens_and_vectors() -> None:
     expected = irg_loss(logits, logits, [places, column], [grid, column.flip(0)])
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     with pytest.raises(InputError, match="irg compares maps"):
-        IRGTerm([Pair(Point("a", (15, 6)), Point("b", (15, 6)))])(
-            Output(logits, {"a": numbers(3, 15, 6)}),
-            Signal(logits, {"b": numbers(3, 15, 6)}),
+        IRGTerm([LayerPair(FeaturePoint("a", (15, 6)), FeaturePoint("b", (15, 6)))])(
+            ModelOutput(logits, {"a": numbers(3, 15, 6)}),
+            TeacherOutput(logits, {"b": numbers(3, 15, 6)}),
             batch_of(3),
             START,
         )

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.config.losses.response import KD
+from tutelage.config.losses.response import KDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.kd import Direction, KDTerm, kd_loss
 from tutelage.losses.response.logits import standardized
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, ModelOutput, NetworkInfo, TeacherOutput
 
 TEMPERATURES = [0.05, 0.5, 1.0, 4.0, 20.0, 100.0]
 DIRECTIONS: list[Direction] = ["forward", "reverse", "jensen-shannon"]
-NOWHERE = Anatomy("", (), None, None, {})
+NOWHERE = NetworkInfo("", (), None, None, {})
 
 
 def logits(batch: int, classes: int, *, seed: int = 0, scale: float = 2.0) -> Tensor:
@@ -320,21 +320,21 @@ def test_term(standardize: bool) -> None:
     student, teacher = logits(4, 10), logits(4, 10, seed=1)
     unlabelled = torch.full((4,), -1)
     batch = Batch(torch.zeros(4, 3, 2, 2, dtype=torch.uint8), unlabelled, torch.arange(4), 0)
-    chosen = KD(temperature=2.0, direction="reverse", standardize=standardize)
-    term = KDTerm.build(chosen, Ground(NOWHERE, NOWHERE, 10, 4))
-    found = term(Output(student, {}), Signal(teacher, {}), batch, START)
+    chosen = KDConfig(temperature=2.0, direction="reverse", standardize=standardize)
+    term = KDTerm.build(chosen, BuildContext(NOWHERE, NOWHERE, 10, 4))
+    found = term(ModelOutput(student, {}), TeacherOutput(teacher, {}), batch, START)
     prepared = [standardized(x) if standardize else x for x in (student, teacher)]
     assert torch.equal(found, kd_loss(*prepared, temperature=2.0, direction="reverse"))
     assert term.needs == Needs(teacher_logits=True)
     assert not term.across_batch
     assert not term.state_dict()
     with pytest.raises(UsageError, match="teacher"):
-        term(Output(student, {}), NO_SIGNAL, batch, START)
+        term(ModelOutput(student, {}), NO_TEACHER_OUTPUT, batch, START)
 
 
 def test_term_defaults() -> None:
     """The term's defaults are those of its settings."""
-    term, default = KDTerm(), KD()
+    term, default = KDTerm(), KDConfig()
     assert (term.temperature, term.direction, term.standardize) == (
         default.temperature,
         default.direction,

@@ -17,11 +17,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
-from tutelage.config.losses.feature import KDPP
+from tutelage.config.losses.feature import KDPPConfig
 from tutelage.errors import InputError
-from tutelage.losses.feature.kdpp import ClassMeans, KDPPTerm, kdpp_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import Anatomy, Batch, Mixed, Point
+from tutelage.losses.feature.kdpp import ClassMeanEMA, KDPPTerm, kdpp_loss
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import Batch, FeaturePoint, MixedLabels, NetworkInfo
 
 MEANS = numbers(4, 5, seed=7)
 LABELS = torch.tensor([0, 2, -1, 2, 3, 0])
@@ -163,7 +163,7 @@ def test_shapes(
 
 def test_class_means() -> None:
     """Each class of a batch moves to the mean of its vectors; others, and unknown labels, change nothing."""
-    means, expected = ClassMeans(4, 5, momentum=0.75), torch.zeros(4, 5)
+    means, expected = ClassMeanEMA(4, 5, momentum=0.75), torch.zeros(4, 5)
     batches = [LABELS, torch.tensor([3, 3, -1, -1, 0, 3]), torch.full((6,), -1), LABELS.flip(0)]
     for seed, labels in enumerate(batches):
         vectors = numbers(6, 5, seed=seed).float()
@@ -180,7 +180,7 @@ def test_class_means() -> None:
 
 def test_class_means_keep_the_direction() -> None:
     """A class seen for the first time has the direction of its vectors at once, whatever the momentum."""
-    means = ClassMeans(2, 5, momentum=0.99)
+    means = ClassMeanEMA(2, 5, momentum=0.99)
     vector = numbers(1, 5).float()
     means.update(vector.requires_grad_(), torch.tensor([1]))
     cosine = torch.cosine_similarity(means.means[1:], vector)
@@ -192,7 +192,7 @@ def test_class_means_in_half_precision() -> None:
     """Vectors of half precision under autocast are averaged in fp32."""
     vectors = torch.tensor([[60000.0], [60001.0], [2.0]]).half()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        means = ClassMeans(2, 1, momentum=0.0)
+        means = ClassMeanEMA(2, 1, momentum=0.0)
         means.update(vectors, torch.tensor([0, 0, 1]))
     assert means.means.dtype == torch.float32
     assert means.means.flatten().tolist() == [60000.0, 2.0]
@@ -200,10 +200,12 @@ def test_class_means_in_half_precision() -> None:
 
 def build(student: int, teacher: int, momentum: float = 0.9) -> KDPPTerm:
     nets = [
-        Anatomy("Net", (), Point(path, (width,)), None, {path: (width,)})
+        NetworkInfo("Net", (), FeaturePoint(path, (width,)), None, {path: (width,)})
         for path, width in (("a", student), ("b", teacher))
     ]
-    return KDPPTerm.build(KDPP(momentum=momentum), Ground(nets[0], nets[1], classes=4, images=9))
+    return KDPPTerm.build(
+        KDPPConfig(momentum=momentum), BuildContext(nets[0], nets[1], classes=4, images=9)
+    )
 
 
 def test_build() -> None:
@@ -213,7 +215,7 @@ def test_build() -> None:
     assert term.across_batch
     assert term.classes[0].means.shape == (4, 5)
     assert term.classes[0].momentum == 0.5
-    assert KDPPTerm([pair((3,), (5,))], 4).classes[0].momentum == KDPP().momentum
+    assert KDPPTerm([pair((3,), (5,))], 4).classes[0].momentum == KDPPConfig().momentum
     assert isinstance(term.connectors[0], nn.Linear)
     assert isinstance(build(5, 5).connectors[0], nn.Identity)
 
@@ -224,7 +226,7 @@ def test_term() -> None:
     mine, theirs = numbers(6, 3).float().requires_grad_(), numbers(6, 5, seed=1).float()
     batch = batch_of(6)._replace(labels=LABELS)
     found = said(term, mine, theirs, batch)
-    means = ClassMeans(4, 5, momentum=0.9)
+    means = ClassMeanEMA(4, 5, momentum=0.9)
     means.update(theirs, LABELS)
     torch.testing.assert_close(term.classes[0].means, means.means)
     expected = kdpp_loss(term.connectors[0](mine), theirs, means.means, LABELS)
@@ -250,7 +252,7 @@ def test_two_steps_before_backward() -> None:
 def test_mixtures() -> None:
     """Of a mixture of two pictures the larger share's label counts."""
     term = build(5, 5)
-    mixed = Mixed(torch.tensor([1, 1]), torch.tensor([0.7, 0.3]))
+    mixed = MixedLabels(torch.tensor([1, 1]), torch.tensor([0.7, 0.3]))
     batch = Batch(torch.zeros(2, 3, 1, 1), torch.tensor([3, 3]), torch.arange(2), 0, mixed)
     theirs = numbers(2, 5, seed=1).float()
     said(term, numbers(2, 5).float(), theirs, batch)
@@ -265,7 +267,7 @@ def test_maps_and_tokens() -> None:
     mine, theirs = numbers(6, 3, 2, 2).float(), numbers(6, 7, 5, seed=1).float()
     found = said(term, mine, theirs)
     labels = batch_of(6).labels
-    means = ClassMeans(4, 5, momentum=0.9)
+    means = ClassMeanEMA(4, 5, momentum=0.9)
     means.update(theirs.mean(1), labels)
     connected = term.connectors[0](mine.mean((2, 3)))
     torch.testing.assert_close(found, kdpp_loss(connected, theirs.mean(1), means.means, labels))

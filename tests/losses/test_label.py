@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.cross_entropy import LabelTerm, label_loss
 from tutelage.losses.term import Needs
-from tutelage.types import NO_SIGNAL, START, Batch, Mixed, Output
+from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, MixedLabels, ModelOutput
 
 
 def made(batch: int, classes: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -21,14 +21,14 @@ def made(batch: int, classes: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
     return logits, torch.randint(-1, classes, (batch,), generator=generator)
 
 
-def made_mixed(batch: int, classes: int, *, seed: int = 0) -> tuple[Tensor, Tensor, Mixed]:
+def made_mixed(batch: int, classes: int, *, seed: int = 0) -> tuple[Tensor, Tensor, MixedLabels]:
     """Logits, labels, partners' labels, and shares that include 0 and 1."""
     logits, labels = made(batch, classes, seed=seed)
     _, others = made(batch, classes, seed=seed + 1)
     generator = torch.Generator().manual_seed(seed)
     share = torch.rand(batch, generator=generator)
     share[::3] = share[::3].round()
-    return logits, labels, Mixed(others, share)
+    return logits, labels, MixedLabels(others, share)
 
 
 def slow_label(logits: Tensor, labels: Tensor, smoothing: float) -> float:
@@ -166,14 +166,16 @@ def test_mixed_targets() -> None:
 def test_mixed_invariances() -> None:
     """Swapping the two changes nothing; a partner of the same class, or of no share, is not there."""
     logits, labels, mixed = made_mixed(12, 5)
-    swapped = label_loss(logits, mixed.labels, mixed=Mixed(labels, 1 - mixed.share.double()))
+    swapped = label_loss(logits, mixed.labels, mixed=MixedLabels(labels, 1 - mixed.share.double()))
     torch.testing.assert_close(label_loss(logits, labels, mixed=mixed), swapped)
     labels = labels.clamp(min=0)
     plain = label_loss(logits, labels)
-    torch.testing.assert_close(label_loss(logits, labels, mixed=Mixed(labels, mixed.share)), plain)
+    torch.testing.assert_close(
+        label_loss(logits, labels, mixed=MixedLabels(labels, mixed.share)), plain
+    )
     others = mixed.labels.clamp(min=0)
     for share, own in ((1.0, labels), (0.0, others)):
-        found = label_loss(logits, labels, mixed=Mixed(others, torch.full((12,), share)))
+        found = label_loss(logits, labels, mixed=MixedLabels(others, torch.full((12,), share)))
         torch.testing.assert_close(found, label_loss(logits, own))
 
 
@@ -197,7 +199,7 @@ def test_mixed_gradcheck(smoothing: float) -> None:
 def test_mixed_without_labels() -> None:
     """No row with both labels known: exactly 0, gradient exactly 0."""
     logits = torch.zeros(3, 4, requires_grad=True)
-    mixed = Mixed(torch.tensor([0, -1, -1]), torch.tensor([0.0, 1.0, 0.5]))
+    mixed = MixedLabels(torch.tensor([0, -1, -1]), torch.tensor([0.0, 1.0, 0.5]))
     loss = label_loss(logits, torch.tensor([-1, 2, -1]), mixed=mixed)
     (gradient,) = torch.autograd.grad(loss, logits)
     assert loss.item() == 0
@@ -208,7 +210,7 @@ def test_mixed_without_labels() -> None:
 def test_mixed_finite(precision: torch.dtype) -> None:
     """Logits 1e4 apart and shares of 0 and 1 give finite values and gradients, in fp32."""
     logits = (1e4 * torch.tensor([[1, -1, 0]] * 4)).to(precision).requires_grad_()
-    mixed = Mixed(torch.tensor([1, 1, -1, 2]), torch.tensor([0.0, 1.0, 0.0, 0.5]))
+    mixed = MixedLabels(torch.tensor([1, 1, -1, 2]), torch.tensor([0.0, 1.0, 0.0, 0.5]))
     loss = label_loss(logits, torch.tensor([0, 0, 1, -1]), mixed=mixed)
     (gradient,) = torch.autograd.grad(loss, logits)
     assert loss.dtype == torch.float32
@@ -220,10 +222,10 @@ def test_mixed_shapes() -> None:
     logits, labels = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
     share = torch.ones(4)
     for mixed, shape in (
-        (Mixed(labels[:3], share), "[3]"),
-        (Mixed(labels, share[:2]), "[2]"),
-        (Mixed(labels.int(), share), "int32"),
-        (Mixed(labels, labels), "int64"),
+        (MixedLabels(labels[:3], share), "[3]"),
+        (MixedLabels(labels, share[:2]), "[2]"),
+        (MixedLabels(labels.int(), share), "int32"),
+        (MixedLabels(labels, labels), "int64"),
     ):
         with pytest.raises(InputError) as caught:
             label_loss(logits, labels, mixed=mixed)
@@ -284,11 +286,16 @@ def test_term() -> None:
     logits, labels = made(4, 10)
     images = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
     term = LabelTerm(smoothing=0.1)
-    found = term(Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0), START)
-    assert torch.equal(found, label_loss(logits, labels, smoothing=0.1))
-    mixed = Mixed(labels.roll(1), torch.full((4,), 0.25))
     found = term(
-        Output(logits, {}), NO_SIGNAL, Batch(images, labels, torch.arange(4), 0, mixed), START
+        ModelOutput(logits, {}), NO_TEACHER_OUTPUT, Batch(images, labels, torch.arange(4), 0), START
+    )
+    assert torch.equal(found, label_loss(logits, labels, smoothing=0.1))
+    mixed = MixedLabels(labels.roll(1), torch.full((4,), 0.25))
+    found = term(
+        ModelOutput(logits, {}),
+        NO_TEACHER_OUTPUT,
+        Batch(images, labels, torch.arange(4), 0, mixed),
+        START,
     )
     assert torch.equal(found, label_loss(logits, labels, smoothing=0.1, mixed=mixed))
     assert term.needs == Needs(labels=True)

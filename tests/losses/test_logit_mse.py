@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from proving import finite_in_any_precision, gradcheck, gradient, numbers, spares_the_teacher
 from torch.nn import functional as F
 
-from tutelage.config.losses.response import LogitMSE
+from tutelage.config.losses.response import LogitMSEConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.logit_mse import LogitMSETerm, logit_mse_loss
 from tutelage.losses.response.logits import standardized
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, ModelOutput, NetworkInfo, TeacherOutput
 
-NOTHING = Anatomy("net", (), None, None, {})
-GROUND = Ground(NOTHING, NOTHING, classes=5, images=9)
+NOTHING = NetworkInfo("net", (), None, None, {})
+GROUND = BuildContext(NOTHING, NOTHING, classes=5, images=9)
 
 
 @given(batch=st.integers(1, 6), classes=st.integers(1, 9), seed=st.integers(0, 999))
@@ -84,8 +84,8 @@ def test_term(standardize: bool) -> None:
     student, teacher = numbers(4, 5), numbers(4, 5, seed=1)
     images = torch.zeros(4, 3, 1, 1, dtype=torch.uint8)
     batch = Batch(images, torch.full((4,), -1), torch.arange(4), 0)
-    term = LogitMSETerm.build(LogitMSE(standardize=standardize), GROUND)
-    found = term(Output(student, {}), Signal(teacher, {}), batch, START)
+    term = LogitMSETerm.build(LogitMSEConfig(standardize=standardize), GROUND)
+    found = term(ModelOutput(student, {}), TeacherOutput(teacher, {}), batch, START)
     if standardize:
         student, teacher = standardized(student), standardized(teacher)
     assert torch.equal(found, logit_mse_loss(student, teacher))
@@ -93,4 +93,4 @@ def test_term(standardize: bool) -> None:
     assert not term.across_batch
     assert not term.state_dict()
     with pytest.raises(UsageError, match="logit_mse needs the logits of a teacher"):
-        term(Output(student, {}), NO_SIGNAL, batch, START)
+        term(ModelOutput(student, {}), NO_TEACHER_OUTPUT, batch, START)

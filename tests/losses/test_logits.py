@@ -22,7 +22,7 @@ from tutelage.losses.response.logits import (
     target_class,
 )
 from tutelage.losses.term import Needs
-from tutelage.types import NO_SIGNAL, START, Batch, Mixed, Output, Signal
+from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, MixedLabels, ModelOutput, TeacherOutput
 
 
 def matched(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> Tensor:
@@ -141,7 +141,7 @@ def test_torchdistill(precision: torch.dtype, temperature: float) -> None:
 def test_term() -> None:
     """A term gives both networks' logits to `compare`, as they are or both standardised."""
     student, teacher = numbers(3, 4).requires_grad_(), numbers(3, 4, seed=1).requires_grad_()
-    output, signal, batch = Output(student, {}), Signal(teacher, {}), batch_of(3)
+    output, signal, batch = ModelOutput(student, {}), TeacherOutput(teacher, {}), batch_of(3)
     plain = Difference()(output, signal, batch, START)
     assert plain.item() == (student - teacher)[0, 0].item()
     scaled = Difference(standardize=True)(output, signal, batch, START)
@@ -155,7 +155,7 @@ def test_term() -> None:
 def test_term_without_a_teacher() -> None:
     """A signal without logits is refused, and the message names the term."""
     with pytest.raises(UsageError, match="difference"):
-        Difference()(Output(numbers(3, 4), {}), NO_SIGNAL, batch_of(3), START)
+        Difference()(ModelOutput(numbers(3, 4), {}), NO_TEACHER_OUTPUT, batch_of(3), START)
 
 
 def test_target_class() -> None:
@@ -163,7 +163,7 @@ def test_target_class() -> None:
     images, ids = torch.zeros(5, 3, 1, 1, dtype=torch.uint8), torch.arange(5)
     first, second = torch.tensor([0, 1, 2, -1, 3]), torch.tensor([5, 6, 7, 8, -1])
     assert torch.equal(target_class(Batch(images, first, ids, 0)), first)
-    mixed = Mixed(second, torch.tensor([1.0, 0.5, 0.49, 0.6, 0.0]))
+    mixed = MixedLabels(second, torch.tensor([1.0, 0.5, 0.49, 0.6, 0.0]))
     found = target_class(Batch(images, first, ids, 0, mixed))
     assert found.tolist() == [0, 1, 7, -1, -1]
     assert found.dtype == torch.int64

@@ -16,11 +16,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
-from tutelage.config.losses.feature import MGD
+from tutelage.config.losses.feature import MGDConfig
 from tutelage.errors import InputError
-from tutelage.losses.feature.mgd import MGDTerm, kept, mgd_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.losses.feature.mgd import MGDTerm, mgd_loss, random_mask
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, FeaturePoint, ModelOutput, NetworkInfo, Stage, TeacherOutput
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)])
@@ -70,7 +70,7 @@ def test_shapes() -> None:
 def test_mask(masked: float) -> None:
     """0 and 1, one for all channels of a place, and 0 as often as asked."""
     features = torch.zeros(50, 3, 20, 20)
-    mask = kept(features, masked, torch.Generator().manual_seed(3))
+    mask = random_mask(features, masked, torch.Generator().manual_seed(3))
     assert mask.shape == (50, 1, 20, 20)
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
     share = 1 - mask.mean().item()
@@ -79,7 +79,10 @@ def test_mask(masked: float) -> None:
 
 def heard(term: MGDTerm, mine: Tensor, theirs: Tensor, step: int) -> Tensor:
     """What a term says at a step."""
-    output, signal = Output(torch.zeros(len(mine), 4), {"a": mine}), Signal(None, {"b": theirs})
+    output, signal = (
+        ModelOutput(torch.zeros(len(mine), 4), {"a": mine}),
+        TeacherOutput(None, {"b": theirs}),
+    )
     loss: Tensor = term(output, signal, batch_of(len(mine)), START._replace(step=step))
     return loss
 
@@ -100,7 +103,7 @@ def test_term_by_hand() -> None:
     """Align, mask, restore, compare: as the formula says, with the mask of the step."""
     term = MGDTerm([pair((3, 6, 6), (4, 6, 6))], masked=0.3)
     mine, theirs = numbers(2, 3, 6, 6).float(), numbers(2, 4, 6, 6, seed=1).float()
-    mask = kept(mine, 0.3, torch.Generator().manual_seed(11))
+    mask = random_mask(mine, 0.3, torch.Generator().manual_seed(11))
     assert 0 < mask.mean() < 1
     first, relu, second = term.generators[0]
     assert isinstance(relu, nn.ReLU)
@@ -116,7 +119,7 @@ def test_masked_places_are_not_seen() -> None:
     assert isinstance(term.aligners[0], nn.Identity)
     mine = numbers(2, 4, 6, 6).float().requires_grad_()
     torch.autograd.backward(heard(term, mine, numbers(2, 4, 6, 6, seed=1).float(), 5))
-    mask = kept(mine, 0.5, torch.Generator().manual_seed(5)).expand_as(mine)
+    mask = random_mask(mine, 0.5, torch.Generator().manual_seed(5)).expand_as(mine)
     assert mine.grad is not None
     assert mine.grad[mask == 0].abs().max() == 0
     assert mine.grad[mask == 1].abs().min() > 0
@@ -128,11 +131,11 @@ def test_several_points() -> None:
     term = MGDTerm(points, masked=0.5)
     term.generators[1].load_state_dict(term.generators[0].state_dict())
     mine, theirs = numbers(2, 4, 6, 6).float(), numbers(2, 4, 6, 6, seed=1).float()
-    output = Output(torch.zeros(2, 4), {"x": mine, "y": mine})
-    signal = Signal(None, {"X": theirs, "Y": theirs})
+    output = ModelOutput(torch.zeros(2, 4), {"x": mine, "y": mine})
+    signal = TeacherOutput(None, {"X": theirs, "Y": theirs})
     found = term(output, signal, batch_of(2), START)
     random = torch.Generator().manual_seed(0)
-    masks = [kept(mine, 0.5, random) for _ in range(2)]
+    masks = [random_mask(mine, 0.5, random) for _ in range(2)]
     assert not torch.equal(*masks)
     parts = [mgd_loss(term.generators[0](mine * mask), theirs) for mask in masks]
     torch.testing.assert_close(found, parts[0] + parts[1])
@@ -153,13 +156,13 @@ def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
 
 def test_build() -> None:
     """The last stage, with the share that the settings say."""
-    stages = [Stage(*(Point(path, (3, 4, 4)),) * 3, None) for path in ("one", "two")]
-    net = Anatomy("Net", tuple(stages), None, None, {"one": (3, 4, 4), "two": (3, 4, 4)})
-    term = MGDTerm.build(MGD(masked=0.4), Ground(net, net, classes=4, images=9))
+    stages = [Stage(*(FeaturePoint(path, (3, 4, 4)),) * 3, None) for path in ("one", "two")]
+    net = NetworkInfo("Net", tuple(stages), None, None, {"one": (3, 4, 4), "two": (3, 4, 4)})
+    term = MGDTerm.build(MGDConfig(masked=0.4), BuildContext(net, net, classes=4, images=9))
     assert term.masked == 0.4
     assert term.needs == Needs(student_points=("two",), teacher_points=("two",))
     assert term.across_batch  # for the mask's sake
-    assert MGDTerm([pair((3, 4, 4), (3, 4, 4))]).masked == MGD().masked
+    assert MGDTerm([pair((3, 4, 4), (3, 4, 4))]).masked == MGDConfig().masked
 
 
 def test_state() -> None:

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from proving import finite_in_any_precision, gradcheck, gradient, numbers, spares_the_teacher
 from torch import Tensor
 
-from tutelage.config.losses.response import MLKD
+from tutelage.config.losses.response import MLKDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.kd import kd_loss
 from tutelage.losses.response.logits import standardized
 from tutelage.losses.response.mlkd import MLKDTerm, mlkd_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, ModelOutput, NetworkInfo, TeacherOutput
 
-NOTHING = Anatomy("net", (), None, None, {})
-GROUND = Ground(NOTHING, NOTHING, classes=5, images=9)
+NOTHING = NetworkInfo("net", (), None, None, {})
+GROUND = BuildContext(NOTHING, NOTHING, classes=5, images=9)
 TEMPERATURES = [0.05, 0.5, 1.0, 4.0, 20.0, 100.0]
 
 
@@ -75,7 +75,7 @@ def test_temperatures_are_summed() -> None:
     student, teacher = numbers(4, 5), numbers(4, 5, seed=1)
     single = [mlkd_loss(student, teacher, temperatures=[t]) for t in (2.0, 3.0, 4.0, 5.0, 6.0)]
     torch.testing.assert_close(mlkd_loss(student, teacher), torch.stack(single).sum())
-    assert MLKD().temperatures == MLKDTerm().temperatures == (2.0, 3.0, 4.0, 5.0, 6.0)
+    assert MLKDConfig().temperatures == MLKDTerm().temperatures == (2.0, 3.0, 4.0, 5.0, 6.0)
     twice = mlkd_loss(student, teacher, temperatures=(3.0, 3.0))
     torch.testing.assert_close(twice, 2 * single[1])
 
@@ -174,8 +174,8 @@ def test_term(standardize: bool) -> None:
     student, teacher = numbers(4, 5), numbers(4, 5, seed=1)
     images = torch.zeros(4, 3, 1, 1, dtype=torch.uint8)
     batch = Batch(images, torch.full((4,), -1), torch.arange(4), 0)
-    term = MLKDTerm.build(MLKD(temperatures=(1.0, 7.0), standardize=standardize), GROUND)
-    found = term(Output(student, {}), Signal(teacher, {}), batch, START)
+    term = MLKDTerm.build(MLKDConfig(temperatures=(1.0, 7.0), standardize=standardize), GROUND)
+    found = term(ModelOutput(student, {}), TeacherOutput(teacher, {}), batch, START)
     if standardize:
         student, teacher = standardized(student), standardized(teacher)
     assert torch.equal(found, mlkd_loss(student, teacher, temperatures=(1.0, 7.0)))
@@ -183,4 +183,4 @@ def test_term(standardize: bool) -> None:
     assert term.across_batch
     assert not term.state_dict()
     with pytest.raises(UsageError, match="mlkd needs the logits of a teacher"):
-        term(Output(student, {}), NO_SIGNAL, batch, START)
+        term(ModelOutput(student, {}), NO_TEACHER_OUTPUT, batch, START)

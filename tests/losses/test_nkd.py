@@ -11,17 +11,17 @@ from proving import finite_in_any_precision, gradcheck, gradient, numbers, spare
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.config.losses.response import NKD
+from tutelage.config.losses.response import NKDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.dkd import dkd_loss
 from tutelage.losses.response.logits import standardized
 from tutelage.losses.response.nkd import NKDTerm, nkd_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Batch, Mixed, Output, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, Batch, MixedLabels, ModelOutput, NetworkInfo, TeacherOutput
 
 TEMPERATURES = [0.05, 1.0, 4.0, 100.0]
 LABELS = torch.tensor([0, 3, -1, 2, 3])
-NOWHERE = Anatomy("", (), None, None, {})
+NOWHERE = NetworkInfo("", (), None, None, {})
 
 
 def softmax(row: list[float]) -> list[float]:
@@ -180,18 +180,18 @@ def test_temperature(temperature: float) -> None:
 @pytest.mark.parametrize("standardize", [False, True])
 def test_term(standardize: bool) -> None:
     """Settings reach the function; a picture made of two has the label of its larger share."""
-    chosen = NKD(temperature=2.0, rest=3.0, standardize=standardize)
-    term = NKDTerm.build(chosen, Ground(NOWHERE, NOWHERE, 4, 5))
+    chosen = NKDConfig(temperature=2.0, rest=3.0, standardize=standardize)
+    term = NKDTerm.build(chosen, BuildContext(NOWHERE, NOWHERE, 4, 5))
     student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
     images, ids = torch.zeros(5, 3, 1, 1, dtype=torch.uint8), torch.arange(5)
     other = torch.tensor([1, 1, 1, -1, 0])
-    mixed = Mixed(other, torch.tensor([0.7, 0.3, 0.2, 0.1, 0.5]))
+    mixed = MixedLabels(other, torch.tensor([0.7, 0.3, 0.2, 0.1, 0.5]))
     prepared = [standardized(x) if standardize else x for x in (student, teacher)]
     for batch, labels in (
         (Batch(images, LABELS, ids, 0), LABELS),
         (Batch(images, LABELS, ids, 0, mixed), torch.tensor([0, 1, 1, -1, 3])),
     ):
-        found = term(Output(student, {}), Signal(teacher, {}), batch, START)
+        found = term(ModelOutput(student, {}), TeacherOutput(teacher, {}), batch, START)
         assert torch.equal(found, nkd_loss(*prepared, labels, temperature=2.0, rest=3.0))
     assert term.needs == Needs(teacher_logits=True, labels=True)
     assert term.across_batch
@@ -200,7 +200,7 @@ def test_term(standardize: bool) -> None:
 
 def test_term_defaults() -> None:
     """The term's defaults are those of its settings."""
-    term, default = NKDTerm(), NKD()
+    term, default = NKDTerm(), NKDConfig()
     assert (term.temperature, term.rest, term.standardize) == (
         default.temperature,
         default.rest,

@@ -20,11 +20,11 @@ from proving import (
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tutelage.config.losses.feature import NST
+from tutelage.config.losses.feature import NSTConfig
 from tutelage.errors import InputError
 from tutelage.losses.feature.nst import NSTTerm, nst_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, ModelOutput, NetworkInfo, TeacherOutput
 
 # Channels of the student, of the teacher, height, width: fewer places than channels, and more.
 SHAPES = [(5, 7, 1, 2), (2, 3, 3, 4)]
@@ -164,14 +164,16 @@ def test_term() -> None:
         said(term, torch.zeros(3, 4), theirs)
 
     two = NSTTerm([pair((4, 4, 4), (6, 2, 2)), pair((4, 4, 4), (6, 2, 2), name="c", other="d")])
-    shown = Output(torch.zeros(3, 4), {"a": mine, "c": -2 * mine})
-    told = two(shown, Signal(torch.zeros(3, 4), {"b": theirs, "d": theirs}), batch_of(3), START)
+    shown = ModelOutput(torch.zeros(3, 4), {"a": mine, "c": -2 * mine})
+    told = two(
+        shown, TeacherOutput(torch.zeros(3, 4), {"b": theirs, "d": theirs}), batch_of(3), START
+    )
     torch.testing.assert_close(told, 2 * expected)
 
 
 def test_build() -> None:
     """Built from its settings, between the points they name."""
-    anatomy = Anatomy("net", (), None, None, {"x": (2, 4, 4)})
-    ground = Ground(anatomy, anatomy, classes=3, images=9)
-    term = NSTTerm.build(NST(student_points=("x",), teacher_points=("x",)), ground)
+    anatomy = NetworkInfo("net", (), None, None, {"x": (2, 4, 4)})
+    ground = BuildContext(anatomy, anatomy, classes=3, images=9)
+    term = NSTTerm.build(NSTConfig(student_points=("x",), teacher_points=("x",)), ground)
     assert term.needs == Needs(student_points=("x",), teacher_points=("x",))

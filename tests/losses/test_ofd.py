@@ -17,11 +17,11 @@ from proving import (
 )
 from torch import Tensor
 
-from tutelage.config.losses.feature import OFD
+from tutelage.config.losses.feature import OFDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.ofd import OFDTerm, negative_means, ofd_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, FeaturePoint, ModelOutput, NetworkInfo, Stage, TeacherOutput
 
 MARGIN = torch.tensor([-0.3, -1.0, -0.01], dtype=torch.float64)
 
@@ -171,26 +171,26 @@ def norm(channels: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return numbers(channels, seed=seed).float(), numbers(channels, seed=seed + 1).float()
 
 
-def anatomy(family: str, *stages: tuple[str, int, tuple[Tensor, Tensor] | None]) -> Anatomy:
+def anatomy(family: str, *stages: tuple[str, int, tuple[Tensor, Tensor] | None]) -> NetworkInfo:
     """A network of stages (path, channels, norm), each half as large as the one before."""
     made, shapes = [], {}
     for i, (path, channels, own) in enumerate(stages):
         shape = (channels, 4 >> i, 4 >> i)
-        ends = [Point(path + part, shape) for part in (".entry", ".before", ".end")]
+        ends = [FeaturePoint(path + part, shape) for part in (".entry", ".before", ".end")]
         shapes.update({point.path: shape for point in ends})
         made.append(Stage(*ends, own))
-    return Anatomy(family, tuple(made), None, None, shapes)
+    return NetworkInfo(family, tuple(made), None, None, shapes)
 
 
-def ground() -> Ground:
+def ground() -> BuildContext:
     student = anatomy("Small", ("s0", 2, None), ("s1", 5, None))
     teacher = anatomy("Large", ("t0", 3, norm(3)), ("t1", 4, norm(4, seed=5)))
-    return Ground(student, teacher, classes=4, images=10)
+    return BuildContext(student, teacher, classes=4, images=10)
 
 
 def test_build() -> None:
     """The points before the activation, and the margins of the teacher's own BatchNorms."""
-    term = OFDTerm.build(OFD(), ground())
+    term = OFDTerm.build(OFDConfig(), ground())
     assert term.needs == Needs(
         student_points=("s0.before", "s1.before"), teacher_points=("t0.before", "t1.before")
     )
@@ -201,7 +201,7 @@ def test_build() -> None:
 
 def test_build_with_named_points() -> None:
     """A named point finds the norm of its own stage, whatever its place among the points."""
-    settings = OFD(student_points=("s0.end",), teacher_points=("t1.before",))
+    settings = OFDConfig(student_points=("s0.end",), teacher_points=("t1.before",))
     term = OFDTerm.build(settings, ground())
     torch.testing.assert_close(term.get_buffer("margin0"), negative_means(*norm(4, seed=5)).float())
 
@@ -211,8 +211,8 @@ def test_points_without_a_norm() -> None:
     found = ground()
     teacher = anatomy("Plain", ("t0", 3, norm(3)), ("t1", 4, None))
     with pytest.raises(UsageError, match=r"terms\.ofd.*BatchNorm.*t1\.before(.|\n)*Plain"):
-        OFDTerm.build(OFD(), found._replace(teacher=teacher))
-    settings = OFD(student_points=("s0.end",), teacher_points=("t1.end",))
+        OFDTerm.build(OFDConfig(), found._replace(teacher=teacher))
+    settings = OFDConfig(student_points=("s0.end",), teacher_points=("t1.end",))
     with pytest.raises(UsageError, match=r"terms\.ofd.*t1\.end belongs to none(.|\n)*t0\.before"):
         OFDTerm.build(settings, found)
     with pytest.raises(UsageError, match="no point"):
@@ -221,12 +221,12 @@ def test_points_without_a_norm() -> None:
 
 def test_stage_weights() -> None:
     """Each stage counts half as much as the next deeper one."""
-    term = OFDTerm.build(OFD(), ground())
+    term = OFDTerm.build(OFDConfig(), ground())
     shapes = {"s0.before": (2, 4, 4), "s1.before": (5, 2, 2)}
     mine = {path: numbers(3, *shape).float() for path, shape in shapes.items()}
     shapes = {"t0.before": (3, 4, 4), "t1.before": (4, 2, 2)}
     theirs = {path: numbers(3, *shape, seed=1).float() for path, shape in shapes.items()}
-    found = term(Output(torch.zeros(3, 4), mine), Signal(None, theirs), None, START)
+    found = term(ModelOutput(torch.zeros(3, 4), mine), TeacherOutput(None, theirs), None, START)
     parts = [
         ofd_loss(term.adapters[i](mine[f"s{i}.before"]), theirs[f"t{i}.before"], margin).item()
         for i, margin in enumerate((term.get_buffer("margin0"), term.get_buffer("margin1")))

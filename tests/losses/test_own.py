@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from tutelage.cli import app
-from tutelage.cli.arguments import defaults, whole_numbers
-from tutelage.config.loss_weights import weights
-from tutelage.config.objective import Objective
-from tutelage.config.plugins import own_term, use_terms
-from tutelage.config.schema import build, table
+from tutelage.cli.arguments import defaults, require_whole_numbers
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.objective import ObjectiveConfig
+from tutelage.config.plugins import custom_loss, register_losses
+from tutelage.config.schema import build, to_table
 from tutelage.errors import UsageError
-from tutelage.losses.registry import make_terms
-from tutelage.losses.term import Ground
-from tutelage.types import START, UNSTUDIED, Batch, Output, Signal
+from tutelage.losses.registry import build_terms
+from tutelage.losses.term import BuildContext
+from tutelage.types import NO_NETWORK_INFO, START, Batch, ModelOutput, TeacherOutput
 
 FILE = """
 from dataclasses import dataclass
@@ -42,27 +42,27 @@ class ShrinkTerm(Term):
 TERMS = {"shrink": (Shrink, ShrinkTerm)}
 PAIR = TERMS["shrink"]
 """
-GROUND = Ground(UNSTUDIED, UNSTUDIED, classes=3, images=4)
+GROUND = BuildContext(NO_NETWORK_INFO, NO_NETWORK_INFO, classes=3, images=4)
 
 
-def objective(**settings: float | bool | str) -> Objective:
-    return build(Objective, {"alpha": 0.5, "own": {"shrink": settings}}, where="test")
+def objective(**settings: float | bool | str) -> ObjectiveConfig:
+    return build(ObjectiveConfig, {"alpha": 0.5, "own": {"shrink": settings}}, where="test")
 
 
 def test_file(tmp_path: Path) -> None:
     """A file's term has its weight and settings, and stands behind the built-in ones."""
     file = tmp_path / "shrink.py"
     file.write_text(FILE)
-    assert use_terms(file) == ["shrink"]
+    assert register_losses(file) == ["shrink"]
     chosen = objective(weight=3.0, power=4)
-    assert weights(chosen) == {"label": 0.5, "kd": 0.5, "shrink": 3.0}
-    assert table(chosen)["own"] == {"shrink": {"weight": 3.0, "power": 4}}
-    term = make_terms(chosen, GROUND)["shrink"]
+    assert loss_weights(chosen) == {"label": 0.5, "kd": 0.5, "shrink": 3.0}
+    assert to_table(chosen)["own"] == {"shrink": {"weight": 3.0, "power": 4}}
+    term = build_terms(chosen, GROUND)["shrink"]
     logits = torch.tensor([[1.0, -2.0, 0.0]])
     batch = Batch(
         torch.zeros(1, 3, 1, 1, dtype=torch.uint8), torch.zeros(1).long(), torch.arange(1), 0
     )
-    value = term(Output(logits, {}), Signal(None, {}), batch, START)
+    value = term(ModelOutput(logits, {}), TeacherOutput(None, {}), batch, START)
     assert value.item() == pytest.approx(17 / 3)
 
 
@@ -70,11 +70,11 @@ def test_other_code_is_another_run(tmp_path: Path) -> None:
     """The version of a file's term is that of its text, so a changed file makes another run."""
     file = tmp_path / "shrink.py"
     file.write_text(FILE)
-    use_terms(file)
-    before = own_term("shrink").version
+    register_losses(file)
+    before = custom_loss("shrink").version
     file.write_text(FILE + "\n# changed\n")
-    use_terms(file)
-    assert own_term("shrink").version != before
+    register_losses(file)
+    assert custom_loss("shrink").version != before
 
 
 def test_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: shrinking\nVersion: 1.2\n")
     (facts / "entry_points.txt").write_text("[tutelage.terms]\nless = shrinking:PAIR\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = own_term("less")
+    found = custom_loss("less")
     assert found.version == "shrinking 1.2"
     assert found.term.__name__ == "ShrinkTerm"
     assert "shrinking" in sys.modules
@@ -107,22 +107,22 @@ def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "bad.py"
     file.write_text(text)
     with pytest.raises(UsageError, match=message) as caught:
-        use_terms(file)
+        register_losses(file)
     assert str(file) in str(caught.value)
 
 
 def test_refused(tmp_path: Path) -> None:
     """A missing file, a term that nobody offers, a setting it does not have, one out of range."""
     with pytest.raises(UsageError, match="no such file"):
-        use_terms(tmp_path / "nothing.py")
+        register_losses(tmp_path / "nothing.py")
     with pytest.raises(UsageError, match="nobody offers the term other"):
-        weights(build(Objective, {"own": {"other": {"weight": 1.0}}}, where="test"))
+        loss_weights(build(ObjectiveConfig, {"own": {"other": {"weight": 1.0}}}, where="test"))
     (tmp_path / "shrink.py").write_text(FILE)
-    use_terms(tmp_path / "shrink.py")
+    register_losses(tmp_path / "shrink.py")
     with pytest.raises(UsageError, match="no such setting: powr"):
-        weights(objective(powr=3))
+        loss_weights(objective(powr=3))
     with pytest.raises(UsageError, match="power is out of range"):
-        weights(objective(power=0))
+        loss_weights(objective(power=0))
 
 
 @pytest.mark.parametrize("place", ["flags", "recipe"])
@@ -134,12 +134,12 @@ def test_numbers_of_the_command_line(place: str, tmp_path: Path) -> None:
         "flags": ["--own.shrink.weight", "0.5", "--own.shrink.power", "4"],
         "recipe": ["--recipe", str(tmp_path / "shrink.toml")],
     }[place]
-    use_terms(tmp_path / "shrink.py")
+    register_losses(tmp_path / "shrink.py")
     tokens = ["run", "photos", *given]
-    app.config = (defaults("run", tokens), whole_numbers)
+    app.config = (defaults("run", tokens), require_whole_numbers)
     _, bound, _ = app.parse_args(tokens)
     found = bound.arguments["settings"]
-    assert weights(found)["shrink"] == 0.5
-    term = make_terms(found, GROUND)["shrink"]
+    assert loss_weights(found)["shrink"] == 0.5
+    term = build_terms(found, GROUND)["shrink"]
     assert term.power == 4
     assert isinstance(term.power, int)

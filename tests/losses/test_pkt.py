@@ -17,11 +17,11 @@ from proving import (
 )
 from torch import Tensor
 
-from tutelage.config.losses.relation import PKT
+from tutelage.config.losses.relation import PKTConfig
 from tutelage.errors import InputError
 from tutelage.losses.relation.pkt import PKTTerm, pkt_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import Anatomy, Point
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import FeaturePoint, NetworkInfo
 
 
 def choices(vectors: Tensor) -> list[list[float]]:
@@ -169,10 +169,10 @@ def test_term(shape: tuple[int, ...], places: tuple[int, ...] | None) -> None:
 def test_build() -> None:
     """Unset points are what the classifiers are given; of several named ones, the sum."""
     networks = [
-        Anatomy("Net", (), Point("fc.input", (6,)), None, {}),
-        Anatomy("Net", (), Point("head.input", (8,)), None, {}),
+        NetworkInfo("Net", (), FeaturePoint("fc.input", (6,)), None, {}),
+        NetworkInfo("Net", (), FeaturePoint("head.input", (8,)), None, {}),
     ]
-    term = PKTTerm.build(PKT(), Ground(*networks, classes=4, images=9))
+    term = PKTTerm.build(PKTConfig(), BuildContext(*networks, classes=4, images=9))
     assert term.needs == Needs(student_points=("fc.input",), teacher_vectors=("head.input",))
     both = PKTTerm([pair((3,), (3,)), pair((3,), (3,))])
     student, teacher = numbers(4, 3), numbers(4, 3, seed=1)

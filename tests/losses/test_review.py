@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchdistill.losses.mid_level import HierarchicalContextLoss
 
-from tutelage.config.losses.feature import Review as Settings
+from tutelage.config.losses.feature import ReviewConfig as Settings
 from tutelage.errors import InputError
-from tutelage.losses.feature.fusion import Mixture, Review
+from tutelage.losses.feature.fusion import AttentionFusion, ReviewFusion
 from tutelage.losses.feature.review import ReviewTerm, review_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Point, Signal, Stage
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, FeaturePoint, ModelOutput, NetworkInfo, Stage, TeacherOutput
 
 SHAPES = [
     (2, 3, 8, 8),
@@ -135,7 +135,7 @@ def test_shapes() -> None:
 
 def test_mixture() -> None:
     """With attention weights of 0 each map counts sigmoid(bias), place by place as written."""
-    mixture = Mixture(2)
+    mixture = AttentionFusion(2)
     own, deeper = numbers(2, 2, 3, 3).float(), numbers(2, 2, 3, 3, seed=1).float()
     weight, bias = mixture.attention.weight[:, :, 0, 0], mixture.attention.bias
     assert bias is not None
@@ -149,7 +149,7 @@ def test_mixture() -> None:
 
 def test_fusion() -> None:
     """The deepest stage is fused with nothing; each other one with what the next deeper one passed on."""
-    review = Review([pair((3, 8, 8), (5, 4, 4)), pair((4, 4, 4), (6, 8, 8))], widest=512)
+    review = ReviewFusion([pair((3, 8, 8), (5, 4, 4)), pair((4, 4, 4), (6, 8, 8))], widest=512)
     review.eval()
     shallow, deep = numbers(2, 3, 8, 8).float(), numbers(2, 4, 4, 4, seed=1).float()
     first, last = review.fusions
@@ -166,7 +166,7 @@ def test_fusion() -> None:
 def test_fusion_reaches_the_shallowest() -> None:
     """A middle stage passes on what it has fused, not its own features alone."""
     shapes = [(3, 8, 8), (4, 4, 4), (5, 2, 2)]
-    review = Review([pair(shape, shape) for shape in shapes], widest=512)
+    review = ReviewFusion([pair(shape, shape) for shape in shapes], widest=512)
     maps = [numbers(2, *shape, seed=i).float().requires_grad_() for i, shape in enumerate(shapes)]
     found = review(maps, [shape[1:] for shape in shapes])
     for i, outcome in enumerate(found):
@@ -184,23 +184,25 @@ def test_width(channels: int, width: int) -> None:
         assert fusion.enter[0].out_channels == width
 
 
-def network(*stages: tuple[str, int, int]) -> Anatomy:
+def network(*stages: tuple[str, int, int]) -> NetworkInfo:
     """A network of stages (path, channels, side)."""
-    made = [Stage(*(Point(path, (c, side, side)),) * 3, None) for path, c, side in stages]
-    return Anatomy("Net", tuple(made), None, None, {s.end.path: s.end.shape for s in made})
+    made = [Stage(*(FeaturePoint(path, (c, side, side)),) * 3, None) for path, c, side in stages]
+    return NetworkInfo("Net", tuple(made), None, None, {s.end.path: s.end.shape for s in made})
 
 
 def test_build() -> None:
     """What the stages return is compared, summed over them, and everything learns."""
     student, teacher = network(("s0", 3, 8), ("s1", 4, 4)), network(("t0", 5, 8), ("t1", 6, 4))
-    term = ReviewTerm.build(Settings(channels=3), Ground(student, teacher, classes=4, images=9))
+    term = ReviewTerm.build(
+        Settings(channels=3), BuildContext(student, teacher, classes=4, images=9)
+    )
     assert term.needs == Needs(student_points=("s0", "s1"), teacher_points=("t0", "t1"))
     assert not term.across_batch
     mine = {s.end.path: numbers(2, *s.end.shape).float() for s in student.stages}
     theirs = {t.end.path: numbers(2, *t.end.shape, seed=1).float() for t in teacher.stages}
     for features in mine.values():
         features.requires_grad_()
-    loss = term(Output(torch.zeros(2, 4), mine), Signal(None, theirs), None, START)
+    loss = term(ModelOutput(torch.zeros(2, 4), mine), TeacherOutput(None, theirs), None, START)
     fused = term.review(list(mine.values()), [(8, 8), (4, 4)])
     parts = [review_loss(f, t).item() for f, t in zip(fused, theirs.values(), strict=True)]
     assert loss.item() == pytest.approx(sum(parts), rel=1e-5)

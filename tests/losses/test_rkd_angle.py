@@ -19,13 +19,13 @@ from proving import (
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tutelage.config.losses.relation import RKDAngle
+from tutelage.config.losses.relation import RKDAngleConfig
 from tutelage.errors import InputError
 from tutelage.losses.distances import relative_distances
 from tutelage.losses.relation import rkd_angle
 from tutelage.losses.relation.rkd_angle import RKDAngleTerm, rkd_angle_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import Anatomy, Point
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import FeaturePoint, NetworkInfo
 
 
 def cosine(x: list[float], at: list[float], y: list[float]) -> float:
@@ -234,10 +234,10 @@ def test_term(shape: tuple[int, ...], places: tuple[int, ...] | None) -> None:
 def test_build() -> None:
     """Unset points are what the classifiers are given; of several named ones, the sum."""
     networks = [
-        Anatomy("Net", (), Point("fc.input", (6,)), None, {}),
-        Anatomy("Net", (), Point("head.input", (8,)), None, {}),
+        NetworkInfo("Net", (), FeaturePoint("fc.input", (6,)), None, {}),
+        NetworkInfo("Net", (), FeaturePoint("head.input", (8,)), None, {}),
     ]
-    term = RKDAngleTerm.build(RKDAngle(), Ground(*networks, classes=4, images=9))
+    term = RKDAngleTerm.build(RKDAngleConfig(), BuildContext(*networks, classes=4, images=9))
     assert term.needs == Needs(student_points=("fc.input",), teacher_vectors=("head.input",))
     both = RKDAngleTerm([pair((3,), (3,)), pair((3,), (3,))])
     student, teacher = numbers(4, 3), numbers(4, 3, seed=1)

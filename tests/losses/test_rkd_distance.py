@@ -17,12 +17,12 @@ from proving import (
 )
 from torch import Tensor
 
-from tutelage.config.losses.relation import RKDDistance
+from tutelage.config.losses.relation import RKDDistanceConfig
 from tutelage.errors import InputError
 from tutelage.losses.distances import relative_distances
 from tutelage.losses.relation.rkd_distance import RKDDistanceTerm, rkd_distance_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import Anatomy, Point
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import FeaturePoint, NetworkInfo
 
 
 def relative(vectors: Tensor) -> list[list[float]]:
@@ -184,11 +184,11 @@ def test_term(shape: tuple[int, ...], places: tuple[int, ...] | None) -> None:
 def test_build() -> None:
     """Unset points are what the classifiers are given; of several named ones, the sum."""
     networks = [
-        Anatomy("Net", (), Point("fc.input", (6,)), None, {"x": (4, 2, 2), "y": (3,)}),
-        Anatomy("Net", (), Point("head.input", (8,)), None, {"x": (4, 2, 2), "y": (3,)}),
+        NetworkInfo("Net", (), FeaturePoint("fc.input", (6,)), None, {"x": (4, 2, 2), "y": (3,)}),
+        NetworkInfo("Net", (), FeaturePoint("head.input", (8,)), None, {"x": (4, 2, 2), "y": (3,)}),
     ]
-    ground = Ground(*networks, classes=4, images=9)
-    term = RKDDistanceTerm.build(RKDDistance(), ground)
+    ground = BuildContext(*networks, classes=4, images=9)
+    term = RKDDistanceTerm.build(RKDDistanceConfig(), ground)
     assert term.needs == Needs(student_points=("fc.input",), teacher_vectors=("head.input",))
     both = RKDDistanceTerm([pair((3,), (3,)), pair((3,), (3,))])
     student, teacher = numbers(4, 3), numbers(4, 3, seed=1)

@@ -15,11 +15,11 @@ from proving import (
 )
 from torch.nn.functional import adaptive_avg_pool2d
 
-from tutelage.config.losses.feature import SimKD
+from tutelage.config.losses.feature import SimKDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.simkd import SimKDTerm, simkd_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import Anatomy, Point, Stage
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import FeaturePoint, NetworkInfo, Stage
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)])
@@ -94,9 +94,9 @@ def test_larger_maps_are_pooled() -> None:
 
 def test_build() -> None:
     """The last stages of both networks."""
-    stages = [Stage(*(Point(path, (3, 4, 4)),) * 3, None) for path in ("one", "two")]
-    net = Anatomy("Net", tuple(stages), None, None, {"one": (3, 4, 4), "two": (3, 4, 4)})
-    term = SimKDTerm.build(SimKD(reduction=4), Ground(net, net, classes=4, images=9))
+    stages = [Stage(*(FeaturePoint(path, (3, 4, 4)),) * 3, None) for path in ("one", "two")]
+    net = NetworkInfo("Net", tuple(stages), None, None, {"one": (3, 4, 4), "two": (3, 4, 4)})
+    term = SimKDTerm.build(SimKDConfig(reduction=4), BuildContext(net, net, classes=4, images=9))
     assert term.reduction == 4
     assert term.needs == Needs(student_points=("two",), teacher_points=("two",))
 

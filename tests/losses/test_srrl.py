@@ -16,11 +16,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
-from tutelage.config.losses.feature import SRRL
+from tutelage.config.losses.feature import SRRLConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.srrl import SRRLTerm, srrl_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Point, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, FeaturePoint, ModelOutput, NetworkInfo, TeacherOutput
 
 HEAD = numbers(4, 3, seed=8), numbers(4, seed=9)
 
@@ -122,27 +122,30 @@ def test_shapes(
         srrl_loss(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2, 4), (weight, bias[:1]))
 
 
-def anatomy(width: int, *, head: bool = True) -> Anatomy:
-    vector = Point("pool", (width,))
+def anatomy(width: int, *, head: bool = True) -> NetworkInfo:
+    vector = FeaturePoint("pool", (width,))
     own = (numbers(4, width).float(), numbers(4, seed=1).float()) if head else None
     shapes = {"pool": (width,), "map": (width, 2, 2), "narrow": (width - 1,)}
-    return Anatomy("Net", (), vector, own, shapes)
+    return NetworkInfo("Net", (), vector, own, shapes)
 
 
-def ground(*, head: bool = True) -> Ground:
-    return Ground(anatomy(5), anatomy(3, head=head), classes=4, images=9)
+def ground(*, head: bool = True) -> BuildContext:
+    return BuildContext(anatomy(5), anatomy(3, head=head), classes=4, images=9)
 
 
 def test_build() -> None:
     """The vectors and the logits are asked for; the settings and the head reach the loss."""
-    term = SRRLTerm.build(SRRL(features=0.25, regression=3.0), ground())
+    term = SRRLTerm.build(SRRLConfig(features=0.25, regression=3.0), ground())
     expected = Needs(teacher_logits=True, student_points=("pool",), teacher_vectors=("pool",))
     assert term.needs == expected
     assert not term.across_batch
     mine, theirs = numbers(6, 5).float(), numbers(6, 3, seed=1).float()
     logits, head = numbers(6, 4, seed=2).float(), anatomy(3).head
     assert head is not None
-    output, signal = Output(torch.zeros(6, 4), {"pool": mine}), Signal(logits, {"pool": theirs})
+    output, signal = (
+        ModelOutput(torch.zeros(6, 4), {"pool": mine}),
+        TeacherOutput(logits, {"pool": theirs}),
+    )
     found = term(output, signal, batch_of(6), START)
     connected = term.connectors[0](mine)
     wanted = srrl_loss(connected, theirs, logits, head, features=0.25, regression=3.0)
@@ -152,25 +155,25 @@ def test_build() -> None:
 def test_teacher_without_a_head() -> None:
     """A teacher that ends in no linear layer is refused, by the name of the term."""
     with pytest.raises(UsageError, match=r"terms\.srrl.*last linear layer"):
-        SRRLTerm.build(SRRL(), ground(head=False))
+        SRRLTerm.build(SRRLConfig(), ground(head=False))
 
 
 def test_head_of_another_width() -> None:
     """A named point that the head cannot read is refused before training."""
-    settings = SRRL(student_points=("pool",), teacher_points=("narrow",))
+    settings = SRRLConfig(student_points=("pool",), teacher_points=("narrow",))
     with pytest.raises(UsageError, match=r"terms\.srrl.*cannot read narrow(.|\n)*3 channels"):
         SRRLTerm.build(settings, ground())
 
 
 def test_maps() -> None:
     """The last map of both is connected by convolution, BatchNorm and ReLU, and then averaged."""
-    settings = SRRL(student_points=("map",), teacher_points=("map",))
+    settings = SRRLConfig(student_points=("map",), teacher_points=("map",))
     term = SRRLTerm.build(settings, ground())
     assert [type(part) for part in term.connectors[0]] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU]
     mine, theirs = numbers(6, 5, 2, 2).float(), numbers(6, 3, 2, 2, seed=1).float()
     logits, head = numbers(6, 4, seed=2).float(), anatomy(3).head
     assert head is not None
-    output, signal = Output(logits, {"map": mine}), Signal(logits, {"map": theirs})
+    output, signal = ModelOutput(logits, {"map": mine}), TeacherOutput(logits, {"map": theirs})
     connected = term.connectors[0](mine).mean((2, 3))
     expected = srrl_loss(connected, theirs.mean((2, 3)), logits, head)
     torch.testing.assert_close(term(output, signal, batch_of(6), START), expected)
@@ -197,7 +200,7 @@ def test_no_logits() -> None:
     """A signal without logits is refused by name."""
     term = SRRLTerm([pair((5,), (3,))], HEAD)
     with pytest.raises(UsageError, match="srrl needs the logits"):
-        term(Output(torch.zeros(2, 4), {}), Signal(None, {}), batch_of(2), START)
+        term(ModelOutput(torch.zeros(2, 4), {}), TeacherOutput(None, {}), batch_of(2), START)
 
 
 def test_state() -> None:

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from proving import finite_in_any_precision, gradcheck, gradient, numbers, spares_the_teacher
 from torch import Tensor
 
-from tutelage.config.losses.response import TTM
+from tutelage.config.losses.response import TTMConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.kd import kd_loss
 from tutelage.losses.response.logits import standardized
 from tutelage.losses.response.ttm import TTMTerm, ttm_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import NO_SIGNAL, START, Anatomy, Batch, Output, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, ModelOutput, NetworkInfo, TeacherOutput
 
-NOTHING = Anatomy("net", (), None, None, {})
-GROUND = Ground(NOTHING, NOTHING, classes=5, images=9)
+NOTHING = NetworkInfo("net", (), None, None, {})
+GROUND = BuildContext(NOTHING, NOTHING, classes=5, images=9)
 TEMPERATURES = [0.05, 0.5, 1.0, 4.0, 20.0, 100.0]
 
 
@@ -61,7 +61,7 @@ def test_defaults() -> None:
     student, teacher = numbers(4, 5), numbers(4, 5, seed=1)
     expected = ttm_loss(student, teacher, temperature=4.0, weighted=False)
     assert torch.equal(ttm_loss(student, teacher), expected)
-    assert (TTM().temperature, TTM().weighted) == (4.0, False)
+    assert (TTMConfig().temperature, TTMConfig().weighted) == (4.0, False)
 
 
 @pytest.mark.parametrize("temperature", [1.5, 4.0, 10.0])
@@ -158,9 +158,9 @@ def test_term(standardize: bool) -> None:
     student, teacher = numbers(4, 5), numbers(4, 5, seed=1)
     images = torch.zeros(4, 3, 1, 1, dtype=torch.uint8)
     batch = Batch(images, torch.full((4,), -1), torch.arange(4), 0)
-    chosen = TTM(temperature=3.0, weighted=True, standardize=standardize)
+    chosen = TTMConfig(temperature=3.0, weighted=True, standardize=standardize)
     term = TTMTerm.build(chosen, GROUND)
-    found = term(Output(student, {}), Signal(teacher, {}), batch, START)
+    found = term(ModelOutput(student, {}), TeacherOutput(teacher, {}), batch, START)
     if standardize:
         student, teacher = standardized(student), standardized(teacher)
     assert torch.equal(found, ttm_loss(student, teacher, temperature=3.0, weighted=True))
@@ -168,4 +168,4 @@ def test_term(standardize: bool) -> None:
     assert not term.across_batch
     assert not term.state_dict()
     with pytest.raises(UsageError, match="ttm needs the logits of a teacher"):
-        term(Output(student, {}), NO_SIGNAL, batch, START)
+        term(ModelOutput(student, {}), NO_TEACHER_OUTPUT, batch, START)

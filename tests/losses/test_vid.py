@@ -17,11 +17,11 @@ from proving import (
 )
 from torch import Tensor, nn
 
-from tutelage.config.losses.feature import VID
+from tutelage.config.losses.feature import VIDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.vid import Gaussian, VIDTerm, vid_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import START, Anatomy, Output, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import START, ModelOutput, NetworkInfo, TeacherOutput
 
 SHAPES = [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)]
 
@@ -167,8 +167,8 @@ def test_pairs() -> None:
     torch.manual_seed(0)
     term = VIDTerm([pair((2, 2, 2), (3, 2, 2)), pair((2, 2, 2), (4, 2, 2), name="c", other="d")])
     mine, one, two = (numbers(3, n, 2, 2, seed=n).float() for n in (2, 3, 4))
-    shown = Output(torch.zeros(3, 4), {"a": mine, "c": 2 * mine})
-    told = term(shown, Signal(torch.zeros(3, 4), {"b": one, "d": two}), batch_of(3), START)
+    shown = ModelOutput(torch.zeros(3, 4), {"a": mine, "c": 2 * mine})
+    told = term(shown, TeacherOutput(torch.zeros(3, 4), {"b": one, "d": two}), batch_of(3), START)
     first, second = term.gaussians
     expected = vid_loss(first.mean(mine), one, torch.full((3,), 5.0))
     expected += vid_loss(second.mean(2 * mine), two, torch.full((4,), 5.0))
@@ -177,14 +177,14 @@ def test_pairs() -> None:
 
 def test_build() -> None:
     """Built from its settings; what it has learned is kept and comes back."""
-    anatomy = Anatomy("net", (), None, None, {"x": (2, 4, 4)})
-    ground = Ground(anatomy, anatomy, classes=3, images=9)
+    anatomy = NetworkInfo("net", (), None, None, {"x": (2, 4, 4)})
+    ground = BuildContext(anatomy, anatomy, classes=3, images=9)
     named = {"student_points": ("x",), "teacher_points": ("x",)}
-    term = VIDTerm.build(VID(variance=2.0, **named), ground)
+    term = VIDTerm.build(VIDConfig(variance=2.0, **named), ground)
     torch.testing.assert_close(term.gaussians[0].variance(), torch.full((2,), 2.0))
-    other = VIDTerm.build(VID(**named), ground)
+    other = VIDTerm.build(VIDConfig(**named), ground)
     torch.testing.assert_close(other.gaussians[0].variance(), torch.full((2,), 5.0))
     other.load_state_dict(term.state_dict())
     mine, theirs = numbers(2, 2, 4, 4).float(), numbers(2, 2, 4, 4, seed=1).float()
-    output, signal = Output(torch.zeros(2, 3), {"x": mine}), Signal(None, {"x": theirs})
+    output, signal = ModelOutput(torch.zeros(2, 3), {"x": mine}), TeacherOutput(None, {"x": theirs})
     assert term(output, signal, batch_of(2), START) == other(output, signal, batch_of(2), START)

@@ -11,16 +11,24 @@ from proving import finite_in_any_precision, gradcheck, gradient, numbers, spare
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.config.losses.response import WSLD
+from tutelage.config.losses.response import WSLDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.kd import kd_loss
 from tutelage.losses.response.logits import standardized
 from tutelage.losses.response.wsld import WSLDTerm, wsld_loss
-from tutelage.losses.term import Ground, Needs
-from tutelage.types import NO_SIGNAL, START, Anatomy, Batch, Mixed, Output, Signal
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.types import (
+    NO_TEACHER_OUTPUT,
+    START,
+    Batch,
+    MixedLabels,
+    ModelOutput,
+    NetworkInfo,
+    TeacherOutput,
+)
 
-NOTHING = Anatomy("net", (), None, None, {})
-GROUND = Ground(NOTHING, NOTHING, classes=5, images=9)
+NOTHING = NetworkInfo("net", (), None, None, {})
+GROUND = BuildContext(NOTHING, NOTHING, classes=5, images=9)
 TEMPERATURES = [0.05, 0.5, 1.0, 4.0, 20.0, 100.0]
 
 
@@ -80,7 +88,7 @@ def test_default() -> None:
     student, teacher, labels = numbers(4, 5), numbers(4, 5, seed=1), labels_of(4, 5)
     expected = wsld_loss(student, teacher, labels, temperature=2.0)
     assert torch.equal(wsld_loss(student, teacher, labels), expected)
-    assert WSLD().temperature == 2.0
+    assert WSLDConfig().temperature == 2.0
 
 
 def test_relation_to_the_authors_code() -> None:
@@ -249,13 +257,13 @@ def test_term(standardize: bool) -> None:
     """The settings and labels reach the function; the whole batch is gathered; nothing is to train."""
     student, teacher, labels = numbers(4, 5), numbers(4, 5, seed=1), torch.tensor([0, 3, -1, 1])
     batch = Batch(torch.zeros(4, 3, 1, 1, dtype=torch.uint8), labels, torch.arange(4), 0)
-    term = WSLDTerm.build(WSLD(temperature=3.0, standardize=standardize), GROUND)
-    output, signal = Output(student, {}), Signal(teacher, {})
+    term = WSLDTerm.build(WSLDConfig(temperature=3.0, standardize=standardize), GROUND)
+    output, signal = ModelOutput(student, {}), TeacherOutput(teacher, {})
     found = term(output, signal, batch, START)
     if standardize:
         student, teacher = standardized(student), standardized(teacher)
     assert torch.equal(found, wsld_loss(student, teacher, labels, temperature=3.0))
-    mixed = Mixed(torch.tensor([1, 2, 4, -1]), torch.tensor([0.2, 0.9, 0.5, 0.1]))
+    mixed = MixedLabels(torch.tensor([1, 2, 4, -1]), torch.tensor([0.2, 0.9, 0.5, 0.1]))
     found = term(output, signal, batch._replace(mixed=mixed), START)
     larger = torch.tensor([1, 3, -1, -1])
     assert torch.equal(found, wsld_loss(student, teacher, larger, temperature=3.0))
@@ -263,4 +271,4 @@ def test_term(standardize: bool) -> None:
     assert term.across_batch
     assert not term.state_dict()
     with pytest.raises(UsageError, match="wsld needs the logits of a teacher"):
-        term(output, NO_SIGNAL, batch, START)
+        term(output, NO_TEACHER_OUTPUT, batch, START)

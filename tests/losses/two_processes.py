@@ -5,17 +5,17 @@ from in_two import meet
 from lessons import IMAGES, LATE, batch_of, build, couple
 from torch import Tensor
 
-from tutelage.config.training import Training
+from tutelage.config.training import OptimizationConfig
 from tutelage.distributed import World
 from tutelage.engine.runtime.device import Runtime
-from tutelage.engine.runtime.sync_batchnorm import share_statistics
+from tutelage.engine.runtime.sync_batchnorm import sync_batchnorm
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import learn
+from tutelage.engine.train.step import backward
 from tutelage.losses.cross_entropy import LabelTerm
 from tutelage.losses.registry import TERMS
-from tutelage.methods.offline import Offline
-from tutelage.models.feature_hooks import Tapped
-from tutelage.teachers.live import Live
+from tutelage.methods.offline import OfflineDistillation
+from tutelage.models.feature_hooks import FeatureExtractor
+from tutelage.teachers.live import LiveTeacher
 from tutelage.types import START
 
 CPU = torch.device("cpu")
@@ -36,13 +36,15 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     student, teacher = both.student.double(), both.teacher.double()
     term = (LabelTerm() if name == "label" else build(name, both.ground)).double()
     needs = term.needs
-    look = Tapped(student, needs.student_points) if needs.student_points else None
-    method = Offline(student, {name: term}, {name: 1.0}, look=look).train()
-    share_statistics(student, CPU, world)
+    look = FeatureExtractor(student, needs.student_points) if needs.student_points else None
+    method = OfflineDistillation(student, {name: term}, {name: 1.0}, look=look).train()
+    sync_batchnorm(student, CPU, world)
     if not term.across_batch:
-        share_statistics(term, CPU, world)
-    state = TrainingState(method, Training(), Runtime(CPU, None, channels_last=False), world)
-    live = Live(teacher, (*needs.teacher_points, *needs.teacher_vectors))
+        sync_batchnorm(term, CPU, world)
+    state = TrainingState(
+        method, OptimizationConfig(), Runtime(CPU, None, channels_last=False), world
+    )
+    live = LiveTeacher(teacher, (*needs.teacher_points, *needs.teacher_vectors))
     batch = batch_of(WHOLE, size=32)
     assert int(batch.ids.max()) < IMAGES
     if world.size > 1:
@@ -51,7 +53,7 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
         batch = batch._replace(images=images, labels=labels, ids=ids, whole=WHOLE)
     found = {}
     for progress in (START, LATE):
-        outcome, total = learn(state, batch, live(batch), progress)
+        outcome, total = backward(state, batch, live(batch), progress)
         found[f"{progress.step} value"] = outcome.terms[name].detach()
         found[f"{progress.step} total"] = total.detach()
         for key, parameter in method.named_parameters():

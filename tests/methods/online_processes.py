@@ -5,27 +5,34 @@ from in_two import meet
 from side_by_side import SGD, batches, lesson, network, published, teaching, train
 from torch import Tensor
 
-from tutelage.config.losses.feature import Hint
-from tutelage.config.losses.relation import RKDDistance
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.methods import Ensemble, Methods, Mutual, Teaching
-from tutelage.config.objective import Terms
+from tutelage.config.losses.feature import HintConfig
+from tutelage.config.losses.relation import RKDDistanceConfig
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.methods import DMLConfig, MethodConfig, MethodOptions, OnlineEnsembleConfig
+from tutelage.config.objective import LossConfig
 from tutelage.distributed import World
-from tutelage.methods.factory import make_method
+from tutelage.methods.factory import build_method
 
-FEATURES = Terms(
-    label=Label(weight=1.0), kd=KD(weight=1.0), hint=Hint(), rkd_distance=RKDDistance(weight=5.0)
+FEATURES = LossConfig(
+    label=LabelConfig(weight=1.0),
+    kd=KDConfig(weight=1.0),
+    hint=HintConfig(),
+    rkd_distance=RKDDistanceConfig(weight=5.0),
 )
 
 
-def settings() -> dict[str, Teaching]:
+def settings() -> dict[str, MethodConfig]:
     """Each method, with all that could depend on who sees which pictures."""
     return {
         "mutual": teaching("mutual", FEATURES),
-        "turns": teaching("mutual", FEATURES, methods=Methods(mutual=Mutual(alternate=True))),
+        "turns": teaching(
+            "mutual", FEATURES, methods=MethodOptions(mutual=DMLConfig(alternate=True))
+        ),
         "gate": teaching("ensemble", published()),
         "least-loss": teaching(
-            "ensemble", published(), methods=Methods(ensemble=Ensemble(combine="least-loss"))
+            "ensemble",
+            published(),
+            methods=MethodOptions(ensemble=OnlineEnsembleConfig(combine="least-loss")),
         ),
         "joint": teaching("joint", FEATURES),
     }
@@ -39,7 +46,7 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     """The terms of each step, and everything the method remembers after the last; in float64."""
     networks = [network(seed).double() for seed in range(2)]
     about = settings()[name.partition(",")[0]]
-    method = make_method(about, networks[0], networks[1:], lesson()).double()
+    method = build_method(about, networks[0], networks[1:], lesson()).double()
     shown = batches()
     if name == SPOILT:
         pictures = shown[1].images.float()

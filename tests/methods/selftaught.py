@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.config.methods import Methods, Teaching
-from tutelage.config.objective import Terms
-from tutelage.methods.factory import Lesson, make_method
+from tutelage.config.methods import MethodConfig, MethodOptions
+from tutelage.config.objective import LossConfig
+from tutelage.methods.factory import TrainingFacts, build_method
 from tutelage.methods.method import Method
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.types import Batch, Outcome, Progress
+from tutelage.types import Batch, LossOutput, Progress
 
 CLASSES, SIZE, EPOCHS = 5, 32, 4
 IDS = torch.arange(60) * 3 + 7
@@ -43,9 +43,9 @@ def batch_of(count: int = 6, *, first: int = 0) -> Batch:
     return Batch(pictures(count, seed=first), labels, ids, 0, partners=partners)
 
 
-def lesson(**changes: Any) -> Lesson:
+def lesson(**changes: Any) -> TrainingFacts:
     """Of the pictures `IDS`."""
-    return Lesson(epochs=EPOCHS, classes=CLASSES, ids=IDS, size=SIZE)._replace(**changes)
+    return TrainingFacts(epochs=EPOCHS, classes=CLASSES, ids=IDS, size=SIZE)._replace(**changes)
 
 
 def made(
@@ -53,14 +53,14 @@ def made(
     student: Classifier | None = None,
     *,
     alpha: float | None = None,
-    terms: Terms | None = None,
-    about: Lesson | None = None,
+    terms: LossConfig | None = None,
+    about: TrainingFacts | None = None,
     **methods: Any,
 ) -> Method:
     """A method of some settings, in training; in float64."""
-    options: Any = {"method": name, "alpha": alpha, "methods": Methods(**methods)}
-    settings = Teaching(terms=terms or Terms(), **options)
-    return make_method(settings, student or network(), (), about or lesson()).double().train()
+    options: Any = {"method": name, "alpha": alpha, "methods": MethodOptions(**methods)}
+    settings = MethodConfig(terms=terms or LossConfig(), **options)
+    return build_method(settings, student or network(), (), about or lesson()).double().train()
 
 
 def at(epoch: float, *, step: int = 0) -> Progress:
@@ -68,7 +68,7 @@ def at(epoch: float, *, step: int = 0) -> Progress:
     return Progress(int(epoch), step, epoch / EPOCHS)
 
 
-def gradients(method: Method, outcome: Outcome, progress: Progress) -> dict[str, Tensor]:
+def gradients(method: Method, outcome: LossOutput, progress: Progress) -> dict[str, Tensor]:
     """The gradient of what is minimised by each parameter that has one."""
     method.zero_grad()
     torch.autograd.backward(method.total(outcome, progress))

@@ -5,16 +5,16 @@ from in_two import meet
 from selftaught import METHODS, at, batch_of, made, network
 from torch import Tensor
 
-from tutelage.config.losses.feature import Attention, Hint
-from tutelage.config.losses.response import DIST
-from tutelage.config.objective import Terms
-from tutelage.config.training import Training
+from tutelage.config.losses.feature import ATConfig, HintConfig
+from tutelage.config.losses.response import DISTConfig
+from tutelage.config.objective import LossConfig
+from tutelage.config.training import OptimizationConfig
 from tutelage.distributed import World
 from tutelage.engine.runtime.device import Runtime
-from tutelage.engine.runtime.sync_batchnorm import share_statistics
+from tutelage.engine.runtime.sync_batchnorm import sync_batchnorm
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
-from tutelage.types import NO_SIGNAL, Batch
+from tutelage.engine.train.step import train_step
+from tutelage.types import NO_TEACHER_OUTPUT, Batch
 
 CPU = torch.device("cpu")
 WHOLE = 7
@@ -39,14 +39,14 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     pictures stand in another order: what one process saw of them the other is asked about. One term compares
     pictures with each other, one has an adapter with a norm.
     """
-    inside = {"hint": Hint(weight=1.0), "attention": Attention()} if name == "momentum" else {}
-    terms = Terms(dist=DIST(weight=1.0), **inside)  # type: ignore[arg-type]
+    inside = {"hint": HintConfig(weight=1.0), "attention": ATConfig()} if name == "momentum" else {}
+    terms = LossConfig(dist=DISTConfig(weight=1.0), **inside)  # type: ignore[arg-type]
     method = made(name, network(), alpha=0.5, terms=terms)
-    share_statistics(method.student, CPU, world)
+    sync_batchnorm(method.student, CPU, world)
     mine = [m for term_name, m in method.terms.items() if term_name != "dist"]  # type: ignore[union-attr,operator]
     for layers in (*method.attachments, *mine):
-        share_statistics(layers, CPU, world)
-    settings = Training(optimizer="sgd", lr=0.01)
+        sync_batchnorm(layers, CPU, world)
+    settings = OptimizationConfig(optimizer="sgd", lr=0.01)
     state = TrainingState(method, settings, Runtime(CPU, None, channels_last=False), world)
     found = {}
     for epoch in (0, 1):
@@ -55,7 +55,9 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
             turned = (rows.flip(0) for rows in whole[:3])
             whole = Batch(*turned, 0, partners=whole.partners)  # type: ignore[arg-type]
         progress = at(epoch, step=state.step)
-        outcome, _ = train_on(state, part(whole, world), NO_SIGNAL, progress, rate=0.01, clip=None)
+        outcome, _ = train_step(
+            state, part(whole, world), NO_TEACHER_OUTPUT, progress, rate=0.01, clip=None
+        )
         found |= {f"{epoch} {key}": term.detach() for key, term in outcome.terms.items()}
         found[f"{epoch} logits"] = outcome.logits
     return found | {f"state {key}": t.clone() for key, t in method.state_dict().items()}

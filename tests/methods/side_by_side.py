@@ -10,24 +10,24 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.methods import Teaching
-from tutelage.config.objective import Terms
-from tutelage.config.training import Training
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.methods import MethodConfig
+from tutelage.config.objective import LossConfig
+from tutelage.config.training import OptimizationConfig
 from tutelage.distributed import ALONE, World
 from tutelage.engine.runtime.device import Runtime
-from tutelage.engine.runtime.sync_batchnorm import share_statistics
+from tutelage.engine.runtime.sync_batchnorm import sync_batchnorm
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
+from tutelage.engine.train.step import train_step
 from tutelage.losses.term import Term
-from tutelage.methods.factory import Lesson
+from tutelage.methods.factory import TrainingFacts
 from tutelage.methods.method import Method
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.types import NO_SIGNAL, Batch, Progress
+from tutelage.types import NO_TEACHER_OUTPUT, Batch, Progress
 
 CLASSES, IMAGES, STEPS = 5, 24, 3
 CPU = torch.device("cpu")
-SGD = Training(optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=0.01)
+SGD = OptimizationConfig(optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=0.01)
 
 
 def network(seed: int, name: str = "cifar_resnet8") -> Classifier:
@@ -51,19 +51,21 @@ def batches(count: int = STEPS, *, size: int = 7) -> list[Batch]:
     return made
 
 
-def lesson(**changes: Any) -> Lesson:
+def lesson(**changes: Any) -> TrainingFacts:
     """One epoch about the pictures above."""
-    return Lesson(1, CLASSES, torch.arange(IMAGES), 16)._replace(**changes)
+    return TrainingFacts(1, CLASSES, torch.arange(IMAGES), 16)._replace(**changes)
 
 
-def published(temperature: float = 1.0) -> Terms:
+def published(temperature: float = 1.0) -> LossConfig:
     """Label and KD, each of weight 1."""
-    return Terms(label=Label(weight=1.0), kd=KD(weight=1.0, temperature=temperature))
+    return LossConfig(
+        label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0, temperature=temperature)
+    )
 
 
-def teaching(method: Any, terms: Terms | None = None, **changes: Any) -> Teaching:
+def teaching(method: Any, terms: LossConfig | None = None, **changes: Any) -> MethodConfig:
     """Settings of a method."""
-    return Teaching(method=method, terms=terms or published(), **changes)
+    return MethodConfig(method=method, terms=terms or published(), **changes)
 
 
 def progress_at(step: int) -> Progress:
@@ -73,7 +75,7 @@ def progress_at(step: int) -> Progress:
 
 def train(
     method: Method,
-    training: Training = SGD,
+    training: OptimizationConfig = SGD,
     shown: Sequence[Batch] | None = None,
     world: World = ALONE,
 ) -> list[dict[str, Tensor]]:
@@ -81,14 +83,14 @@ def train(
     runtime = Runtime(CPU, None, channels_last=False)
     if world.size > 1:
         for part in [m for m in method.modules() if isinstance(m, Classifier)]:
-            share_statistics(part, CPU, world)
+            sync_batchnorm(part, CPU, world)
         for term in [m for m in method.modules() if isinstance(m, Term) and not m.across_batch]:
-            share_statistics(term, CPU, world)
+            sync_batchnorm(term, CPU, world)
     state = TrainingState(method.train(), training, runtime, world)
     found = []
     for step, batch in enumerate(batches() if shown is None else shown):
-        outcome, _ = train_on(
-            state, batch, NO_SIGNAL, progress_at(step), rate=training.lr, clip=training.clip
+        outcome, _ = train_step(
+            state, batch, NO_TEACHER_OUTPUT, progress_at(step), rate=training.lr, clip=training.clip
         )
         found.append({name: value.detach().clone() for name, value in outcome.terms.items()})
         assert not outcome.logits.requires_grad
@@ -109,7 +111,7 @@ def assert_near(one: nn.Module, other: nn.Module, *, most: float = 1e-9) -> None
         torch.testing.assert_close(tensor, theirs[name], rtol=most, atol=most, msg=name)
 
 
-def optimiser(module: nn.Module, training: Training = SGD) -> torch.optim.Optimizer:
+def optimiser(module: nn.Module, training: OptimizationConfig = SGD) -> torch.optim.Optimizer:
     """A plain one for one network: norms and biases are not decayed."""
     weights = list(module.parameters())
     groups = [
@@ -154,6 +156,6 @@ def waits(method: Method) -> list[str]:
     (batch,) = batches(1)
     with watched() as found:
         for phase in range(method.phases):
-            outcome = method(batch, NO_SIGNAL, progress_at(0), phase=phase)
+            outcome = method(batch, NO_TEACHER_OUTPUT, progress_at(0), phase=phase)
             torch.autograd.backward(method.total(outcome, progress_at(0)))
     return found

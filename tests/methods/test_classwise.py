@@ -7,12 +7,12 @@ import torch
 from selftaught import at, batch_of, gradients, made, network
 from torch.nn import functional as F
 
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.objective import Terms
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.objective import LossConfig
 from tutelage.errors import UsageError
-from tutelage.types import NO_SIGNAL
+from tutelage.types import NO_TEACHER_OUTPUT
 
-TERMS = Terms(label=Label(weight=1.0), kd=KD(weight=0.5, temperature=4.0))
+TERMS = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=0.5, temperature=4.0))
 
 
 def test_against_a_step_by_hand() -> None:
@@ -23,7 +23,7 @@ def test_against_a_step_by_hand() -> None:
     for first in (0, 6):
         batch = batch_of(first=first)
         assert batch.partners is not None
-        outcome = method(batch, NO_SIGNAL, at(0))
+        outcome = method(batch, NO_TEACHER_OUTPUT, at(0))
         found = gradients(method, outcome, at(0))
         logits = plain(batch.images).logits
         with torch.no_grad():
@@ -45,7 +45,7 @@ def test_its_own_partner() -> None:
     """A picture that is its own partner hears what it says: nothing to learn but the label."""
     method = made("class-wise", terms=TERMS)
     batch = batch_of()
-    outcome = method(batch._replace(partners=batch.images), NO_SIGNAL, at(0))
+    outcome = method(batch._replace(partners=batch.images), NO_TEACHER_OUTPUT, at(0))
     assert outcome.terms["kd"].item() == pytest.approx(0.0, abs=1e-12)
     assert outcome.terms["label"].item() > 0.1
 
@@ -56,4 +56,4 @@ def test_partners_are_asked_for() -> None:
     assert method.wants_partners
     assert not made("virtual").wants_partners
     with pytest.raises(UsageError, match="class-wise"):
-        method(batch_of()._replace(partners=None), NO_SIGNAL, at(0))
+        method(batch_of()._replace(partners=None), NO_TEACHER_OUTPUT, at(0))

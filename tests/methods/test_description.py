@@ -7,36 +7,38 @@ import pytest
 import torch
 from torch import nn
 
-from tutelage.commands.sweep import teaching_of
-from tutelage.config.losses.feature import Hint
-from tutelage.config.objective import Objective, Terms
+from tutelage.commands.sweep import method_of
+from tutelage.config.losses.feature import HintConfig
+from tutelage.config.objective import LossConfig, ObjectiveConfig
 from tutelage.config.recipes import objective_names
 from tutelage.data.loading.loader import reading_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.methods.describe import described, unlike
-from tutelage.methods.factory import Lesson, taught
-from tutelage.methods.offline import Offline, supervised
-from tutelage.models.build import Built
+from tutelage.methods.describe import architecture_warnings, describe_terms
+from tutelage.methods.factory import TrainingFacts, build_distillation
+from tutelage.methods.offline import OfflineDistillation, supervised_training
+from tutelage.models.build import BuiltModel
 from tutelage.models.preprocess import Classifier
-from tutelage.teachers.live import Live
+from tutelage.teachers.live import LiveTeacher
 from tutelage.types import START, Batch
 
-Couple = tuple[Offline, Classifier, Classifier]
+Couple = tuple[OfflineDistillation, Classifier, Classifier]
 Make = Callable[..., Couple]
 
 
 @pytest.fixture(scope="module")
-def make(make_network: Callable[..., Built], small_pack: Pack) -> Make:
+def make(make_network: Callable[..., BuiltModel], small_pack: Pack) -> Make:
     """A method of some objective between two networks, made as a run makes it."""
 
     def method(
-        objective: Objective | str, student: str = "cifar_resnet8", teacher: str = "cifar_resnet14"
+        objective: ObjectiveConfig | str,
+        student: str = "cifar_resnet8",
+        teacher: str = "cifar_resnet14",
     ) -> Couple:
         mine, theirs = (make_network(name).classifier for name in (student, teacher))
         ids = torch.from_numpy(small_pack.rows("train"))
-        lesson = Lesson(2, len(small_pack.classes), ids, small_pack.image_size)
-        chosen = teaching_of(objective) if isinstance(objective, str) else objective
-        return taught(mine, theirs, chosen, lesson), mine, theirs
+        lesson = TrainingFacts(2, len(small_pack.classes), ids, small_pack.image_size)
+        chosen = method_of(objective) if isinstance(objective, str) else objective
+        return build_distillation(mine, theirs, chosen, lesson), mine, theirs
 
     return method
 
@@ -48,8 +50,8 @@ def batch(small_pack: Pack) -> Batch:
     return next(loader.epoch())
 
 
-def by_name(method: Offline) -> dict[str, dict[str, Any]]:
-    return {facts["name"]: facts for facts in described(method)}
+def by_name(method: OfflineDistillation) -> dict[str, dict[str, Any]]:
+    return {facts["name"]: facts for facts in describe_terms(method)}
 
 
 def shapes(classifier: Classifier, batch: Batch) -> dict[str, list[int]]:
@@ -95,8 +97,10 @@ def test_adapters(make: Make) -> None:
     facts = by_name(method)["hint"]
     assert facts["adapters"] == ["1 x 1 convolution 32 -> 64"]
     assert facts["parameters"] == 32 * 64 + 2 * 64
-    vectors = Hint(weight=1.0, student_points=("fc.input",), teacher_points=("fc.input",))
-    method, *_ = make(Objective(alpha=0.5, terms=Terms(hint=vectors)), teacher="test_resnet")
+    vectors = HintConfig(weight=1.0, student_points=("fc.input",), teacher_points=("fc.input",))
+    method, *_ = make(
+        ObjectiveConfig(alpha=0.5, terms=LossConfig(hint=vectors)), teacher="test_resnet"
+    )
     facts = by_name(method)["hint"]
     wide = facts["points"][0]["teacher_shape"][0]
     assert facts["adapters"] == [f"linear 64 -> {wide}"]
@@ -123,10 +127,10 @@ def test_who_compares_pictures(make: Make) -> None:
     assert not by_name(method)["hint"]["across_batch"]
 
 
-def test_alone(make_network: Callable[..., Built]) -> None:
+def test_alone(make_network: Callable[..., BuiltModel]) -> None:
     """A network that nobody teaches has its label alone."""
-    method = supervised(make_network().classifier, label_smoothing=0.1)
-    (facts,) = described(method)
+    method = supervised_training(make_network().classifier, label_smoothing=0.1)
+    (facts,) = describe_terms(method)
     assert (facts["name"], facts["weight"], facts["points"], facts["parameters"]) == (
         "label",
         1.0,
@@ -146,15 +150,15 @@ def test_alone(make_network: Callable[..., Built]) -> None:
 )
 def test_nothing_to_be_wary_of(make: Make, objective: str, student: str, teacher: str) -> None:
     """Like networks may look inside each other, and any two may compare what they answer."""
-    assert unlike(*make(objective, student, teacher)) == []
+    assert architecture_warnings(*make(objective, student, teacher)) == []
 
 
 def test_unlike_families(make: Make) -> None:
     """A ResNet under a transformer: the families, the terms that look inside, and the points that differ."""
-    first, *rest = unlike(*make("hint", teacher="test_vit"))
+    first, *rest = architecture_warnings(*make("hint", teacher="test_vit"))
     assert first.startswith("hint compares what happens inside a ResNet and a VisionTransformer")
     assert rest == ["hint: layer2 and blocks.2 differ in kind: [32, 16, 16] and [5, 64]"]
-    first, *rest = unlike(*make("hint-attention-kd", teacher="test_vit"))
+    first, *rest = architecture_warnings(*make("hint-attention-kd", teacher="test_vit"))
     assert first.startswith("hint, attention compare what happens inside")
     assert "kd" not in first.partition(" compare ")[0]
     assert len(rest) == 1 + 3
@@ -162,10 +166,10 @@ def test_unlike_families(make: Make) -> None:
 
 def test_unlike_sizes(make: Make) -> None:
     """Maps of one family that differ in height and width are named with both sizes."""
-    points = Hint(
+    points = HintConfig(
         weight=1.0, student_points=("layer1", "layer2"), teacher_points=("layer2", "layer2")
     )
-    found = unlike(*make(Objective(alpha=0.5, terms=Terms(hint=points))))
+    found = architecture_warnings(*make(ObjectiveConfig(alpha=0.5, terms=LossConfig(hint=points))))
     assert found == ["hint: layer1 and layer2 differ in size: 32 x 32 and 16 x 16"]
 
 
@@ -175,9 +179,9 @@ def test_telling_changes_nothing(make: Make, batch: Batch) -> None:
     for tell in (False, True):
         torch.manual_seed(0)
         method, student, teacher = make("hint-attention-kd")
-        signal = Live(teacher, list(method.needs.teacher_points))(batch)
+        signal = LiveTeacher(teacher, list(method.needs.teacher_points))(batch)
         if tell:
-            described(method)
-            unlike(method, student, teacher)
+            describe_terms(method)
+            architecture_warnings(method, student, teacher)
         totals.append(method.total(method(batch, signal, START)).item())
     assert totals[0] == totals[1]

@@ -23,28 +23,30 @@ from side_by_side import (
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.config.methods import Ensemble as Settings
-from tutelage.config.methods import Methods
-from tutelage.config.training import Training
-from tutelage.methods.factory import make_method
+from tutelage.config.methods import MethodOptions
+from tutelage.config.methods import OnlineEnsembleConfig as Settings
+from tutelage.config.training import OptimizationConfig
+from tutelage.methods.factory import build_method
 from tutelage.methods.online.one_kdcl import (
     Combine,
-    Ensemble,
-    Gate,
+    EnsembleGate,
+    OnlineEnsemble,
     gated_logits,
     least_loss_logits,
 )
 from tutelage.models.preprocess import Classifier
-from tutelage.types import NO_SIGNAL, Mixed
+from tutelage.types import NO_TEACHER_OUTPUT, MixedLabels
 
 COMBINE: tuple[Combine, ...] = ("gate", "mean", "least-loss")
 
 
-def ensemble(networks: list[Classifier], combine: Combine, temperature: float = 3.0) -> Ensemble:
-    methods = Methods(ensemble=Settings(combine=combine))
+def ensemble(
+    networks: list[Classifier], combine: Combine, temperature: float = 3.0
+) -> OnlineEnsemble:
+    methods = MethodOptions(ensemble=Settings(combine=combine))
     settings = teaching("ensemble", published(temperature), methods=methods)
-    method = make_method(settings, networks[0], networks[1:], lesson())
-    assert isinstance(method, Ensemble)
+    method = build_method(settings, networks[0], networks[1:], lesson())
+    assert isinstance(method, OnlineEnsemble)
     return method
 
 
@@ -85,11 +87,11 @@ def test_gate(count: int, pictures: int, classes: int) -> None:
 def test_gate_begins_as_the_mean() -> None:
     """Before the first step the gate gives every network the same share."""
     said = numbers(3, 4, CLASSES)
-    gate = Gate(3, CLASSES).double()
+    gate = EnsembleGate(3, CLASSES).double()
     torch.testing.assert_close(gate(said), said.mean(0), rtol=1e-12, atol=1e-12)
 
 
-def slow_least(said: Tensor, labels: Tensor, mixed: Mixed | None) -> list[list[float]]:
+def slow_least(said: Tensor, labels: Tensor, mixed: MixedLabels | None) -> list[list[float]]:
     """Picture by picture: the network with the least cross-entropy, or the mean where a label is unknown."""
     rows = []
     for i in range(said.shape[1]):
@@ -117,7 +119,7 @@ def test_least_loss(count: int, mix: bool) -> None:
     mixed = None
     if mix:
         share = torch.tensor([0.9, 0.5, 0.1, 1.0, 0.0, 0.7, 0.7, 0.2, 0.4], dtype=torch.float64)
-        mixed = Mixed(torch.tensor([4, 3, 2, 1, 0, -1, 3, 0, -1]), share)
+        mixed = MixedLabels(torch.tensor([4, 3, 2, 1, 0, -1, 3, 0, -1]), share)
     expected = torch.tensor(slow_least(said, labels, mixed), dtype=torch.float64)
     torch.testing.assert_close(
         least_loss_logits(said, labels, mixed), expected, rtol=1e-12, atol=1e-12
@@ -133,10 +135,10 @@ def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "training", [SGD, Training(optimizer="adam", lr=0.01)], ids=["sgd", "adam"]
+    "training", [SGD, OptimizationConfig(optimizer="adam", lr=0.01)], ids=["sgd", "adam"]
 )
 @pytest.mark.parametrize("combine", COMBINE)
-def test_by_hand(combine: Combine, training: Training) -> None:
+def test_by_hand(combine: Combine, training: OptimizationConfig) -> None:
     """Three networks, and the gate, each with a plain optimiser of its own, in a loop by hand."""
     method = ensemble([network(seed).double() for seed in range(3)], combine).double()
     networks = [network(seed).double() for seed in range(3)]
@@ -178,7 +180,7 @@ def test_by_hand(combine: Combine, training: Training) -> None:
 def test_who_is_moved(combine: Combine) -> None:
     """Each network is moved by its own terms alone, and the gate by its own; the ensemble is only heard."""
     method = ensemble([network(0), network(1, "cifar_resnet14"), network(2)], combine)
-    outcome = method(batches(1)[0], NO_SIGNAL, progress_at(0))
+    outcome = method(batches(1)[0], NO_TEACHER_OUTPUT, progress_at(0))
     own = {"ensemble.label"} if combine == "gate" else set()
     names = {f"{who}{term}" for who in ("", "peer1.", "peer2.") for term in ("label", "kd")}
     assert set(outcome.terms) == set(method.weights) == names | own

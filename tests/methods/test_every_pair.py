@@ -9,33 +9,41 @@ import pytest
 import torch
 
 import tutelage
-from tutelage.config.job import Job, Single
-from tutelage.config.losses.response import Label
-from tutelage.config.methods import Assistants, Course, Joint, Methods, Name, Several, Teaching
-from tutelage.config.model import Network
-from tutelage.config.objective import Terms, settings_classes
-from tutelage.data.class_subset import grouped
+from tutelage.config.job import DistillConfig, TrainConfig
+from tutelage.config.losses.response import LabelConfig
+from tutelage.config.methods import (
+    AssistantsConfig,
+    JointConfig,
+    MethodConfig,
+    MethodName,
+    MethodOptions,
+    MultiTeacherConfig,
+    RCOConfig,
+)
+from tutelage.config.model import ModelConfig
+from tutelage.config.objective import LossConfig, settings_classes
+from tutelage.data.class_subset import class_subset
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import ALONE
-from tutelage.engine.peers import beside
+from tutelage.engine.peers import build_peers
 from tutelage.engine.precompute import Surroundings
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.device import resolve
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.teachers import open_word, weigh
+from tutelage.engine.teachers import prepare_teachers, teacher_weights
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
+from tutelage.engine.train.step import train_step
 from tutelage.errors import UsageError
 from tutelage.losses.registry import TERMS
-from tutelage.methods.compatibility import WAYS, Combine, refusal, reservation
-from tutelage.methods.factory import Lesson, make_method, require_terms
+from tutelage.methods.compatibility import WAYS, Combine, caveat, refusal_reason
+from tutelage.methods.factory import TrainingFacts, build_method, require_usable_losses
 from tutelage.methods.method import Method
 from tutelage.methods.multi_teacher import require_teachers
 from tutelage.methods.registry import METHODS
-from tutelage.models.build import build
-from tutelage.models.model_folder import Saved
-from tutelage.types import Batch, Outcome, Progress
+from tutelage.models.build import build_model
+from tutelage.models.model_folder import SavedModel
+from tutelage.types import Batch, LossOutput, Progress
 
 STUDENT, TEACHER = "cifar_resnet8", "cifar_resnet14"
 CPU = torch.device("cpu")
@@ -45,7 +53,7 @@ EPOCHS = 2
 class Pair(NamedTuple):
     """A term under a method; combine: how several teachers are made one word."""
 
-    method: Name
+    method: MethodName
     term: str
     combine: Combine
 
@@ -53,16 +61,16 @@ class Pair(NamedTuple):
         """Settings: the term beside a little of the label, and small forms of the methods."""
         settings = settings_classes()[self.term]
         weight = settings().weight or 1.0  # label and kd share what alpha leaves
-        tables: dict[str, Any] = {"kd": None, "label": Label(weight=0.1)}
-        methods = Methods(
-            several=Several(models=(STUDENT,), combine=self.combine),
-            assistants=Assistants(models=(STUDENT,), dense=True),
-            course=Course(checkpoints=EPOCHS),
-            joint=Joint(model=TEACHER),
+        tables: dict[str, Any] = {"kd": None, "label": LabelConfig(weight=0.1)}
+        methods = MethodOptions(
+            several=MultiTeacherConfig(models=(STUDENT,), combine=self.combine),
+            assistants=AssistantsConfig(models=(STUDENT,), dense=True),
+            course=RCOConfig(checkpoints=EPOCHS),
+            joint=JointConfig(model=TEACHER),
         )
         return {
             "method": self.method,
-            "terms": Terms(**tables | {self.term: settings(weight=weight)}),
+            "terms": LossConfig(**tables | {self.term: settings(weight=weight)}),
             "methods": methods,
         }
 
@@ -75,7 +83,7 @@ PAIRS = [
 
 
 def the(*, refused: bool) -> list[Any]:
-    found = [pair for pair in PAIRS if (refusal(*pair) is not None) == refused]
+    found = [pair for pair in PAIRS if (refusal_reason(*pair) is not None) == refused]
     return [pytest.param(pair, id="-".join(pair[: 2 + (pair[0] == "several")])) for pair in found]
 
 
@@ -86,29 +94,29 @@ def the(*, refused: bool) -> list[Any]:
 def batch(small_pack: Pack) -> Batch:
     """A few real pictures, with partners for the method that wants them."""
     loader = training_loader(
-        small_pack, batch_size=5, views=Single(flip=True), seed=0, device=CPU, partners=True
+        small_pack, batch_size=5, views=TrainConfig(flip=True), seed=0, device=CPU, partners=True
     )
     return next(loader.epoch(0))
 
 
-def network(name: str, pack: Pack, seed: int) -> Saved:
+def network(name: str, pack: Pack, seed: int) -> SavedModel:
     classes, size, statistics = pack.classes, pack.image_size, (pack.mean, pack.std)
-    built = build(
-        Network(model=name),
+    built = build_model(
+        ModelConfig(model=name),
         classes=len(classes),
         stored_size=size,
         train_statistics=statistics,
         seed=seed,
     )
-    return Saved(built.classifier, classes, size, "white", name)
+    return SavedModel(built.classifier, classes, size, "white", name)
 
 
-def finished(settings: Single, pack: Pack) -> list[Saved]:
+def finished(settings: TrainConfig, pack: Pack) -> list[SavedModel]:
     """As many finished teachers as a run of the method has: two, where it does not insist on one."""
     about = METHODS[settings.method]
     if not (about.taught or about.planned):
         return []
-    beside_it = grouped(pack, pack.classes[2:5]) if settings.method == "specialists" else pack
+    beside_it = class_subset(pack, pack.classes[2:5]) if settings.method == "specialists" else pack
     teachers = [network(TEACHER, pack, 5), network(STUDENT, beside_it, 6)]
     try:
         require_teachers(settings, len(teachers))
@@ -122,7 +130,7 @@ def named(term: str, names: Sequence[str]) -> list[str]:
     return [name for name in names if name.rpartition(".")[2] == term]
 
 
-def pulls(method: Method, outcome: Outcome, term: str, progress: Progress) -> bool:
+def pulls(method: Method, outcome: LossOutput, term: str, progress: Progress) -> bool:
     """Whether the term, by what it weighs now, gives any of the student's weights a gradient but 0."""
     weights = method.weights_at(progress)
     parts = [outcome.terms[name] * weights[name] for name in named(term, list(outcome.terms))]
@@ -136,7 +144,7 @@ def pulls(method: Method, outcome: Outcome, term: str, progress: Progress) -> bo
 
 @pytest.mark.parametrize("pair", the(refused=False))
 def test_yes(
-    pair: Pair, small_pack: Pack, batch: Batch, single: Callable[..., Single], tmp_path: Path
+    pair: Pair, small_pack: Pack, batch: Batch, single: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:
     """A step in each of two epochs, as a run takes them: all is finite, the term is heard, all weights move.
 
@@ -153,17 +161,17 @@ def test_yes(
         ask="live",
         **pair.teaching(),
     )
-    require_terms(settings)
+    require_usable_losses(settings)
     student = network(STUDENT, small_pack, 0).classifier
     teachers = finished(settings, small_pack)
     networks = [saved.classifier for saved in teachers]
-    shares = weigh(settings, networks, small_pack, CPU)
+    shares = teacher_weights(settings, networks, small_pack, CPU)
     rows, size = torch.from_numpy(small_pack.rows("train")), small_pack.image_size
-    lesson = Lesson(EPOCHS, len(small_pack.classes), rows, size, shares=shares)
-    method = make_method(settings, student, networks or beside(settings, small_pack), lesson)
-    runtime = resolve(settings)
-    around = Surroundings("run", tmp_path, runtime, Screen(quiet=True), StopRequest(), ALONE)
-    word = open_word(teachers, settings, small_pack, method, around, shares=shares).teacher
+    lesson = TrainingFacts(EPOCHS, len(small_pack.classes), rows, size, shares=shares)
+    method = build_method(settings, student, networks or build_peers(settings, small_pack), lesson)
+    runtime = resolve_runtime(settings)
+    around = Surroundings("run", tmp_path, runtime, Console(quiet=True), StopRequest(), ALONE)
+    word = prepare_teachers(teachers, settings, small_pack, method, around, shares=shares).teacher
     state = TrainingState(method.train(), settings, runtime)
 
     learning = [
@@ -177,11 +185,11 @@ def test_yes(
     for epoch in range(EPOCHS):
         progress = Progress(epoch, state.step, epoch / EPOCHS)
 
-        def watch(outcome: Outcome, now: Progress = progress) -> None:
+        def watch(outcome: LossOutput, now: Progress = progress) -> None:
             pulled.append(pulls(method, outcome, pair.term, now))
 
         signal = word(batch, progress)
-        outcome, total = train_on(
+        outcome, total = train_step(
             state, batch, signal, progress, rate=settings.lr, clip=settings.clip, watch=watch
         )
         assert set(outcome.terms) == set(method.weights)
@@ -199,14 +207,16 @@ def test_yes(
 @pytest.mark.parametrize("pair", the(refused=True))
 def test_no(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Refused by name and with the reason by the preflight, and so by `run`, which makes nothing before."""
-    reason, place = refusal(*pair), tmp_path_factory.getbasetemp()
+    reason, place = refusal_reason(*pair), tmp_path_factory.getbasetemp()
     assert reason
     with pytest.raises(UsageError) as caught:
-        require_terms(Teaching(**pair.teaching()))
+        require_usable_losses(MethodConfig(**pair.teaching()))
     said = f"terms.{pair.term} cannot be used under the method {pair.method}: {reason}"
     assert said in str(caught.value)
     with pytest.raises(UsageError) as again:
-        tutelage.run(place / "no such folder", Job(**pair.teaching()), out=place / "no such run")
+        tutelage.run(
+            place / "no such folder", DistillConfig(**pair.teaching()), out=place / "no such run"
+        )
     assert str(again.value) == str(caught.value)
     assert not (place / "no such run").exists()
 
@@ -214,9 +224,9 @@ def test_no(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> None:
 def test_a_table_says_what_is_tested() -> None:
     """A yes is one whatever the settings; what is refused by some alone names the others."""
     for method, term in itertools.product(METHODS, TERMS):
-        reasons = {combine: refusal(method, term, combine) for combine in WAYS}
+        reasons = {combine: refusal_reason(method, term, combine) for combine in WAYS}
         fits = [combine for combine, reason in reasons.items() if reason is None]
-        said = reservation(method, term)
+        said = caveat(method, term)
         if len(fits) == len(WAYS):
             assert said is None
         elif fits:

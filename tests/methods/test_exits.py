@@ -9,24 +9,24 @@ from selftaught import CLASSES, SIZE, at, batch_of, gradients, lesson, made, net
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tutelage.config.losses.response import DIST, KD, Label
-from tutelage.config.methods import Exits as Settings
-from tutelage.config.objective import Terms
+from tutelage.config.losses.response import DISTConfig, KDConfig, LabelConfig
+from tutelage.config.methods import BYOTConfig as Settings
+from tutelage.config.objective import LossConfig
 from tutelage.errors import UsageError
-from tutelage.methods.describe import described
+from tutelage.methods.describe import describe_terms
 from tutelage.methods.method import Method
-from tutelage.methods.self.byot import Exit, Exits
+from tutelage.methods.self.byot import BeYourOwnTeacher, EarlyExit
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.types import NO_SIGNAL, Batch
+from tutelage.types import NO_TEACHER_OUTPUT, Batch
 
-TERMS = Terms(kd=KD(temperature=3.0))
+TERMS = LossConfig(kd=KDConfig(temperature=3.0))
 LAYERS = ("layer1", "layer2", "layer3")
 
 
-def ends(method: Method) -> list[Exit]:
+def ends(method: Method) -> list[EarlyExit]:
     """The exits, from the first stage on."""
-    assert isinstance(method, Exits)
-    return [end for end in method.exits if isinstance(end, Exit)]
+    assert isinstance(method, BeYourOwnTeacher)
+    return [end for end in method.exits if isinstance(end, EarlyExit)]
 
 
 def by_formula(
@@ -66,7 +66,7 @@ def test_against_the_formula(features: float) -> None:
     method = made("exits", alpha=0.3, terms=TERMS, exits=Settings(features=features))
     twin = copy.deepcopy(method.state_dict())
     batch, now = batch_of(), at(1)
-    outcome = method(batch, NO_SIGNAL, now)
+    outcome = method(batch, NO_TEACHER_OUTPUT, now)
     found = gradients(method, outcome, now)
     method.load_state_dict(twin)
     method.zero_grad()
@@ -82,7 +82,7 @@ def test_against_the_formula(features: float) -> None:
 def test_only_what_an_exit_stands_on_hears_it() -> None:
     """KD and features send nothing to the last stage and the last layer, by terms taken alone."""
     method = made("exits", alpha=0.3, terms=TERMS)
-    outcome = method(batch_of(), NO_SIGNAL, at(0))
+    outcome = method(batch_of(), NO_TEACHER_OUTPUT, at(0))
     named = dict(method.named_parameters())
     for name, term in outcome.terms.items():
         got = torch.autograd.grad(term, list(named.values()), retain_graph=True, allow_unused=True)
@@ -94,15 +94,17 @@ def test_only_what_an_exit_stands_on_hears_it() -> None:
 
 def test_weights_and_schedules() -> None:
     """The whole network learns by the labels with weight 1; an exit's weights follow their schedules."""
-    terms = Terms(label=Label(weight=0.6), kd=None, dist=DIST(weight=2.0, warmup_epochs=2.0))
+    terms = LossConfig(
+        label=LabelConfig(weight=0.6), kd=None, dist=DISTConfig(weight=2.0, warmup_epochs=2.0)
+    )
     method = made("exits", terms=terms, exits=Settings(features=0.5))
     found = method.weights_at(at(1))
     one = {"label": 0.6, "dist": 1.0, "features": 0.5}
     expected = {"label": 1.0} | {f"exit{n}.{name}": w for n in (1, 2) for name, w in one.items()}
     assert found == pytest.approx(expected)
-    outcome = method(batch_of(), NO_SIGNAL, at(1))
+    outcome = method(batch_of(), NO_TEACHER_OUTPUT, at(1))
     assert outcome.terms.keys() == expected.keys()
-    told = {facts["name"]: facts["weight"] for facts in described(method)}
+    told = {facts["name"]: facts["weight"] for facts in describe_terms(method)}
     assert told == expected | {"exit1.dist": 2.0, "exit2.dist": 2.0}
     assert outcome.terms["exit1.dist"].item() > 0
 
@@ -144,7 +146,7 @@ def test_other_families(name: str, exits: int) -> None:
     method = made("exits", student, about=lesson(size=size))
     batch = batch_of()
     batch = batch._replace(images=batch.images.repeat_interleave(2, 2).repeat_interleave(2, 3))
-    outcome = method(batch, NO_SIGNAL, at(0))
+    outcome = method(batch, NO_TEACHER_OUTPUT, at(0))
     assert len(ends(method)) == exits
     assert all(torch.isfinite(term) and term > 0 for term in outcome.terms.values())
     found = gradients(method, outcome, at(0))

@@ -20,40 +20,45 @@ from side_by_side import (
 )
 from torch.nn import functional as F
 
-from tutelage.config.losses.feature import Attention, Hint
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.objective import Terms
-from tutelage.config.training import Training
-from tutelage.methods.factory import make_method
-from tutelage.methods.offline import supervised
-from tutelage.methods.online.joint import Joint
-from tutelage.methods.registry import obstacle
-from tutelage.types import NO_SIGNAL
+from tutelage.config.losses.feature import ATConfig, HintConfig
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.objective import LossConfig
+from tutelage.config.training import OptimizationConfig
+from tutelage.methods.factory import build_method
+from tutelage.methods.offline import supervised_training
+from tutelage.methods.online.joint import JointTraining
+from tutelage.methods.registry import incompatibility
+from tutelage.types import NO_TEACHER_OUTPUT
 
-FEATURES = Terms(
-    label=Label(weight=0.5), kd=KD(weight=2.0), hint=Hint(weight=3.0), attention=Attention()
+FEATURES = LossConfig(
+    label=LabelConfig(weight=0.5),
+    kd=KDConfig(weight=2.0),
+    hint=HintConfig(weight=3.0),
+    attention=ATConfig(),
 )
 
 
-def joint(terms: Terms | None = None, *, double: bool = False, smoothing: float = 0.0) -> Joint:
+def joint(
+    terms: LossConfig | None = None, *, double: bool = False, smoothing: float = 0.0
+) -> JointTraining:
     student, teacher = network(1), network(2, "cifar_resnet14")
     if double:
         student, teacher = student.double(), teacher.double()
     about = lesson(label_smoothing=smoothing)
-    method = make_method(teaching("joint", terms), student, [teacher], about)
-    assert isinstance(method, Joint)
+    method = build_method(teaching("joint", terms), student, [teacher], about)
+    assert isinstance(method, JointTraining)
     return method
 
 
 @pytest.mark.parametrize("clip", [None, 0.5])
 @pytest.mark.parametrize(
-    "training", [SGD, Training(optimizer="adamw", lr=0.01)], ids=["sgd", "adamw"]
+    "training", [SGD, OptimizationConfig(optimizer="adamw", lr=0.01)], ids=["sgd", "adamw"]
 )
-def test_the_teacher_learns_as_if_alone(training: Training, clip: float | None) -> None:
+def test_the_teacher_learns_as_if_alone(training: OptimizationConfig, clip: float | None) -> None:
     """After three steps beside a student with four terms: the bytes it has without a student."""
     training = dataclasses.replace(training, clip=clip)
     method = joint(FEATURES, smoothing=0.1)
-    alone = supervised(network(2, "cifar_resnet14"), label_smoothing=0.1)
+    alone = supervised_training(network(2, "cifar_resnet14"), label_smoothing=0.1)
     found = train(method, training)
     expected = train(alone, training)
     assert [step["teacher.label"] for step in found] == [step["label"] for step in expected]
@@ -86,7 +91,7 @@ def test_the_student_by_hand() -> None:
 def test_the_student_never_moves_the_teacher() -> None:
     """Each term of the student, on logits or features, moves the student alone; the teacher's its own."""
     method = joint(FEATURES)
-    outcome = method(batches(1)[0], NO_SIGNAL, progress_at(0))
+    outcome = method(batches(1)[0], NO_TEACHER_OUTPUT, progress_at(0))
     assert list(outcome.terms) == ["label", "kd", "hint", "attention", "teacher.label"]
     for name, value in outcome.terms.items():
         teachers = name == "teacher.label"
@@ -98,15 +103,15 @@ def test_the_student_never_moves_the_teacher() -> None:
 
 def test_features_alone_leave_parameters_alone() -> None:
     """A student under a hint alone has no gradient behind it, which several processes are told of."""
-    hint = Terms(label=None, kd=None, hint=Hint())
+    hint = LossConfig(label=None, kd=None, hint=HintConfig())
     assert joint(hint).partial
     assert not joint(FEATURES).partial
 
 
 def test_copies_of_weights_are_refused() -> None:
     """A margin from BatchNorm before training is nobody's; under a finished teacher it is the teacher's."""
-    assert obstacle("offline", "ofd", looks_inside=True) is None
-    reason = obstacle("joint", "ofd", looks_inside=True)
+    assert incompatibility("offline", "ofd", looks_inside=True) is None
+    reason = incompatibility("joint", "ofd", looks_inside=True)
     assert reason == "it takes the BatchNorm of its teacher, which here is still learning"
 
 

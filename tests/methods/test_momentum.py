@@ -7,35 +7,35 @@ import torch
 from selftaught import at, batch_of, gradients, made, network
 from torch import Tensor
 
-from tutelage.config.losses.feature import Attention, Hint
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.methods import Momentum as Settings
-from tutelage.config.objective import Terms
-from tutelage.config.training import Training
+from tutelage.config.losses.feature import ATConfig, HintConfig
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.methods import MeanTeacherConfig as Settings
+from tutelage.config.objective import LossConfig
+from tutelage.config.training import OptimizationConfig
 from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import advance, learn, update
-from tutelage.methods.self.mean_teacher import Momentum
+from tutelage.engine.train.step import after_step, backward, optimizer_step
+from tutelage.methods.self.mean_teacher import MeanTeacher
 from tutelage.models.weights import fingerprint_of
-from tutelage.types import NO_SIGNAL
+from tutelage.types import NO_TEACHER_OUTPUT
 
 RUNTIME = Runtime(torch.device("cpu"), None, channels_last=False)
-INSIDE = Terms(
-    label=Label(weight=1.0),
-    kd=KD(weight=1.0, temperature=1.0),
-    hint=Hint(weight=10.0),
-    attention=Attention(weight=100.0),
+INSIDE = LossConfig(
+    label=LabelConfig(weight=1.0),
+    kd=KDConfig(weight=1.0, temperature=1.0),
+    hint=HintConfig(weight=10.0),
+    attention=ATConfig(weight=100.0),
 )
 
 
-def averaging(momentum: float, terms: Terms | None = None) -> Momentum:
+def averaging(momentum: float, terms: LossConfig | None = None) -> MeanTeacher:
     """A student and its average, in training."""
     method = made("momentum", terms=terms, momentum=Settings(momentum=momentum))
-    assert isinstance(method, Momentum)
+    assert isinstance(method, MeanTeacher)
     return method
 
 
-def moved(method: Momentum, step: int) -> dict[str, Tensor]:
+def moved(method: MeanTeacher, step: int) -> dict[str, Tensor]:
     """The student after its weights and norms were moved somewhere, and the average after that step."""
     generator = torch.Generator().manual_seed(step)
     for name, tensor in method.student.state_dict().items():
@@ -69,11 +69,11 @@ def test_at_0_it_is_the_student() -> None:
         moved(method, step)
         assert fingerprint_of(method.average) == fingerprint_of(method.student)
     method.eval()
-    outcome = method(batch_of(), NO_SIGNAL, at(0))
+    outcome = method(batch_of(), NO_TEACHER_OUTPUT, at(0))
     for name in ("kd", "attention"):
         assert outcome.terms[name].item() == pytest.approx(0.0, abs=1e-12)
     next(method.student.parameters()).data.add_(1.0)
-    outcome = method(batch_of(), NO_SIGNAL, at(0))
+    outcome = method(batch_of(), NO_TEACHER_OUTPUT, at(0))
     for name in ("kd", "attention"):
         assert outcome.terms[name].item() > 1e-8
 
@@ -85,7 +85,7 @@ def test_it_never_trains() -> None:
     assert not any(module.training for module in method.average.modules())
     assert not any(p.requires_grad for p in method.average.parameters())
     before = fingerprint_of(method.average)
-    found = gradients(method, method(batch_of(), NO_SIGNAL, at(0)), at(0))
+    found = gradients(method, method(batch_of(), NO_TEACHER_OUTPUT, at(0)), at(0))
     assert fingerprint_of(method.average) == before
     assert found.keys() == {f"student.{n}" for n, _ in method.student.named_parameters()}
 
@@ -94,14 +94,14 @@ def test_it_never_trains() -> None:
 def test_no_optimiser_touches_it(optimizer: str) -> None:
     """An update with decay changes the student and its adapters alone; what follows it moves the average."""
     method = averaging(0.5, INSIDE)
-    settings = Training(optimizer=optimizer, weight_decay=0.1, lr=0.01)  # type: ignore[arg-type]
+    settings = OptimizationConfig(optimizer=optimizer, weight_decay=0.1, lr=0.01)  # type: ignore[arg-type]
     state = TrainingState(method, settings, RUNTIME)
     average, student = fingerprint_of(method.average), fingerprint_of(method.student)
-    learn(state, batch_of(), NO_SIGNAL, at(0))
-    update(state, 0.01, clip=1.0)
+    backward(state, batch_of(), NO_TEACHER_OUTPUT, at(0))
+    optimizer_step(state, 0.01, clip=1.0)
     assert fingerprint_of(method.average) == average
     assert fingerprint_of(method.student) != student
-    advance(state, at(0, step=1))
+    after_step(state, at(0, step=1))
     assert fingerprint_of(method.average) != average
     trained = {id(p) for p in state.weights.parameters}
     assert not trained & {id(p) for p in method.average.parameters()}
@@ -110,13 +110,15 @@ def test_no_optimiser_touches_it(optimizer: str) -> None:
 
 def test_features_of_both() -> None:
     """A term inside compares the student's features with the average's: its value by networks run apart."""
-    method = averaging(0.9, Terms(label=Label(weight=1.0), kd=None, attention=Attention()))
+    method = averaging(
+        0.9, LossConfig(label=LabelConfig(weight=1.0), kd=None, attention=ATConfig())
+    )
     moved(method, 0)
     mean, now = copy.deepcopy(method.average), copy.deepcopy(method.student)
     next(method.student.parameters()).data.mul_(1.5)
     next(now.parameters()).data.mul_(1.5)
     batch = batch_of()
-    found = method(batch, NO_SIGNAL, at(0)).terms["attention"]
+    found = method(batch, NO_TEACHER_OUTPUT, at(0)).terms["attention"]
     seen: list[list[Tensor]] = [[], []]
     for who, net in enumerate((now.train(), mean.eval())):
         for layer in ("layer1", "layer2", "layer3"):
@@ -138,7 +140,7 @@ def test_a_run_of_steps_by_hand() -> None:
     for step, keep in enumerate((0.0, 0.5, 0.6)):
         batch, progress = batch_of(first=6 * step), at(0, step=step)
         mine.zero_grad()
-        torch.autograd.backward(method.total(method(batch, NO_SIGNAL, progress), progress))
+        torch.autograd.backward(method.total(method(batch, NO_TEACHER_OUTPUT, progress), progress))
         mine.step()
         method.after_step(progress, torch.tensor(1.0))
         logits = plain(batch.images).logits

@@ -26,38 +26,38 @@ from side_by_side import (
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.config.job import Single
-from tutelage.config.losses.feature import SRRL, Hint
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.methods import Methods, Teaching
-from tutelage.config.methods import Mutual as Settings
-from tutelage.config.objective import Terms
-from tutelage.config.training import Training
+from tutelage.config.job import TrainConfig
+from tutelage.config.losses.feature import HintConfig, SRRLConfig
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.methods import DMLConfig as Settings
+from tutelage.config.methods import MethodConfig, MethodOptions
+from tutelage.config.objective import LossConfig
+from tutelage.config.training import OptimizationConfig
 from tutelage.errors import UsageError
-from tutelage.methods.factory import make_method
-from tutelage.methods.offline import supervised
-from tutelage.methods.online.dml import Mutual, build
-from tutelage.methods.online.peers import word_of
+from tutelage.methods.factory import build_method
+from tutelage.methods.offline import supervised_training
+from tutelage.methods.online.dml import DeepMutualLearning, build_dml
+from tutelage.methods.online.peers import teacher_output_of
 from tutelage.models.preprocess import Classifier
-from tutelage.types import NO_SIGNAL
+from tutelage.types import NO_TEACHER_OUTPUT
 
-ADAM = Training(optimizer="adam", lr=0.01)
+ADAM = OptimizationConfig(optimizer="adam", lr=0.01)
 
 
 def mutual(
-    networks: list[Classifier], terms: Terms | None = None, *, alternate: bool = False
-) -> Mutual:
-    methods = Methods(mutual=Settings(alternate=alternate))
+    networks: list[Classifier], terms: LossConfig | None = None, *, alternate: bool = False
+) -> DeepMutualLearning:
+    methods = MethodOptions(mutual=Settings(alternate=alternate))
     settings = teaching("mutual", terms, methods=methods)
-    method = make_method(settings, networks[0], networks[1:], lesson())
-    assert isinstance(method, Mutual)
+    method = build_method(settings, networks[0], networks[1:], lesson())
+    assert isinstance(method, DeepMutualLearning)
     return method
 
 
 @pytest.mark.parametrize("training", [SGD, ADAM], ids=["sgd", "adam"])
-def test_one_network_is_plain_training(training: Training) -> None:
+def test_one_network_is_plain_training(training: OptimizationConfig) -> None:
     """Without companions, terms and weights after three steps are those of cross-entropy, to the byte."""
-    method, plain = mutual([network(1)]), supervised(network(1), label_smoothing=0.0)
+    method, plain = mutual([network(1)]), supervised_training(network(1), label_smoothing=0.0)
     assert list(method.weights) == ["label"]
     assert train(method, training) == train(plain, training)
     assert same(method.student, plain.student)
@@ -65,7 +65,7 @@ def test_one_network_is_plain_training(training: Training) -> None:
 
 
 @pytest.mark.parametrize("training", [SGD, ADAM], ids=["sgd", "adam"])
-def test_equal_networks_stay_equal(training: Training) -> None:
+def test_equal_networks_stay_equal(training: OptimizationConfig) -> None:
     """Two networks that begin with the same bytes end with the same bytes, and not with those they had."""
     method = mutual([network(1), network(1)])
     terms = train(method, training)
@@ -89,7 +89,7 @@ def loss(number: int, logits: list[Tensor], labels: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("training", [SGD, ADAM], ids=["sgd", "adam"])
 @pytest.mark.parametrize("count", [2, 3])
-def test_all_at_once(training: Training, count: int) -> None:
+def test_all_at_once(training: OptimizationConfig, count: int) -> None:
     """One optimiser for all does what an own plain optimiser for each network does in a loop by hand."""
     method = mutual([network(seed).double() for seed in range(count)])
     by_hand = [network(seed).double() for seed in range(count)]
@@ -111,7 +111,7 @@ def test_all_at_once(training: Training, count: int) -> None:
 
 
 @pytest.mark.parametrize("training", [SGD, ADAM], ids=["sgd", "adam"])
-def test_one_after_the_other(training: Training) -> None:
+def test_one_after_the_other(training: OptimizationConfig) -> None:
     """Algorithm 1: after each update all predictions are made anew; norms move in their own turn alone."""
     method = mutual([network(seed).double() for seed in range(3)], alternate=True)
     assert method.phases == 3
@@ -145,21 +145,23 @@ def test_a_turn_leaves_the_others_alone() -> None:
         networks = [method.student, *method.peers]
         before = [copy.deepcopy(one) for one in networks]
         method.zero_grad()
-        outcome = method(batch, NO_SIGNAL, progress_at(0), phase=phase)
+        outcome = method(batch, NO_TEACHER_OUTPUT, progress_at(0), phase=phase)
         torch.autograd.backward(method.total(outcome))
         for number, (one, old) in enumerate(zip(networks, before, strict=True)):
             assert any(p.grad is not None for p in one.parameters()) == (number == phase)
             assert same(one, old) == (number != phase)
 
 
-FEATURES = Terms(label=Label(weight=1.0), kd=KD(weight=1.0), hint=Hint(weight=2.0))
+FEATURES = LossConfig(
+    label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0), hint=HintConfig(weight=2.0)
+)
 
 
 def test_gradients_never_reach_a_peer() -> None:
     """Each term moves its own network, and adapters of its own; logits and features of the others stop it."""
     method = mutual([network(0), network(1, "cifar_resnet14"), network(2)], FEATURES)
     (batch,) = batches(1)
-    outcome = method(batch, NO_SIGNAL, progress_at(0))
+    outcome = method(batch, NO_TEACHER_OUTPUT, progress_at(0))
     assert len(outcome.terms) == 9
     for name, value in outcome.terms.items():
         owner = int(name[4]) if name.startswith("peer") else 0
@@ -181,18 +183,20 @@ def test_every_ordered_pair_has_terms_of_its_own() -> None:
     assert not any(torch.equal(a, b) for i, a in enumerate(weights) for b in weights[:i])
     assert [len(terms) for number in range(3) for terms in method.lessons_of(number)] == [3, 2] * 3
     (batch,) = batches(1)
-    value = method(batch, NO_SIGNAL, progress_at(0)).terms["peer1.hint"]
+    value = method(batch, NO_TEACHER_OUTPUT, progress_at(0)).terms["peer1.hint"]
     outputs = [method.say(number, batch.images) for number in range(3)]
     each = []
     for other, terms in zip((0, 2), method.lessons_of(1), strict=True):
-        each.append(terms["hint"](outputs[1], word_of(outputs[other]), batch, progress_at(0)))
+        each.append(
+            terms["hint"](outputs[1], teacher_output_of(outputs[other]), batch, progress_at(0))
+        )
     torch.testing.assert_close(value, (each[0] + each[1]) / 2)
 
 
 def test_schedules_are_those_of_every_network() -> None:
     """Weights of all terms of all networks, and their schedule, stand in the method's list."""
-    kd = KD(weight=2.0, from_epoch=0.5)
-    method = mutual([network(0), network(1)], Terms(label=Label(weight=0.5), kd=kd))
+    kd = KDConfig(weight=2.0, from_epoch=0.5)
+    method = mutual([network(0), network(1)], LossConfig(label=LabelConfig(weight=0.5), kd=kd))
     assert method.weights == {"label": 0.5, "kd": 2.0, "peer1.label": 0.5, "peer1.kd": 2.0}
     early, late = method.weights_at(progress_at(0)), method.weights_at(progress_at(2))
     assert early == {**method.weights, "kd": 0.0, "peer1.kd": 0.0}
@@ -201,7 +205,7 @@ def test_schedules_are_those_of_every_network() -> None:
 
 def test_each_learner_is_clipped_apart() -> None:
     """With a bound on the gradient each network, with its adapters, moves by exactly as much."""
-    plain = Training(optimizer="sgd", lr=1.0, momentum=0.0, clip=0.01)
+    plain = OptimizationConfig(optimizer="sgd", lr=1.0, momentum=0.0, clip=0.01)
     method = mutual([network(0), network(1)], FEATURES)
     before = [[p.detach().clone() for p in one.parameters()] for one in method.learners]
     train(method, plain, batches(1))
@@ -224,28 +228,28 @@ def test_nothing_waits() -> None:
 
 def test_gathered_gradients_do_not_go_with_turns() -> None:
     """Gradients over several batches and turns are refused together, each alone is not."""
-    turns = Methods(mutual=Settings(alternate=True))
-    settings = Single(method="mutual", methods=turns, terms=published(), accumulate=2)
+    turns = MethodOptions(mutual=Settings(alternate=True))
+    settings = TrainConfig(method="mutual", methods=turns, terms=published(), accumulate=2)
     with pytest.raises(UsageError, match="accumulate = 2"):
-        build(settings, network(0), [network(1)], lesson())
-    for changes in ({"accumulate": 1}, {"methods": Methods()}):
+        build_dml(settings, network(0), [network(1)], lesson())
+    for changes in ({"accumulate": 1}, {"methods": MethodOptions()}):
         allowed: Any = dataclasses.replace(settings, **changes)
-        assert build(allowed, network(0), [network(1)], lesson()).companions
+        assert build_dml(allowed, network(0), [network(1)], lesson()).companions
 
 
 def test_copies_of_weights_are_refused() -> None:
     """A term that copies its teacher's last layer before training means nothing where that layer learns."""
-    terms = Terms(label=Label(weight=1.0), kd=KD(weight=1.0), srrl=SRRL())
-    settings = Teaching(method="mutual", terms=terms)
+    terms = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0), srrl=SRRLConfig())
+    settings = MethodConfig(method="mutual", terms=terms)
     with pytest.raises(UsageError, match=r"terms.srrl .* still learning"):
-        make_method(settings, network(0), [network(1)], lesson())
+        build_method(settings, network(0), [network(1)], lesson())
 
 
 def test_outcome_is_the_students() -> None:
     """Logits are those of the student and detached; companions are the others."""
     method = mutual([network(0), network(1)])
     (batch,) = batches(1)
-    outcome = method(batch, NO_SIGNAL, progress_at(0))
+    outcome = method(batch, NO_TEACHER_OUTPUT, progress_at(0))
     assert torch.equal(outcome.logits, network(0)(batch.images).logits.detach())
     assert outcome.logits.shape == (7, CLASSES)
     assert list(method.companions) == list(method.peers)

@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.config.loss_weights import weights
-from tutelage.config.objective import Objective
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.objective import ObjectiveConfig
 from tutelage.data.loading.loader import reading_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import UsageError
-from tutelage.losses.registry import make_terms
-from tutelage.losses.term import Ground, Needs
-from tutelage.methods.offline import Offline, supervised
-from tutelage.models.build import Built
+from tutelage.losses.registry import build_terms
+from tutelage.losses.term import BuildContext, Needs
+from tutelage.methods.offline import OfflineDistillation, supervised_training
+from tutelage.models.build import BuiltModel
 from tutelage.models.weights import fingerprint_of
-from tutelage.teachers.live import Live
-from tutelage.types import NO_SIGNAL, START, UNSTUDIED, Batch, Signal
+from tutelage.teachers.live import LiveTeacher
+from tutelage.types import NO_NETWORK_INFO, NO_TEACHER_OUTPUT, START, Batch, TeacherOutput
 
-GROUND = Ground(UNSTUDIED, UNSTUDIED, classes=10, images=1000)
+GROUND = BuildContext(NO_NETWORK_INFO, NO_NETWORK_INFO, classes=10, images=1000)
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def batch(small_pack: Pack) -> Batch:
 
 
 @pytest.fixture
-def offline(make_network: Callable[..., Built]) -> Offline:
-    objective = Objective(alpha=0.7)
-    terms = make_terms(objective, GROUND)
-    return Offline(make_network(seed=1).classifier, terms, weights(objective))
+def offline(make_network: Callable[..., BuiltModel]) -> OfflineDistillation:
+    objective = ObjectiveConfig(alpha=0.7)
+    terms = build_terms(objective, GROUND)
+    return OfflineDistillation(make_network(seed=1).classifier, terms, loss_weights(objective))
 
 
 def softened(logits: Tensor, temperature: float) -> np.ndarray:
@@ -46,19 +46,23 @@ def softened(logits: Tensor, temperature: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_supervised(make_network: Callable[..., Built], batch: Batch, smoothing: float) -> None:
+def test_supervised(
+    make_network: Callable[..., BuiltModel], batch: Batch, smoothing: float
+) -> None:
     """Alone, a network minimises cross-entropy with the labels and nothing else."""
-    method = supervised(make_network().classifier, label_smoothing=smoothing)
-    outcome = method(batch, NO_SIGNAL, START)
+    method = supervised_training(make_network().classifier, label_smoothing=smoothing)
+    outcome = method(batch, NO_TEACHER_OUTPUT, START)
     expected = F.cross_entropy(outcome.logits, batch.labels, label_smoothing=smoothing)
     torch.testing.assert_close(method.total(outcome), expected)
     assert list(outcome.terms) == ["label"]
     assert method.needs == Needs(labels=True)
 
 
-def test_total(offline: Offline, make_network: Callable[..., Built], batch: Batch) -> None:
+def test_total(
+    offline: OfflineDistillation, make_network: Callable[..., BuiltModel], batch: Batch
+) -> None:
     """Taught, it minimises 0.3 * cross-entropy + 0.7 * 16 * KL(teacher || student), by the formula."""
-    signal = Live(make_network(seed=2).classifier)(batch)
+    signal = LiveTeacher(make_network(seed=2).classifier)(batch)
     outcome = offline(batch, signal, START)
     assert signal.logits is not None
     log_q, log_p = softened(outcome.logits, 4.0), softened(signal.logits, 4.0)
@@ -71,11 +75,11 @@ def test_total(offline: Offline, make_network: Callable[..., Built], batch: Batc
 
 
 def test_only_the_student_learns(
-    offline: Offline, make_network: Callable[..., Built], batch: Batch
+    offline: OfflineDistillation, make_network: Callable[..., BuiltModel], batch: Batch
 ) -> None:
     """A step changes the student; the teacher gets no gradient and keeps every byte."""
     teacher = make_network(seed=2).classifier
-    live = Live(teacher)
+    live = LiveTeacher(teacher)
     before, student_before = fingerprint_of(teacher), fingerprint_of(offline.student)
     optimizer = torch.optim.SGD(offline.parameters(), lr=0.1)
     for _ in range(2):
@@ -86,7 +90,7 @@ def test_only_the_student_learns(
     assert fingerprint_of(offline.student) != student_before
 
 
-def test_teacher_is_no_part_of_the_method(offline: Offline) -> None:
+def test_teacher_is_no_part_of_the_method(offline: OfflineDistillation) -> None:
     """What is trained, moved and saved is the student alone."""
     assert {name.partition(".")[0] for name in offline.state_dict()} == {"student"}
     own = list(offline.student.parameters())
@@ -94,10 +98,10 @@ def test_teacher_is_no_part_of_the_method(offline: Offline) -> None:
 
 
 def test_unlabelled_pictures_teach_too(
-    offline: Offline, make_network: Callable[..., Built], batch: Batch
+    offline: OfflineDistillation, make_network: Callable[..., BuiltModel], batch: Batch
 ) -> None:
     """Pictures without a label count for the teacher's term and leave the label's at zero."""
-    signal = Live(make_network(seed=2).classifier)(batch)
+    signal = LiveTeacher(make_network(seed=2).classifier)(batch)
     bare = batch._replace(labels=torch.full_like(batch.labels, -1))
     outcome = offline(bare, signal, START)
     assert outcome.terms["label"].item() == 0.0
@@ -105,16 +109,16 @@ def test_unlabelled_pictures_teach_too(
     assert offline.total(outcome).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_nobody_teaches(offline: Offline, batch: Batch) -> None:
+def test_nobody_teaches(offline: OfflineDistillation, batch: Batch) -> None:
     """A taught student without a teacher is refused, not trained on the labels."""
     with pytest.raises(UsageError, match="teacher"):
-        offline(batch, NO_SIGNAL, START)
+        offline(batch, NO_TEACHER_OUTPUT, START)
 
 
-def test_equal_networks(make_network: Callable[..., Built], batch: Batch) -> None:
+def test_equal_networks(make_network: Callable[..., BuiltModel], batch: Batch) -> None:
     """A student that says what its teacher says has nothing to learn from it."""
-    objective = Objective(alpha=1.0)
+    objective = ObjectiveConfig(alpha=1.0)
     student = make_network(seed=1).classifier.eval()
-    method = Offline(student, make_terms(objective, GROUND), weights(objective))
-    outcome = method.eval()(batch, Signal(student(batch.images).logits.detach(), {}), START)
+    method = OfflineDistillation(student, build_terms(objective, GROUND), loss_weights(objective))
+    outcome = method.eval()(batch, TeacherOutput(student(batch.images).logits.detach(), {}), START)
     assert method.total(outcome).item() == pytest.approx(0.0, abs=1e-6)

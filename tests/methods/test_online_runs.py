@@ -14,19 +14,19 @@ from stopping import AtSteps
 from torch import nn
 
 from tutelage.commands.inference import load
-from tutelage.config.job import Single
-from tutelage.config.methods import Mutual, Teaching
+from tutelage.config.job import TrainConfig
+from tutelage.config.methods import DMLConfig, MethodConfig
 from tutelage.config.recipes import method_names, read_recipe
 from tutelage.config.schema import build
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, run_single
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.run import Place, train_one
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.journal import read_events
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
 from tutelage.models.model_folder import load_model
 from tutelage.reports.record.read import read_runs
-from tutelage.reports.render.peers import sides
+from tutelage.reports.render.peers import peer_lines
 from tutelage.reports.write import write_record
 
 TIMED = {"timings.json", "incidents.jsonl", "run.json"}
@@ -38,16 +38,16 @@ NAMES = {
 }
 
 
-def settings(name: str) -> Single:
+def settings(name: str) -> TrainConfig:
     """A recipe as it comes, on the smallest networks: two epochs of two steps."""
     recipe = "mutual" if name == "turns" else name
-    teaching = build(Teaching, read_recipe(recipe).table, where=recipe)
+    teaching = build(MethodConfig, read_recipe(recipe).table, where=recipe)
     methods = dataclasses.replace(
         teaching.methods,
-        mutual=Mutual(alternate=name == "turns"),
+        mutual=DMLConfig(alternate=name == "turns"),
         joint=dataclasses.replace(teaching.methods.joint, model="cifar_resnet8"),
     )
-    return Single(
+    return TrainConfig(
         model="test_resnet",
         weights="none",
         epochs=2,
@@ -63,7 +63,7 @@ def settings(name: str) -> Single:
 
 
 def place(root: Path, stop: StopRequest | None = None) -> Place:
-    return Place("run", root / "run", root / "cache", Screen(quiet=True), stop or StopRequest())
+    return Place("run", root / "run", root / "cache", Console(quiet=True), stop or StopRequest())
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def finished(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Call
             root = tmp_path_factory.mktemp(name)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
-                made[name] = run_single(settings(name), small_pack, place(root))
+                made[name] = train_one(settings(name), small_pack, place(root))
         return made[name]
 
     return make
@@ -103,7 +103,7 @@ def test_stopped_at_every_step(
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         for _ in range(10):
             try:
-                run_single(settings(name), small_pack, place(tmp_path, AtSteps()))
+                train_one(settings(name), small_pack, place(tmp_path, AtSteps()))
                 break
             except Interrupted:
                 stops += 1
@@ -172,7 +172,7 @@ def test_scores(name: str, finished: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_journal_tells_every_term(name: str, finished: Callable[[str], Path]) -> None:
     """Each epoch has the mean of every term of every network, and no share of a loss that was not there."""
-    events = read_journal(finished(name) / "journal.jsonl")
+    events = read_events(finished(name) / "journal.jsonl")
     epochs = [event["train"] for event in events if event["event"] == "epoch"]
     names = {"label", "logit_mse"} if name == "joint" else {"label", "kd"}
     if name == "joint":
@@ -196,7 +196,7 @@ def test_the_report_tells_of_them(
 ) -> None:
     """A row for the student, each companion and the ensemble on the page and in Markdown; one is best."""
     record = read_runs([finished(name)])
-    rows = sides(record)
+    rows = peer_lines(record)
     assert [row.name for row in rows] == ["student", *NAMES[name], "ensemble"]
     told = scores(finished(name))
     assert [row.name for row in rows if row.best] == [told["best_together"]["name"]]
@@ -232,7 +232,7 @@ def test_a_module_of_ones_own(small_pack: Pack, tmp_path: Path) -> None:
     own = dataclasses.replace(settings("ensemble"), epochs=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
-        folder = run_single(own, small_pack, place(tmp_path), make=make)
+        folder = train_one(own, small_pack, place(tmp_path), make=make)
     weights = [
         load_file(path / "model" / "model.safetensors")["2.weight"]
         for path in (folder, folder / "peers" / "peer1", folder / "peers" / "peer2")
@@ -247,12 +247,12 @@ def test_a_finished_teacher_is_refused(
     """Networks that teach each other listen to nobody else, and that is said before anything is trained."""
     with_teacher = dataclasses.replace(settings("mutual"), teacher=(str(teacher_folder),))
     with pytest.raises(UsageError, match="listens to no finished teacher"):
-        run_single(with_teacher, small_pack, place(tmp_path))
+        train_one(with_teacher, small_pack, place(tmp_path))
 
 
 def test_the_recipes_are_there() -> None:
     """Each online method has a recipe of its name that chooses it, with the published weights."""
     assert {"mutual", "ensemble", "joint"} <= set(method_names())
     for name in ("mutual", "ensemble", "joint"):
-        found = build(Teaching, read_recipe(name).table, where=name)
+        found = build(MethodConfig, read_recipe(name).table, where=name)
         assert found.method == name

@@ -10,7 +10,7 @@ import pytest
 from tutelage.cli import call
 from tutelage.errors import UsageError
 from tutelage.losses.registry import TERMS
-from tutelage.methods.compatibility import pairs_table, reservation, terms_by_kind
+from tutelage.methods.compatibility import caveat, compatibility_table, terms_by_kind
 from tutelage.methods.registry import METHODS
 
 PAGE = Path(__file__).parents[2] / "docs" / "terms-and-methods.md"
@@ -31,7 +31,7 @@ def test_the_page_is_generated(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_cell() -> None:
     """Each term has a row below its kind, each method a column; a number stands for the reason, told once."""
-    table = pairs_table()
+    table = compatibility_table()
     head, _, *rows = (
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in table.splitlines()
@@ -45,7 +45,7 @@ def test_every_cell() -> None:
         name = term.replace("-", "_")
         assert kind == kinds[name]
         for method, cell in zip(METHODS, cells, strict=True):
-            reason = reservation(method, name)
+            reason = caveat(method, name)
             assert cell == "yes" if reason is None else notes[cell] == reason
     assert len(set(notes.values())) == len(notes)
     assert {cell for row in rows for cell in row[2:]} == {"yes", *notes}
@@ -53,9 +53,9 @@ def test_every_cell() -> None:
 
 def test_one_method(capsys: pytest.CaptureFixture[str]) -> None:
     """With a name, its column alone, whose reasons are numbered from 1."""
-    assert said(capsys, "exits", "--terms") == f"{pairs_table(['exits'])}\n"
-    assert "\n1. an exit has logits and no features" in pairs_table(["exits"])
-    assert "\n\n1." not in pairs_table(["offline"])
+    assert said(capsys, "exits", "--terms") == f"{compatibility_table(['exits'])}\n"
+    assert "\n1. an exit has logits and no features" in compatibility_table(["exits"])
+    assert "\n\n1." not in compatibility_table(["offline"])
     with pytest.raises(UsageError, match="no such method: exit"):
         call(["methods", "exit", "--terms"])
 

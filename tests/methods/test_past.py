@@ -7,15 +7,15 @@ import torch
 from selftaught import EPOCHS, IDS, at, batch_of, lesson, made, network
 from torch import Tensor
 
-from tutelage.config.job import Single
-from tutelage.config.losses.response import DIST, KD, Label
-from tutelage.config.objective import Terms
+from tutelage.config.job import TrainConfig
+from tutelage.config.losses.response import DISTConfig, KDConfig, LabelConfig
+from tutelage.config.objective import LossConfig
 from tutelage.errors import UsageError
-from tutelage.methods.factory import make_method
-from tutelage.methods.self.ps_kd import Past
-from tutelage.types import NO_SIGNAL, Batch
+from tutelage.methods.factory import build_method
+from tutelage.methods.self.ps_kd import ProgressiveSelfKD
+from tutelage.types import NO_TEACHER_OUTPUT, Batch
 
-SOFT = Terms(kd=KD(temperature=1.0))
+SOFT = LossConfig(kd=KDConfig(temperature=1.0))
 
 
 @pytest.mark.parametrize("alpha", [0.8, 1.0])
@@ -30,7 +30,11 @@ def test_weights_grow(alpha: float) -> None:
 
 def test_any_term_gives_up_its_weight() -> None:
     """Schedules count first; what terms that hear the past give up goes to the label."""
-    terms = Terms(label=Label(weight=0.5), kd=KD(weight=2.0), dist=DIST(weight=3.0, from_epoch=2.0))
+    terms = LossConfig(
+        label=LabelConfig(weight=0.5),
+        kd=KDConfig(weight=2.0),
+        dist=DISTConfig(weight=3.0, from_epoch=2.0),
+    )
     method = made("past", terms=terms)
     found = [method.weights_at(at(epoch)) for epoch in range(EPOCHS)]
     assert [now["kd"] for now in found] == pytest.approx([0.0, 1.0, 1.5, 2.0])
@@ -60,7 +64,7 @@ def test_against_a_loop_by_hand() -> None:
     past: dict[int, Tensor] = {}
     for epoch in range(EPOCHS):
         for batch in order(epoch):
-            outcome = method(batch, NO_SIGNAL, at(epoch))
+            outcome = method(batch, NO_TEACHER_OUTPUT, at(epoch))
             mine.zero_grad()
             torch.autograd.backward(method.total(outcome, at(epoch)))
             mine.step()
@@ -81,11 +85,11 @@ def test_against_a_loop_by_hand() -> None:
 def test_what_is_remembered() -> None:
     """The rows of the pictures that were shown, in training alone; nothing else."""
     method = made("past", alpha=0.8, terms=SOFT)
-    assert isinstance(method, Past)
+    assert isinstance(method, ProgressiveSelfKD)
     batch = batch_of(6, first=12)
-    method.eval()(batch, NO_SIGNAL, at(0))
+    method.eval()(batch, NO_TEACHER_OUTPUT, at(0))
     assert not method.said.any()
-    outcome = method.train()(batch, NO_SIGNAL, at(0))
+    outcome = method.train()(batch, NO_TEACHER_OUTPUT, at(0))
     rows = [IDS.tolist().index(i) for i in batch.ids.tolist()]
     assert torch.equal(method.said[rows], outcome.logits)
     assert not method.said[[r for r in range(len(IDS)) if r not in rows]].any()
@@ -97,7 +101,9 @@ def test_the_order_of_ids_does_not_matter() -> None:
     turned = made("past", terms=SOFT, about=lesson(ids=IDS.flip(0)))
     usual = made("past", terms=SOFT)
     for epoch in (0, 1):
-        totals = [m.total(m(batch_of(), NO_SIGNAL, at(epoch)), at(epoch)) for m in (turned, usual)]
+        totals = [
+            m.total(m(batch_of(), NO_TEACHER_OUTPUT, at(epoch)), at(epoch)) for m in (turned, usual)
+        ]
         assert torch.equal(totals[0], totals[1])
 
 
@@ -105,9 +111,9 @@ def test_an_unlabelled_picture_has_a_past() -> None:
     """Without any label the loss is that of the past alone."""
     method = made("past", alpha=0.8, terms=SOFT)
     batch = batch_of()._replace(labels=torch.full((6,), -1))
-    method(batch, NO_SIGNAL, at(0))
+    method(batch, NO_TEACHER_OUTPUT, at(0))
     torch.nn.init.normal_(next(method.student.parameters()))
-    outcome = method(batch, NO_SIGNAL, at(3))
+    outcome = method(batch, NO_TEACHER_OUTPUT, at(3))
     assert outcome.terms["label"].item() == 0.0
     assert outcome.terms["kd"].item() > 1e-6
     expected = 0.8 * outcome.terms["kd"]
@@ -118,7 +124,7 @@ def test_an_unlabelled_picture_has_a_past() -> None:
 @pytest.mark.parametrize("name", ["past", "class-wise"])
 def test_views_of_two_pictures_are_refused(name: str, views: dict[str, float]) -> None:
     """With the reason."""
-    settings = Single(method=name, **views)  # type: ignore[arg-type]
+    settings = TrainConfig(method=name, **views)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=f"{name} cannot be used with views of two pictures"):
-        make_method(settings, network(), (), lesson())
-    make_method(Single(method=name), network(), (), lesson())  # type: ignore[arg-type]
+        build_method(settings, network(), (), lesson())
+    build_method(TrainConfig(method=name), network(), (), lesson())  # type: ignore[arg-type]

@@ -12,23 +12,23 @@ from selftaught_processes import trained
 from torch import Tensor
 
 import tutelage
-from tutelage.config.augmentation import Views
-from tutelage.config.job import Job, Single
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.schema import build
 from tutelage.config.toml import read_toml
-from tutelage.config.training import Training
+from tutelage.config.training import OptimizationConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import ALONE
 from tutelage.engine.checkpoint.format import load_checkpoint, save_checkpoint
-from tutelage.engine.run import Place, run_single
+from tutelage.engine.run import Place, train_one
 from tutelage.engine.runtime.device import Runtime
-from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.runtime.journal import read_events
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
+from tutelage.engine.train.step import train_step
 from tutelage.losses.term import Needs
-from tutelage.methods.factory import make_method
-from tutelage.models.build import Built
-from tutelage.types import NO_SIGNAL, Signal
+from tutelage.methods.factory import build_method
+from tutelage.models.build import BuiltModel
+from tutelage.types import NO_TEACHER_OUTPUT, TeacherOutput
 
 RUNTIME = Runtime(torch.device("cpu"), None, channels_last=False)
 RECIPES = Path(tutelage.__file__).parent / "recipes" / "methods"
@@ -36,9 +36,9 @@ RECIPES = Path(tutelage.__file__).parent / "recipes" / "methods"
 
 def state_of(name: str, seed: int) -> TrainingState:
     """A method in training, in fp32, as its recipe has it."""
-    settings = build(Job, read_toml(RECIPES / f"{name}.toml"), where=name)
-    method = make_method(settings, network(seed=seed), (), lesson()).train()
-    return TrainingState(method, Training(lr=0.01, optimizer="adamw"), RUNTIME)
+    settings = build(DistillConfig, read_toml(RECIPES / f"{name}.toml"), where=name)
+    method = build_method(settings, network(seed=seed), (), lesson()).train()
+    return TrainingState(method, OptimizationConfig(lr=0.01, optimizer="adamw"), RUNTIME)
 
 
 def go_on(state: TrainingState, *, until: int) -> None:
@@ -46,7 +46,9 @@ def go_on(state: TrainingState, *, until: int) -> None:
     while state.step < until:
         epoch, number = divmod(state.step, 3)
         progress = at(epoch, step=state.step)
-        train_on(state, batch_of(first=6 * number), NO_SIGNAL, progress, rate=0.01, clip=1.0)
+        train_step(
+            state, batch_of(first=6 * number), NO_TEACHER_OUTPUT, progress, rate=0.01, clip=1.0
+        )
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -69,7 +71,7 @@ def test_exact_resume(name: str, tmp_path: Path) -> None:
 def test_no_word_from_outside(name: str) -> None:
     """Nobody is asked, and what a teacher from outside would say changes nothing."""
     totals = []
-    for signal in (NO_SIGNAL, Signal(torch.randn(6, 5), {})):
+    for signal in (NO_TEACHER_OUTPUT, TeacherOutput(torch.randn(6, 5), {})):
         method = made(name)
         outcome = method(batch_of(), signal, at(0))
         assert method.needs == Needs()
@@ -107,9 +109,9 @@ def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{module}.latency", lambda *_a, **_o: [], raising=False)
 
 
-def settings_of(name: str, single: Callable[..., Single]) -> Single:
+def settings_of(name: str, single: Callable[..., TrainConfig]) -> TrainConfig:
     """A run of two epochs by the recipe of a method."""
-    job = build(Job, read_toml(RECIPES / f"{name}.toml"), where=name)
+    job = build(DistillConfig, read_toml(RECIPES / f"{name}.toml"), where=name)
     return dataclasses.replace(
         single(role="student", flip=True),
         method=job.method,
@@ -124,17 +126,17 @@ def settings_of(name: str, single: Callable[..., Single]) -> Single:
 def test_a_whole_run(
     name: str,
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
-    make_network: Callable[..., Built],
+    make_network: Callable[..., BuiltModel],
 ) -> None:
     """Without a teacher: the run ends, its terms are told, and its model loads as the plain network it is."""
-    folder = run_single(settings_of(name, single), small_pack, place())
+    folder = train_one(settings_of(name, single), small_pack, place())
     model = tutelage.load(folder)
     found = {n: p.shape for n, p in model.classifier.network.named_parameters()}
     plain = make_network("test_resnet").classifier.network
     assert found == {n: p.shape for n, p in plain.named_parameters()}
-    epochs = [e for e in read_journal(folder / "journal.jsonl") if e["event"] == "epoch"]
+    epochs = [e for e in read_events(folder / "journal.jsonl") if e["event"] == "epoch"]
     assert len(epochs) == 2
     shares = epochs[-1]["train"]["shares"]
     assert sum(shares.values()) == pytest.approx(1.0)
@@ -144,12 +146,12 @@ def test_a_whole_run(
 
 @pytest.mark.usefixtures("_no_latency")
 def test_the_past_at_alpha_0_is_cross_entropy(
-    small_pack: Pack, single: Callable[..., Single], place: Callable[..., Place]
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
 ) -> None:
     """Weights and predictions are those of a control, byte for byte."""
-    alone = run_single(single(), small_pack, place("alone"))
+    alone = train_one(single(), small_pack, place("alone"))
     taught = single(role="student", method="past", alpha=0.0)
-    folder = run_single(taught, small_pack, place("past"))
+    folder = train_one(taught, small_pack, place("past"))
     for name in ("model/model.safetensors", "predictions/val.safetensors"):
         assert (folder / name).read_bytes() == (alone / name).read_bytes()
 
@@ -171,15 +173,15 @@ def test_by_the_command_line(sample_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["past", "class-wise"])
 def test_mixtures_are_refused_before_any_waiting(
-    name: str, tmp_path: Path, single: Callable[..., Single]
+    name: str, tmp_path: Path, single: Callable[..., TrainConfig]
 ) -> None:
     """Before the pictures are even looked for."""
     settings = single(role="student", method=name, mixup=0.4)
     with pytest.raises(tutelage.UsageError, match="views of two pictures"):
         tutelage.distill(tmp_path / "no such folder", settings, out=tmp_path / "out")
-    student = dataclasses.replace(Job().student, mixup=0.4)
-    job = dataclasses.replace(Job(), method=name, student=student)  # type: ignore[arg-type]
+    student = dataclasses.replace(DistillConfig().student, mixup=0.4)
+    job = dataclasses.replace(DistillConfig(), method=name, student=student)  # type: ignore[arg-type]
     with pytest.raises(tutelage.UsageError, match="views of two pictures"):
         tutelage.run(tmp_path / "no such folder", job, out=tmp_path / "out")
-    assert Views(mixup=0.4).mixing
+    assert AugmentationConfig(mixup=0.4).mixing
     assert not (tmp_path / "out").exists()

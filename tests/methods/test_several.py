@@ -9,41 +9,47 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutelage.config.losses.feature import Hint
-from tutelage.config.losses.response import DKD, KD, Label
-from tutelage.config.methods import Assistants, Course, Methods, Several, Teaching
-from tutelage.config.objective import Terms
+from tutelage.config.losses.feature import HintConfig
+from tutelage.config.losses.response import DKDConfig, KDConfig, LabelConfig
+from tutelage.config.methods import (
+    AssistantsConfig,
+    MethodConfig,
+    MethodOptions,
+    MultiTeacherConfig,
+    RCOConfig,
+)
+from tutelage.config.objective import LossConfig
 from tutelage.data.loading.loader import reading_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import UsageError
 from tutelage.losses.cross_entropy import label_loss
 from tutelage.losses.response.kd import kd_loss
-from tutelage.methods.describe import described, unlike
-from tutelage.methods.factory import Lesson, make_method, require_terms
-from tutelage.methods.multi_teacher import require_teachers, shares_of, temperature_of
-from tutelage.methods.offline import Offline
-from tutelage.models.build import Built
+from tutelage.methods.describe import architecture_warnings, describe_terms
+from tutelage.methods.factory import TrainingFacts, build_method, require_usable_losses
+from tutelage.methods.multi_teacher import ensemble_temperature, require_teachers, teacher_shares
+from tutelage.methods.offline import OfflineDistillation
+from tutelage.models.build import BuiltModel
 from tutelage.models.preprocess import Classifier
-from tutelage.teachers.ensemble import Apart, Together
-from tutelage.teachers.live import Live
+from tutelage.teachers.ensemble import EnsembleTeacher, TeacherList
+from tutelage.teachers.live import LiveTeacher
 from tutelage.teachers.teacher import Teacher
 from tutelage.types import START, Batch
 
 CPU = torch.device("cpu")
-Class = Callable[..., tuple[Offline, list[Classifier], Batch]]
+Class = Callable[..., tuple[OfflineDistillation, list[Classifier], Batch]]
 
 
-def several(terms: Terms | None = None, **changes: Any) -> Teaching:
+def several(terms: LossConfig | None = None, **changes: Any) -> MethodConfig:
     """Settings of several teachers."""
-    methods = Methods(several=Several(**changes))
-    return Teaching(method="several", methods=methods, terms=terms or Terms())
+    methods = MethodOptions(several=MultiTeacherConfig(**changes))
+    return MethodConfig(method="several", methods=methods, terms=terms or LossConfig())
 
 
 @pytest.fixture
-def lesson(make_network: Callable[..., Built], small_pack: Pack) -> Class:
+def lesson(make_network: Callable[..., BuiltModel], small_pack: Pack) -> Class:
     """A small ResNet under teachers of other depths, families and input sizes."""
 
-    def make(settings: Teaching, shares: tuple[float, ...] = (), count: int = 3) -> Any:
+    def make(settings: MethodConfig, shares: tuple[float, ...] = (), count: int = 3) -> Any:
         student = make_network("cifar_resnet8", seed=1).classifier
         names = {"cifar_resnet14": None, "test_resnet": 48, "cifar_resnet8": 40}
         teachers = [
@@ -51,10 +57,12 @@ def lesson(make_network: Callable[..., Built], small_pack: Pack) -> Class:
             for n, (name, size) in enumerate(names.items())
         ][:count]
         rows = small_pack.rows("train")
-        about = Lesson(4, 10, torch.from_numpy(rows), small_pack.image_size, shares=shares, seed=3)
-        method = make_method(settings, student, teachers, about).eval()
+        about = TrainingFacts(
+            4, 10, torch.from_numpy(rows), small_pack.image_size, shares=shares, seed=3
+        )
+        method = build_method(settings, student, teachers, about).eval()
         batch = next(reading_loader(small_pack, rows[::25], batch_size=8, device=CPU).epoch())
-        assert isinstance(method, Offline)
+        assert isinstance(method, OfflineDistillation)
         return method, teachers, batch
 
     return make
@@ -65,13 +73,13 @@ def said(teachers: list[Classifier], batch: Batch) -> list[Tensor]:
         return [teacher.eval()(batch.images).logits for teacher in teachers]
 
 
-def heard(method: Offline, teachers: list[Classifier]) -> Teacher:
+def heard(method: OfflineDistillation, teachers: list[Classifier]) -> Teacher:
     """The teachers apart, each with what the terms under it look at."""
     lives = []
     for number, teacher in enumerate(teachers):
         needs = method.needs_from(number)
-        lives.append(Live(teacher, sorted({*needs.teacher_points, *needs.teacher_vectors})))
-    return Apart(lives)
+        lives.append(LiveTeacher(teacher, sorted({*needs.teacher_points, *needs.teacher_vectors})))
+    return TeacherList(lives)
 
 
 def test_divergences(lesson: Class) -> None:
@@ -92,8 +100,10 @@ def test_together(lesson: Class, combine: str) -> None:
     settings = several(combine=combine)
     method, teachers, batch = lesson(settings)
     words = said(teachers, batch)
-    temperature = temperature_of(settings) if combine == "probabilities" else None
-    together = Together([Live(t) for t in teachers], (0.2, 0.3, 0.5), temperature=temperature)
+    temperature = ensemble_temperature(settings) if combine == "probabilities" else None
+    together = EnsembleTeacher(
+        [LiveTeacher(t) for t in teachers], (0.2, 0.3, 0.5), temperature=temperature
+    )
     outcome = method(batch, together(batch), START)
     if combine == "probabilities":
         mean = sum(w * (z / 4).softmax(1) for w, z in zip((0.2, 0.3, 0.5), words, strict=True))
@@ -106,16 +116,21 @@ def test_together(lesson: Class, combine: str) -> None:
 
 def test_each_teacher_has_adapters_of_its_own(lesson: Class) -> None:
     """Terms that look inside are heard under each, through layers and with warnings of its own; all learn."""
-    terms = Terms(label=Label(weight=1.0), kd=KD(weight=0.0), hint=Hint(weight=2.0))
+    terms = LossConfig(
+        label=LabelConfig(weight=1.0), kd=KDConfig(weight=0.0), hint=HintConfig(weight=2.0)
+    )
     method, teachers, batch = lesson(several(terms, combine="divergences"), count=2)
     assert all(method.needs_from(number).teacher_points for number in range(2))
     assert not method.needs_from(1).labels
     student = method.student
     assert isinstance(student, Classifier)
-    told = [unlike(method, student, teacher, number=n) for n, teacher in enumerate(teachers)]
+    told = [
+        architecture_warnings(method, student, teacher, number=n)
+        for n, teacher in enumerate(teachers)
+    ]
     assert told[0] == []
     assert told[1]
-    hint = next(facts for facts in described(method) if facts["name"] == "hint")
+    hint = next(facts for facts in describe_terms(method) if facts["name"] == "hint")
     assert [point["teacher"].partition(":")[0] for point in hint["points"]] == [
         "teacher 1",
         "teacher 2",
@@ -132,7 +147,7 @@ def test_each_teacher_has_adapters_of_its_own(lesson: Class) -> None:
     assert all(p.grad is None for teacher in teachers for p in teacher.parameters())
 
 
-def test_one_teacher_twice(lesson: Class, make_network: Callable[..., Built]) -> None:
+def test_one_teacher_twice(lesson: Class, make_network: Callable[..., BuiltModel]) -> None:
     """A teacher given twice: its terms have the same value to the bit, gradients the same to rounding."""
     found = {}
     for times in (1, 2):
@@ -140,7 +155,7 @@ def test_one_teacher_twice(lesson: Class, make_network: Callable[..., Built]) ->
         settings = several(combine="divergences")
         method, _, batch = lesson(settings, (1 / times,) * times, count=times)
         teacher = make_network("cifar_resnet14", seed=9).classifier
-        outcome = method(batch, Apart([Live(teacher)] * times)(batch), START)
+        outcome = method(batch, TeacherList([LiveTeacher(teacher)] * times)(batch), START)
         torch.autograd.backward(method.total(outcome))
         grads = [p.grad.flatten() for p in method.student.parameters() if p.grad is not None]
         found[times] = outcome.terms["kd"].item(), torch.cat(grads)
@@ -151,39 +166,41 @@ def test_one_teacher_twice(lesson: Class, make_network: Callable[..., Built]) ->
 @pytest.mark.parametrize("combine", ["probabilities", "logits"])
 def test_terms_that_look_inside_want_each_teacher(combine: str) -> None:
     """Refused where teachers speak with one voice, with what to do; allowed where each is heard."""
-    terms = Terms(hint=Hint())
+    terms = LossConfig(hint=HintConfig())
     with pytest.raises(UsageError, match=r"hint.*several teachers say together.*divergences"):
-        require_terms(several(terms, combine=combine))
-    require_terms(several(terms, combine="divergences"))
-    require_terms(several(combine=combine))
+        require_usable_losses(several(terms, combine=combine))
+    require_usable_losses(several(terms, combine="divergences"))
+    require_usable_losses(several(combine=combine))
 
 
 def test_shares() -> None:
     """Given weights are normalised; losses count by exp(-s loss), however large they are."""
-    assert shares_of(Several(), 4) == (0.25,) * 4
-    assert shares_of(Several(weights=(3.0, 1.0, 0.0)), 3) == (0.75, 0.25, 0.0)
-    by_loss = Several(weigh="validation", sharpness=2.0)
-    found = shares_of(by_loss, 2, [0.1, 0.6])
+    assert teacher_shares(MultiTeacherConfig(), 4) == (0.25,) * 4
+    assert teacher_shares(MultiTeacherConfig(weights=(3.0, 1.0, 0.0)), 3) == (0.75, 0.25, 0.0)
+    by_loss = MultiTeacherConfig(weigh="validation", sharpness=2.0)
+    found = teacher_shares(by_loss, 2, [0.1, 0.6])
     assert found[0] / found[1] == pytest.approx(2.718281828459045)
     assert sum(found) == pytest.approx(1.0)
-    assert shares_of(by_loss, 2, [2000.0, 2000.5]) == pytest.approx(found)
+    assert teacher_shares(by_loss, 2, [2000.0, 2000.5]) == pytest.approx(found)
 
 
 def test_temperature_of_the_mean() -> None:
     """That of KD where it counts, else of the first term that has one, else 1."""
-    dkd = Terms(label=Label(weight=1.0), kd=KD(weight=0.0), dkd=DKD(temperature=2.0))
-    assert temperature_of(Teaching()) == 4.0
-    assert temperature_of(Teaching(terms=dkd)) == 2.0
-    both = dataclasses.replace(dkd, kd=KD(weight=0.5, temperature=7.0))
-    assert temperature_of(Teaching(terms=both)) == 7.0
-    assert temperature_of(Teaching(terms=dataclasses.replace(dkd, dkd=None))) == 1.0
+    dkd = LossConfig(
+        label=LabelConfig(weight=1.0), kd=KDConfig(weight=0.0), dkd=DKDConfig(temperature=2.0)
+    )
+    assert ensemble_temperature(MethodConfig()) == 4.0
+    assert ensemble_temperature(MethodConfig(terms=dkd)) == 2.0
+    both = dataclasses.replace(dkd, kd=KDConfig(weight=0.5, temperature=7.0))
+    assert ensemble_temperature(MethodConfig(terms=both)) == 7.0
+    assert ensemble_temperature(MethodConfig(terms=dataclasses.replace(dkd, dkd=None))) == 1.0
 
 
 REFUSED = {
-    "two for offline": (Teaching(), 2, "has one teacher"),
-    "two for a chain": (Teaching(method="assistants"), 2, "has one teacher"),
+    "two for offline": (MethodConfig(), 2, "has one teacher"),
+    "two for a chain": (MethodConfig(method="assistants"), 2, "has one teacher"),
     "another course": (
-        Teaching(method="course", methods=Methods(course=Course(checkpoints=3))), 2, "checkpoints 2",
+        MethodConfig(method="course", methods=MethodOptions(course=RCOConfig(checkpoints=3))), 2, "checkpoints 2",
     ),
     "confidence": (
         several(combine="divergences", weigh="confidence"), 2, r"the forward KL .* same gradient",
@@ -206,8 +223,8 @@ def test_refused(case: str) -> None:
 
 def test_allowed() -> None:
     """What fits: one alone, a dense chain of several, weights for each."""
-    dense = Methods(assistants=Assistants(dense=True))
-    require_teachers(Teaching(), 1)
-    require_teachers(Teaching(method="assistants", methods=dense), 3)
+    dense = MethodOptions(assistants=AssistantsConfig(dense=True))
+    require_teachers(MethodConfig(), 1)
+    require_teachers(MethodConfig(method="assistants", methods=dense), 3)
     require_teachers(several(weights=(1.0, 0.0)), 2)
     require_teachers(several(weigh="confidence"), 1)

@@ -9,44 +9,50 @@ import torch
 from side_by_side import CPU, IMAGES, batches, lesson, network, published, teaching
 from torch import Tensor
 
-from tutelage.config.losses.feature import CRD, KDPP, VID, Hint
-from tutelage.config.losses.relation import Similarity
-from tutelage.config.methods import Ensemble, Methods, Mutual, Several, Teaching
-from tutelage.config.training import Training
+from tutelage.config.losses.feature import CRDConfig, HintConfig, KDPPConfig, VIDConfig
+from tutelage.config.losses.relation import SPConfig
+from tutelage.config.methods import (
+    DMLConfig,
+    MethodConfig,
+    MethodOptions,
+    MultiTeacherConfig,
+    OnlineEnsembleConfig,
+)
+from tutelage.config.training import OptimizationConfig
 from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
-from tutelage.losses.feature.memory_bank import Memory
-from tutelage.methods.factory import make_method
+from tutelage.engine.train.step import train_step
+from tutelage.losses.feature.memory_bank import MemoryBank
+from tutelage.methods.factory import build_method
 from tutelage.methods.method import Method
-from tutelage.models.feature_hooks import Tapped
+from tutelage.models.feature_hooks import FeatureExtractor
 from tutelage.models.preprocess import Classifier
-from tutelage.types import NO_SIGNAL, Batch, Progress, Signal
+from tutelage.types import NO_TEACHER_OUTPUT, Batch, Progress, TeacherOutput
 
 EPOCHS, BAD = 2, (1, 3)
 """Five steps: the bad ones are the second and the fourth; a new epoch begins with the third."""
 
-INSIDE = dataclasses.replace(published(), hint=Hint(), vid=VID())
-DRAWING = dataclasses.replace(published(), crd=CRD(width=8, negatives=10), kdpp=KDPP())
+INSIDE = dataclasses.replace(published(), hint=HintConfig(), vid=VIDConfig())
+DRAWING = dataclasses.replace(published(), crd=CRDConfig(width=8, negatives=10), kdpp=KDPPConfig())
 REMEMBERING = {
     "drawing": DRAWING,
-    "crd of all": dataclasses.replace(published(), crd=CRD(width=8)),
+    "crd of all": dataclasses.replace(published(), crd=CRDConfig(width=8)),
     "adapters": INSIDE,
-    "relation": dataclasses.replace(published(), similarity=Similarity(weight=1.0)),
+    "relation": dataclasses.replace(published(), similarity=SPConfig(weight=1.0)),
 }
 
 
-def taught() -> dict[str, Teaching]:
+def taught() -> dict[str, MethodConfig]:
     """By finished teachers: each term that remembers or learns, under one teacher or two."""
-    apart = Methods(several=Several(combine="divergences"))
+    apart = MethodOptions(several=MultiTeacherConfig(combine="divergences"))
     two = teaching("several", INSIDE, methods=apart)
     return {name: teaching("offline", terms) for name, terms in REMEMBERING.items()} | {"two": two}
 
 
-def beside() -> dict[str, Teaching]:
+def beside() -> dict[str, MethodConfig]:
     """Without a finished teacher: networks side by side, and those that teach themselves."""
-    turns = Methods(mutual=Mutual(alternate=True))
-    least = Methods(ensemble=Ensemble(combine="least-loss"))
+    turns = MethodOptions(mutual=DMLConfig(alternate=True))
+    least = MethodOptions(ensemble=OnlineEnsembleConfig(combine="least-loss"))
     return {
         "mutual": teaching("mutual", DRAWING),
         "turns": teaching("mutual", INSIDE, methods=turns),
@@ -70,13 +76,19 @@ def shown() -> list[Batch]:
 
 
 def trained(
-    settings: Teaching, make: Callable[..., Method], training: Training, *, left_out: bool
+    settings: MethodConfig,
+    make: Callable[..., Method],
+    training: OptimizationConfig,
+    *,
+    left_out: bool,
 ) -> dict[str, Tensor]:
     """All that is kept after five steps, of which the bad ones are taken or left out."""
     others = [network(seed) for seed in (1, 2)][: 1 if settings.method == "offline" else 2]
     method = make(settings, network(0), others).train()
     points = [*method.needs.teacher_points, *method.needs.teacher_vectors]
-    masters = [Tapped(other.eval(), points) if points else other.eval() for other in others]
+    masters = [
+        FeatureExtractor(other.eval(), points) if points else other.eval() for other in others
+    ]
     if settings.method not in ("offline", "several"):
         masters = []
         method.train()
@@ -86,7 +98,7 @@ def trained(
             state.step += 1
             continue
         progress = Progress(int(step > 1), step, step / 5)
-        train_on(state, batch, _words(masters, batch), progress, rate=0.01, clip=training.clip)
+        train_step(state, batch, _words(masters, batch), progress, rate=0.01, clip=training.clip)
     kept = {f"method/{name}": tensor for name, tensor in method.state_dict().items()}
     for number, values in state.weights.optimizer.state_dict()["state"].items():
         kept |= {f"optimizer/{number}/{name}": value for name, value in values.items()}
@@ -95,28 +107,28 @@ def trained(
 
 
 @torch.no_grad()
-def _words(masters: list[Any], batch: Batch) -> Signal:
+def _words(masters: list[Any], batch: Batch) -> TeacherOutput:
     if not masters:
-        return NO_SIGNAL
-    first, *others = [Signal(*master(batch.images)) for master in masters]
+        return NO_TEACHER_OUTPUT
+    first, *others = [TeacherOutput(*master(batch.images)) for master in masters]
     return first._replace(others=tuple(others))
 
 
-def _make(settings: Teaching, student: Classifier, others: list[Classifier]) -> Method:
+def _make(settings: MethodConfig, student: Classifier, others: list[Classifier]) -> Method:
     shares = (0.5, 0.5) if settings.method == "several" else ()
     about = lesson(epochs=EPOCHS, shares=shares)
     needs_others = settings.method in ("offline", "several", "mutual", "ensemble", "joint")
     torch.manual_seed(1)
     few = others[:1] if settings.method == "joint" else others
-    return make_method(settings, student, few if needs_others else [], about)
+    return build_method(settings, student, few if needs_others else [], about)
 
 
 @pytest.mark.parametrize("name", [*taught(), *beside()])
 def test_no_trace(name: str) -> None:
     """Weights, moments, averages, norms and memories are those of a run without the bad steps."""
     settings = {**taught(), **beside()}[name]
-    sgd = Training(optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=0.01, ema=0.8)
-    adam = Training(optimizer="adam", lr=0.01, weight_decay=0.01, ema=0.8, clip=1.0)
+    sgd = OptimizationConfig(optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=0.01, ema=0.8)
+    adam = OptimizationConfig(optimizer="adam", lr=0.01, weight_decay=0.01, ema=0.8, clip=1.0)
     for training in (sgd, adam):
         masked = trained(settings, _make, training, left_out=False)
         without = trained(settings, _make, training, left_out=True)
@@ -129,7 +141,7 @@ def test_no_trace(name: str) -> None:
 def test_something_was_remembered(name: str) -> None:
     """What is compared above does change in a step that is finite."""
     settings = {**taught(), **beside()}[name]
-    method = trained(settings, _make, Training(ema=0.5), left_out=False)
+    method = trained(settings, _make, OptimizationConfig(ema=0.5), left_out=False)
     torch.manual_seed(1)
     began = _make(settings, network(0), [network(1), network(2)][: 1 if name in REMEMBERING else 2])
     words = ("memories", "means", "said", "average", "running_mean")
@@ -140,7 +152,7 @@ def test_something_was_remembered(name: str) -> None:
 
 def test_rows_come_back_in_order() -> None:
     """A picture that was overwritten twice since the last step has again what it had before both."""
-    memory = Memory(IMAGES, 4, momentum=0.5)
+    memory = MemoryBank(IMAGES, 4, momentum=0.5)
     before = memory.student.clone()
     memory.note()
     ids = torch.tensor([3, 5])

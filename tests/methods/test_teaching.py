@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutelage.commands.sweep import teaching_of
-from tutelage.config.job import Single
-from tutelage.config.losses.feature import Hint
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.objective import Objective, Terms
+from tutelage.commands.sweep import method_of
+from tutelage.config.job import TrainConfig
+from tutelage.config.losses.feature import HintConfig
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.objective import LossConfig, ObjectiveConfig
 from tutelage.data.loading.loader import reading_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, run_single
-from tutelage.engine.runtime.journal import read_journal
-from tutelage.methods.factory import Lesson, taught
-from tutelage.methods.offline import Offline
-from tutelage.models.build import Built
-from tutelage.teachers.live import Live
-from tutelage.types import START, Batch, Progress, Signal
+from tutelage.engine.run import Place, train_one
+from tutelage.engine.runtime.journal import read_events
+from tutelage.methods.factory import TrainingFacts, build_distillation
+from tutelage.methods.offline import OfflineDistillation
+from tutelage.models.build import BuiltModel
+from tutelage.teachers.live import LiveTeacher
+from tutelage.types import START, Batch, Progress, TeacherOutput
 
 EPOCHS = 4
 
@@ -30,9 +30,9 @@ EPOCHS = 4
 class Class(NamedTuple):
     """A method, a batch, and what the teacher says about it."""
 
-    method: Offline
+    method: OfflineDistillation
     batch: Batch
-    signal: Signal
+    signal: TeacherOutput
 
     def total(self, epoch: float) -> Tensor:
         """What is minimised after so many epochs."""
@@ -55,30 +55,34 @@ def at(epoch: float) -> Progress:
 
 
 @pytest.fixture(scope="module")
-def lesson(make_network: Callable[..., Built], small_pack: Pack) -> Callable[[Objective], Class]:
+def lesson(
+    make_network: Callable[..., BuiltModel], small_pack: Pack
+) -> Callable[[ObjectiveConfig], Class]:
     """A small ResNet taught by another for four epochs; what comes before fixes all random numbers."""
 
-    def make(objective: Objective) -> Class:
+    def make(objective: ObjectiveConfig) -> Class:
         student, teacher = (make_network(f"cifar_resnet{n}", seed=n).classifier for n in (8, 14))
         rows = small_pack.rows("train")
-        about = Lesson(
+        about = TrainingFacts(
             EPOCHS, len(small_pack.classes), torch.from_numpy(rows), small_pack.image_size
         )
-        method = taught(student, teacher, objective, about).eval()  # its norms then keep still
+        method = build_distillation(
+            student, teacher, objective, about
+        ).eval()  # its norms then keep still
         loader = reading_loader(small_pack, rows[::25], batch_size=8, device=torch.device("cpu"))
         batch = next(loader.epoch())
-        return Class(method, batch, Live(teacher, list(method.needs.teacher_points))(batch))
+        return Class(method, batch, LiveTeacher(teacher, list(method.needs.teacher_points))(batch))
 
     return make
 
 
-def scheduled() -> Objective:
+def scheduled() -> ObjectiveConfig:
     """KD that warms up for two epochs, a hint that fades until the third, a label from the first on."""
-    return Objective(
-        terms=Terms(
-            label=Label(weight=0.5, from_epoch=1.0),
-            kd=KD(weight=2.0, warmup_epochs=2.0),
-            hint=Hint(weight=8.0, until_epoch=3.0, fade=True),
+    return ObjectiveConfig(
+        terms=LossConfig(
+            label=LabelConfig(weight=0.5, from_epoch=1.0),
+            kd=KDConfig(weight=2.0, warmup_epochs=2.0),
+            hint=HintConfig(weight=8.0, until_epoch=3.0, fade=True),
         )
     )
 
@@ -96,7 +100,7 @@ def scheduled() -> Objective:
     ],
 )
 def test_schedules_reach_the_total(
-    lesson: Callable[[Objective], Class], epoch: float, label: float, kd: float, hint: float
+    lesson: Callable[[ObjectiveConfig], Class], epoch: float, label: float, kd: float, hint: float
 ) -> None:
     """The total is the sum of the raw terms by the weights of this moment, worked out by hand."""
     found = lesson(scheduled())
@@ -108,7 +112,7 @@ def test_schedules_reach_the_total(
     assert found.total(epoch).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_raw_terms_do_not_follow_the_schedule(lesson: Callable[[Objective], Class]) -> None:
+def test_raw_terms_do_not_follow_the_schedule(lesson: Callable[[ObjectiveConfig], Class]) -> None:
     """What is reported of a term is its value, whatever it counts at the moment."""
     found = lesson(scheduled())
     early, late = (found.method(found.batch, found.signal, at(epoch)).terms for epoch in (0, 4))
@@ -116,28 +120,34 @@ def test_raw_terms_do_not_follow_the_schedule(lesson: Callable[[Objective], Clas
         torch.testing.assert_close(early[name], late[name], rtol=0, atol=0)
 
 
-def test_the_gradient_follows_the_schedule(lesson: Callable[[Objective], Class]) -> None:
+def test_the_gradient_follows_the_schedule(lesson: Callable[[ObjectiveConfig], Class]) -> None:
     """A warm-up half way is half the weight in the gradient, too."""
     half = lesson(
-        Objective(terms=Terms(label=Label(weight=0.0), kd=KD(weight=2.0, warmup_epochs=2.0)))
+        ObjectiveConfig(
+            terms=LossConfig(
+                label=LabelConfig(weight=0.0), kd=KDConfig(weight=2.0, warmup_epochs=2.0)
+            )
+        )
     )
-    plain = lesson(Objective(terms=Terms(label=Label(weight=0.0), kd=KD(weight=1.0))))
+    plain = lesson(
+        ObjectiveConfig(terms=LossConfig(label=LabelConfig(weight=0.0), kd=KDConfig(weight=1.0)))
+    )
     assert half.gradients(1.0) == pytest.approx(plain.gradients(1.0), rel=1e-6)
     assert not any(half.gradients(0.0).values())
 
 
-def test_a_constant_objective(lesson: Callable[[Objective], Class]) -> None:
+def test_a_constant_objective(lesson: Callable[[ObjectiveConfig], Class]) -> None:
     """Without a schedule the weights are the objective's at every moment."""
-    method = lesson(teaching_of("hint-attention-kd")).method
+    method = lesson(method_of("hint-attention-kd")).method
     for epoch in (0, 1.7, 4):
         assert method.weights_at(at(epoch)) == {
             "label": 1.0, "kd": 1.0, "hint": 100.0, "attention": 1000.0,
         }  # fmt: skip
 
 
-def test_stages_of_fitnets(lesson: Callable[[Objective], Class]) -> None:
+def test_stages_of_fitnets(lesson: Callable[[ObjectiveConfig], Class]) -> None:
     """First the hint moves its adapter and the layers up to the middle, then label and KD all layers."""
-    found = lesson(teaching_of("fitnets"))
+    found = lesson(method_of("fitnets"))
     first, second = found.gradients(1.99), found.gradients(2.0)
     adapter = {name for name in first if name.startswith("terms.hint.")}
     behind = {name for name in first if ".layer3." in name or ".fc." in name}
@@ -152,10 +162,10 @@ def test_stages_are_steps_of_one_run(
     small_pack: Pack,
     teacher_folder: Path,
     place: Callable[..., Place],
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
 ) -> None:
     """One run of fitnets: two epochs of hint alone, then two of label and KD alone, told by its journal."""
-    objective = teaching_of("fitnets")
+    objective = method_of("fitnets")
     settings = dataclasses.replace(
         single(),
         epochs=EPOCHS,
@@ -165,8 +175,8 @@ def test_stages_are_steps_of_one_run(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
-        folder = run_single(settings, small_pack, place())
-    events = read_journal(folder / "journal.jsonl")
+        folder = train_one(settings, small_pack, place())
+    events = read_events(folder / "journal.jsonl")
     epochs = [event["train"] for event in events if event["event"] == "epoch"]
     norms = [event["norms"] for event in events if event["event"] == "gradients"]
     assert len(epochs) == EPOCHS
@@ -185,7 +195,7 @@ def test_stages_are_steps_of_one_run(
     assert epochs[1]["terms"]["hint"] < epochs[0]["terms"]["hint"]
 
 
-def test_the_first_step_is_the_start(lesson: Callable[[Objective], Class]) -> None:
+def test_the_first_step_is_the_start(lesson: Callable[[ObjectiveConfig], Class]) -> None:
     """Where nothing is said of progress, the weights are those before the first step."""
     found = lesson(scheduled())
     outcome = found.method(found.batch, found.signal, START)

@@ -8,11 +8,11 @@ from selftaught import CLASSES, at, batch_of, gradients, made, network
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.config.losses.response import KD, TTM, Label
-from tutelage.config.methods import Virtual
-from tutelage.config.objective import Terms
+from tutelage.config.losses.response import KDConfig, LabelConfig, TTMConfig
+from tutelage.config.methods import TfKDConfig
+from tutelage.config.objective import LossConfig
 from tutelage.methods.self.tf_kd import virtual_logits
-from tutelage.types import NO_SIGNAL, Mixed
+from tutelage.types import NO_TEACHER_OUTPUT, MixedLabels
 
 LABELS = torch.tensor([0, 3, -1, 1])
 
@@ -42,7 +42,7 @@ def test_the_word(correct: float, temperature: float) -> None:
 
 def test_a_mixture() -> None:
     """About two pictures it says what it says of each, by their shares."""
-    mixed = Mixed(torch.tensor([2, 3, 1, -1]), torch.tensor([0.25, 0.5, 1.0, 0.0]))
+    mixed = MixedLabels(torch.tensor([2, 3, 1, -1]), torch.tensor([0.25, 0.5, 1.0, 0.0]))
     logits = virtual_logits(LABELS, CLASSES, correct=0.9, mixed=mixed, dtype=torch.float64)
     share = mixed.share.double()[:, None]
     expected = share * by_loop(LABELS, 0.9) + (1 - share) * by_loop(mixed.labels, 0.9)
@@ -55,9 +55,9 @@ def test_label_smoothing_is_a_special_case(smoothing: float) -> None:
     correct = 0.6
     alpha = smoothing * (CLASSES - 1) / (CLASSES * (1 - correct))
     student, batch = network().double(), batch_of()
-    terms = Terms(kd=KD(temperature=1.0))
-    method = made("virtual", student, alpha=alpha, terms=terms, virtual=Virtual(correct=correct))
-    outcome = method(batch, NO_SIGNAL, at(1))
+    terms = LossConfig(kd=KDConfig(temperature=1.0))
+    method = made("virtual", student, alpha=alpha, terms=terms, virtual=TfKDConfig(correct=correct))
+    outcome = method(batch, NO_TEACHER_OUTPUT, at(1))
     found = gradients(method, outcome, at(1))
     student.zero_grad()
     logits = student(batch.images).logits
@@ -72,9 +72,11 @@ def test_label_smoothing_is_a_special_case(smoothing: float) -> None:
 
 def test_the_published_term() -> None:
     """0.9 CE + 0.1 KL(u^20 || q), T on the teacher alone, by the formula."""
-    terms = Terms(label=Label(weight=0.9), kd=None, ttm=TTM(weight=0.1, temperature=20.0))
+    terms = LossConfig(
+        label=LabelConfig(weight=0.9), kd=None, ttm=TTMConfig(weight=0.1, temperature=20.0)
+    )
     method, batch = made("virtual", terms=terms), batch_of()
-    outcome = method(batch, NO_SIGNAL, at(0))
+    outcome = method(batch, NO_TEACHER_OUTPUT, at(0))
     powers = by_loop(batch.labels, 0.99) ** (1 / 20)
     u = powers / powers.sum(1, keepdim=True)
     log_q = outcome.logits.log_softmax(1)
@@ -88,8 +90,10 @@ def test_a_mixed_batch() -> None:
     method, batch = made("virtual").eval(), batch_of()
     values = []
     for share in (1.0, 0.25):
-        mixed = Mixed(batch.labels.roll(1), torch.full((6,), share))
-        values.append(method(batch._replace(mixed=mixed), NO_SIGNAL, at(0)).terms["kd"].item())
-    plain = method(batch, NO_SIGNAL, at(0)).terms["kd"].item()
+        mixed = MixedLabels(batch.labels.roll(1), torch.full((6,), share))
+        values.append(
+            method(batch._replace(mixed=mixed), NO_TEACHER_OUTPUT, at(0)).terms["kd"].item()
+        )
+    plain = method(batch, NO_TEACHER_OUTPUT, at(0)).terms["kd"].item()
     assert values[0] == pytest.approx(plain)
     assert abs(values[1] - plain) > 1e-3

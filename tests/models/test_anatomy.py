@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.config.losses.feature import Hint
+from tutelage.config.losses.feature import HintConfig
 from tutelage.errors import UsageError
-from tutelage.losses.layer_pairs import pairs
-from tutelage.losses.term import Ground
-from tutelage.models.feature_hooks import Tapped
-from tutelage.models.introspect import study
+from tutelage.losses.layer_pairs import layer_pairs
+from tutelage.losses.term import BuildContext
+from tutelage.models.feature_hooks import FeatureExtractor
+from tutelage.models.introspect import inspect_network
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.types import Anatomy
+from tutelage.types import NetworkInfo
 
 CLASSES = 7
 
@@ -192,7 +192,7 @@ class Studied(NamedTuple):
     """logits and state: from before it was studied; in_place: activations that overwrote, then."""
 
     classifier: Classifier
-    anatomy: Anatomy
+    anatomy: NetworkInfo
     logits: Tensor
     state: dict[str, Tensor]
     in_place: int
@@ -203,7 +203,7 @@ def studied(classifier: Classifier, size: int) -> Studied:
         logits = classifier(pictures(size)).logits.clone()
     state = {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
     in_place = sum(getattr(m, "inplace", False) is True for m in classifier.modules())
-    return Studied(classifier, study(classifier, size), logits, state, in_place)
+    return Studied(classifier, inspect_network(classifier, size), logits, state, in_place)
 
 
 @cache
@@ -217,7 +217,7 @@ def known(name: str) -> Studied:
 
 def seen_at(it: Studied, points: list[str], size: int) -> tuple[Tensor, dict[str, Tensor]]:
     with torch.no_grad():
-        output = Tapped(it.classifier, points)(pictures(size))
+        output = FeatureExtractor(it.classifier, points)(pictures(size))
     return output.logits, dict(output.features)
 
 
@@ -324,7 +324,7 @@ def test_mode_stays(training: bool) -> None:
     network = timm.create_model("cifar_resnet8", num_classes=CLASSES)
     classifier = classifier_of(network, 32).train(training)
     before = {key: tensor.clone() for key, tensor in classifier.state_dict().items()}
-    anatomy = study(classifier, 32)
+    anatomy = inspect_network(classifier, 32)
     assert not any(module._forward_hooks for module in classifier.modules())
     assert all(module.training == training for module in classifier.modules())
     assert all(torch.equal(tensor, before[key]) for key, tensor in classifier.state_dict().items())
@@ -376,9 +376,9 @@ def test_overwritten_points_are_refused(name: str, point: str, role: str) -> Non
     plain = "layer1.0.conv1"
     assert plain not in it.anatomy.overwritten
     named = {"student_points": (plain,), "teacher_points": (plain,), f"{role}_points": (point,)}
-    ground = Ground(it.anatomy, it.anatomy, classes=CLASSES, images=9)
+    ground = BuildContext(it.anatomy, it.anatomy, classes=CLASSES, images=9)
     with pytest.raises(UsageError, match=rf"terms\.hint: what the {role}'s {point} returns"):
-        pairs("middle", Hint(**named), ground, term="hint")  # type: ignore[arg-type]
+        layer_pairs("middle", HintConfig(**named), ground, term="hint")  # type: ignore[arg-type]
 
 
 def test_what_is_called_overwritten_is() -> None:
@@ -442,9 +442,9 @@ def test_no_linear_layer_at_the_end() -> None:
     assert it.anatomy.vector is None
     assert it.anatomy.head is None
     assert [s.end.path for s in it.anatomy.stages] == ["6"]
-    ground = Ground(it.anatomy, it.anatomy, classes=5, images=9)
+    ground = BuildContext(it.anatomy, it.anatomy, classes=5, images=9)
     with pytest.raises(UsageError, match=r"terms\.pkt(.|\n)*Sequential ends in no linear layer"):
-        pairs("vector", Hint(), ground, term="pkt")
+        layer_pairs("vector", HintConfig(), ground, term="pkt")
 
 
 def test_a_linear_layer_without_a_bias() -> None:

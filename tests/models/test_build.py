@@ -7,9 +7,9 @@ import timm
 import torch
 from torch import nn
 
-from tutelage.config.model import Network
+from tutelage.config.model import ModelConfig
 from tutelage.errors import UsageError
-from tutelage.models.build import Built, build, require_known
+from tutelage.models.build import BuiltModel, build_model, require_known
 from tutelage.models.weights import fingerprint_of
 
 STATISTICS = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
@@ -22,9 +22,9 @@ def make(
     seed: int = 0,
     network: nn.Module | None = None,
     **settings: object,
-) -> Built:
-    return build(
-        dataclasses.replace(Network(model=model), **settings),  # type: ignore[arg-type]
+) -> BuiltModel:
+    return build_model(
+        dataclasses.replace(ModelConfig(model=model), **settings),  # type: ignore[arg-type]
         classes=classes,
         stored_size=32,
         train_statistics=STATISTICS,

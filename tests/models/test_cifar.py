@@ -5,15 +5,15 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.model import Network
+from tutelage.config.model import ModelConfig
 from tutelage.errors import UsageError
-from tutelage.models.build import build, require_known
+from tutelage.models.build import build_model, require_known
 from tutelage.models.cifar.names import NETWORKS
 from tutelage.models.cifar.network import CifarNetwork
 from tutelage.models.cifar.resnet import ResNet
 from tutelage.models.cifar.wideresnet import WideResNet
-from tutelage.models.feature_hooks import Tapped
-from tutelage.models.fuse_batchnorm import folded
+from tutelage.models.feature_hooks import FeatureExtractor
+from tutelage.models.fuse_batchnorm import fuse_batchnorm
 from tutelage.models.preprocess import Classifier
 
 STATISTICS = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
@@ -207,15 +207,15 @@ def test_norms_fold(name: str) -> None:
     network = create(name, num_classes=4)
     with torch.no_grad():
         network(images(8))
-    copy = folded(network.eval(), 32)
+    copy = fuse_batchnorm(network.eval(), 32)
     assert copy is not None
     norms = [sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (network, copy)]
     assert norms[1] < norms[0]
 
 
-def made(settings: Network) -> Classifier:
+def made(settings: ModelConfig) -> Classifier:
     """A classifier whose norms have seen something."""
-    classifier = build(
+    classifier = build_model(
         settings, classes=3, stored_size=32, train_statistics=STATISTICS, seed=1
     ).classifier
     with torch.no_grad():
@@ -231,11 +231,13 @@ def pictures() -> Tensor:
 def test_taps() -> None:
     """Points of a stage, a block and the pooling can be tapped by name."""
     points = ["layer1", "layer2.0.act1", "global_pool"]
-    features = Tapped(made(Network(model="cifar_resnet8")), points)(pictures()).features
+    features = FeatureExtractor(made(ModelConfig(model="cifar_resnet8")), points)(
+        pictures()
+    ).features
     assert [tuple(features[p].shape) for p in points] == [(3, 16, 32, 32), (3, 32, 16, 16), (3, 64)]
 
 
 def test_small_stem_is_refused() -> None:
     """These networks have a small stem already; asking for one says so instead of doing nothing."""
     with pytest.raises(UsageError, match="--stem standard"):
-        made(Network(model="cifar_resnet8", stem="small"))
+        made(ModelConfig(model="cifar_resnet8", stem="small"))

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutelage.config.model import Network
-from tutelage.models.build import build
+from tutelage.config.model import ModelConfig
+from tutelage.models.build import build_model
 from tutelage.models.model_folder import load_model, save_model
 from tutelage.models.preprocess import Classifier
 
 STATISTICS = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 
 
-def made(settings: Network) -> Classifier:
+def made(settings: ModelConfig) -> Classifier:
     """A classifier whose norms have seen something."""
-    classifier = build(
+    classifier = build_model(
         settings, classes=3, stored_size=32, train_statistics=STATISTICS, seed=1
     ).classifier
     with torch.no_grad():
@@ -32,7 +32,7 @@ def pictures() -> Tensor:
     return torch.randint(0, 256, (3, 3, 32, 32), generator=generator, dtype=torch.uint8)
 
 
-def save(folder: Path, classifier: Classifier, settings: Network) -> None:
+def save(folder: Path, classifier: Classifier, settings: ModelConfig) -> None:
     save_model(
         folder,
         classifier,
@@ -47,7 +47,7 @@ def save(folder: Path, classifier: Classifier, settings: Network) -> None:
 @pytest.mark.parametrize("name", ["cifar_resnet8", "cifar_shufflenetv1"])
 def test_round_trip(tmp_path: Path, name: str) -> None:
     """A saved network is read back to the bit, and its folder says that timm alone cannot do so."""
-    settings = Network(model=name)
+    settings = ModelConfig(model=name)
     classifier = made(settings)
     save(tmp_path, classifier, settings)
     saved = load_model(tmp_path)
@@ -61,7 +61,7 @@ def test_round_trip(tmp_path: Path, name: str) -> None:
 
 def test_a_fresh_process(tmp_path: Path) -> None:
     """`tutelage.load` alone makes the names known; nothing is warned of, nothing of timm replaced."""
-    settings = Network(model="cifar_resnet8")
+    settings = ModelConfig(model="cifar_resnet8")
     save(tmp_path, made(settings), settings)
     program = """
 import sys, timm, tutelage
@@ -79,10 +79,10 @@ assert {name for name in after if after[name] is not before.get(name)} == set(
 
 def test_first_weights(tmp_path: Path) -> None:
     """A folder's weights start another network; a classifier of other classes stays random."""
-    settings = Network(model="cifar_resnet8")
+    settings = ModelConfig(model="cifar_resnet8")
     save(tmp_path, made(settings), settings)
-    again = build(
-        Network(model="cifar_resnet8", weights=str(tmp_path), normalization="weights"),
+    again = build_model(
+        ModelConfig(model="cifar_resnet8", weights=str(tmp_path), normalization="weights"),
         classes=5,
         stored_size=32,
         train_statistics=STATISTICS,

@@ -8,9 +8,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.model import Network
+from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError
-from tutelage.models.build import build
+from tutelage.models.build import build_model
 from tutelage.models.model_folder import load_model, save_model
 from tutelage.models.preprocess import Classifier
 from tutelage.models.weights import fingerprint_of
@@ -20,9 +20,9 @@ CLASSES = ("a", "Zürich", "日本", "=x")
 STATISTICS = (0.1234567, 0.2, 0.3), (0.4, 0.5, 0.6)
 
 
-def made(settings: Network, network: nn.Module | None = None) -> Classifier:
+def made(settings: ModelConfig, network: nn.Module | None = None) -> Classifier:
     """A network whose norms have seen something, as after training."""
-    classifier = build(
+    classifier = build_model(
         settings,
         classes=len(CLASSES),
         stored_size=32,
@@ -40,7 +40,7 @@ def pictures(seed: int = 0) -> Tensor:
     return torch.randint(0, 256, (3, 3, 32, 32), generator=generator, dtype=torch.uint8)
 
 
-def save(folder: Path, classifier: Classifier, settings: Network) -> None:
+def save(folder: Path, classifier: Classifier, settings: ModelConfig) -> None:
     save_model(
         folder,
         classifier,
@@ -55,15 +55,15 @@ def save(folder: Path, classifier: Classifier, settings: Network) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        Network(model="test_resnet"),
-        Network(model="test_resnet", normalization="half", input_size=48),
-        Network(model="test_vit", input_size=160, normalization="weights"),
-        Network(model="resnet10t", zero_init_last=True),
-        Network(model="resnet18", stem="small"),
+        ModelConfig(model="test_resnet"),
+        ModelConfig(model="test_resnet", normalization="half", input_size=48),
+        ModelConfig(model="test_vit", input_size=160, normalization="weights"),
+        ModelConfig(model="resnet10t", zero_init_last=True),
+        ModelConfig(model="resnet18", stem="small"),
     ],
     ids=["resnet", "half", "vit", "zero", "small stem"],
 )
-def test_round_trip(tmp_path: Path, settings: Network) -> None:
+def test_round_trip(tmp_path: Path, settings: ModelConfig) -> None:
     """A network read back is in eval mode and gives the same logits, to the bit."""
     classifier = made(settings)
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_round_trip(tmp_path: Path, settings: Network) -> None:
 def test_channels_last(tmp_path: Path, stem: str) -> None:
     """Weights laid out for speed are saved as any others."""
     name = "resnet18" if stem == "small" else "test_resnet"
-    settings = Network(model=name, stem=stem)  # type: ignore[arg-type]
+    settings = ModelConfig(model=name, stem=stem)  # type: ignore[arg-type]
     classifier = made(settings)
     fast = made(settings).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fast.load_state_dict(classifier.state_dict())
@@ -93,7 +93,7 @@ def test_channels_last(tmp_path: Path, stem: str) -> None:
 
 def test_timm_alone(tmp_path: Path) -> None:
     """The folder loads with timm alone: the same logits, class names and preprocessing."""
-    settings = Network(model="test_resnet")
+    settings = ModelConfig(model="test_resnet")
     classifier = made(settings)
     save(tmp_path, classifier, settings)
     network = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
@@ -115,7 +115,7 @@ def facts(folder: Path) -> dict[str, str]:
 
 def test_a_changed_stem_says_so(tmp_path: Path) -> None:
     """A changed stem, which timm's layout cannot hold, leaves no config.json that claims so."""
-    settings = Network(model="resnet18", stem="small")
+    settings = ModelConfig(model="resnet18", stem="small")
     save(tmp_path, made(settings), settings)
     assert not (tmp_path / "config.json").exists()
     assert "timm's layout cannot hold" in facts(tmp_path)["loads_with"]
@@ -127,7 +127,7 @@ def own_module() -> nn.Module:
 
 def test_own_module(tmp_path: Path) -> None:
     """A module of the user's own is saved by its weights and read back into another of its kind."""
-    settings = Network(model="mine")
+    settings = ModelConfig(model="mine")
     classifier = made(settings, network=own_module())
     save(tmp_path, classifier, settings)
     with pytest.raises(InputError, match="network=YOUR_MODULE"):
@@ -141,7 +141,7 @@ def test_own_module(tmp_path: Path) -> None:
 
 def test_reading_leaves_the_callers_numbers_alone(tmp_path: Path) -> None:
     """Neither saving nor loading takes anything from the global random numbers."""
-    settings = Network(model="test_resnet")
+    settings = ModelConfig(model="test_resnet")
     classifier = made(settings).train()
     before = torch.get_rng_state()
     save(tmp_path, classifier, settings)
@@ -152,7 +152,7 @@ def test_reading_leaves_the_callers_numbers_alone(tmp_path: Path) -> None:
 
 def test_a_wrong_copy_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A save that does not come back as it was is our own error, never silent."""
-    settings = Network(model="test_resnet")
+    settings = ModelConfig(model="test_resnet")
 
     def spoiled(network: nn.Module, folder: str, **_: object) -> None:
         from safetensors.torch import save_file
@@ -192,7 +192,7 @@ def test_not_a_model_folder(tmp_path: Path, content: bytes | None) -> None:
 
 def test_damaged_weights(tmp_path: Path) -> None:
     """Weights that are cut short or missing are refused by name."""
-    settings = Network(model="test_resnet")
+    settings = ModelConfig(model="test_resnet")
     save(tmp_path, made(settings), settings)
     path = tmp_path / "model.safetensors"
     whole = bytearray(path.read_bytes())

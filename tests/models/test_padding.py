@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tutelage.models.trim_padding import SkippingConv2d, skip_padding
+from tutelage.models.trim_padding import TrimmedConv2d, trim_padding
 
 
 @settings(deadline=None)
@@ -43,7 +43,7 @@ def test_same_as_the_whole_kernel(
         "bias": bias,
     }
     plain = nn.Conv2d(4, 6, kernel, dtype=torch.float64, **options)  # type: ignore[arg-type]
-    ours = SkippingConv2d(4, 6, kernel, dtype=torch.float64, **options)  # type: ignore[arg-type]
+    ours = TrimmedConv2d(4, 6, kernel, dtype=torch.float64, **options)  # type: ignore[arg-type]
     ours.load_state_dict(plain.state_dict())
     pictures = torch.randn(2, 4, height, width, dtype=torch.float64, requires_grad=True)
     expected, found = plain(pictures), ours(pictures)
@@ -68,12 +68,12 @@ def test_a_whole_network(size: int) -> None:
     names = list(network.state_dict())
     with torch.no_grad():
         expected = network(pictures)
-        skip_padding(network)
+        trim_padding(network)
         torch.testing.assert_close(network(pictures), expected)
     assert list(network.state_dict()) == names
-    assert any(type(module) is SkippingConv2d for module in network.modules())
-    skip_padding(network, on=False)
-    assert not any(type(module) is SkippingConv2d for module in network.modules())
+    assert any(type(module) is TrimmedConv2d for module in network.modules())
+    trim_padding(network, on=False)
+    assert not any(type(module) is TrimmedConv2d for module in network.modules())
 
 
 def test_other_paddings_are_left_alone() -> None:
@@ -81,7 +81,7 @@ def test_other_paddings_are_left_alone() -> None:
     for options in ({"padding": "same"}, {"padding": 1, "padding_mode": "reflect"}):
         torch.manual_seed(0)
         plain = nn.Conv2d(2, 2, 3, **options)  # type: ignore[arg-type]
-        ours = SkippingConv2d(2, 2, 3, **options)  # type: ignore[arg-type]
+        ours = TrimmedConv2d(2, 2, 3, **options)  # type: ignore[arg-type]
         ours.load_state_dict(plain.state_dict())
         pictures = torch.randn(1, 2, 2, 2)
         torch.testing.assert_close(ours(pictures), plain(pictures))

@@ -7,20 +7,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.losses.feature import SimKD
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.model import Network
-from tutelage.config.objective import Objective, Terms
+from tutelage.config.losses.feature import SimKDConfig
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.model import ModelConfig
+from tutelage.config.objective import LossConfig, ObjectiveConfig
 from tutelage.errors import UsageError
 from tutelage.evaluation.cost import cost
-from tutelage.methods.factory import Lesson, taught
-from tutelage.models.build import build
-from tutelage.models.feature_hooks import Tapped
+from tutelage.methods.factory import TrainingFacts, build_distillation
+from tutelage.models.build import build_model
+from tutelage.models.feature_hooks import FeatureExtractor
 from tutelage.models.model_folder import load_model, save_model
 from tutelage.models.preprocess import Classifier
-from tutelage.models.simkd import Reusing, reuse_classifier
+from tutelage.models.simkd import SimKDNetwork, reuse_classifier
 from tutelage.models.weights import fingerprint_of
-from tutelage.teachers.live import Live
+from tutelage.teachers.live import LiveTeacher
 from tutelage.types import START, Batch
 
 CLASSES = ("a", "b", "c", "d", "e")
@@ -31,8 +31,8 @@ def made(
     model: str, *, seed: int = 1, size: int = 32, network: nn.Module | None = None
 ) -> Classifier:
     """A network whose norms have seen something."""
-    classifier = build(
-        Network(model=model, weights="none"),
+    classifier = build_model(
+        ModelConfig(model=model, weights="none"),
         classes=len(CLASSES),
         stored_size=size,
         train_statistics=STATISTICS,
@@ -67,7 +67,7 @@ def test_what_it_computes(student: str, teacher: str) -> None:
     """The teacher's classifier on the mean of the projected map."""
     mine, theirs = reusing(student, teacher)
     network = mine.network
-    assert isinstance(network, Reusing)
+    assert isinstance(network, SimKDNetwork)
     last = theirs.network.get_submodule("fc" if teacher == "test_resnet" else "head.fc")
     assert isinstance(last, nn.Linear)
     assert torch.equal(network.head.weight, last.weight)
@@ -77,7 +77,7 @@ def test_what_it_computes(student: str, teacher: str) -> None:
         p.requires_grad for part in (network.backbone, network.projector) for p in part.parameters()
     )
     with torch.no_grad():
-        output = Tapped(mine, ["backbone", "projector.input", "projector"])(pictures())
+        output = FeatureExtractor(mine, ["backbone", "projector.input", "projector"])(pictures())
         maps = output.features["projector"]
         assert maps.shape[1] == last.in_features
         assert maps.shape[2:] == output.features["projector.input"].shape[2:]
@@ -87,7 +87,7 @@ def test_what_it_computes(student: str, teacher: str) -> None:
 def test_projector() -> None:
     """1 x 1, 3 x 3, 1 x 1 with norms and ReLUs; inside half as wide as the teacher's map; places stay."""
     network = reusing()[0].network
-    assert isinstance(network, Reusing)
+    assert isinstance(network, SimKDNetwork)
     convolutions = [m for m in network.projector if isinstance(m, nn.Conv2d)]
     assert [tuple(m.weight.shape) for m in convolutions] == [
         (48, 64, 1, 1),
@@ -113,14 +113,14 @@ def test_cost() -> None:
 def test_the_head_stays(small: Batch) -> None:
     """Training moves the backbone and the projector; the classifier keeps every byte."""
     mine, theirs = made("cifar_resnet8"), made("test_resnet", seed=2)
-    terms = Terms(label=Label(weight=1.0), kd=KD(weight=1.0), simkd=SimKD())
-    lesson = Lesson(epochs=1, classes=len(CLASSES), ids=torch.arange(3), size=32)
-    method = taught(mine, theirs, Objective(terms=terms), lesson)
+    terms = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0), simkd=SimKDConfig())
+    lesson = TrainingFacts(epochs=1, classes=len(CLASSES), ids=torch.arange(3), size=32)
+    method = build_distillation(mine, theirs, ObjectiveConfig(terms=terms), lesson)
     network = mine.network
-    assert isinstance(network, Reusing)
+    assert isinstance(network, SimKDNetwork)
     parts = network.backbone, network.projector, network.head
     before = [fingerprint_of(part) for part in parts]
-    live = Live(theirs, method.needs.teacher_points)
+    live = LiveTeacher(theirs, method.needs.teacher_points)
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
     losses = []
     for _ in range(5):
@@ -143,7 +143,7 @@ def small() -> Batch:
 def test_folder(tmp_path: Path) -> None:
     """Saved and read back to the bit; the folder says that timm cannot do so; the backbone's config stays."""
     mine, _ = reusing()
-    settings = Network(model="cifar_resnet8", weights="none")
+    settings = ModelConfig(model="cifar_resnet8", weights="none")
     save_model(
         tmp_path,
         mine,
@@ -157,7 +157,7 @@ def test_folder(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(saved.classifier(pictures()).logits, mine(pictures()).logits)
     network = saved.classifier.network
-    assert isinstance(network, Reusing)
+    assert isinstance(network, SimKDNetwork)
     assert network.pretrained_cfg["architecture"] == "cifar_resnet8"
     assert not any(p.requires_grad for p in network.head.parameters())
     facts = json.loads((tmp_path / "tutelage.json").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
 from tutelage.errors import UsageError
-from tutelage.models.feature_hooks import Tapped, seen
+from tutelage.models.feature_hooks import FeatureExtractor, sample_input
 from tutelage.models.preprocess import Classifier, Preprocess
 
 POINTS = ["layer1", "layer2.0.act2.input", "global_pool", "fc.input"]
@@ -31,7 +31,7 @@ def pictures(seed: int = 0) -> Tensor:
 def test_what_is_recorded(classifier: Classifier) -> None:
     """What a submodule returns, what another is given: the very tensors, beside unchanged logits."""
     plain = classifier(pictures()).logits
-    output = Tapped(classifier, POINTS)(pictures())
+    output = FeatureExtractor(classifier, POINTS)(pictures())
     assert list(output.features) == POINTS
     assert torch.equal(output.logits, plain)
     pooled = output.features["global_pool"]
@@ -46,7 +46,7 @@ def test_what_is_recorded(classifier: Classifier) -> None:
 
 def test_silent_outside_a_call(classifier: Classifier) -> None:
     """The classifier called by itself records nothing, and an output does not change afterwards."""
-    tapped = Tapped(classifier, POINTS)
+    tapped = FeatureExtractor(classifier, POINTS)
     assert classifier(pictures()).features == {}
     first = tapped(pictures())
     kept = {point: tensor.clone() for point, tensor in first.features.items()}
@@ -61,7 +61,7 @@ def test_silent_outside_a_call(classifier: Classifier) -> None:
 
 def test_silent_after_an_error(classifier: Classifier) -> None:
     """A call that fails leaves no recording open."""
-    tapped = Tapped(classifier, POINTS)
+    tapped = FeatureExtractor(classifier, POINTS)
     with pytest.raises(RuntimeError):
         tapped(torch.zeros(2, 5, 32, 32, dtype=torch.uint8))
     assert tapped._recorded is None
@@ -69,31 +69,34 @@ def test_silent_after_an_error(classifier: Classifier) -> None:
 
 def test_copies_are_silent(classifier: Classifier) -> None:
     """A moving average is a copy of the network, hooks and all; it adds nothing to the student's features."""
-    tapped = Tapped(classifier, POINTS)
+    tapped = FeatureExtractor(classifier, POINTS)
     copies = copy.deepcopy(classifier), AveragedModel(classifier).module
     for other in copies:
         other.load_state_dict({k: t * 2 for k, t in classifier.state_dict().items()})
         assert other(pictures(1)).features == {}
         assert tapped._recorded is None
     features = tapped(pictures()).features
-    expected = Tapped(classifier, POINTS)(pictures()).features
+    expected = FeatureExtractor(classifier, POINTS)(pictures()).features
     assert all(torch.equal(features[point], expected[point]) for point in POINTS)
     # Asked for, a copy's features are its own.
     (other, _) = copies
-    own = Tapped(other, POINTS)(pictures()).features
+    own = FeatureExtractor(other, POINTS)(pictures()).features
     assert not torch.equal(own["layer1"], features["layer1"])
 
 
 def test_two_look_at_one_network(classifier: Classifier) -> None:
     """Each sees its own points only, whichever is called."""
-    one, two = Tapped(classifier, ["layer1"]), Tapped(classifier, ["layer2", "layer1"])
+    one, two = (
+        FeatureExtractor(classifier, ["layer1"]),
+        FeatureExtractor(classifier, ["layer2", "layer1"]),
+    )
     assert set(one(pictures()).features) == {"layer1"}
     assert set(two(pictures()).features) == {"layer1", "layer2"}
 
 
 def test_a_point_named_twice(classifier: Classifier) -> None:
     """Two terms may look at one point; it is recorded once."""
-    tapped = Tapped(classifier, ["layer1", "layer1"])
+    tapped = FeatureExtractor(classifier, ["layer1", "layer1"])
     assert list(tapped(pictures()).features) == ["layer1"]
     assert len(classifier.network.get_submodule("layer1")._forward_hooks) == 1
 
@@ -101,7 +104,7 @@ def test_a_point_named_twice(classifier: Classifier) -> None:
 def test_adds_no_names(classifier: Classifier) -> None:
     """What is saved of a network does not tell that it was looked into."""
     before = list(classifier.state_dict())
-    tapped = Tapped(classifier, POINTS)
+    tapped = FeatureExtractor(classifier, POINTS)
     assert list(classifier.state_dict()) == before
     assert not isinstance(tapped, nn.Module)
 
@@ -117,13 +120,13 @@ def test_adds_no_names(classifier: Classifier) -> None:
 def test_unknown_points(classifier: Classifier, point: str, hint: str) -> None:
     """Refused, with the nearest name."""
     with pytest.raises(UsageError, match=rf"no point {point}(.|\n)*{hint}"):
-        Tapped(classifier, ["layer1", point])
+        FeatureExtractor(classifier, ["layer1", point])
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_gradients(classifier: Classifier, point: str) -> None:
     """A loss of a point reaches the layers before it, and none behind it."""
-    features = Tapped(classifier, [point])(pictures()).features
+    features = FeatureExtractor(classifier, [point])(pictures()).features
     torch.autograd.backward(features[point].square().mean())
     reached = {name for name, p in classifier.network.named_parameters() if p.grad is not None}
     first = {"layer1": ["conv1", "layer1"], "layer2.0.act2.input": ["conv1", "layer1", "layer2"]}
@@ -135,25 +138,25 @@ def test_channels_last() -> None:
     """Maps of a network that says it keeps channels last are turned; tokens and vectors are not."""
     network = nn.Identity()
     maps, tokens, vectors = torch.randn(2, 4, 5, 3), torch.randn(2, 4, 3), torch.randn(2, 3)
-    assert all(seen(network, tensor) is tensor for tensor in (maps, tokens, vectors))
+    assert all(sample_input(network, tensor) is tensor for tensor in (maps, tokens, vectors))
     network.output_fmt = "NHWC"  # type: ignore[assignment]
-    assert torch.equal(seen(network, maps), maps.permute(0, 3, 1, 2))
-    assert seen(network, tokens) is tokens
-    assert seen(network, vectors) is vectors
+    assert torch.equal(sample_input(network, maps), maps.permute(0, 3, 1, 2))
+    assert sample_input(network, tokens) is tokens
+    assert sample_input(network, vectors) is vectors
 
 
 @pytest.mark.parametrize("tapped_first", [True, False])
 def test_compiled(classifier: Classifier, tapped_first: bool) -> None:
     """A compiled network shows its features, too, whichever came first, and is silent between calls."""
     classifier.train()
-    expected = Tapped(copy.deepcopy(classifier), POINTS)(pictures())
+    expected = FeatureExtractor(copy.deepcopy(classifier), POINTS)(pictures())
     torch._dynamo.reset()
     if tapped_first:
-        tapped = Tapped(classifier, POINTS)
+        tapped = FeatureExtractor(classifier, POINTS)
         classifier.network.compile(backend="eager")
     else:
         classifier.network.compile(backend="eager")
-        tapped = Tapped(classifier, POINTS)
+        tapped = FeatureExtractor(classifier, POINTS)
     output = tapped(pictures())
     assert set(output.features) == set(POINTS)
     for point in POINTS:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
-from tutelage.config.model import Network
+from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError
 from tutelage.models.weights import find_weights, fingerprint_of, load_weights, read_weights
 
@@ -30,15 +30,15 @@ def state(classes: int = 4) -> dict[str, Tensor]:
 
 def test_none_and_untagged() -> None:
     """`none`, and a name without a tag, mean random weights."""
-    assert find_weights(Network(model="resnet34.tv_in1k", weights="none")).kind == "none"
-    assert find_weights(Network(model="resnet18")).kind == "none"
+    assert find_weights(ModelConfig(model="resnet34.tv_in1k", weights="none")).kind == "none"
+    assert find_weights(ModelConfig(model="resnet18")).kind == "none"
 
 
 def test_file_and_folder(tmp_path: Path) -> None:
     """A file is found as itself, and a model folder by the file in it; reports name the file."""
     save_file(state(), tmp_path / "model.safetensors")
     for given_path in (tmp_path, tmp_path / "model.safetensors"):
-        found = find_weights(Network(weights=str(given_path)))
+        found = find_weights(ModelConfig(weights=str(given_path)))
         assert (found.kind, found.path) == ("file", tmp_path / "model.safetensors")
         assert str(found) == "file model.safetensors"
 
@@ -47,7 +47,7 @@ def test_missing_file(tmp_path: Path) -> None:
     """A file or folder that is not there, or an empty folder, is refused by the name that was given."""
     for path in (tmp_path / "none.pt", tmp_path, tmp_path / "none" / "model.safetensors"):
         with pytest.raises(InputError, match="no weights at") as caught:
-            find_weights(Network(weights=str(path)), flag="--teacher.weights")
+            find_weights(ModelConfig(weights=str(path)), flag="--teacher.weights")
         assert str(path) in str(caught.value)
         assert "--teacher.weights none" in str(caught.value)
 
@@ -59,7 +59,7 @@ def test_tag_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     begin = time.monotonic()
     with pytest.raises(InputError, match="no network answers") as caught:
-        find_weights(Network(model="resnet34.tv_in1k"), flag="--teacher.weights")
+        find_weights(ModelConfig(model="resnet34.tv_in1k"), flag="--teacher.weights")
     assert time.monotonic() - begin < 8
     assert "model.safetensors of timm/resnet34.tv_in1k" in str(caught.value)
     assert "--teacher.weights PATH" in str(caught.value)
@@ -76,7 +76,7 @@ def test_tag_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     snapshot = repository / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"x")
-    assert find_weights(Network(model="resnet34.tv_in1k")).kind == "tag"
+    assert find_weights(ModelConfig(model="resnet34.tv_in1k")).kind == "tag"
 
 
 def test_every_wrapping(tmp_path: Path) -> None:

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tutelage.config.data import Data
-from tutelage.config.job import Job, Single, Trainee
-from tutelage.config.methods import Methods, Specialists
-from tutelage.config.teacher import Specialist
+from tutelage.config.data import DataConfig
+from tutelage.config.job import DistillConfig, NetworkConfig, TrainConfig
+from tutelage.config.methods import MethodOptions, SpecialistsConfig
+from tutelage.config.teacher import SpecialistConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
 from tutelage.data.readers.zip import SAMPLE
 from tutelage.engine.run import Place
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 
 KINDS = {"Ankle boot": 1, "Bag": 1, "Coat": 3, "Sandal": 1, "Trouser": 2}
@@ -31,12 +31,12 @@ PLANTED = (("Coat 0", "Coat 1", "Coat 2"), ("Trouser 0", "Trouser 1"))
 MARKS = ((slice(0, 2), slice(0, 8)), (slice(0, 8), slice(0, 2)), (slice(0, 4), slice(0, 4)))
 SIZES = {"train": 60, "val": 40, "test": 40}
 
-TEACHER = Trainee(
+TEACHER = NetworkConfig(
     model="cifar_resnet8", weights="none", epochs=4, batch_size=32, lr=0.005, schedule="cosine"
 )
-JOB = Job(
+JOB = DistillConfig(
     method="specialists",
-    methods=Methods(specialists=Specialists(groups=5)),
+    methods=MethodOptions(specialists=SpecialistsConfig(groups=5)),
     seeds=2,
     teacher=TEACHER,
     student=dataclasses.replace(TEACHER, epochs=1),
@@ -58,7 +58,7 @@ def planted_pack(root: Path) -> Pack:
                     for number in range(count):
                         shown = _marked(archive.read(next(files)), kind if kinds > 1 else None)
                         shown.save(folder / f"{number}.png")
-    settings = Data(image_size=16)
+    settings = DataConfig(image_size=16)
     source = open_source(str(root / "pictures"), settings)
     return write_pack(source, settings, root / "pack", progress=lambda _done, _count: None)
 
@@ -72,12 +72,12 @@ def _marked(data: bytes, mark: int | None) -> Image.Image:
 
 def place(folder: Path, stop: StopRequest | None = None) -> Place:
     """A quiet place for a run."""
-    return Place("run", folder, folder.parent / "cache", Screen(quiet=True), stop or StopRequest())
+    return Place("run", folder, folder.parent / "cache", Console(quiet=True), stop or StopRequest())
 
 
-def special(**changes: Any) -> Single:
+def special(**changes: Any) -> TrainConfig:
     """A specialist of two epochs, from nobody's weights."""
-    settings = Single(
+    settings = TrainConfig(
         model="test_resnet",
         weights="none",
         epochs=2,
@@ -86,7 +86,7 @@ def special(**changes: Any) -> Single:
         device="cpu",
         precision="fp32",
         role="specialist",
-        specialist=Specialist(classes=PLANTED[0]),
+        specialist=SpecialistConfig(classes=PLANTED[0]),
     )
     return dataclasses.replace(settings, **changes)
 

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import tutelage.engine.finish
 from tutelage.commands import train as verbs
-from tutelage.config.job import Job, Trainee
-from tutelage.config.methods import Methods, Specialists
+from tutelage.config.job import DistillConfig, NetworkConfig
+from tutelage.config.methods import MethodOptions, SpecialistsConfig
 
 # Plain SGD, smooth activations and small steps: rounding is not turned into whole steps.
-TRAINEE = Trainee(
+TRAINEE = NetworkConfig(
     model="test_efficientnet", weights="none", epochs=1, batch_size=67, optimizer="sgd", lr=0.002
 )
 
 
 def small_job(pack: Path, out: Path) -> None:
     """The whole job, as a process does it that is told by its environment which of how many it is."""
-    job = Job(
+    job = DistillConfig(
         method="specialists",
-        methods=Methods(specialists=Specialists(groups=2)),
+        methods=MethodOptions(specialists=SpecialistsConfig(groups=2)),
         teacher=TRAINEE,
         student=TRAINEE,
         device="cpu",

@@ -14,55 +14,66 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from tutelage.commands import train as verbs
-from tutelage.config.job import Job, Single, Trainee
-from tutelage.config.losses.response import KD, Label
-from tutelage.config.methods import Assistants, Course, Generations, Methods, Several, Specialists
-from tutelage.config.objective import Terms
+from tutelage.config.job import DistillConfig, NetworkConfig, TrainConfig
+from tutelage.config.losses.response import KDConfig, LabelConfig
+from tutelage.config.methods import (
+    AssistantsConfig,
+    BornAgainConfig,
+    MethodOptions,
+    MultiTeacherConfig,
+    RCOConfig,
+    SpecialistsConfig,
+)
+from tutelage.config.objective import LossConfig
 from tutelage.config.toml import read_toml
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, run_single
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.journal import read_journal
+from tutelage.engine.run import Place, train_one
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.journal import read_events
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
 from tutelage.models.model_folder import load_model
 from tutelage.models.weights import fingerprint_of
 from tutelage.reports.record.read import read_job
-from tutelage.reports.render.peers import sides
+from tutelage.reports.render.peers import peer_lines
 from tutelage.reports.wording import NONE, markdown_cell
 
-SMALL = Trainee(model="test_resnet", weights="none", epochs=1, batch_size=100)
-BORN_AGAIN = Terms(label=Label(weight=1.0), kd=KD(weight=1.0, temperature=1.0))
+SMALL = NetworkConfig(model="test_resnet", weights="none", epochs=1, batch_size=100)
+BORN_AGAIN = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0, temperature=1.0))
 USUAL: dict[str, Any] = {"device": "cpu", "precision": "fp32", "teacher": SMALL, "student": SMALL}
 USUAL["trust"] = True  # a few steps make no teacher
 JOBS = {
-    "several": Job(
+    "several": DistillConfig(
         method="several",
-        methods=Methods(several=Several(models=("cifar_resnet8",), weigh="validation")),
+        methods=MethodOptions(
+            several=MultiTeacherConfig(models=("cifar_resnet8",), weigh="validation")
+        ),
         **USUAL,
     ),
-    "course": Job(
+    "course": DistillConfig(
         method="course",
-        methods=Methods(course=Course(checkpoints=2)),
+        methods=MethodOptions(course=RCOConfig(checkpoints=2)),
         **USUAL | dict.fromkeys(("teacher", "student"), dataclasses.replace(SMALL, epochs=2)),
     ),
-    "specialists": Job(
-        method="specialists", methods=Methods(specialists=Specialists(groups=3)), **USUAL
-    ),
-    "assistants": Job(
-        method="assistants",
-        methods=Methods(assistants=Assistants(models=("cifar_resnet8",), dense=True)),
+    "specialists": DistillConfig(
+        method="specialists",
+        methods=MethodOptions(specialists=SpecialistsConfig(groups=3)),
         **USUAL,
     ),
-    "generations": Job(
+    "assistants": DistillConfig(
+        method="assistants",
+        methods=MethodOptions(assistants=AssistantsConfig(models=("cifar_resnet8",), dense=True)),
+        **USUAL,
+    ),
+    "generations": DistillConfig(
         method="generations",
-        methods=Methods(generations=Generations(count=1)),
+        methods=MethodOptions(generations=BornAgainConfig(count=1)),
         terms=BORN_AGAIN,
         **USUAL,
     ),
 }
-MUTED = Terms(label=Label(weight=1.0), kd=KD(weight=0.0, temperature=1.0))
-JOBS["mutual"] = Job(method="mutual", terms=MUTED, seeds=2, **USUAL)
+MUTED = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=0.0, temperature=1.0))
+JOBS["mutual"] = DistillConfig(method="mutual", terms=MUTED, seeds=2, **USUAL)
 RUNS = {
     "mutual": [
         *("student-0", "control-0", "peer1-alone-0"),
@@ -144,7 +155,7 @@ def test_companions_are_held_against_themselves(done: Done) -> None:
     told = json.loads((job / "report" / "scores.json").read_text())["beside_alone"]["peer1"]
     assert [p["control"] for p in told["per_seed"]] == ["peer1-alone-0", "peer1-alone-1"]
     assert told["difference"] == 0
-    found = {f"{side.run}/{side.name}": side for side in sides(read_job(job))}
+    found = {f"{side.run}/{side.name}": side for side in peer_lines(read_job(job))}
     for name, side in found.items():
         expected = (NONE, NONE) if name.endswith("ensemble") else (side.accuracy, "+0.0")
         assert (side.alone, side.gain) == expected
@@ -168,7 +179,7 @@ def test_who_taught_is_told(done: Done, method: str, taught: dict[str, tuple[str
     for name in RUNS[method]:
         own = taught.get(name, ())
         assert read_toml(job / name / "config.toml")["teacher"] == [f"../{one}" for one in own]
-        told = read_journal(job / name / "journal.jsonl")[0]["teachers"]
+        told = read_events(job / name / "journal.jsonl")[0]["teachers"]
         assert [one["folder"] for one in told] == list(own)
         assert [one["weights"] for one in told] == [network(job / one) for one in own]
         if own:
@@ -178,7 +189,7 @@ def test_who_taught_is_told(done: Done, method: str, taught: dict[str, tuple[str
 def test_a_course_names_its_checkpoints(done: Done) -> None:
     """The student's journal holds both as they still are on the disk; the last one is the teacher."""
     job = done("course")
-    told = read_journal(job / "student-0" / "journal.jsonl")[0]["teachers"]
+    told = read_events(job / "student-0" / "journal.jsonl")[0]["teachers"]
     kept = sorted((job / "teacher" / "checkpoints-kept").glob("*"))
     assert [folder.name for folder in kept] == ["0001", "0002"]
     assert [one["weights"] for one in told] == [network(folder) for folder in kept]
@@ -202,14 +213,14 @@ class Own(nn.Module):
 @pytest.mark.parametrize("method", ["offline", "generations", "mutual"])
 def test_modules_of_ones_own(method: str, small_pack: Pack, tmp_path: Path) -> None:
     """Teacher and student may be modules that only Python has: whoever is taught by them can open them."""
-    job = JOBS.get(method, Job(**USUAL))
+    job = JOBS.get(method, DistillConfig(**USUAL))
     networks = {"student": Own, "teacher": Own}
     out = tmp_path / "job"
     verbs.run(small_pack.folder, job, out=out, networks=networks, quiet=True)
     record = read_job(out)
     assert {run.model for run in record.runs} == {"Own"}
     if method != "mutual":
-        told = read_journal(out / "student-0" / "journal.jsonl")[0]["teachers"]
+        told = read_events(out / "student-0" / "journal.jsonl")[0]["teachers"]
         assert [one["model"] for one in told]
     with pytest.raises(UsageError, match="module of your own"):
         verbs.run(
@@ -220,7 +231,7 @@ def test_modules_of_ones_own(method: str, small_pack: Pack, tmp_path: Path) -> N
 def test_validation_weighs_the_teachers(done: Done) -> None:
     """What each counts is that of its loss on the validation images, as its own run measured it."""
     job = done("several")
-    told = read_journal(job / "student-0" / "journal.jsonl")[0]["teachers"]
+    told = read_events(job / "student-0" / "journal.jsonl")[0]["teachers"]
     scores = [json.loads((job / t / "scores.json").read_text()) for t in ("teacher", "teacher-2")]
     counts = np.exp([-one["last"]["val"]["nll"] for one in scores])
     np.testing.assert_allclose([t["share"] for t in told], counts / counts.sum(), rtol=1e-6)
@@ -228,10 +239,10 @@ def test_validation_weighs_the_teachers(done: Done) -> None:
 
 def plain(pack: Pack, folder: Path, seed: int) -> Path:
     """Supervised training of the student, by no plan at all."""
-    settings = Single(model="test_resnet", weights="none", epochs=1, batch_size=100, device="cpu",
+    settings = TrainConfig(model="test_resnet", weights="none", epochs=1, batch_size=100, device="cpu",
                       precision="fp32", role="control", seed=seed)  # fmt: skip
-    place = Place("run", folder, folder.parent / "cache", Screen(quiet=True), StopRequest())
-    return run_single(settings, pack, place)
+    place = Place("run", folder, folder.parent / "cache", Console(quiet=True), StopRequest())
+    return train_one(settings, pack, place)
 
 
 def test_generation_zero_is_supervised_training(
@@ -243,7 +254,7 @@ def test_generation_zero_is_supervised_training(
     alone = plain(small_pack, tmp_path / "run", seed)
     for name in ("model/model.safetensors", "predictions/val.safetensors"):
         assert (generation / name).read_bytes() == (alone / name).read_bytes()
-    terms = read_journal(generation / "journal.jsonl")[1]["train"]["terms"]
+    terms = read_events(generation / "journal.jsonl")[1]["train"]["terms"]
     assert list(terms) == ["label"]
 
 
@@ -316,7 +327,7 @@ def test_interrupted_and_resumed(
 def test_one_run_is_not_several() -> None:
     """A method that takes several runs is not one of `distill`; what plans them is named."""
     for method in ("assistants", "generations"):
-        settings = Single(method=method, teacher=("runs/teacher",))  # type: ignore[arg-type]
+        settings = TrainConfig(method=method, teacher=("runs/teacher",))  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="takes several runs") as caught:
             verbs.distill("sample", settings, out="never")
         assert "tutelage run" in str(caught.value.fix)

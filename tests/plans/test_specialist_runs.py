@@ -22,11 +22,11 @@ from specialists_processes import small_job
 from stopping import AtSteps
 
 from tutelage.commands import train as verbs
-from tutelage.commands.plans.specialists import groups_found
-from tutelage.config.methods import Methods, Specialists
-from tutelage.config.teacher import Specialist
+from tutelage.commands.plans.specialists import find_groups
+from tutelage.config.methods import MethodOptions, SpecialistsConfig
+from tutelage.config.teacher import SpecialistConfig
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import run_single
+from tutelage.engine.run import train_one
 from tutelage.engine.teachers import open_teachers
 from tutelage.errors import InputError, Interrupted, UsageError
 from tutelage.models.weights import read_weights
@@ -47,7 +47,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_from_the_generalists_weights(council: Path, planted: Pack, tmp_path: Path) -> None:
     """Before its first epoch it is the generalist but for the classifier, whose last class is the dustbin."""
     settings = special(model="cifar_resnet8", epochs=0, teacher=(str(council / "teacher"),))
-    run = run_single(settings, planted, place(tmp_path / "run"))
+    run = train_one(settings, planted, place(tmp_path / "run"))
     own, whole = (
         read_weights(f / "model" / "model.safetensors") for f in (run, council / "teacher")
     )
@@ -68,11 +68,11 @@ def test_another_generalist_or_group_is_another_run(
         {},
         {"teacher": (str(moved),)},
         {"teacher": (str(council / "control-0"),)},
-        {"specialist": Specialist(classes=PLANTED[1])},
+        {"specialist": SpecialistConfig(classes=PLANTED[1])},
     ]
     found = []
     for number, change in enumerate(changes):
-        run = run_single(special(**usual | change), planted, place(tmp_path / f"{number}"))
+        run = train_one(special(**usual | change), planted, place(tmp_path / f"{number}"))
         found.append(json.loads((run / "run.json").read_text())["fingerprint"])
     assert found[0] == found[1]
     assert len({*found}) == 3
@@ -80,13 +80,13 @@ def test_another_generalist_or_group_is_another_run(
 
 def test_stopped_at_every_step(planted: Pack, tmp_path: Path) -> None:
     """Stopped at each of its steps and continued, a specialist ends in the same bytes."""
-    run_single(special(), planted, place(tmp_path / "whole"))
+    train_one(special(), planted, place(tmp_path / "whole"))
     stopped = place(tmp_path / "stopped", AtSteps())
     times = 0
     while not (stopped.folder / "scores.json").exists():
         times += 1
         with contextlib.suppress(Interrupted):
-            run_single(special(), planted, stopped)
+            train_one(special(), planted, stopped)
     assert times > 10  # two epochs of 180 own and 180 other pictures, 8 steps each
     for name in ("model/model.safetensors", "journal.jsonl", "scores.json"):
         whole, own = (tmp_path / run / name for run in ("whole", "stopped"))
@@ -165,7 +165,7 @@ def epoch(run: Path) -> dict[str, Any]:
 
 def test_as_many_groups_as_classes(planted: Pack, tmp_path: Path) -> None:
     """Refused before anything is trained; so are specialists that would not be trained at all."""
-    job = dataclasses.replace(JOB, methods=Methods(specialists=Specialists(groups=8)))
+    job = dataclasses.replace(JOB, methods=MethodOptions(specialists=SpecialistsConfig(groups=8)))
     with pytest.raises(UsageError, match="as many groups as classes") as caught:
         verbs.run(planted.folder, job, out=tmp_path / "job", quiet=True)
     assert caught.value.expected == "at least 2 and at most 7"
@@ -183,24 +183,24 @@ def test_nothing_is_mixed_up(council: Path, tmp_path: Path) -> None:
     save_file({**kept, "logits": np.zeros_like(kept["logits"])}, path)
     reseal(run)
     with pytest.raises(InputError, match="no group of classes") as caught:
-        groups_found(run, 3)
+        find_groups(run, 3)
     assert "--teacher.epochs" in str(caught.value.fix)
 
 
 def test_no_specialist_by_accident(council: Path, planted: Pack, tmp_path: Path) -> None:
     """Without classes of its own, with classes of another role, with mixtures, or as somebody's teacher."""
     wrong = {
-        "without classes of its own": special(specialist=Specialist(number=1, clusters=3)),
+        "without classes of its own": special(specialist=SpecialistConfig(number=1, clusters=3)),
         "the run is none": special(role="control"),
         "made of two pictures": special(mixup=0.2),
         "takes several runs": special(
-            role="student", specialist=Specialist(), method="specialists"
+            role="student", specialist=SpecialistConfig(), method="specialists"
         ),
     }
     for told, settings in wrong.items():
         with pytest.raises(UsageError, match=told):
             verbs.train(planted.folder, settings, out=tmp_path / "run", quiet=True)
-    settings = special(role="student", specialist=Specialist())
+    settings = special(role="student", specialist=SpecialistConfig())
     for method, teachers, told in (
         ("offline", ["specialist-1"], "knows 4 classes, the data have 8"),
         ("specialists", ["teacher", "control-0"], "no specialist for these classes"),

@@ -14,25 +14,25 @@ from numpy.typing import NDArray
 from planted_classes import JOB, PLANTED, place, scores, special
 from safetensors.numpy import load_file
 
-from tutelage.commands.plans.registry import job_steps
-from tutelage.commands.plans.specialists import groups_found
-from tutelage.commands.plans.step import run_steps
-from tutelage.config.teacher import Specialist
+from tutelage.commands.plans.registry import plan_job
+from tutelage.commands.plans.specialists import find_groups
+from tutelage.commands.plans.step import run_plan
+from tutelage.config.teacher import SpecialistConfig
 from tutelage.config.toml import read_toml
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.precompute import Surroundings
-from tutelage.engine.runtime.device import resolve
-from tutelage.engine.specialists import measure_council
-from tutelage.engine.teachers import open_teachers, open_word
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.specialists import measure_specialists
+from tutelage.engine.teachers import open_teachers, prepare_teachers
 from tutelage.errors import InputError
-from tutelage.methods.offline import supervised
+from tutelage.methods.offline import supervised_training
 from tutelage.models.model_folder import load_model
 from tutelage.models.weights import fingerprint_of
 from tutelage.reports.record.read import read_job, read_runs
 from tutelage.reports.write import comparison
-from tutelage.teachers.cache.table import open_table
-from tutelage.teachers.load_specialists import group_of
+from tutelage.teachers.cache.table import open_cache_table
+from tutelage.teachers.load_specialists import specialist_group
 
 CPU = torch.device("cpu")
 
@@ -55,12 +55,12 @@ def test_planted_classes(seed: int, planted: Pack, council: Path, tmp_path: Path
     job = council
     if seed:
         job = tmp_path / "job"
-        steps = job_steps(dataclasses.replace(JOB, seed=seed))
+        steps = plan_job(dataclasses.replace(JOB, seed=seed))
         trained = [step for step in steps if step.settings.role in ("teacher", "specialist")]
-        run_steps(trained, planted, place(job), networks={})
-    assert groups_found(job / "teacher", 5) == PLANTED
+        run_plan(trained, planted, place(job), networks={})
+    assert find_groups(job / "teacher", 5) == PLANTED
     folders = [job / name for name in ("teacher", "specialist-1", "specialist-2")]
-    measured = measure_council(folders, PLANTED, planted, active=1)
+    measured = measure_specialists(folders, PLANTED, planted, active=1)
     for split in ("val", "test"):
         found = measured[split]
         assert found["in_groups"]["images"] == 200
@@ -101,19 +101,19 @@ def by_hand(generalist: NDArray[Any], said: list[NDArray[Any]], pack: Pack) -> N
 def test_the_student_hears_all_of_them(council: Path, planted: Pack, tmp_path: Path) -> None:
     """Its teacher's word about a batch is the combination by hand of what the networks say themselves."""
     settings = dataclasses.replace(
-        special(role="student", specialist=Specialist()),
+        special(role="student", specialist=SpecialistConfig()),
         method="specialists",
         methods=JOB.methods,
         teacher=tuple(str(council / n) for n in ("teacher", "specialist-1", "specialist-2")),
     )
     saved = open_teachers(settings, planted.classes)
-    assert [group_of(one) for one in saved[1:]] == list(PLANTED)
+    assert [specialist_group(one) for one in saved[1:]] == list(PLANTED)
     before = [fingerprint_of(one.classifier.network) for one in saved]
     student = load_model(council / "student-0" / "model").classifier
     at = place(tmp_path / "run")
-    around = Surroundings("run", at.caches, resolve(settings), at.screen, at.stop, at.world)
-    word = open_word(
-        saved, settings, planted, supervised(student, label_smoothing=0.0), around
+    around = Surroundings("run", at.caches, resolve_runtime(settings), at.screen, at.stop, at.world)
+    word = prepare_teachers(
+        saved, settings, planted, supervised_training(student, label_smoothing=0.0), around
     ).teacher
     loader = training_loader(planted, batch_size=300, views=settings, seed=0, device=CPU)
     for epoch in range(2):
@@ -176,7 +176,7 @@ def test_finished_runs_are_known_again(council: Path, planted: Pack) -> None:
     """Groups found anew are the same groups, so that a job that goes on does nothing twice."""
     files = [path for path in council.rglob("*") if path.name != ".lock"]
     before = {path: path.stat().st_mtime_ns for path in files}
-    run_steps(job_steps(JOB), planted, place(council), networks={})
+    run_plan(plan_job(JOB), planted, place(council), networks={})
     assert before == {path: path.stat().st_mtime_ns for path in files}
     assert not (council / "specialist-3").exists()
 
@@ -184,7 +184,7 @@ def test_finished_runs_are_known_again(council: Path, planted: Pack) -> None:
 def test_a_second_student_asks_nobody(council: Path) -> None:
     """Each network is asked once, about 480 pictures; the second student finds all answers."""
     caches = [path.parent for path in (council.parent / "teacher-cache").glob("*/manifest.json")]
-    assert [len(open_table(cache)) for cache in caches] == [480, 480, 480]
+    assert [len(open_cache_table(cache)) for cache in caches] == [480, 480, 480]
     passes = [
         json.loads((council / f"student-{seed}" / "timings.json").read_text())[
             "teacher_pass_seconds"

@@ -5,48 +5,50 @@ from typing import Any
 
 import pytest
 
-from tutelage.commands.plans.born_again import family
-from tutelage.commands.plans.equal_compute import longer_epochs
-from tutelage.commands.plans.registry import job_steps
-from tutelage.commands.plans.step import Step
-from tutelage.commands.preflight import require_steps
-from tutelage.config.job import Job, Trainee
-from tutelage.config.losses.feature import Hint
+from tutelage.commands.plans.born_again import ensembles_of
+from tutelage.commands.plans.equal_compute import equal_compute_epochs
+from tutelage.commands.plans.registry import plan_job
+from tutelage.commands.plans.step import PlannedRun
+from tutelage.commands.preflight import require_plan
+from tutelage.config.job import DistillConfig, NetworkConfig
+from tutelage.config.losses.feature import HintConfig
 from tutelage.config.methods import (
-    Assistants,
-    Course,
-    Generations,
-    Joint,
-    Methods,
-    Mutual,
-    Name,
-    Several,
-    Specialists,
-    Teaching,
+    AssistantsConfig,
+    BornAgainConfig,
+    DMLConfig,
+    JointConfig,
+    MethodConfig,
+    MethodName,
+    MethodOptions,
+    MultiTeacherConfig,
+    RCOConfig,
+    SpecialistsConfig,
 )
-from tutelage.config.objective import Terms
-from tutelage.config.schema import shared
-from tutelage.config.teacher import Specialist
+from tutelage.config.objective import LossConfig
+from tutelage.config.schema import shared_fields
+from tutelage.config.teacher import SpecialistConfig
 from tutelage.engine.build import is_taught
 from tutelage.engine.peers import PEER_SEED
 from tutelage.errors import UsageError
 
 
-def job(method: Name, seeds: int = 1, **methods: Any) -> Job:
+def job(method: MethodName, seeds: int = 1, **methods: Any) -> DistillConfig:
     """A job of small networks."""
-    teacher = Trainee(model="cifar_resnet14", epochs=4, lr=0.1)
-    student = Trainee(model="cifar_resnet8", epochs=3, lr=0.2)
-    own = Methods(**methods)
-    return Job(method=method, methods=own, seeds=seeds, seed=5, teacher=teacher, student=student)
+    teacher = NetworkConfig(model="cifar_resnet14", epochs=4, lr=0.1)
+    student = NetworkConfig(model="cifar_resnet8", epochs=3, lr=0.2)
+    own = MethodOptions(**methods)
+    return DistillConfig(
+        method=method, methods=own, seeds=seeds, seed=5, teacher=teacher, student=student
+    )
 
 
-def chain(steps: list[Step]) -> dict[str, tuple[str, ...]]:
+def chain(steps: list[PlannedRun]) -> dict[str, tuple[str, ...]]:
     return {step.name: step.teachers for step in steps}
 
 
 def test_offline() -> None:
     """One teacher; for each seed a student of it and a control of the same settings."""
-    steps = job_steps(job("offline", seeds=2))
+    steps = plan_job(job("offline", seeds=2))
     assert chain(steps) == {
         "teacher": (),
         "student-5": ("teacher",), "control-5": (), "student-6": ("teacher",), "control-6": (),
@@ -57,15 +59,15 @@ def test_offline() -> None:
 
 
 @pytest.mark.parametrize("method", ["past", "virtual"])
-def test_nobody_from_outside(method: Name) -> None:
+def test_nobody_from_outside(method: MethodName) -> None:
     """A network that teaches itself at no further cost takes a student and a control."""
-    assert chain(job_steps(job(method))) == {"student-5": (), "control-5": ()}
+    assert chain(plan_job(job(method))) == {"student-5": (), "control-5": ()}
 
 
 @pytest.mark.parametrize(("method", "epochs"), [("class-wise", 4), ("momentum", 4), ("exits", 4)])
-def test_equal_compute(method: Name, epochs: int) -> None:
+def test_equal_compute(method: MethodName, epochs: int) -> None:
     """A method that teaches itself at a price is held against plain training of that price, rounded up."""
-    *rest, longer = job_steps(job(method))
+    *rest, longer = plan_job(job(method))
     assert chain(rest) == {"student-5": (), "control-5": ()}
     assert (longer.name, longer.settings.role, longer.settings.epochs) == (
         "longer-5",
@@ -77,14 +79,24 @@ def test_equal_compute(method: Name, epochs: int) -> None:
 
 def test_longer_epochs() -> None:
     """Exact where binary fractions are not: four thirds of 30 are 40, of 31 a little less than 42."""
-    assert [longer_epochs(Teaching(method="momentum"), n) for n in (0, 30, 31)] == [0, 40, 42]
-    assert [longer_epochs(Teaching(method="exits"), n) for n in (10, 30, 50)] == [11, 33, 55]
-    assert longer_epochs(Teaching(method="mutual"), 30) == 30
+    assert [equal_compute_epochs(MethodConfig(method="momentum"), n) for n in (0, 30, 31)] == [
+        0,
+        40,
+        42,
+    ]
+    assert [equal_compute_epochs(MethodConfig(method="exits"), n) for n in (10, 30, 50)] == [
+        11,
+        33,
+        55,
+    ]
+    assert equal_compute_epochs(MethodConfig(method="mutual"), 30) == 30
 
 
 def test_several() -> None:
     """Teachers of other networks and seeds, trained alike; every student hears all of them."""
-    steps = job_steps(job("several", several=Several(models=("cifar_resnet14", "cifar_resnet20"))))
+    steps = plan_job(
+        job("several", several=MultiTeacherConfig(models=("cifar_resnet14", "cifar_resnet20")))
+    )
     names = ("teacher", "teacher-2", "teacher-3")
     assert chain(steps) == {**dict.fromkeys(names, ()), "student-5": names, "control-5": ()}
     teachers = [step.settings for step in steps[:3]]
@@ -95,17 +107,17 @@ def test_several() -> None:
 
 def test_course() -> None:
     """One teacher, which keeps the checkpoints; nobody else does."""
-    steps = job_steps(job("course", course=Course(checkpoints=2)))
+    steps = plan_job(job("course", course=RCOConfig(checkpoints=2)))
     assert chain(steps) == {"teacher": (), "student-5": ("teacher",), "control-5": ()}
     assert [step.settings.keep for step in steps] == [2, None, None]
 
 
 def test_specialists() -> None:
     """A generalist, as many who go on from it as there are clusters, and students of all of them."""
-    own = Specialists(groups=3, epochs=7)
+    own = SpecialistsConfig(groups=3, epochs=7)
     usual = job("specialists", seeds=2, specialists=own)
     usual = dataclasses.replace(usual, teacher=dataclasses.replace(usual.teacher, mixup=0.2))
-    steps = job_steps(usual)
+    steps = plan_job(usual)
     special = tuple(f"specialist-{number}" for number in (1, 2, 3))
     assert chain(steps) == {
         "teacher": (), **dict.fromkeys(special, ("teacher",)),
@@ -119,21 +131,21 @@ def test_specialists() -> None:
             "specialist", "cifar_resnet14", 7, 0.1, None,
         )  # fmt: skip
         assert settings.seed == 5 + number
-        assert settings.specialist == Specialist(clusters=3, number=number)
+        assert settings.specialist == SpecialistConfig(clusters=3, number=number)
         assert step.settle is not None
         assert not is_taught(settings)
     # Under another objective they are the same runs.
-    other = job_steps(dataclasses.replace(usual, alpha=0.3, terms=Terms()))
+    other = plan_job(dataclasses.replace(usual, alpha=0.3, terms=LossConfig()))
     assert [repr(s.settings) for s in other[:4]] == [repr(s.settings) for s in steps[:4]]
-    unset = job_steps(job("specialists"))
+    unset = plan_job(job("specialists"))
     assert [step.settings.epochs for step in unset[1:4]] == [4, 4, 4]
 
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_assistants(*, dense: bool) -> None:
     """A chain: each network is taught by the one before it, or by all; assistants train as students do."""
-    own = Assistants(models=("cifar_resnet20", "cifar_resnet14"), dense=dense)
-    steps = job_steps(job("assistants", seeds=2, assistants=own))
+    own = AssistantsConfig(models=("cifar_resnet20", "cifar_resnet14"), dense=dense)
+    steps = plan_job(job("assistants", seeds=2, assistants=own))
     found = chain(steps)
     if dense:
         both = ("teacher", "assistant-1")
@@ -151,46 +163,46 @@ def test_assistants(*, dense: bool) -> None:
 
 def test_generations() -> None:
     """Each generation is taught by the one before; they differ in seed, and the last has the control's."""
-    steps = job_steps(job("generations", seeds=2, generations=Generations(count=2)))
+    steps = plan_job(job("generations", seeds=2, generations=BornAgainConfig(count=2)))
     line = ["generation-0-6", "generation-1-6", "student-6"]
     found = chain(steps)
     assert [found[name] for name in line] == [(), ("generation-0-6",), ("generation-1-6",)]
     by_name = {step.name: step.settings for step in steps}
-    assert len({by_name[name].seed for name in family(steps)["student-5"] + line}) == 6
+    assert len({by_name[name].seed for name in ensembles_of(steps)["student-5"] + line}) == 6
     assert by_name["student-6"].seed == by_name["control-6"].seed == 6
     assert by_name["longer-6"].epochs == 3 * 3
-    assert family(steps)["student-6"] == line
+    assert ensembles_of(steps)["student-6"] == line
     first = by_name["generation-0-6"]
-    untaught = shared(Teaching, Teaching())
+    untaught = shared_fields(MethodConfig, MethodConfig())
     assert dataclasses.replace(first, role="control", seed=6, **untaught) == by_name["control-6"]
 
 
 def test_no_generations() -> None:
     """With none after the first, the student is plain training, and so is what it costs."""
-    steps = job_steps(job("generations", generations=Generations(count=0)))
+    steps = plan_job(job("generations", generations=BornAgainConfig(count=0)))
     assert chain(steps) == {"student-5": (), "control-5": ()}
-    assert family(steps) == {"student-5": ["student-5"]}
+    assert ensembles_of(steps) == {"student-5": ["student-5"]}
 
 
 WRONG = {
-    "unknown teacher": (job("several", several=Several(models=("cifar_resnt14",))), "cifar_resnt14"),
-    "unknown assistant": (job("assistants", assistants=Assistants(models=("rsnet18",))), "rsnet18"),
-    "unknown peer": (job("mutual", mutual=Mutual(models=("resnt18",))), "resnt18"),
-    "weights": (job("several", several=Several(weights=(1.0,), models=("resnet18",))), "do not fit"),
-    "long course": (job("course", course=Course(checkpoints=4)), "more checkpoints than the student"),
+    "unknown teacher": (job("several", several=MultiTeacherConfig(models=("cifar_resnt14",))), "cifar_resnt14"),
+    "unknown assistant": (job("assistants", assistants=AssistantsConfig(models=("rsnet18",))), "rsnet18"),
+    "unknown peer": (job("mutual", mutual=DMLConfig(models=("resnt18",))), "resnt18"),
+    "weights": (job("several", several=MultiTeacherConfig(weights=(1.0,), models=("resnet18",))), "do not fit"),
+    "long course": (job("course", course=RCOConfig(checkpoints=4)), "more checkpoints than the student"),
     "many kept": (
-        dataclasses.replace(job("offline"), student=Trainee(model="cifar_resnet8", epochs=2, keep=3)),
+        dataclasses.replace(job("offline"), student=NetworkConfig(model="cifar_resnet8", epochs=2, keep=3)),
         "more networks are to be kept",
     ),
     "untrained specialists": (
-        dataclasses.replace(job("specialists"), teacher=Trainee(model="cifar_resnet14", epochs=0)),
+        dataclasses.replace(job("specialists"), teacher=NetworkConfig(model="cifar_resnet14", epochs=0)),
         "specialists without training",
     ),
     "features of specialists": (
-        dataclasses.replace(job("specialists"), terms=Terms(hint=Hint())), "its specialists say together",
+        dataclasses.replace(job("specialists"), terms=LossConfig(hint=HintConfig())), "its specialists say together",
     ),
     "features of several": (
-        dataclasses.replace(job("several"), terms=Terms(hint=Hint())), "several teachers say together",
+        dataclasses.replace(job("several"), terms=LossConfig(hint=HintConfig())), "several teachers say together",
     ),
 }  # fmt: skip
 
@@ -200,29 +212,29 @@ def test_wrong_plans(case: str) -> None:
     """What cannot be done is refused by name before any run begins."""
     wrong, told = WRONG[case]
     with pytest.raises(UsageError, match=told):
-        require_steps(wrong, job_steps(wrong), {})
+        require_plan(wrong, plan_job(wrong), {})
 
 
 def test_a_students_teacher_is_not_asked_for() -> None:
     """Where nobody teaches from outside, the teacher's network need not exist."""
-    alone = dataclasses.replace(job("past"), teacher=Trainee(model="no_such_network"))
-    require_steps(alone, job_steps(alone), {})
+    alone = dataclasses.replace(job("past"), teacher=NetworkConfig(model="no_such_network"))
+    require_plan(alone, plan_job(alone), {})
     taught = dataclasses.replace(alone, method="offline")
     with pytest.raises(UsageError, match="no_such_network"):
-        require_steps(taught, job_steps(taught), {})
+        require_plan(taught, plan_job(taught), {})
 
 
 @pytest.mark.parametrize(
     ("method", "own", "models"),
     [
-        ("mutual", {"mutual": Mutual(models=("cifar_resnet8", "cifar_resnet20"))}, (8, 20)),
+        ("mutual", {"mutual": DMLConfig(models=("cifar_resnet8", "cifar_resnet20"))}, (8, 20)),
         ("ensemble", {}, (8, 8)),
-        ("joint", {"joint": Joint(model="cifar_resnet20")}, (20,)),
+        ("joint", {"joint": JointConfig(model="cifar_resnet20")}, (20,)),
     ],
 )
-def test_companions_alone(method: Name, own: dict[str, Any], models: tuple[int, ...]) -> None:
+def test_companions_alone(method: MethodName, own: dict[str, Any], models: tuple[int, ...]) -> None:
     """Each companion has a run without the others: its network, its first weights, the student's budget."""
-    steps = job_steps(job(method, seeds=2, **own))
+    steps = plan_job(job(method, seeds=2, **own))
     alone = [step.settings for step in steps if step.settings.role == "alone" and step.serves == 6]
     assert [settings.model for settings in alone] == [f"cifar_resnet{n}" for n in models]
     assert [settings.init_seed for settings in alone] == [

@@ -5,31 +5,31 @@ from typing import Any
 
 import pytest
 
-from tutelage.commands.plans.sweep import Planned, sweep_steps, wanted
-from tutelage.config.job import Job, Trainee
-from tutelage.config.methods import Methods, Mutual
+from tutelage.commands.plans.sweep import SweepRun, plan_sweep, runs_needed
+from tutelage.config.job import DistillConfig, NetworkConfig
+from tutelage.config.methods import DMLConfig, MethodOptions
 from tutelage.config.recipes import METHODS as RECIPES
 from tutelage.config.recipes import method_names, recipe
 
-SMALL = Trainee(model="cifar_resnet8", weights="none", epochs=3)
-BASE = Job(teacher=dataclasses.replace(SMALL, epochs=8), student=SMALL, seeds=2)
+SMALL = NetworkConfig(model="cifar_resnet8", weights="none", epochs=3)
+BASE = DistillConfig(teacher=dataclasses.replace(SMALL, epochs=8), student=SMALL, seeds=2)
 
 
-def jobs(*names: str, **changes: Any) -> dict[str, Job]:
+def jobs(*names: str, **changes: Any) -> dict[str, DistillConfig]:
     return {name: dataclasses.replace(BASE, method=name, **changes) for name in names}
 
 
-def names(plan: list[Planned]) -> list[str]:
+def names(plan: list[SweepRun]) -> list[str]:
     return [planned.step.name for planned in plan]
 
 
-def by_name(plan: list[Planned]) -> dict[str, Planned]:
+def by_name(plan: list[SweepRun]) -> dict[str, SweepRun]:
     return {planned.step.name: planned for planned in plan}
 
 
 def test_what_is_common_is_done_once() -> None:
     """One teacher and one control a seed for all; a longer control of one length for all that cost it."""
-    plan = sweep_steps(jobs("offline", "mutual", "momentum", "class-wise", "past"))
+    plan = plan_sweep(jobs("offline", "mutual", "momentum", "class-wise", "past"))
     assert names(plan) == [
         "teacher", "offline-0", "control-0", "mutual-0", "momentum-0", "longer-0", "class-wise-0", "past-0",
         "offline-1", "control-1", "mutual-1", "momentum-1", "longer-1", "class-wise-1", "past-1",
@@ -45,14 +45,14 @@ def test_what_is_common_is_done_once() -> None:
 
 def test_what_differs_is_not_shared() -> None:
     """Longer controls of other lengths and teachers of other settings have names of their own."""
-    plan = sweep_steps(jobs("momentum", "generations"))
+    plan = plan_sweep(jobs("momentum", "generations"))
     found = by_name(plan)
     assert found["longer-0"].step.settings.epochs == 4
     assert found["generations-longer-0"].step.settings.epochs == 9
     assert found["generation-0-0"].objective is None
     base = jobs("offline")["offline"]
     short = dataclasses.replace(base, teacher=dataclasses.replace(base.teacher, epochs=2))
-    plan = sweep_steps({"kd@8": base, "kd@2": short})
+    plan = plan_sweep({"kd@8": base, "kd@2": short})
     assert names(plan) == [
         "teacher", "kd@8-0", "control-0", "kd@2-teacher", "kd@2-0", "kd@8-1", "control-1", "kd@2-1",
     ]  # fmt: skip
@@ -65,19 +65,19 @@ def test_what_differs_is_not_shared() -> None:
 
 def test_companions_are_not_trained_alone() -> None:
     """A sweep holds students against controls; networks beside them are for the report of a job."""
-    methods = Methods(mutual=Mutual(models=("cifar_resnet14",)))
-    assert {p.step.settings.role for p in sweep_steps(jobs("mutual", methods=methods))} == {
+    methods = MethodOptions(mutual=DMLConfig(models=("cifar_resnet14",)))
+    assert {p.step.settings.role for p in plan_sweep(jobs("mutual", methods=methods))} == {
         "student", "control",
     }  # fmt: skip
 
 
 def test_wanted() -> None:
     """What is missing brings those before it along, and nothing else."""
-    plan = sweep_steps(jobs("assistants", "mutual"))
-    assert names(wanted(plan, {"assistants-1"})) == ["teacher", "assistant-1", "assistants-1"]
-    assert names(wanted(plan, {"mutual-0"})) == ["mutual-0"]
-    assert names(wanted(plan, {"control-1"})) == ["teacher", "control-1"]
-    assert wanted(plan, set()) == []
+    plan = plan_sweep(jobs("assistants", "mutual"))
+    assert names(runs_needed(plan, {"assistants-1"})) == ["teacher", "assistant-1", "assistants-1"]
+    assert names(runs_needed(plan, {"mutual-0"})) == ["mutual-0"]
+    assert names(runs_needed(plan, {"control-1"})) == ["teacher", "control-1"]
+    assert runs_needed(plan, set()) == []
 
 
 @pytest.mark.parametrize("name", method_names())
@@ -85,7 +85,7 @@ def test_every_method_can_be_swept(name: str) -> None:
     """Each published method has a student for each seed, after all that it needs."""
     taught = recipe(str(RECIPES / f"{name}.toml"))
     job = dataclasses.replace(BASE, method=taught.method, methods=taught.methods)
-    plan = sweep_steps({name: job})
+    plan = plan_sweep({name: job})
     done: set[str] = set()
     for planned in plan:
         assert {*planned.step.teachers, planned.step.compares} - {None} <= done

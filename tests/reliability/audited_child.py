@@ -46,14 +46,24 @@ def watch(data: str, notes: list[str]) -> None:
 
 def walk(data: Path, out: Path) -> None:
     """Check, pack, run, compare, report, evaluate, predict, verify."""
-    from tutelage import Data, Job, Trainee, evaluate, examine, pack, predict, run, verify
+    from tutelage import (
+        DataConfig,
+        DistillConfig,
+        NetworkConfig,
+        check,
+        evaluate,
+        pack,
+        predict,
+        run,
+        verify,
+    )
     from tutelage.reports.write import comparison, write_report
 
-    small = Trainee(model="test_resnet", weights="none", epochs=1, batch_size=50)
-    size = Data(image_size=32)
+    small = NetworkConfig(model="test_resnet", weights="none", epochs=1, batch_size=50)
+    size = DataConfig(image_size=32)
     common = {"device": "cpu", "precision": "fp32", "trust": True}  # a few steps make no teacher
-    job = Job(teacher=small, student=small, data=size, seeds=1, **common)
-    examine(data, size)
+    job = DistillConfig(teacher=small, student=small, data=size, seeds=1, **common)
+    check(data, size)
     pack(data, size, out=out / "pack", quiet=True)
     run(data, job, out=out / "job", quiet=True)
     comparison([out / "job"])

@@ -19,8 +19,8 @@ from bad_case import Case, Places
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tutelage.config.model import Network
-from tutelage.models.build import build
+from tutelage.config.model import ModelConfig
+from tutelage.models.build import build_model
 from tutelage.models.model_folder import save_model
 
 MARKER = "marker"
@@ -38,8 +38,8 @@ def saved(*classes: str, size: int = 16, endless: bool = False) -> Callable[[Pat
     """A whole model folder of an untrained network for some classes and a picture size."""
 
     def make(folder: Path, _: Places) -> Places:
-        built = build(
-            Network(model="test_resnet"),
+        built = build_model(
+            ModelConfig(model="test_resnet"),
             classes=len(classes),
             stored_size=size,
             train_statistics=((0.5,) * 3, (0.25,) * 3),
@@ -52,7 +52,7 @@ def saved(*classes: str, size: int = 16, endless: bool = False) -> Callable[[Pat
         save_model(
             place,
             built.classifier.eval(),
-            settings=Network(model="test_resnet"),
+            settings=ModelConfig(model="test_resnet"),
             classes=classes,
             stored_size=size,
             background="white",

@@ -15,7 +15,7 @@ from bad_folders import NEXT, ROWS
 from bad_images import without_override
 from bad_networks import no, saved
 
-from tutelage.commands.job_folder import locked
+from tutelage.commands.job_folder import job_lock
 
 
 def pack(change: Callable[[Path], None]) -> Callable[[Path, Places], Places]:
@@ -141,7 +141,7 @@ def held(folder: Path) -> Iterator[None]:
     """A living job holds the folder; a pack in the making is held beside it."""
     from tutelage.data.pack import lock
 
-    with locked(folder / "place"), lock.locked(folder / "place"):
+    with job_lock(folder / "place"), lock.pack_lock(folder / "place"):
         yield
 
 

@@ -16,13 +16,13 @@ from payloads import Action, Code, payload
 from PIL import Image
 
 from tutelage.commands.inference import _pictures
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.readers.builtin import KNOWN
 from tutelage.data.readers.idx import read_idx
 from tutelage.data.readers.open import open_source
 
-SETTINGS = Data(image_size=8)
+SETTINGS = DataConfig(image_size=8)
 
 
 def png(colour: str = "red") -> bytes:
@@ -31,7 +31,7 @@ def png(colour: str = "red") -> bytes:
     return buffer.getvalue()
 
 
-def looks(data: Path | str, settings: Data = SETTINGS) -> Action:
+def looks(data: Path | str, settings: DataConfig = SETTINGS) -> Action:
     """What `tutelage pack DATA` reads: the list of all files, and every picture of it."""
 
     def action() -> list[tuple[str, str]]:

@@ -12,9 +12,9 @@ from payloads import Action, payload, sealed
 
 from tutelage.commands import train as verbs
 from tutelage.commands.inference import load
-from tutelage.config.job import Job
-from tutelage.config.loss_weights import weights
-from tutelage.config.plugins import own_settings_of
+from tutelage.config.job import DistillConfig
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.plugins import custom_settings
 from tutelage.config.recipes import read_recipe
 from tutelage.config.schema import build
 from tutelage.config.toml import to_toml
@@ -23,9 +23,9 @@ from tutelage.data.pack.pack import open_pack
 from tutelage.distributed import ALONE
 from tutelage.models.metadata import FORMAT
 from tutelage.reports.write import comparison, write_report
-from tutelage.storage.checksums import sums_of
+from tutelage.storage.checksums import checksums_of
 from tutelage.storage.run_results import JOB_FORMAT
-from tutelage.teachers.cache.folder import entry, locked, remove, verify
+from tutelage.teachers.cache.folder import cache_entry, cache_lock, remove_cache, verify_cache
 from tutelage.teachers.cache.key import FORMAT as CACHE_FORMAT
 from tutelage.teachers.cache.table import INDEX
 
@@ -45,7 +45,7 @@ FACTS = {
 def model(folder: Path, **changes: Any) -> Action:
     """A model folder whose facts are not as they should be."""
     (folder / "model.safetensors").write_bytes(bytes(8))
-    files = sums_of(folder, ["model.safetensors"])
+    files = checksums_of(folder, ["model.safetensors"])
     (folder / "tutelage.json").write_bytes(sealed({**FACTS, "files": files, **changes}))
     return lambda: load(folder)
 
@@ -128,9 +128,9 @@ def recipe(folder: Path, text: str | bytes, name: str = "recipe.toml") -> Action
     (folder / name).write_bytes(raw)
 
     def action() -> Any:
-        job = build(Job, read_recipe(str(folder / name)).table, where=name)
-        weights(job)
-        return own_settings_of(job.own)
+        job = build(DistillConfig, read_recipe(str(folder / name)).table, where=name)
+        loss_weights(job)
+        return custom_settings(job.own)
 
     return action
 
@@ -178,7 +178,7 @@ def _interpolation(folder: Path, _marker: Path) -> Action:
     recipe(folder, f"title = {json.dumps(text)}")
 
     def action() -> None:
-        job = build(Job, read_recipe(str(folder / "recipe.toml")).table, where="recipe")
+        job = build(DistillConfig, read_recipe(str(folder / "recipe.toml")).table, where="recipe")
         assert job.title == text  # nothing is put in its place
 
     return action
@@ -309,7 +309,7 @@ def pack(folder: Path, **changes: Any) -> Action:
         (folder / f"{name}.bin").write_bytes(bytes(size))
     for name in ("images.csv", "quarantine.csv"):
         (folder / name).write_text("id,file,reason\n")
-    sums = sums_of(folder, [path.name for path in folder.iterdir()])
+    sums = checksums_of(folder, [path.name for path in folder.iterdir()])
     manifest = {
         "format": PACK_FORMAT,
         "files": sums,
@@ -381,7 +381,7 @@ for _name, _shapes in {
 
     @payload(f"cache: {_name}")
     def _cache_shapes(folder: Path, _marker: Path, shapes: Any = _shapes) -> Action:
-        return lambda: entry(cache(folder, shapes))
+        return lambda: cache_entry(cache(folder, shapes))
 
 
 for _name, _changes in {
@@ -393,7 +393,7 @@ for _name, _changes in {
 
     @payload(f"cache: {_name}")
     def _cache_facts(folder: Path, _marker: Path, changes: Any = _changes) -> Action:
-        return lambda: entry(cache(folder, {"logits": [2]}, **changes))
+        return lambda: cache_entry(cache(folder, {"logits": [2]}, **changes))
 
 
 @payload("cache: a lock that is a link")
@@ -402,7 +402,7 @@ def _lock(folder: Path, marker: Path) -> Action:
     (kept / ".lock").symlink_to(marker)
 
     def action() -> None:
-        with locked(kept, ALONE, waiting=lambda: None):
+        with cache_lock(kept, ALONE, waiting=lambda: None):
             pass
 
     return action
@@ -417,7 +417,7 @@ def _removed(folder: Path, _marker: Path) -> Action:
 
     def action() -> Any:
         try:
-            return remove(shelf, ["name"])
+            return remove_cache(shelf, ["name"])
         finally:
             assert (kept / "index.bin").is_file()
 
@@ -427,7 +427,7 @@ def _removed(folder: Path, _marker: Path) -> Action:
 @payload("cache: named outside its shelf")
 def _named(folder: Path, _marker: Path) -> Action:
     shutil.copytree(cache(folder, {"logits": [2]}), folder / "shelf" / "x")
-    return lambda: remove(folder / "shelf", ["../kept"])
+    return lambda: remove_cache(folder / "shelf", ["../kept"])
 
 
 @payload("cache: an index that is a pipe", ends="harmless")
@@ -437,6 +437,6 @@ def _index(folder: Path, _marker: Path) -> Action:
     os.mkfifo(kept / "index.bin")
 
     def action() -> None:
-        assert verify(folder)["kept"]  # said to be damaged
+        assert verify_cache(folder)["kept"]  # said to be damaged
 
     return action

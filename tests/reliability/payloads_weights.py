@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from payloads import Action, Calls, Code, payload
 
-from tutelage.config.model import Network
+from tutelage.config.model import ModelConfig
 from tutelage.models.weights import find_weights, load_weights
 
 
@@ -23,7 +23,7 @@ def reads(path: Path) -> Action:
     """What `--weights PATH` does."""
 
     def action() -> object:
-        found = find_weights(Network(weights=str(path)))
+        found = find_weights(ModelConfig(weights=str(path)))
         assert found.path is not None
         return load_weights(torch.nn.Linear(2, 2), found.path, classifier=None)
 

@@ -14,10 +14,10 @@ from bad_bench import CLASSES, good_pictures  # noqa: E402
 from bad_images import ODD  # noqa: E402
 
 from tutelage.commands.inference import evaluate, predict  # noqa: E402
-from tutelage.commands.pack import examine
+from tutelage.commands.pack import check  # noqa: E402
 from tutelage.commands.train import train  # noqa: E402
-from tutelage.config.data import Data  # noqa: E402
-from tutelage.config.job import Single  # noqa: E402
+from tutelage.config.data import DataConfig  # noqa: E402
+from tutelage.config.job import TrainConfig  # noqa: E402
 from tutelage.errors import InputError  # noqa: E402
 
 GOOD = 90
@@ -28,13 +28,13 @@ BAD = {
     "flipped.png": ODD["flipped-60.png"],
     "large.png": ODD["bomb-81-megapixels.png"],
 }
-SETTINGS = Single(
+SETTINGS = TrainConfig(
     model="test_resnet",
     epochs=2,
     batch_size=16,
     device="cpu",
     precision="fp32",
-    data=Data(image_size=16, max_unreadable=0.1),
+    data=DataConfig(image_size=16, max_unreadable=0.1),
 )
 
 
@@ -65,7 +65,7 @@ def test_training_is_as_without_the_bad_files(count: int, clean: Path, tmp_path:
     """1, 5 and 10 % of bad files are listed with reasons, and not a byte of the result differs."""
     shutil.copytree(clean / "data", tmp_path / "data")
     names = spoil(tmp_path / "data", count)
-    assert [name for name, _ in examine(tmp_path / "data", SETTINGS.data).unreadable] == names
+    assert [name for name, _ in check(tmp_path / "data", SETTINGS.data).unreadable] == names
     run = train(tmp_path / "data", SETTINGS, out=tmp_path / "run", quiet=True)
     told = json.loads((run / "data.json").read_text())["quarantine"]
     assert [row["file"] for row in told] == names

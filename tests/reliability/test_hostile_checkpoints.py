@@ -8,25 +8,27 @@ from typing import Any
 import pytest
 import torch
 
-from tutelage.config.training import Machine, Training
+from tutelage.config.training import DeviceConfig, OptimizationConfig
 from tutelage.engine.checkpoint.format import Checkpoint, save_checkpoint
-from tutelage.engine.checkpoint.identity import identity
-from tutelage.engine.checkpoint.rotation import place
-from tutelage.engine.runtime.device import resolve
-from tutelage.engine.runtime.journal import Journal
-from tutelage.engine.train.resume import resume
+from tutelage.engine.checkpoint.identity import training_identity
+from tutelage.engine.checkpoint.rotation import checkpoint_folder
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.runtime.journal import EventLog
+from tutelage.engine.train.resume import resume_training
 from tutelage.engine.train.state import TrainingState
 from tutelage.errors import InputError
-from tutelage.methods.offline import supervised
-from tutelage.models.build import Built
+from tutelage.methods.offline import supervised_training
+from tutelage.models.build import BuiltModel
 
-IDENTITY = identity(pack="one", processes=1)
-Make = Callable[..., Built]
+IDENTITY = training_identity(pack="one", processes=1)
+Make = Callable[..., BuiltModel]
 
 
 def new(make_network: Make) -> TrainingState:
-    method = supervised(make_network().classifier, label_smoothing=0.0)
-    return TrainingState(method, Training(ema=0.9), resolve(Machine(device="cpu")))
+    method = supervised_training(make_network().classifier, label_smoothing=0.0)
+    return TrainingState(
+        method, OptimizationConfig(ema=0.9), resolve_runtime(DeviceConfig(device="cpu"))
+    )
 
 
 @pytest.fixture
@@ -34,10 +36,10 @@ def continued(make_network: Make, tmp_path: Path) -> Callable[[Checkpoint], None
     """Continue a run from a checkpoint."""
 
     def go_on(checkpoint: Checkpoint) -> None:
-        save_checkpoint(place(tmp_path, 1), checkpoint)
-        journal = Journal(tmp_path / "journal.jsonl")
+        save_checkpoint(checkpoint_folder(tmp_path, 1), checkpoint)
+        journal = EventLog(tmp_path / "journal.jsonl")
         try:
-            resume(
+            resume_training(
                 new(make_network), tmp_path, identity=IDENTITY, journal=journal, say=lambda _: None
             )
         finally:

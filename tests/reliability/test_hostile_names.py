@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
+import rich.console
 
 from tutelage.cli import inference as using
 from tutelage.data.readers.names import class_name
 from tutelage.engine.model_card import _plain
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.console import Console
 from tutelage.errors import InputError
 from tutelage.evaluation.predictions_csv import write_predictions
 from tutelage.reports.wording import csv_cell, markdown_cell, plain
-from tutelage.text import LONGEST, brief, cell, lines, shown, uncell
+from tutelage.text import LONGEST, escape, escape_csv, escape_lines, truncate, unescape_csv
 
 NAMES = [
     "\x1b[2J\x1b[1;1H",  # clears the screen
@@ -59,11 +59,11 @@ def test_messages_and_lines(name: str) -> None:
     where = Path(name.replace("\0", ""))
     said = str(InputError(name, where=where, found=name, expected=name, fix=name))
     assert not UNSEEN.search(said)
-    assert "\n" not in shown(name)
-    assert not UNSEEN.search(shown(name) + lines(name) + class_name(name))
+    assert "\n" not in escape(name)
+    assert not UNSEEN.search(escape(name) + escape_lines(name) + class_name(name))
     file = io.StringIO()
-    screen = Screen()
-    screen.console = Console(file=file, soft_wrap=True)
+    screen = Console()
+    screen.console = rich.console.Console(file=file, soft_wrap=True)
     screen.line(name)
     assert not UNSEEN.search(file.getvalue())
 
@@ -71,8 +71,8 @@ def test_messages_and_lines(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_tables(name: str, tmp_path: Path) -> None:
     """A cell is no formula and one cell; what was put in can be taken out."""
-    assert uncell(cell(name)) == name
-    assert not FORMULA.match(cell(name))
+    assert unescape_csv(escape_csv(name)) == name
+    assert not FORMULA.match(escape_csv(name))
     assert not FORMULA.match(csv_cell(name))
     write_predictions(tmp_path / "p.csv", [name], np.zeros((1, 2), np.float32), [name, "b"])
     header, row = csv.reader(io.StringIO((tmp_path / "p.csv").read_text(), newline=""))
@@ -92,12 +92,12 @@ def test_markdown(name: str) -> None:
 
 def test_different_names_stay_different() -> None:
     """What is unseen is written down, not left out."""
-    assert len({shown(name) for name in NAMES}) == len(NAMES)
+    assert len({escape(name) for name in NAMES}) == len(NAMES)
 
 
 def test_long_names_are_cut() -> None:
     """A name of a megabyte does not fill the screen."""
-    assert len(brief("a" * 1_000_000)) < LONGEST + 50
+    assert len(truncate("a" * 1_000_000)) < LONGEST + 50
 
 
 def test_unreadable_files_are_told_harmlessly(

@@ -20,9 +20,9 @@ from tutelage.reports.render.console import render_comparison
 from tutelage.reports.render.csv import curves_csv, differences_csv, per_class_csv, runs_csv
 from tutelage.reports.render.html import render_page
 from tutelage.reports.render.markdown import render_markdown
-from tutelage.reports.statistics.verdict import compare
+from tutelage.reports.statistics.verdict import compare_runs
 from tutelage.reports.write import scores_json
-from tutelage.storage.checksums import seal, sum_of
+from tutelage.storage.checksums import checksum_of, seal
 from tutelage.storage.run_results import seal_run
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def good(
 def told(job: Path) -> None:
     """Everything a report says, but for the figures."""
     record = read_job(job)
-    verdict = compare(record)
+    verdict = compare_runs(record)
     render_comparison(record)
     scores_json(record, verdict)
     render_markdown(record, verdict, [])
@@ -128,7 +128,7 @@ def test_arrays_of_the_pack(name: str, value: int, good: Path, tmp_path: Path) -
     values[0] = value
     path.write_bytes(values.tobytes())
     about = table_of(job / "data.json")
-    about["files"][path.name] = sum_of(path.read_bytes())
+    about["files"][path.name] = checksum_of(path.read_bytes())
     (job / "data.json").write_bytes(seal(about))
     with suppress(TutelageError):
         told(job)

@@ -23,7 +23,7 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 
 from tutelage.data.decode.prepare import pixel_key
 from tutelage.data.pack.pack import SMALL
-from tutelage.storage.checksums import sums_of, write_sealed
+from tutelage.storage.checksums import checksums_of, write_sealed
 from tutelage.storage.run_results import seal_run
 
 Table = NDArray[Any]
@@ -281,7 +281,7 @@ def _write_pack(
     write_sealed(job / "data.json", {
         "format": 1, "fingerprint": "0123456789abcdef", "count": count, "image_size": 28,
         "classes": classes, "source": {"kind": "zip", "name": "fashion-mnist"},
-        "settings": {"image_size": 28}, "notes": {"16-bit": 3}, "files": sums_of(pack, SMALL),
+        "settings": {"image_size": 28}, "notes": {"16-bit": 3}, "files": checksums_of(pack, SMALL),
         "quarantine": [{"file": names[0] + ".broken", "reason": "image file is truncated"}],
     })  # fmt: skip
     with (job / "split.csv").open("w", newline="", encoding="utf-8") as file:

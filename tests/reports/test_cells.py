@@ -12,13 +12,19 @@ import pytest
 from resealing import reseal
 from safetensors.numpy import load_file, save_file
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, run_single
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.run import Place, train_one
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import InputError
-from tutelage.reports.sweep.results import About, Cell, known, read_cells, write_cell
+from tutelage.reports.sweep.results import (
+    SweepResult,
+    SweepRunInfo,
+    known_results,
+    read_results,
+    write_result,
+)
 from tutelage.storage.checksums import read_sealed, write_sealed
 
 
@@ -26,24 +32,24 @@ from tutelage.storage.checksums import read_sealed, write_sealed
 def run(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A student that was taught for one epoch by a teacher that was trained for one."""
     root = tmp_path_factory.mktemp("cells")
-    settings = Single(
+    settings = TrainConfig(
         model="test_resnet", weights="none", epochs=1, batch_size=50, lr=3e-3, seed=5,
         precision="fp32", device="cpu",
     )  # fmt: skip
-    place = Place("run", root / "teacher", root / "cache", Screen(quiet=True), StopRequest())
+    place = Place("run", root / "teacher", root / "cache", Console(quiet=True), StopRequest())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
-        teacher = run_single(replace(settings, role="teacher", seed=6), small_pack, place)
+        teacher = train_one(replace(settings, role="teacher", seed=6), small_pack, place)
         place = place._replace(folder=root / "run")
-        yield run_single(replace(settings, teacher=(str(teacher),)), small_pack, place)
+        yield train_one(replace(settings, teacher=(str(teacher),)), small_pack, place)
 
 
 def kept(folder: Path, run: Path) -> Path:
-    about = About(
+    about = SweepRunInfo(
         name="kd-5", objective="kd", role="student", identity="settings", teacher="master",
         teacher_epochs=1, plain_epochs=3,
     )  # fmt: skip
-    return write_cell(folder, run, about)
+    return write_result(folder, run, about)
 
 
 def read(path: Path) -> Any:
@@ -58,7 +64,7 @@ def test_a_cell_is_its_run(run: Path, tmp_path: Path) -> None:
     """Every field of a cell that was written and read is what the files of its run say."""
     path = kept(tmp_path / "cells", run)
     assert path == tmp_path / "cells" / "kd-5.json"
-    (cell,) = read_cells(tmp_path / "cells")
+    (cell,) = read_results(tmp_path / "cells")
     last, best = read(run / "scores.json")["last"], read(run / "scores.json")["best"]
     answers = load_file(run / "predictions" / "val.safetensors")
     order = np.argsort(answers["ids"])
@@ -100,7 +106,7 @@ def test_any_number_of_images(run: Path, tmp_path: Path, images: int) -> None:
     save_file(answers, path)
     reseal(copy)
     kept(tmp_path / "cells", copy)
-    (cell,) = read_cells(tmp_path / "cells")
+    (cell,) = read_results(tmp_path / "cells")
     right = (answers["logits"].argmax(1) == answers["labels"])[np.argsort(answers["ids"])]
     assert cell.right.tolist() == right.tolist()
 
@@ -114,7 +120,7 @@ def test_unlabelled_images_are_left_out(run: Path, tmp_path: Path) -> None:
     save_file(answers, path)
     reseal(copy)
     kept(tmp_path / "cells", copy)
-    (cell,) = read_cells(tmp_path / "cells")
+    (cell,) = read_results(tmp_path / "cells")
     assert len(cell.right) == 70
     assert cell.accuracy == cell.right.mean()
 
@@ -125,7 +131,7 @@ def test_an_unfinished_run_is_no_cell(run: Path, tmp_path: Path) -> None:
     (copy / "predictions" / "val.safetensors").unlink()
     with pytest.raises(InputError, match=r"val\.safetensors"):
         kept(tmp_path / "cells", copy)
-    assert read_cells(tmp_path / "cells") == []
+    assert read_results(tmp_path / "cells") == []
 
 
 Change = Callable[[dict[str, Any]], object]
@@ -160,7 +166,7 @@ def test_spoilt_cells_are_refused(case: str, run: Path, tmp_path: Path) -> None:
     SPOILT[case](facts)
     write_sealed(path, facts)
     with pytest.raises(InputError) as caught:
-        read_cells(tmp_path)
+        read_results(tmp_path)
     assert str(path) in str(caught.value)
 
 
@@ -171,7 +177,7 @@ def test_other_files_are_refused(text: str, run: Path, tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError) as caught:
-        read_cells(tmp_path)
+        read_results(tmp_path)
     assert str(path) in str(caught.value)
 
 
@@ -179,20 +185,20 @@ def test_a_teacher_agrees_with_nobody(run: Path, tmp_path: Path) -> None:
     """A cell without an agreement is read as one."""
     path = kept(tmp_path, run)
     write_sealed(path, {**unsealed(path), "agreement": None})
-    assert read_cells(tmp_path)[0].agreement is None
+    assert read_results(tmp_path)[0].agreement is None
 
 
 def test_known(run: Path, tmp_path: Path) -> None:
     """A run is known by objective, seed and identity together; order and number of cells say nothing."""
     kept(tmp_path, run)
-    cells: list[Cell] = read_cells(tmp_path)
-    assert known(cells, "kd", 5, "settings")
-    assert not known(cells, "kd", 4, "settings")
-    assert not known(cells, "hint", 5, "settings")
-    assert not known(cells, "kd", 5, "others")
+    cells: list[SweepResult] = read_results(tmp_path)
+    assert known_results(cells, "kd", 5, "settings")
+    assert not known_results(cells, "kd", 4, "settings")
+    assert not known_results(cells, "hint", 5, "settings")
+    assert not known_results(cells, "kd", 5, "others")
     other = cells[0]._replace(objective="hint", identity="others")
     for both in ([*cells, other], [other, *cells]):
-        assert known(both, "kd", 5, "settings")
-        assert known(both, "hint", 5, "others")
-        assert not known(both, "kd", 5, "others")
-    assert not known([], "kd", 5, "settings")
+        assert known_results(both, "kd", 5, "settings")
+        assert known_results(both, "hint", 5, "others")
+        assert not known_results(both, "kd", 5, "others")
+    assert not known_results([], "kd", 5, "settings")

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tutelage.reports.statistics.intervals import bootstrap_interval
-from tutelage.reports.sweep.differences import difference
-from tutelage.reports.sweep.page import grid, write_grid
-from tutelage.reports.sweep.results import Cell, read_cells
+from tutelage.reports.sweep.differences import sweep_difference
+from tutelage.reports.sweep.page import sweep_page, write_sweep_page
+from tutelage.reports.sweep.results import SweepResult, read_results
 from tutelage.storage.checksums import write_sealed
 
 IMAGES = 400
@@ -22,11 +22,13 @@ def first(share: float, images: int = IMAGES) -> NDArray[np.bool_]:
     return np.arange(images) < round(share * images)
 
 
-def cell(objective: str, seed: int, right: float | NDArray[np.bool_], **facts: object) -> Cell:
+def cell(
+    objective: str, seed: int, right: float | NDArray[np.bool_], **facts: object
+) -> SweepResult:
     """A cell of made-up answers: which images are right, or what share of them."""
     answers = first(right) if isinstance(right, float) else right
     role = objective if objective in ("teacher", "control", "longer") else "student"
-    usual = Cell(
+    usual = SweepResult(
         objective=objective, role=role, seed=seed, model="resnet8", identity="i", teacher="t",
         teacher_epochs=None, epochs=5, plain_epochs=5, together=None,
         image_size=32, accuracy=float(answers.mean()), best_accuracy=0.9, nll=1.0, ece=0.1,
@@ -35,11 +37,11 @@ def cell(objective: str, seed: int, right: float | NDArray[np.bool_], **facts: o
     return usual._replace(**facts)
 
 
-def cells(objective: str, *shares: float, **facts: object) -> list[Cell]:
+def cells(objective: str, *shares: float, **facts: object) -> list[SweepResult]:
     return [cell(objective, seed, share, **facts) for seed, share in enumerate(shares)]
 
 
-def drawn(objective: str, seed: int, share: float) -> Cell:
+def drawn(objective: str, seed: int, share: float) -> SweepResult:
     """A cell whose right answers are spread over the images at random."""
     number = sum(map(ord, objective)) * 100 + seed
     return cell(objective, seed, np.random.default_rng(number).random(IMAGES) < share)
@@ -79,7 +81,7 @@ def test_difference_equals_a_slow_loop(seeds: int) -> None:
     over_seeds = stats.t.interval(0.95, seeds - 1, loc=np.mean(apart), scale=scale)
     over_images = bootstrap_interval(np.array(by_image))
     wider = max(over_seeds, tuple(over_images), key=lambda interval: interval[1] - interval[0])
-    found = difference(these, those)
+    found = sweep_difference(these, those)
     assert found is not None
     assert found.seeds == seeds
     assert found.mean == pytest.approx(np.mean(apart))
@@ -88,13 +90,13 @@ def test_difference_equals_a_slow_loop(seeds: int) -> None:
 
 def test_each_interval_can_be_the_wider() -> None:
     """Scattered seeds make that over seeds rule, equal seeds that over images."""
-    scattered = difference(cells("kd", 0.7, 0.5, 0.6), CONTROLS)
+    scattered = sweep_difference(cells("kd", 0.7, 0.5, 0.6), CONTROLS)
     assert scattered is not None
     assert scattered.interval is not None
     apart = np.array([0.2, -0.01, 0.11])
     half = stats.t.ppf(0.975, 2) * apart.std(ddof=1) / np.sqrt(3)
     assert scattered.interval == pytest.approx((0.1 - half, 0.1 + half))
-    even = difference(cells("kd", 0.60, 0.61, 0.59), CONTROLS)
+    even = sweep_difference(cells("kd", 0.60, 0.61, 0.59), CONTROLS)
     assert even is not None
     assert even.interval is not None
     assert even.interval.width == pytest.approx(2 * 1.96 * np.sqrt(0.1 * 0.9 / IMAGES), rel=0.1)
@@ -104,19 +106,21 @@ def test_pairs_are_of_one_seed() -> None:
     """Cells are paired by seed, in whatever order they come; a seed that only one has is left out."""
     ours, theirs = cells("kd", 0.7, 0.5, 0.6), CONTROLS
     assert (
-        difference(ours[::-1], theirs) == difference(ours, theirs[::-1]) == difference(ours, theirs)
+        sweep_difference(ours[::-1], theirs)
+        == sweep_difference(ours, theirs[::-1])
+        == sweep_difference(ours, theirs)
     )
-    some = difference(ours, [*theirs[1:], cell("control", 9, 0.1)])
+    some = sweep_difference(ours, [*theirs[1:], cell("control", 9, 0.1)])
     assert some is not None
     assert (some.seeds, some.mean) == (2, pytest.approx((0.5 - 0.51 + 0.6 - 0.49) / 2))
 
 
 def test_no_common_seed() -> None:
     """Without a seed in common there is no difference, with one there is no interval."""
-    assert difference(cells("kd", 0.5), [cell("control", 1, 0.5)]) is None
-    assert difference(cells("kd", 0.5), []) is None
-    assert difference([], CONTROLS) is None
-    alone = difference(cells("kd", 0.75), CONTROLS)
+    assert sweep_difference(cells("kd", 0.5), [cell("control", 1, 0.5)]) is None
+    assert sweep_difference(cells("kd", 0.5), []) is None
+    assert sweep_difference([], CONTROLS) is None
+    alone = sweep_difference(cells("kd", 0.75), CONTROLS)
     assert alone is not None
     assert (alone.mean, alone.interval, alone.seeds) == (0.25, None, 1)
 
@@ -128,11 +132,11 @@ def test_no_common_seed() -> None:
 def test_unlike_cells_are_not_compared(other: dict[str, object]) -> None:
     """Another network, budget, size or number of images is no fair pair, and no cause to fail."""
     ours = [one._replace(**other) for one in cells("kd", 0.9, 0.9, 0.9)]
-    assert difference(ours, CONTROLS) is None
-    mixed = difference([*ours[:2], cell("kd", 2, 0.59)], CONTROLS)
+    assert sweep_difference(ours, CONTROLS) is None
+    mixed = sweep_difference([*ours[:2], cell("kd", 2, 0.59)], CONTROLS)
     assert mixed is not None
     assert (mixed.seeds, mixed.mean) == (1, pytest.approx(0.1))
-    page = grid([*CONTROLS, *ours])
+    page = sweep_page([*CONTROLS, *ours])
     assert rows(page)["kd"][2:4] == ["-", "-"]
     assert groups(page) == {"Fewer": "kd"}
 
@@ -148,8 +152,8 @@ def test_order_of_the_page() -> None:
         *cells("teacher", 0.99),
     ]
     for order in (made, made[::-1]):
-        assert list(rows(grid(order))) == ["control", "best", "a", "b", "worst"]
-    assert grid(made) == grid(made[::-1])
+        assert list(rows(sweep_page(order))) == ["control", "best", "a", "b", "worst"]
+    assert sweep_page(made) == sweep_page(made[::-1])
 
 
 def test_every_verdict() -> None:
@@ -165,7 +169,7 @@ def test_every_verdict() -> None:
         *cells("first", 0.01),
         cell("apart", 7, 0.3),
     ]
-    page = grid(made)
+    page = sweep_page(made)
     assert groups(page) == {
         "Better": "good, fine",
         "Cannot": "scattered, equal",
@@ -181,10 +185,10 @@ def test_what_stands_out_beside_kd() -> None:
     """An objective better or worse than KD is named, whatever it is beside the control."""
     made = [*CONTROLS, *cells("kd", 0.50, 0.51, 0.49), *cells("like", 0.50, 0.51, 0.49)]
     made += [*cells("above", 0.60, 0.61, 0.59), *cells("below", 0.40, 0.41, 0.39)]
-    page = grid([*made, *cells("early", 0.99, 0.99)])
+    page = sweep_page([*made, *cells("early", 0.99, 0.99)])
     assert "- Better than kd, beyond chance: above." in page
     assert "- Worse than kd, beyond chance: below." in page
-    assert "than kd" not in grid([*CONTROLS, *cells("above", 0.60, 0.61, 0.59)])
+    assert "than kd" not in sweep_page([*CONTROLS, *cells("above", 0.60, 0.61, 0.59)])
 
 
 def test_committed_pages_are_those_of_their_cells() -> None:
@@ -195,12 +199,12 @@ def test_committed_pages_are_those_of_their_cells() -> None:
     for folder in folders:
         page = folder.parent / f"{folder.name}.md"
         curve = f"{folder.name}.svg"
-        assert page.read_text(encoding="utf-8") == grid(read_cells(folder), curve=curve)
+        assert page.read_text(encoding="utf-8") == sweep_page(read_results(folder), curve=curve)
 
 
 def test_no_verdict_without_a_control() -> None:
     """Without controls nothing is claimed about them, and empty groups are not named."""
-    page = grid([*cells("kd", 0.9, 0.9, 0.9), *cells("hint", 0.9, 0.9, 0.9)])
+    page = sweep_page([*cells("kd", 0.9, 0.9, 0.9), *cells("hint", 0.9, 0.9, 0.9)])
     assert groups(page) == {"Fewer": "hint, kd"}
     assert "would be expected" not in page
 
@@ -210,7 +214,7 @@ def test_the_verdict_is_that_of_the_interval_shown() -> None:
     made = [drawn("control", seed, 0.5) for seed in range(3)]
     for name, share in {"n": 0.3, "m": 0.47, "l": 0.5, "k": 0.53, "j": 0.7}.items():
         made += [drawn(name, seed, share) for seed in range(3)]
-    page = grid(made)
+    page = sweep_page(made)
     told = {name: word for word, names in groups(page).items() for name in names.split(", ")}
     for name, row in rows(page).items():
         if name != "control":
@@ -228,7 +232,7 @@ def test_figures_of_a_row() -> None:
         *cells("hint", 0.55, 0.56, 0.57, agreement=0.5, ece=0.25, seconds_per_epoch=3.4),
         *cells("solo", 0.7, agreement=None),
     ]
-    found = rows(grid(made))
+    found = rows(sweep_page(made))
     seeds, accuracy, control, _, kd, _, agrees, ece, seconds = found["hint"]
     assert (seeds, accuracy) == ("3", "56.00 ± 1.00")
     assert (control, kd) == ("+6.00", "-4.00")
@@ -242,7 +246,7 @@ def test_figures_of_a_row() -> None:
 def test_nothing_is_no_less_than_nothing() -> None:
     """A difference that rounds to zero has no minus before it."""
     ours = [c._replace(accuracy=c.accuracy - 1e-9) for c in cells("kd", 0.50, 0.51, 0.49)]
-    assert rows(grid([*CONTROLS, *ours]))["kd"][2:4] == ["+0.00", "+0.00 to +0.00"]
+    assert rows(sweep_page([*CONTROLS, *ours]))["kd"][2:4] == ["+0.00", "+0.00 to +0.00"]
 
 
 def test_names_are_only_names() -> None:
@@ -253,7 +257,7 @@ def test_names_are_only_names() -> None:
         *cells(name, 0.9, 0.9, 0.9, model="m|<b>", machine="<i>|\n# x", software="*s*"),
     ]
     made += cells("teacher", 0.9, model="t|<u>")
-    page = grid(made)
+    page = sweep_page(made)
     assert len(rows(page)) == 2
     assert not re.search(r"<[a-zA-Z/!]", page)
     assert not re.search(r"(?<!\\)\]\(", page)
@@ -272,12 +276,12 @@ def test_where_the_figures_come_from() -> None:
         cell("mutual", 0, 0.6, teacher="own"),
         *cells("teacher", 0.875, model="resnet56"),
     ]
-    page = grid(made)
+    page = sweep_page(made)
     assert "Student resnet8, 5 epochs at 32 pixels; last epoch on 400 validation images." in page
     assert "Teacher resnet56: 87.5 %." in page
     assert "from 7 cells on one core; tutelage 0." in page
     assert "2 trainings of the same teacher" in page
-    assert "trainings" not in grid(CONTROLS)
+    assert "trainings" not in sweep_page(CONTROLS)
 
 
 def table(page: str, head: str) -> list[dict[str, str]]:
@@ -301,7 +305,7 @@ def test_equal_compute() -> None:
         *cells("momentum", 0.55, 0.56, 0.54, plain_epochs=7),
         *cells("past", 0.55, 0.56, 0.54),
     ]
-    page = grid(made)
+    page = sweep_page(made)
     found = {row["objective"]: row for row in table(page, "objective")}
     assert list(found) == ["control", "momentum", "past"]
     assert found["momentum"]["less control"] == found["past"]["less control"] == "+5.00"
@@ -309,18 +313,18 @@ def test_equal_compute() -> None:
     assert found["past"]["less equal compute"] == "-"
     assert "- Better than no teacher, beyond chance: momentum, past." in page
     assert "- Worse than plain training of equal compute, beyond chance: momentum." in page
-    assert "equal compute" not in grid([*CONTROLS, *cells("past", 0.5)])
+    assert "equal compute" not in sweep_page([*CONTROLS, *cells("past", 0.5)])
 
 
 def test_together() -> None:
     """What several networks say together has a column where there are such, the mean over seeds."""
     made = [*CONTROLS, cell("mutual", 0, 0.6, together=0.7), cell("mutual", 1, 0.6, together=0.8)]
-    found = {row["objective"]: row for row in table(grid(made), "objective")}
+    found = {row["objective"]: row for row in table(sweep_page(made), "objective")}
     assert [row["together %"] for row in found.values()] == ["-", "75.0"]
-    assert "together" not in grid(CONTROLS)
+    assert "together" not in sweep_page(CONTROLS)
 
 
-def lengths_of_a_teacher() -> list[Cell]:
+def lengths_of_a_teacher() -> list[SweepResult]:
     made = [*CONTROLS]
     for epochs, share in ((10, 0.6), (1, 0.4), (2, 0.52)):
         made += cells(f"kd@{epochs}", share, share + 0.01, share - 0.01, teacher_epochs=epochs)
@@ -330,14 +334,14 @@ def lengths_of_a_teacher() -> list[Cell]:
 
 def test_lengths_of_the_teacher() -> None:
     """Students by how long their teacher was trained, in that order, beside what it reached itself."""
-    rows_ = table(grid(lengths_of_a_teacher(), curve="x.svg"), "taught by")
+    rows_ = table(sweep_page(lengths_of_a_teacher(), curve="x.svg"), "taught by")
     assert [row["teacher's epochs"] for row in rows_] == ["1", "2", "10"]
     assert [row["teacher %"] for row in rows_] == ["60.00", "72.00", "80.00"]
     assert [row["student %"] for row in rows_] == ["40.00 ± 1.00", "52.00 ± 1.00", "60.00 ± 1.00"]
     assert [row["less control"] for row in rows_] == ["-10.00", "+2.00", "+10.00"]
-    assert "](x.svg)" in grid(lengths_of_a_teacher(), curve="x.svg")
-    assert "length" not in grid([*CONTROLS, *cells("kd", 0.6, teacher_epochs=8)])
-    assert "length" not in grid([*CONTROLS, *cells("odd@name", 0.6, teacher_epochs=8)])
+    assert "](x.svg)" in sweep_page(lengths_of_a_teacher(), curve="x.svg")
+    assert "length" not in sweep_page([*CONTROLS, *cells("kd", 0.6, teacher_epochs=8)])
+    assert "length" not in sweep_page([*CONTROLS, *cells("odd@name", 0.6, teacher_epochs=8)])
 
 
 def test_the_curve_is_drawn_beside_the_page(tmp_path: Path) -> None:
@@ -345,16 +349,16 @@ def test_the_curve_is_drawn_beside_the_page(tmp_path: Path) -> None:
     made = lengths_of_a_teacher()
     for name, some in (("one", made), ("two", [*made[:-1], made[-1]._replace(accuracy=0.1)])):
         keep(tmp_path / name, some)
-        write_grid(tmp_path / name)
+        write_sweep_page(tmp_path / name)
     first = (tmp_path / "one.svg").read_bytes()
     assert first.startswith(b"<?xml")
     assert b"<text" not in first  # text is drawn as paths, so that no font is needed
-    write_grid(tmp_path / "one")
+    write_sweep_page(tmp_path / "one")
     assert (tmp_path / "one.svg").read_bytes() == first != (tmp_path / "two.svg").read_bytes()
     assert "](one.svg)" in (tmp_path / "one.md").read_text()
 
 
-def keep(folder: Path, some: list[Cell]) -> None:
+def keep(folder: Path, some: list[SweepResult]) -> None:
     """Cells as files."""
     folder.mkdir()
     for number, one in enumerate(some):
@@ -367,9 +371,9 @@ def test_a_page_beside_its_cells(tmp_path: Path) -> None:
     """The page of a folder lies beside it, the same bytes each time; a teacher alone has one, too."""
     folder = tmp_path / "objectives"
     keep(folder, [*CONTROLS, *cells("kd", 0.6), *cells("teacher", 0.7)])
-    path = write_grid(folder)
+    path = write_sweep_page(folder)
     assert path == tmp_path / "objectives.md"
     first = path.read_bytes()
-    assert first.decode() == grid(read_cells(folder))
-    assert write_grid(folder).read_bytes() == first
-    assert "70.0 %" in grid(cells("teacher", 0.7))
+    assert first.decode() == sweep_page(read_results(folder))
+    assert write_sweep_page(folder).read_bytes() == first
+    assert "70.0 %" in sweep_page(cells("teacher", 0.7))

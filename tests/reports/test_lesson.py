@@ -17,7 +17,7 @@ from torch import nn
 
 from tutelage.commands.inference import load
 from tutelage.reports.record.read import read_job
-from tutelage.reports.render.loss_terms import lesson
+from tutelage.reports.render.loss_terms import loss_term_table
 from tutelage.reports.wording import NONE
 from tutelage.reports.write import write_report
 
@@ -71,7 +71,7 @@ def unlike(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Job
 
 
 class Rows(HTMLParser):
-    """The section `lesson` of the page: the text of each cell, by term."""
+    """The section `loss_term_table` of the page: the text of each cell, by term."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -220,7 +220,7 @@ def test_points_are_places_of_the_saved_networks(
 def test_controls_were_taught_nothing(alike: Job) -> None:
     """The lesson is that of the student; a control has its label alone and no norms."""
     record = read_job(alike.folder)
-    found = lesson(record)
+    found = loss_term_table(record)
     assert found is not None
     assert (found.run, found.looks_inside) == ("student-0", True)
     (begin,) = alike.events("control-0", "begin")

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from tutelage.reports.record.read import read_job
-from tutelage.reports.record.types import Record, Run
-from tutelage.reports.statistics.verdict import Pair, Verdict, compare, judge
+from tutelage.reports.record.types import JobRecord, RunRecord
+from tutelage.reports.statistics.verdict import SeedPair, Verdict, compare_runs, verdict_of
 
 
 @pytest.fixture(scope="module")
-def record(job: Path) -> Record:
+def record(job: Path) -> JobRecord:
     return read_job(job)
 
 
-def pairs_of(*differences: float) -> tuple[Pair, ...]:
+def pairs_of(*differences: float) -> tuple[SeedPair, ...]:
     return tuple(
-        Pair(seed, f"s{seed}", f"c{seed}", 0.5 + d, 0.5, d, 0, 0)
+        SeedPair(seed, f"s{seed}", f"c{seed}", 0.5 + d, 0.5, d, 0, 0)
         for seed, d in enumerate(differences)
     )
 
@@ -28,16 +28,16 @@ def by_image(plus: int, minus: int, count: int) -> np.ndarray:
 
 
 def judged(differences: tuple[float, ...], plus: int, minus: int) -> Verdict:
-    return judge(pairs_of(*differences), by_image(plus, minus, 1000), "val")
+    return verdict_of(pairs_of(*differences), by_image(plus, minus, 1000), "val")
 
 
-def without(record: Record, *names: str) -> Record:
+def without(record: JobRecord, *names: str) -> JobRecord:
     return replace(record, runs=tuple(run for run in record.runs if run.name not in names))
 
 
-def test_differences_equal_a_slow_loop(record: Record) -> None:
+def test_differences_equal_a_slow_loop(record: JobRecord) -> None:
     """Per seed: images gained less images lost, over all; then the mean over seeds."""
-    verdict, runs = compare(record), {run.name: run for run in record.runs}
+    verdict, runs = compare_runs(record), {run.name: run for run in record.runs}
     for pair in verdict.pairs:
         ours, theirs = (runs[n].predictions["val"] for n in (pair.student, pair.control))
         gained = lost = 0
@@ -88,38 +88,38 @@ def test_fewer_than_three_seeds_cannot_tell(differences: tuple[float, ...], word
     assert verdict.sentence.startswith(f"{word} cannot tell")
 
 
-def test_never_a_claim_without_a_control(record: Record) -> None:
+def test_never_a_claim_without_a_control(record: JobRecord) -> None:
     """Without controls, without students, and without common seeds nothing is claimed."""
     controls = [run.name for run in record.of("control")]
     students = [run.name for run in record.of("student")]
-    assert compare(without(record, *controls)).outcome == "no control"
-    assert compare(without(record, *students)).outcome == "no student"
+    assert compare_runs(without(record, *controls)).outcome == "no control"
+    assert compare_runs(without(record, *students)).outcome == "no student"
     apart = without(record, "student-0", "control-1", "control-2")
-    assert compare(apart).outcome == "unequal"
+    assert compare_runs(apart).outcome == "unequal"
 
 
-def test_only_common_seeds_count(record: Record) -> None:
+def test_only_common_seeds_count(record: JobRecord) -> None:
     """A student whose control is missing is left out of the pairs."""
-    assert [pair.seed for pair in compare(without(record, "control-1")).pairs] == [0, 2]
+    assert [pair.seed for pair in compare_runs(without(record, "control-1")).pairs] == [0, 2]
 
 
-def test_unequal_budgets_are_not_compared(record: Record) -> None:
+def test_unequal_budgets_are_not_compared(record: JobRecord) -> None:
     """Other epochs, another network, a doubled seed or other images stop the comparison."""
 
-    def changed(**what: object) -> Record:
+    def changed(**what: object) -> JobRecord:
         runs = [replace(r, **what) if r.name == "control-0" else r for r in record.runs]  # type: ignore[arg-type]
         return replace(record, runs=tuple(runs))
 
-    control: Run = next(run for run in record.runs if run.name == "control-0")
+    control: RunRecord = next(run for run in record.runs if run.name == "control-0")
     answers = control.predictions["val"]
     shifted = {"val": answers._replace(ids=answers.ids + 1)}
     for what in ({"epochs": 99}, {"model": "vgg11"}, {"seed": 1}, {"predictions": shifted}):
-        verdict = compare(changed(**what))
+        verdict = compare_runs(changed(**what))
         assert verdict.outcome == "unequal"
         assert verdict.difference is None
 
 
-def test_order_of_images_does_not_matter(record: Record) -> None:
+def test_order_of_images_does_not_matter(record: JobRecord) -> None:
     """Runs whose predictions are stored in another order are joined by id."""
     turned = [
         replace(run, predictions={"val": type(p)(*(part[::-1] for part in p))})
@@ -128,4 +128,4 @@ def test_order_of_images_does_not_matter(record: Record) -> None:
         for run in record.runs
         for p in [run.predictions["val"]]
     ]
-    assert compare(replace(record, runs=tuple(turned))) == compare(record)
+    assert compare_runs(replace(record, runs=tuple(turned))) == compare_runs(record)

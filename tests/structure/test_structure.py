@@ -123,10 +123,10 @@ def test_public_names_are_those_listed() -> None:
 
 def test_every_term_has_settings_and_a_test() -> None:
     """A term of the table can be set in a recipe and has a test file of its own."""
-    from tutelage.config.objective import Terms
+    from tutelage.config.objective import LossConfig
     from tutelage.losses.registry import TERMS
 
-    assert set(TERMS) == set(Terms.__dataclass_fields__)
+    assert set(TERMS) == set(LossConfig.__dataclass_fields__)
     tests = Path(__file__).parents[1] / "losses"
     for name in TERMS:
         assert (tests / f"test_{name.replace('-', '_')}.py").is_file()

@@ -8,9 +8,15 @@ import torch
 from torch import Tensor
 
 from tutelage.losses.response.kd import Direction, kd_loss
-from tutelage.teachers.checkpoint_sequence import InTurn
-from tutelage.teachers.ensemble import Apart, Together, confidence, mean_logits, mean_probabilities
-from tutelage.types import START, Batch, Mixed, Progress, Signal
+from tutelage.teachers.checkpoint_sequence import CheckpointSequence
+from tutelage.teachers.ensemble import (
+    EnsembleTeacher,
+    TeacherList,
+    confidence,
+    mean_logits,
+    mean_probability_logits,
+)
+from tutelage.types import START, Batch, MixedLabels, Progress, TeacherOutput
 
 SHARES = (0.5, 0.2, 0.3)
 
@@ -38,7 +44,7 @@ def softmax(row: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("shares", [SHARES, (0.0, 0.4, 0.6)])
 def test_mean_probabilities(words: Tensor, shares: tuple[float, ...], temperature: float) -> None:
     """Softened by T, the answer is the weighted mean of what each says, softened by T."""
-    found = mean_probabilities(words, shares, temperature=temperature)
+    found = mean_probability_logits(words, shares, temperature=temperature)
     for i in range(6):
         said = [softmax(words[j, i].numpy() / temperature) for j in range(3)]
         expected = sum(w * p for w, p in zip(shares, said, strict=True))
@@ -64,7 +70,7 @@ def test_confidence(words: Tensor, batch: Batch, sharpness: float, *, mixed: boo
     """exp(-s * loss on the label), normalised by picture; equal where a label is unknown."""
     partners, share = [1, -1, 3, 0, 2, 4], [0.7, 0.5, 0.9, 0.25, 1.0, 0.5]
     if mixed:
-        pair = Mixed(torch.tensor(partners), torch.tensor(share, dtype=torch.float64))
+        pair = MixedLabels(torch.tensor(partners), torch.tensor(share, dtype=torch.float64))
         batch = batch._replace(mixed=pair)
     found = confidence(words, batch, sharpness=sharpness).numpy()
     for i, label in enumerate(batch.labels.tolist()):
@@ -83,11 +89,11 @@ def test_confidence(words: Tensor, batch: Batch, sharpness: float, *, mixed: boo
 def test_weights_by_picture_reach_both_means(words: Tensor, batch: Batch) -> None:
     """A weight for each picture combines row by row as a weight for all does."""
     weights = confidence(words, batch, sharpness=1.0)
-    probabilities = mean_probabilities(words, weights, temperature=2.0)
+    probabilities = mean_probability_logits(words, weights, temperature=2.0)
     logits = mean_logits(words, weights)
     for i in range(6):
         row, own = words[:, i : i + 1], tuple(weights[:, i].tolist())
-        expected = mean_probabilities(row, own, temperature=2.0)[0]
+        expected = mean_probability_logits(row, own, temperature=2.0)[0]
         torch.testing.assert_close(probabilities[i], expected, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(logits[i], mean_logits(row, own)[0], rtol=1e-12, atol=1e-12)
 
@@ -108,7 +114,7 @@ def test_divergences_and_probabilities(words: Tensor, direction: Direction, *, s
         return kd_loss(student, teacher, temperature=3.0, direction=direction)
 
     apart = gradient(student, [w * loss(word) for w, word in zip(SHARES, words, strict=True)])
-    together = gradient(student, [loss(mean_probabilities(words, SHARES, temperature=3.0))])
+    together = gradient(student, [loss(mean_probability_logits(words, SHARES, temperature=3.0))])
     difference = (apart - together).abs().max().item()
     assert difference < 1e-13 if same else difference > 1e-3
 
@@ -116,7 +122,7 @@ def test_divergences_and_probabilities(words: Tensor, direction: Direction, *, s
 def test_one_teacher_twice_is_that_teacher(words: Tensor) -> None:
     """Two equal words make that word: in probabilities to rounding, in logits but for the row's mean."""
     twice = torch.stack([words[0], words[0]])
-    found = mean_probabilities(twice, (0.5, 0.5), temperature=4.0)
+    found = mean_probability_logits(twice, (0.5, 0.5), temperature=4.0)
     torch.testing.assert_close(
         (found / 4).softmax(1), (words[0] / 4).softmax(1), rtol=1e-12, atol=0
     )
@@ -126,9 +132,9 @@ def test_one_teacher_twice_is_that_teacher(words: Tensor) -> None:
 
 def test_one_teacher_is_heard_as_it_is(words: Tensor, batch: Batch) -> None:
     """Nothing is computed with the word of a single teacher, not even its mean taken away."""
-    signal = Signal(words[0], {})
+    signal = TeacherOutput(words[0], {})
     for temperature in (None, 4.0):
-        said = Together([lambda *_: signal], (1.0,), temperature=temperature)(batch)
+        said = EnsembleTeacher([lambda *_: signal], (1.0,), temperature=temperature)(batch)
         assert said.logits is signal.logits
 
 
@@ -138,8 +144,8 @@ def test_a_word_is_of_its_picture(words: Tensor, batch: Batch) -> None:
 
     def say(part: slice) -> Tensor:
         some = batch._replace(labels=batch.labels[part])
-        teachers = [lambda *_, w=word: Signal(w[part].float(), {}) for word in words]
-        said = Together(teachers, SHARES, temperature=2.0, sharpness=1.0)(some).logits
+        teachers = [lambda *_, w=word: TeacherOutput(w[part].float(), {}) for word in words]
+        said = EnsembleTeacher(teachers, SHARES, temperature=2.0, sharpness=1.0)(some).logits
         assert said is not None
         return said
 
@@ -151,9 +157,11 @@ def test_extreme_words(batch: Batch) -> None:
     rows = torch.full((2, 6, 5), -30000.0, dtype=torch.float16)
     rows[0, :, 0], rows[1, :, 1] = 30000.0, 30000.0
     for sharpness in (None, 50.0):
-        teachers = [lambda *_, w=word: Signal(w, {}) for word in rows]
+        teachers = [lambda *_, w=word: TeacherOutput(w, {}) for word in rows]
         for temperature in (None, 0.05, 100.0):
-            both = Together(teachers, (0.5, 0.5), temperature=temperature, sharpness=sharpness)
+            both = EnsembleTeacher(
+                teachers, (0.5, 0.5), temperature=temperature, sharpness=sharpness
+            )
             logits = both(batch).logits
             assert logits is not None
             assert logits.dtype == torch.float32
@@ -162,8 +170,8 @@ def test_extreme_words(batch: Batch) -> None:
 
 def test_apart(words: Tensor, batch: Batch) -> None:
     """The first teacher, features included, with the others beside it."""
-    signals = [Signal(word, {"layer": word}) for word in words]
-    said = Apart([lambda *_, s=signal: s for signal in signals])(batch)
+    signals = [TeacherOutput(word, {"layer": word}) for word in words]
+    said = TeacherList([lambda *_, s=signal: s for signal in signals])(batch)
     assert said.logits is signals[0].logits
     assert said.features is signals[0].features
     assert said.others == tuple(signals[1:])
@@ -172,8 +180,8 @@ def test_apart(words: Tensor, batch: Batch) -> None:
 @pytest.mark.parametrize(("checkpoints", "epochs"), [(1, 5), (3, 7), (4, 4), (4, 10)])
 def test_in_turn(batch: Batch, checkpoints: int, epochs: int) -> None:
     """Checkpoint floor(e K / E) teaches in epoch e: each of them, in their order, the last one at the end."""
-    teachers = [lambda *_, n=n: Signal(torch.tensor(n), {}) for n in range(checkpoints)]
-    course = InTurn(teachers, epochs=epochs)
+    teachers = [lambda *_, n=n: TeacherOutput(torch.tensor(n), {}) for n in range(checkpoints)]
+    course = CheckpointSequence(teachers, epochs=epochs)
     heard = []
     for epoch in range(epochs):
         logits = course(batch, Progress(epoch, 9, 0.0)).logits

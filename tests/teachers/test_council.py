@@ -9,16 +9,16 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from tutelage.errors import InputError
-from tutelage.teachers.confusion_groups import clusters, confusable_groups
+from tutelage.teachers.confusion_groups import cluster_classes, confusable_groups
 from tutelage.teachers.specialist_ensemble import (
-    Council,
-    Member,
-    Opinion,
-    combined,
+    Specialist,
+    SpecialistEnsemble,
+    SpecialistOutput,
+    combine_outputs,
     dustbin_correction,
 )
 from tutelage.teachers.teacher import Teacher
-from tutelage.types import START, Batch, Signal
+from tutelage.types import START, Batch, TeacherOutput
 
 
 def planted(
@@ -90,7 +90,7 @@ def test_clusters_against_every_partition() -> None:
             labels = np.array([(number >> bit) & 1 for bit in range(7)])
             parts = [points[labels == side] for side in (0, 1) if (labels == side).any()]
             best = min(best, sum(((part - part.mean(0)) ** 2).sum() for part in parts))
-        found = clusters(points, 2)
+        found = cluster_classes(points, 2)
         parts = [points[found == side] for side in np.unique(found)]
         spread = sum(((part - part.mean(0)) ** 2).sum() for part in parts)
         assert spread == pytest.approx(best, rel=1e-9)
@@ -108,17 +108,19 @@ def test_grouping_is_refused() -> None:
 
 def made(
     classes: int, groups: list[tuple[int, ...]], *, images: int = 6, seed: int = 0
-) -> tuple[Tensor, list[Opinion]]:
+) -> tuple[Tensor, list[SpecialistOutput]]:
     generator = torch.Generator().manual_seed(seed)
 
     def numbers(*shape: int) -> Tensor:
         return 2 * torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    opinions = [Opinion(numbers(images, len(group) + 1), group) for group in groups]
+    opinions = [SpecialistOutput(numbers(images, len(group) + 1), group) for group in groups]
     return numbers(images, classes), opinions
 
 
-def objective(q: np.ndarray, generalist: np.ndarray, asked: list[Opinion], row: int) -> float:
+def objective(
+    q: np.ndarray, generalist: np.ndarray, asked: list[SpecialistOutput], row: int
+) -> float:
     """Equation 5 for one picture, in words: every KL divergence summed class by class."""
     total = sum(p * (math.log(p) - math.log(r)) for p, r in zip(generalist, q, strict=True))
     for opinion in asked:
@@ -138,7 +140,7 @@ def objective(q: np.ndarray, generalist: np.ndarray, asked: list[Opinion], row: 
 def test_brute_force(groups: list[tuple[int, ...]]) -> None:
     """No general minimiser finds anything lower, with groups apart and overlapping; active = all classes."""
     generalist, opinions = made(5, groups)
-    found = combined(generalist, opinions, active=5).exp().numpy()
+    found = combine_outputs(generalist, opinions, active=5).exp().numpy()
     p = torch.softmax(generalist, 1).numpy()
     for row in range(len(p)):
 
@@ -158,15 +160,17 @@ def test_nobody_is_asked() -> None:
     """Without specialists, and for pictures none of them knows, the generalist's word stands."""
     generalist, opinions = made(6, [(0, 1), (2, 3)], images=40)
     expected = generalist.log_softmax(1)
-    torch.testing.assert_close(combined(generalist, []), expected, rtol=1e-12, atol=1e-12)
-    found, top = combined(generalist, opinions), generalist.argmax(1)
+    torch.testing.assert_close(combine_outputs(generalist, []), expected, rtol=1e-12, atol=1e-12)
+    found, top = combine_outputs(generalist, opinions), generalist.argmax(1)
     quiet = top >= 4
     assert quiet.any()
     torch.testing.assert_close(found[quiet], expected[quiet], rtol=1e-12, atol=1e-12)
     for number, group in enumerate(((0, 1), (2, 3))):
         asked = (top == group[0]) | (top == group[1])
         assert asked.any()
-        alone = combined(generalist[asked], [Opinion(opinions[number].logits[asked], group)])
+        alone = combine_outputs(
+            generalist[asked], [SpecialistOutput(opinions[number].logits[asked], group)]
+        )
         torch.testing.assert_close(found[asked], alone, rtol=1e-10, atol=1e-10)
         assert (found[asked] - expected[asked]).abs().max() > 0.01
 
@@ -179,9 +183,9 @@ def test_agreement() -> None:
     for group in ((0, 1), (2, 4)):
         inside = p[:, list(group)]
         opinions.append(
-            Opinion(torch.cat([inside, 1 - inside.sum(1, keepdim=True)], 1).log(), group)
+            SpecialistOutput(torch.cat([inside, 1 - inside.sum(1, keepdim=True)], 1).log(), group)
         )
-    found = combined(generalist, opinions, active=5)
+    found = combine_outputs(generalist, opinions, active=5)
     torch.testing.assert_close(found, p.log(), rtol=1e-10, atol=1e-10)
 
 
@@ -189,15 +193,15 @@ def test_closed_form() -> None:
     """One specialist for one of two classes: q is the mean of both distributions."""
     generalist, opinions = made(2, [(0,)])
     mean = (torch.softmax(generalist, 1) + torch.softmax(opinions[0].logits, 1)) / 2
-    found = combined(generalist, opinions, active=2)
+    found = combine_outputs(generalist, opinions, active=2)
     torch.testing.assert_close(found.exp(), mean, rtol=1e-12, atol=1e-12)
 
 
 def test_extremes() -> None:
     """Sure and contradicting, in half precision: finite, and a distribution."""
     generalist = torch.tensor([[1e4, 0.0, -1e4], [0.0, 0.0, 0.0]], dtype=torch.float16)
-    opinion = Opinion(torch.tensor([[-1e4, 1e4, -1e4], [1e4, -1e4, -1e4]]), (0, 1))
-    found = combined(generalist, [opinion], active=3)
+    opinion = SpecialistOutput(torch.tensor([[-1e4, 1e4, -1e4], [1e4, -1e4, -1e4]]), (0, 1))
+    found = combine_outputs(generalist, [opinion], active=3)
     assert found.dtype == torch.float32
     assert torch.isfinite(found).all()
     torch.testing.assert_close(found.exp().sum(1), torch.ones(2))
@@ -215,12 +219,12 @@ def test_correction_undoes_the_sampling() -> None:
 def test_one_round_is_enough_for_one_who_speaks() -> None:
     """With groups apart and one class asked about, many rounds change nothing."""
     generalist, opinions = made(7, [(0, 3), (1, 2, 6)], images=30)
-    found = combined(generalist, opinions)
+    found = combine_outputs(generalist, opinions)
     # Two of one group, who are asked about none of these pictures, make it go all rounds.
     rows = ~torch.isin(generalist.argmax(1), torch.tensor([4, 5]))
-    some = [Opinion(one.logits[rows], one.group) for one in opinions]
-    quiet = [Opinion(torch.zeros(int(rows.sum()), 3, dtype=torch.float64), (4, 5))] * 2
-    many = combined(generalist[rows], [*some, *quiet])
+    some = [SpecialistOutput(one.logits[rows], one.group) for one in opinions]
+    quiet = [SpecialistOutput(torch.zeros(int(rows.sum()), 3, dtype=torch.float64), (4, 5))] * 2
+    many = combine_outputs(generalist[rows], [*some, *quiet])
     torch.testing.assert_close(many, found[rows], rtol=1e-12, atol=1e-12)
 
 
@@ -230,21 +234,21 @@ def test_council_word() -> None:
     batch = Batch(torch.zeros(6, 3, 1, 1), torch.zeros(6).long(), torch.arange(6), 0)
 
     def saying(logits: Tensor) -> Teacher:
-        return lambda _batch, _progress=START, /: Signal(logits, {"layer1": logits})
+        return lambda _batch, _progress=START, /: TeacherOutput(logits, {"layer1": logits})
 
     members = [
-        Member(saying(one.logits), one.group, lack)
+        Specialist(saying(one.logits), one.group, lack)
         for one, lack in zip(opinions, (0.5, 2.0), strict=True)
     ]
-    found = Council(saying(generalist), members, active=2)(batch)
+    found = SpecialistEnsemble(saying(generalist), members, active=2)(batch)
     for one, lack in zip(opinions, (0.5, 2.0), strict=True):
         one.logits[:, -1] += lack
     assert found.logits is not None
     assert not found.features
-    torch.testing.assert_close(found.logits, combined(generalist, opinions, active=2))
+    torch.testing.assert_close(found.logits, combine_outputs(generalist, opinions, active=2))
 
 
 def test_logits_that_do_not_fit() -> None:
     """A specialist must say something of each of its classes, and of the rest."""
     with pytest.raises(InputError, match="do not fit its group"):
-        combined(torch.zeros(3, 5), [Opinion(torch.zeros(3, 2), (0, 1))])
+        combine_outputs(torch.zeros(3, 5), [SpecialistOutput(torch.zeros(3, 2), (0, 1))])

@@ -9,26 +9,26 @@ import timm
 import torch
 from torch import nn
 
-from tutelage.config.augmentation import Views
+from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.loading.loader import reading_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError, UsageError
-from tutelage.models.build import Built
-from tutelage.models.feature_hooks import Tapped
-from tutelage.models.fuse_batchnorm import folded
-from tutelage.teachers.cache.mode import choose_mode
-from tutelage.teachers.live import Live
+from tutelage.models.build import BuiltModel
+from tutelage.models.feature_hooks import FeatureExtractor
+from tutelage.models.fuse_batchnorm import fuse_batchnorm
+from tutelage.teachers.cache.mode import choose_output_mode
+from tutelage.teachers.live import LiveTeacher
 from tutelage.teachers.load import open_teacher
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def live(make_network: Callable[..., Built]) -> Live:
-    return Live(make_network().classifier)
+def live(make_network: Callable[..., BuiltModel]) -> LiveTeacher:
+    return LiveTeacher(make_network().classifier)
 
 
-def test_live_is_frozen(live: Live, small_pack: Pack) -> None:
+def test_live_is_frozen(live: LiveTeacher, small_pack: Pack) -> None:
     """A live teacher is in eval mode, wants no gradient, and its word carries none."""
     batch = next(reading_loader(small_pack, np.arange(4), batch_size=4, device=CPU).epoch())
     before = {name: tensor.clone() for name, tensor in live.classifier.state_dict().items()}
@@ -65,7 +65,7 @@ def test_folded(model: str) -> None:
         network(torch.randn(8, 3, 64, 64))  # statistics other than 0 and 1
     network.eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    short = folded(network, 64)
+    short = fuse_batchnorm(network, 64)
     assert short is not None
     pictures = torch.randn(4, 3, 64, 64)
     with torch.no_grad():
@@ -86,31 +86,31 @@ def test_not_folded() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.norm(images).mean((2, 3)) if images.sum() > 0 else images.mean((2, 3))
 
-    assert folded(Branches().eval(), 8) is None
-    assert folded(nn.Conv2d(3, 2, 1).eval(), 8) is None
+    assert fuse_batchnorm(Branches().eval(), 8) is None
+    assert fuse_batchnorm(nn.Conv2d(3, 2, 1).eval(), 8) is None
 
 
-def test_tapped(make_network: Callable[..., Built], small_pack: Pack) -> None:
+def test_tapped(make_network: Callable[..., BuiltModel], small_pack: Pack) -> None:
     """A point's tensor is what the submodule returned; logits are those without taps."""
     classifier = make_network().classifier.eval()
     images = torch.from_numpy(np.array(small_pack.images[:3])).permute(0, 3, 1, 2)
     with torch.no_grad():
         plain = classifier(images).logits
-        look = Tapped(classifier, ["layer4", "fc.input"])
+        look = FeatureExtractor(classifier, ["layer4", "fc.input"])
         output = look(images)
     torch.testing.assert_close(output.logits, plain)
     assert output.features["layer4"].ndim == 4
     torch.testing.assert_close(output.features["layer4"].mean((2, 3)), output.features["fc.input"])
     assert not classifier(images).features
     with pytest.raises(UsageError, match="did you mean layer4"):
-        Tapped(classifier, ["layr4"])
+        FeatureExtractor(classifier, ["layr4"])
 
 
 def test_modes() -> None:
     """Which mode, how many views, and why."""
 
-    def mode(ask: str, views: Views, *, record_bytes: int = 40) -> tuple[str, int]:
-        found = choose_mode(
+    def mode(ask: str, views: AugmentationConfig, *, record_bytes: int = 40) -> tuple[str, int]:
+        found = choose_output_mode(
             ask,  # type: ignore[arg-type]
             views,
             epochs=50,
@@ -120,10 +120,10 @@ def test_modes() -> None:
         assert found.why
         return found.name, found.number
 
-    assert mode("auto", Views()) == ("views", 1)
-    assert mode("auto", Views(flip=True, distinct=8)) == ("views", 8)
-    assert mode("auto", Views(flip=True)) == ("schedule", 50)
-    assert mode("auto", Views(flip=True, distinct=99)) == ("views", 50)
-    assert mode("auto", Views(flip=True), record_bytes=20_000) == ("live", 0)
-    assert mode("ahead", Views(flip=True), record_bytes=20_000) == ("schedule", 50)
-    assert mode("live", Views()) == ("live", 0)
+    assert mode("auto", AugmentationConfig()) == ("views", 1)
+    assert mode("auto", AugmentationConfig(flip=True, distinct=8)) == ("views", 8)
+    assert mode("auto", AugmentationConfig(flip=True)) == ("schedule", 50)
+    assert mode("auto", AugmentationConfig(flip=True, distinct=99)) == ("views", 50)
+    assert mode("auto", AugmentationConfig(flip=True), record_bytes=20_000) == ("live", 0)
+    assert mode("ahead", AugmentationConfig(flip=True), record_bytes=20_000) == ("schedule", 50)
+    assert mode("live", AugmentationConfig()) == ("live", 0)

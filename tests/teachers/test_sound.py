@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, run_single
+from tutelage.engine.run import Place, train_one
 from tutelage.errors import InputError
-from tutelage.teachers.sanity_check import judge, require_sound, tail
+from tutelage.teachers.sanity_check import binomial_tail, check_teacher, judge_outputs
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]
 Labels = np.ndarray[Any, np.dtype[np.int64]]
@@ -36,7 +36,7 @@ def held(logits: Logits, labels: Labels, **options: Any) -> None:
     names = [f"class{number}" for number in range(logits.shape[1])]
     rows = 100 + np.arange(len(labels))
     defaults: dict[str, Any] = {"classes": names, "where": "teacher-run", "trust": False}
-    require_sound(logits, labels, rows=rows, **{**defaults, **options})
+    check_teacher(logits, labels, rows=rows, **{**defaults, **options})
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,10 @@ def test_too_few() -> None:
     logits, labels = answers(4, 2, 0.5)
     held(logits, labels)
     held(logits, np.full(4, -1))
-    assert judge(np.empty(0, np.int64), np.empty(0, np.int64), 3) is None
-    assert judge(np.zeros(50, np.int64), np.zeros(50, np.int64), 3) is None  # of one class alone
+    assert judge_outputs(np.empty(0, np.int64), np.empty(0, np.int64), 3) is None
+    assert (
+        judge_outputs(np.zeros(50, np.int64), np.zeros(50, np.int64), 3) is None
+    )  # of one class alone
 
 
 def test_unlabelled_pictures_do_not_count() -> None:
@@ -165,8 +167,8 @@ def test_tail() -> None:
 
     for hits, count, chance in ((3, 10, 0.1), (7, 10, 0.5), (1, 40, 0.02)):
         each = [comb(count, k) * chance**k * (1 - chance) ** (count - k) for k in range(count + 1)]
-        assert tail(hits, count, chance) == pytest.approx(sum(each[hits:]), rel=1e-9)
-    assert tail(1, 3, 0.0) == 0.0
+        assert binomial_tail(hits, count, chance) == pytest.approx(sum(each[hits:]), rel=1e-9)
+    assert binomial_tail(1, 3, 0.0) == 0.0
 
 
 class Colours(nn.Module):
@@ -185,27 +187,27 @@ class Colours(nn.Module):
 @pytest.fixture
 def trained(
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A small teacher that has learned something."""
     monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
     settings = single(epochs=8, lr=0.01, role="teacher")
-    return run_single(settings, small_pack, place("teacher"), make=Colours)
+    return train_one(settings, small_pack, place("teacher"), make=Colours)
 
 
 @pytest.mark.parametrize("ask", ["ahead", "live"])
 def test_before_training(
     small_pack: Pack,
-    single: Callable[..., Single],
+    single: Callable[..., TrainConfig],
     place: Callable[..., Place],
     trained: Path,
     ask: Any,
 ) -> None:
     """A run is refused before its first step, and before the whole pass of the teacher."""
     settings = single(role="student", epochs=1, teacher=(str(trained),), ask=ask, trust=False)
-    run_single(settings, small_pack, place("student"), makers=[Colours])
+    train_one(settings, small_pack, place("student"), makers=[Colours])
 
     def turned(classes: int) -> nn.Module:
         network = Colours(classes)
@@ -213,13 +215,13 @@ def test_before_training(
         return network
 
     with pytest.raises(InputError, match="in another order") as caught:
-        run_single(settings, small_pack, place("refused"), makers=[turned])
+        train_one(settings, small_pack, place("refused"), makers=[turned])
     assert caught.value.where == str(trained)
     caches = list((place("refused").caches).glob("*/index.bin"))
     assert [path.stat().st_size > 0 for path in caches].count(True) == (ask == "ahead")
     assert not (place("refused").folder / "journal.jsonl").exists()
     trusting = single(role="student", epochs=1, teacher=(str(trained),), ask=ask, trust=True)
-    run_single(trusting, small_pack, place("trusting"), makers=[turned])
+    train_one(trusting, small_pack, place("trusting"), makers=[turned])
 
 
 def _turn(network: nn.Module, _keys: object) -> None:

@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tutelage.config.data import Data
-from tutelage.config.job import Single
+from tutelage.config.data import DataConfig
+from tutelage.config.job import TrainConfig
 
 if TYPE_CHECKING:
-    from tutelage.commands.benchmark_step import Trial
+    from tutelage.commands.benchmark_step import StepBenchmark
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def make_trial(tmp_path: Path) -> Callable[..., Trial]:
+def make_trial(tmp_path: Path) -> Callable[..., StepBenchmark]:
     """Two batches of 16 of the sample's pictures at 32 pixels, and tiny networks."""
-    from tutelage.commands.benchmark_step import open_trial
+    from tutelage.commands.benchmark_step import open_step_benchmark
 
-    def make(data: str | Path = "sample", **changes: object) -> Trial:
-        settings = Single(
+    def make(data: str | Path = "sample", **changes: object) -> StepBenchmark:
+        settings = TrainConfig(
             model="test_resnet",
             weights="none",
             batch_size=16,
             device="cpu",
             precision="fp32",
-            data=Data(image_size=32),
+            data=DataConfig(image_size=32),
             **changes,  # type: ignore[arg-type]
         )
-        return open_trial(
+        return open_step_benchmark(
             data, settings, teacher="test_resnet", folder=tmp_path, images=32, say=print
         )
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tutelage import recipe
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 
 if TYPE_CHECKING:
-    from tutelage.commands.benchmark_step import Trial
+    from tutelage.commands.benchmark_step import StepBenchmark
 
 pytestmark = pytest.mark.usefixtures("benchmarks")
 
 
-def test_whole_epochs_beside_as_many_bare_steps(make_trial: Callable[..., Trial]) -> None:
+def test_whole_epochs_beside_as_many_bare_steps(make_trial: Callable[..., StepBenchmark]) -> None:
     import steps
 
     trial = make_trial()
@@ -32,7 +32,7 @@ def test_whole_epochs_beside_as_many_bare_steps(make_trial: Callable[..., Trial]
     assert state.step == 4 * (2 + 2), "in each of 3 + 1 rounds an epoch of 2 steps and 2 bare ones"
 
 
-def test_rows_of_a_gpu_on_a_processor(make_trial: Callable[..., Trial]) -> None:
+def test_rows_of_a_gpu_on_a_processor(make_trial: Callable[..., StepBenchmark]) -> None:
     import gpu
 
     left_alone: list[object] = []
@@ -53,7 +53,7 @@ def test_recipe_of_a_gpu_on_a_processor(tmp_path: Path) -> None:
         device="cpu",
         precision="fp32",
         trust=True,
-        data=Data(image_size=32, splits="anew", split=(40, 20, 20)),
+        data=DataConfig(image_size=32, splits="anew", split=(40, 20, 20)),
         teacher=dataclasses.replace(job.teacher, **small),
         student=dataclasses.replace(job.student, **small),
     )

@@ -13,7 +13,7 @@ import pytest
 from tutelage.methods.registry import METHODS
 
 if TYPE_CHECKING:
-    from tutelage.commands.benchmark_step import Trial
+    from tutelage.commands.benchmark_step import StepBenchmark
 
 pytestmark = pytest.mark.usefixtures("benchmarks")
 
@@ -50,7 +50,7 @@ def test_every_method_beside_plain_training(
     assert all(row.count("|") == 5 for row in rows)
 
 
-def test_the_past_teaches_in_every_step(make_trial: Callable[..., Trial]) -> None:
+def test_the_past_teaches_in_every_step(make_trial: Callable[..., StepBenchmark]) -> None:
     import schemes
     import taught
 
@@ -65,7 +65,7 @@ def test_the_past_teaches_in_every_step(make_trial: Callable[..., Trial]) -> Non
     assert past.state.method.said.abs().sum(1).gt(0).all()
 
 
-def test_what_stays_is_counted_once(make_trial: Callable[..., Trial]) -> None:
+def test_what_stays_is_counted_once(make_trial: Callable[..., StepBenchmark]) -> None:
     import schemes
     import taught
 

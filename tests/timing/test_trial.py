@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from tutelage.commands.benchmark_step import first_batch, step_way
+from tutelage.commands.benchmark_step import first_batch, step_timer
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError
 
 if TYPE_CHECKING:
-    from tutelage.commands.benchmark_step import Trial
+    from tutelage.commands.benchmark_step import StepBenchmark
 
 
-def test_a_step_trains_the_student(make_trial: Callable[..., Trial]) -> None:
+def test_a_step_trains_the_student(make_trial: Callable[..., StepBenchmark]) -> None:
     trial = make_trial()
     batch = first_batch(trial)
     assert batch.images.shape == (16, 3, 32, 32)
     for kind in ("plain", "cached", "live"):
         state = trial.state(kind)
         before = [p.detach().clone() for p in state.method.student.parameters()]
-        step = step_way(state, trial.asked(kind, state), batch)
+        step = step_timer(state, trial.asked(kind, state), batch)
         step()
         after = list(state.method.student.parameters())
         assert state.step == 1
         assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True)), kind
 
 
-def test_kept_answers_are_the_live_teachers(make_trial: Callable[..., Trial]) -> None:
+def test_kept_answers_are_the_live_teachers(make_trial: Callable[..., StepBenchmark]) -> None:
     trial = make_trial()
     batch, state = first_batch(trial), trial.state("cached")
     kept = trial.asked("cached", state)(batch).logits
@@ -42,7 +42,7 @@ def test_kept_answers_are_the_live_teachers(make_trial: Callable[..., Trial]) ->
 
 
 def test_of_a_pack_only_some_pictures_are_used(
-    make_trial: Callable[..., Trial], small_pack: Pack
+    make_trial: Callable[..., StepBenchmark], small_pack: Pack
 ) -> None:
     trial = make_trial(small_pack.folder)
     assert len(trial.pack.rows("train")) == 32 < len(small_pack.rows("train"))
@@ -50,7 +50,7 @@ def test_of_a_pack_only_some_pictures_are_used(
 
 
 def test_too_few_pictures_are_refused(
-    make_trial: Callable[..., Trial], sample_folder: Path, tmp_path: Path
+    make_trial: Callable[..., StepBenchmark], sample_folder: Path, tmp_path: Path
 ) -> None:
     for label in ("Bag", "Coat"):
         shutil.copytree(sample_folder / "val" / label, tmp_path / "few" / "train" / label)

@@ -18,31 +18,31 @@ from torch.nn.functional import cross_entropy, log_softmax
 from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
 
 import tutelage
-from tutelage.config.loss_weights import weights
+from tutelage.config.loss_weights import loss_weights
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.data.readers.zip import SAMPLE
 from tutelage.distributed import ALONE
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.device import resolve
-from tutelage.engine.runtime.journal import Journal
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.runtime.journal import EventLog
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.train.context import Course
+from tutelage.engine.train.context import FitArguments
 from tutelage.engine.train.loop import fit
 from tutelage.engine.train.state import TrainingState
-from tutelage.evaluation.metrics import Metrics, score
+from tutelage.evaluation.metrics import Metrics, scores_of
 from tutelage.evaluation.predict import read_logits
-from tutelage.losses.registry import make_terms
-from tutelage.losses.term import Ground
-from tutelage.methods.offline import Offline
-from tutelage.models.build import build
+from tutelage.losses.registry import build_terms
+from tutelage.losses.term import BuildContext
+from tutelage.methods.offline import OfflineDistillation
+from tutelage.models.build import build_model
 from tutelage.models.preprocess import Classifier
-from tutelage.teachers.cache.cached import Cached, Question, fill
-from tutelage.teachers.cache.key import Identity
-from tutelage.teachers.cache.table import open_table
-from tutelage.teachers.cache.writer import create
-from tutelage.teachers.live import Live
-from tutelage.types import UNSTUDIED, Batch
+from tutelage.teachers.cache.cached import CachedTeacher, CacheQuery, fill_cache
+from tutelage.teachers.cache.key import CacheKey
+from tutelage.teachers.cache.table import open_cache_table
+from tutelage.teachers.cache.writer import create_cache
+from tutelage.teachers.live import LiveTeacher
+from tutelage.types import NO_NETWORK_INFO, Batch
 
 TRAIN, VAL, TEST = 32, 20, 10
 
@@ -62,7 +62,7 @@ def test_recipe_is_the_published_table() -> None:
         assert (trainee.normalization, trainee.zero_init_last) == ("train", False)
         assert trainee.stem == "standard"
         assert trainee.input_size is None
-    assert weights(job) == pytest.approx({"label": 0.3, "kd": 0.7}, abs=1e-15)
+    assert loss_weights(job) == pytest.approx({"label": 0.3, "kd": 0.7}, abs=1e-15)
     assert job.terms.kd is not None
     assert job.terms.kd.temperature == 4
     data = job.data
@@ -106,7 +106,7 @@ def test_pixels_are_those_of_the_published_input(folder: Path, pack: Pack) -> No
     expected = (pixels - mean[:, None, None]) / std[:, None, None]
     settings = tutelage.recipe("resnet34-resnet18").student
     statistics = (pack.mean, pack.std)
-    classifier = build(
+    classifier = build_model(
         settings, classes=10, stored_size=224, train_statistics=statistics, seed=0
     ).classifier
     stored = torch.from_numpy(np.array(pack.images)).permute(0, 3, 1, 2)
@@ -121,10 +121,10 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
     """Loss and Adam's state after two steps equal torchvision's ResNets and the written-out formula."""
     job = tutelage.recipe("resnet34-resnet18")
     settings = dataclasses.replace(job.student, epochs=2)  # of one batch each
-    runtime = resolve(dataclasses.replace(job, precision="fp32", device="cpu"))
+    runtime = resolve_runtime(dataclasses.replace(job, precision="fp32", device="cpu"))
 
-    def network(trainee: tutelage.Trainee, seed: int) -> Classifier:
-        return build(
+    def network(trainee: tutelage.NetworkConfig, seed: int) -> Classifier:
+        return build_model(
             dataclasses.replace(trainee, weights="none"),
             classes=10,
             stored_size=224,
@@ -144,8 +144,8 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
         if isinstance(module, torch.nn.BatchNorm2d)
     ), "no BatchNorm starts at zero"
 
-    question = Question(pack, settings, 1, runtime.device)
-    identity = Identity(
+    question = CacheQuery(pack, settings, 1, runtime.device)
+    identity = CacheKey(
         "teacher",
         "resnet34",
         "",
@@ -159,15 +159,17 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
         "cpu",
         {},
     )
-    create(tmp_path / "cache", identity, {"logits": (10,)})
-    table = open_table(tmp_path / "cache")
-    fill(table, Live(teacher), question, world=ALONE, progress=lambda _done, _count: None)
-    cached = Cached(open_table(tmp_path / "cache"), question)
+    create_cache(tmp_path / "cache", identity, {"logits": (10,)})
+    table = open_cache_table(tmp_path / "cache")
+    fill_cache(
+        table, LiveTeacher(teacher), question, world=ALONE, progress=lambda _done, _count: None
+    )
+    cached = CachedTeacher(open_cache_table(tmp_path / "cache"), question)
     loader = training_loader(pack, batch_size=32, views=settings, seed=0, device=runtime.device)
-    method = Offline(
+    method = OfflineDistillation(
         student,
-        make_terms(job, Ground(UNSTUDIED, UNSTUDIED, classes=10, images=TRAIN)),
-        weights(job),
+        build_terms(job, BuildContext(NO_NETWORK_INFO, NO_NETWORK_INFO, classes=10, images=TRAIN)),
+        loss_weights(job),
     )
     state = TrainingState(method, settings, runtime)
 
@@ -177,13 +179,13 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
         seen.append(_moment(state, student.network))
         rows = pack.rows("val")
         logits = read_logits(state.measured, pack, rows, device=runtime.device)
-        return score(logits, pack.labels[rows], pack.classes)
+        return scores_of(logits, pack.labels[rows], pack.classes)
 
     before = _moment(state, student.network)
-    with contextlib.closing(Journal(tmp_path / "journal.jsonl")) as journal:
-        course = Course(
+    with contextlib.closing(EventLog(tmp_path / "journal.jsonl")) as journal:
+        course = FitArguments(
             "student", settings, loader, cached, validate, {}, {}, tmp_path, journal,
-            Screen(quiet=True), StopRequest(),
+            Console(quiet=True), StopRequest(),
         )  # fmt: skip
         fit(state, course)
     lines = (tmp_path / "journal.jsonl").read_text().splitlines()

@@ -152,11 +152,11 @@ def test_catalogue_of_losses_is_that_of_the_table() -> None:
 
 def test_objective_of_the_losses_page_holds(tmp_path: Path) -> None:
     """The recipe the page shows is one."""
-    from tutelage.commands.sweep import teaching_of
-    from tutelage.config.loss_weights import weights
+    from tutelage.commands.sweep import method_of
+    from tutelage.config.loss_weights import loss_weights
 
     (block,) = blocks(DOCS / "losses.md", "toml")
     (tmp_path / "page.toml").write_text(block)
-    assert weights(teaching_of(str(tmp_path / "page.toml"))) == {
+    assert loss_weights(method_of(str(tmp_path / "page.toml"))) == {
         "label": 0.3, "kd": 0.7, "hint": 100.0,
     }  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from tutelage.errors import UsageError
-from tutelage.text import lines
+from tutelage.text import escape_lines
 
 VERBS = {
     "run": ("training", "The whole job: pack, teacher, students, controls, comparison, report."),
@@ -90,11 +90,11 @@ def call(arguments: Sequence[str]) -> None:
     tokens = list(arguments)
     verb = next((token for token in tokens if not token.startswith("-")), "")
     if verb:
-        from tutelage.cli.arguments import defaults, long, whole_numbers
+        from tutelage.cli.arguments import defaults, expand_alias, require_whole_numbers
 
         if verb in VERBS:
-            tokens = [long(token) for token in tokens]
-        app.config = (defaults(verb, tokens), whole_numbers)
+            tokens = [expand_alias(token) for token in tokens]
+        app.config = (defaults(verb, tokens), require_whole_numbers)
     try:
         said = app(tokens)
     except CycloptsError as error:
@@ -104,4 +104,4 @@ def call(arguments: Sequence[str]) -> None:
             fix = f"tutelage {known}DATA --FLAG ..., the data before all flags; {fix}"
         raise UsageError(" ".join(str(error).split()), fix=fix) from error
     if isinstance(said, str):
-        sys.stdout.write(f"{lines(said)}\n")
+        sys.stdout.write(f"{escape_lines(said)}\n")

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.config import Dict
 
-from tutelage.config.job import Job, Single
+from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.recipes import read_recipe
-from tutelage.config.schema import build, table
+from tutelage.config.schema import build, to_table
 from tutelage.errors import UsageError
 
 SHORT = {
@@ -46,7 +46,7 @@ Plugin = Annotated[
 Quiet = Annotated[bool, Parameter(help="Print the result only.")]
 
 
-def long(token: str) -> str:
+def expand_alias(token: str) -> str:
     """A short flag as the setting it is short for; anything else as it is."""
     name, equals, value = token.partition("=")
     return SHORT.get(name, name) + equals + value
@@ -54,18 +54,20 @@ def long(token: str) -> str:
 
 def defaults(verb: str, tokens: Sequence[str]) -> Any:
     """Defaults and recipe as one table below the flags."""
-    kinds: dict[str, type[Job | Single]] = {
-        "run": Job,
-        "sweep": Job,
-        "train": Single,
-        "distill": Single,
+    kinds: dict[str, type[DistillConfig | TrainConfig]] = {
+        "run": DistillConfig,
+        "sweep": DistillConfig,
+        "train": TrainConfig,
+        "distill": TrainConfig,
     }
     kind = kinds.get(verb)
     if kind is None or "--help" in tokens or "-h" in tokens:
         return lambda *_: None
     name = _value_of("--recipe", tokens)
-    settings: Job | Single = build(kind, read_recipe(name).table if name else {}, where=name or "")
-    return Dict(table(settings), use_commands_as_keys=False, source=name or "defaults")
+    settings: DistillConfig | TrainConfig = build(
+        kind, read_recipe(name).table if name else {}, where=name or ""
+    )
+    return Dict(to_table(settings), use_commands_as_keys=False, source=name or "defaults")
 
 
 def _value_of(flag: str, tokens: Sequence[str]) -> str | None:
@@ -77,7 +79,7 @@ def _value_of(flag: str, tokens: Sequence[str]) -> str | None:
     return None
 
 
-def whole_numbers(_app: App, _verb: Any, arguments: ArgumentCollection) -> None:
+def require_whole_numbers(_app: App, _verb: Any, arguments: ArgumentCollection) -> None:
     """Refuse `--seed 1.5`: a whole number is never rounded out of something else."""
     for argument in arguments:
         for token in argument.tokens:

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from tutelage.cli.arguments import DataArgument
-from tutelage.config.data import Data
-from tutelage.config.job import Single
-from tutelage.config.schema import check
-from tutelage.config.training import Machine
+from tutelage.config.data import DataConfig
+from tutelage.config.job import TrainConfig
+from tutelage.config.schema import validate
+from tutelage.config.training import DeviceConfig
 from tutelage.errors import UsageError
 
 app = App(name="benchmark", help_format="markdown")
@@ -43,23 +43,23 @@ def step(
 ) -> str:
     """A training step alone, with a teacher's kept answers, and with the teacher beside it."""
     _at_least_one("--rounds", rounds)
-    settings = Single(
+    settings = TrainConfig(
         model=model,
         weights="none",
         batch_size=batch_size,
         device=device,
         precision=precision,
-        data=Data(image_size=image_size),
+        data=DataConfig(image_size=image_size),
     )
-    check(settings)
+    validate(settings)
     _installed()
-    from tutelage.commands.benchmark_step import Kind, first_batch, open_trial, step_way
-    from tutelage.evaluation.timing import Way, interleave
-    from tutelage.evaluation.timing_table import figures, lines
+    from tutelage.commands.benchmark_step import Kind, first_batch, open_step_benchmark, step_timer
+    from tutelage.evaluation.timing import Way, time_interleaved
+    from tutelage.evaluation.timing_table import timing_lines, timing_table
 
     told: list[str] = []
     with tempfile.TemporaryDirectory() as name:
-        trial = open_trial(
+        trial = open_step_benchmark(
             data,
             settings,
             teacher=teacher_model,
@@ -72,13 +72,13 @@ def step(
         ways: dict[str, Way] = {}
         for kind in kinds:
             state = trial.state(kind)
-            ways[kind] = step_way(state, trial.asked(kind, state), batch)
-        seconds = interleave(ways, rounds=rounds, settle=trial.settle)
-    found = figures(seconds, images=len(batch.ids))
+            ways[kind] = step_timer(state, trial.asked(kind, state), batch)
+        seconds = time_interleaved(ways, rounds=rounds, settle=trial.settle)
+    found = timing_table(seconds, images=len(batch.ids))
     size = trial.pack.image_size
     title = f"{model} at {size} px, batch {len(batch.ids)}, taught by {teacher_model}"
     _write(json, "step", trial.runtime, {"title": title, "figures": found})
-    return "\n".join([title, f"{trial.runtime}, {rounds} rounds", *told, "", *lines(found)])
+    return "\n".join([title, f"{trial.runtime}, {rounds} rounds", *told, "", *timing_lines(found)])
 
 
 @app.command
@@ -104,21 +104,21 @@ def losses(
     _installed()
     import torch
 
-    from tutelage.commands.benchmark_losses import Setting, cost_of_terms
-    from tutelage.engine.runtime.device import resolve
-    from tutelage.evaluation.timing_table import figures, lines
+    from tutelage.commands.benchmark_losses import LossBenchmark, measure_terms
+    from tutelage.engine.runtime.device import resolve_runtime
+    from tutelage.evaluation.timing_table import timing_lines, timing_table
     from tutelage.models.build import require_known
 
     require_known(model)
     require_known(teacher_model, flag="--teacher-model")
-    runtime = resolve(Machine(device=device, precision="fp32"))
-    setting = Setting(model, teacher_model, image_size, batch_size, classes, runtime.device)
-    cost = cost_of_terms(
+    runtime = resolve_runtime(DeviceConfig(device=device, precision="fp32"))
+    setting = LossBenchmark(model, teacher_model, image_size, batch_size, classes, runtime.device)
+    cost = measure_terms(
         setting,
         rounds=rounds,
         settle=torch.cuda.synchronize if runtime.device.type == "cuda" else lambda: None,
     )
-    found = figures(cost.seconds, bytes=cost.bytes)
+    found = timing_table(cost.seconds, bytes=cost.bytes)
     title = (
         f"{model} at {image_size} px, taught by {teacher_model}: forward and backward in fp32, "
         f"batch {batch_size}, {classes} classes"
@@ -126,7 +126,7 @@ def losses(
     facts = {"title": title, "figures": found, "without": cost.without}
     _write(json, "losses", runtime, facts)
     left_out = [f"{name}: {why}" for name, why in cost.without.items()]
-    return "\n".join([title, "", *lines(found), *left_out])
+    return "\n".join([title, "", *timing_lines(found), *left_out])
 
 
 @app.command
@@ -146,12 +146,12 @@ def latency(
         raise UsageError("--seconds is out of range", found=seconds, expected="above 0")
     _installed()
     from tutelage.commands.inference import load
-    from tutelage.engine.runtime.device import resolve
-    from tutelage.evaluation.latency import latency as measure
+    from tutelage.engine.runtime.device import resolve_runtime
+    from tutelage.evaluation.latency import measure_latency as measure
 
     classifier = load(network).classifier
     size = classifier.preprocess.size
-    runtime = resolve(Machine(device=device, precision="fp32"))
+    runtime = resolve_runtime(DeviceConfig(device=device, precision="fp32"))
     found = measure(classifier.network, size, batch_size, runtime.device, seconds=seconds)
     title = f"{network} at {size} px, {found[0]['device']}"
     rows = [

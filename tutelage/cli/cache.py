@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from tutelage.errors import InputError, UsageError
-from tutelage.teachers.cache.folder import NAME, entry, names, size
-from tutelage.teachers.cache.folder import remove as take_away
-from tutelage.teachers.cache.folder import verify as read_all
+from tutelage.teachers.cache.folder import NAME, cache_entry, cache_names, cache_size
+from tutelage.teachers.cache.folder import remove_cache as take_away
+from tutelage.teachers.cache.folder import verify_cache as read_all
 
 Folder = Annotated[
     Path, Parameter(help="Where answers are kept: `teacher-cache` beside the runs' folders.")
@@ -21,8 +21,8 @@ app = App(name="cache", help_format="markdown")
 @app.command(name="list")
 def tell(*, folder: Folder = SHELF) -> str:
     """One line for each cache: name, teacher, pictures and views, answers, size, precision."""
-    found = names(folder)
-    whole = sum(size(folder / name) for name in found)
+    found = cache_names(folder)
+    whole = sum(cache_size(folder / name) for name in found)
     lines = [_line(folder / name) for name in found]
     return "\n".join([*lines, f"{_caches(len(found))}, {_size(whole)}: {folder}"])
 
@@ -38,7 +38,9 @@ def verify(*, folder: Folder = SHELF) -> str:
             found="; ".join(f"{name}: {wrong}" for name, wrong in bad.items()),
             fix=f"tutelage cache remove {' '.join(bad)} --folder {folder}; they are made again",
         )
-    return "\n".join(f"{name}: {entry(folder / name).answers} answers are whole" for name in told)
+    return "\n".join(
+        f"{name}: {cache_entry(folder / name).answers} answers are whole" for name in told
+    )
 
 
 @app.command
@@ -54,14 +56,14 @@ def remove(
             expected="names, or --all",
             fix=f"tutelage cache list --folder {folder}",
         )
-    chosen = names(folder) if all else list(dict.fromkeys(wanted))
+    chosen = cache_names(folder) if all else list(dict.fromkeys(wanted))
     freed = take_away(folder, chosen)
     return f"{_caches(len(chosen))} removed, {_size(freed)} freed"
 
 
 def _line(folder: Path) -> str:
     try:
-        found = entry(folder)
+        found = cache_entry(folder)
     except InputError as error:
         return f"{folder.name}  {error.what}"
     facts = found.manifest

@@ -59,9 +59,9 @@ def methods(name: str = "", /, *, terms: Pairs = False) -> str:
             f"no such method: {name}", expected=suggest(name, METHODS), fix="tutelage methods"
         )
     if terms:
-        from tutelage.methods.compatibility import pairs_table
+        from tutelage.methods.compatibility import compatibility_table
 
-        return pairs_table(chosen)
+        return compatibility_table(chosen)
     if not name:
         lines = []
         for family in ("offline", "online", "self"):
@@ -82,12 +82,12 @@ def methods(name: str = "", /, *, terms: Pairs = False) -> str:
 
 
 def _method_settings(name: str) -> Iterator[str]:
-    from tutelage.config.methods import Methods
+    from tutelage.config.methods import MethodOptions
 
-    own = Methods.__dataclass_fields__.get(name)
+    own = MethodOptions.__dataclass_fields__.get(name)
     if own is None:
         return
-    settings = getattr(Methods(), name)
+    settings = getattr(MethodOptions(), name)
     yield f"\n{inspect.getdoc(type(settings))}"
     yield f"\nSettings (in a recipe below [methods.{name}])\n"
     yield from _flags(f"methods.{name}", type(settings))

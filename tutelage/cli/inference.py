@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from tutelage.cli.arguments import DataArgument
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 
 Most = Annotated[
     float,
@@ -17,7 +17,7 @@ Most = Annotated[
         help="Largest share of unreadable files; above it the job stops, below they are listed."
     ),
 ]
-MOST = Data().max_unreadable
+MOST = DataConfig().max_unreadable
 
 
 def evaluate(

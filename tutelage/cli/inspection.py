@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from tutelage.errors import InputError, UsageError
-from tutelage.text import shown
+from tutelage.text import escape
 
 
 def compare(*folders: Path) -> str:
@@ -33,7 +33,7 @@ def verify(*paths: Path) -> str:
     whole = sum(len(one.whole) for one in read)
     damaged = {path: told for one in read for path, told in one.damaged.items()}
     for path, told in damaged.items():  # all of them: a message would be cut
-        sys.stderr.write(f"damaged: {shown(f'{path}: {told}')}\n")
+        sys.stderr.write(f"damaged: {escape(f'{path}: {told}')}\n")
     if damaged:
         raise InputError(
             f"{_files(len(damaged))} damaged, {_files(whole)} whole",
@@ -62,13 +62,13 @@ def recipes() -> str:
 
 def show(recipe: str) -> str:
     """A recipe's settings with every default filled in: itself a valid recipe."""
-    from tutelage.config.job import Job
+    from tutelage.config.job import DistillConfig
     from tutelage.config.recipes import read_recipe
-    from tutelage.config.schema import build, table
+    from tutelage.config.schema import build, to_table
     from tutelage.config.toml import to_toml
 
-    job = build(Job, read_recipe(recipe).table, where=recipe)
-    return to_toml(table(job)).removesuffix("\n")
+    job = build(DistillConfig, read_recipe(recipe).table, where=recipe)
+    return to_toml(to_table(job)).removesuffix("\n")
 
 
 def models(*, filter: str = "") -> str:

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from tutelage.cli.arguments import DataArgument, Out, Plugin, Quiet, Recipe, Resume, Settings
-from tutelage.config.data import Data
-from tutelage.config.job import Job, Single
+from tutelage.config.data import DataConfig
+from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.errors import UsageError
-from tutelage.storage.atomic import at_home
+from tutelage.storage.atomic import expand_user
 
-DataSettings = Annotated[Data | None, Parameter(name="data")]
+DataSettings = Annotated[DataConfig | None, Parameter(name="data")]
 
 
 def run(
@@ -23,7 +23,7 @@ def run(
     resume: Resume = False,
     plugin: Plugin = None,
     quiet: Quiet = False,
-    settings: Annotated[Job | None, Settings] = None,
+    settings: Annotated[DistillConfig | None, Settings] = None,
 ) -> str:
     """The whole job: pack, teacher, students, controls, comparison, report."""
     _use(plugin)
@@ -44,10 +44,10 @@ def train(
     out: Out = None,
     resume: Resume = False,
     quiet: Quiet = False,
-    settings: Annotated[Single | None, Settings] = None,
+    settings: Annotated[TrainConfig | None, Settings] = None,
 ) -> str:
     """One network on its own: a teacher, a control."""
-    settings = settings or Single()
+    settings = settings or TrainConfig()
     if settings.teacher:
         raise UsageError("`train` has no teacher", fix="tutelage distill DATA --teacher RUN")
     out = out or Path("runs", f"{_stem(data)}-{settings.model}")
@@ -63,11 +63,11 @@ def distill(
     resume: Resume = False,
     plugin: Plugin = None,
     quiet: Quiet = False,
-    settings: Annotated[Single | None, Settings] = None,
+    settings: Annotated[TrainConfig | None, Settings] = None,
 ) -> str:
     """One student from a finished teacher."""
     _use(plugin)
-    settings = settings or Single()
+    settings = settings or TrainConfig()
     out = out or Path("runs", f"{_stem(data)}-{settings.model}-taught")
     return _scores(_verbs().distill(data, settings, out=out, resume=resume, quiet=quiet))
 
@@ -98,7 +98,7 @@ def sweep(
     ] = None,
     plugin: Plugin = None,
     quiet: Quiet = False,
-    settings: Annotated[Job | None, Settings] = None,
+    settings: Annotated[DistillConfig | None, Settings] = None,
 ) -> str:
     """Ways of teaching side by side: one teacher, and a control and a student of each for every seed."""
     _use(plugin)
@@ -106,7 +106,7 @@ def sweep(
     from tutelage.commands import sweep as sweeping
 
     out = out or Path("runs", f"{_stem(data)}-sweep")
-    chosen = {Path(name).stem: sweeping.teaching_of(name) for name in compare}
+    chosen = {Path(name).stem: sweeping.method_of(name) for name in compare}
     if len(chosen) < len(compare):
         raise UsageError(
             "two of the recipes have one name",
@@ -133,9 +133,9 @@ def resume(folder: Path, *, plugin: Plugin = None, quiet: Quiet = False) -> str:
 
 def check(data: DataArgument, /, *, settings: DataSettings = None) -> str:
     """What is in the data and what is wrong with it; nothing is written."""
-    from tutelage.data.inspect import check_lines
+    from tutelage.data.inspect import format_check
 
-    return "\n".join(check_lines(_verbs().examine(data, settings)))
+    return "\n".join(format_check(_verbs().examine(data, settings)))
 
 
 def pack(
@@ -149,9 +149,9 @@ def pack(
 def _use(plugin: Path | None) -> None:
     if plugin is not None:
         _verbs()
-        from tutelage.config.plugins import use_terms
+        from tutelage.config.plugins import register_losses
 
-        use_terms(plugin)
+        register_losses(plugin)
 
 
 def _verbs() -> Any:
@@ -164,7 +164,7 @@ def _verbs() -> Any:
 
 
 def _stem(data: str) -> str:
-    return at_home(data).resolve().stem or "run"
+    return expand_user(data).resolve().stem or "run"
 
 
 def _scores(folder: Path) -> str:

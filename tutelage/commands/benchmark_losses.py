@@ -7,23 +7,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tutelage.config.model import Network
+from tutelage.config.model import ModelConfig
 from tutelage.config.objective import settings_classes
 from tutelage.errors import TutelageError
 from tutelage.evaluation.memory import peak_bytes
-from tutelage.evaluation.timing import Way, interleave
+from tutelage.evaluation.timing import Way, time_interleaved
 from tutelage.losses.registry import term_class
-from tutelage.losses.term import Ground, Term
-from tutelage.models.build import build
-from tutelage.models.introspect import study
+from tutelage.losses.term import BuildContext, Term
+from tutelage.models.build import build_model
+from tutelage.models.introspect import inspect_network
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 _LATE = Progress(epoch=9, step=900, fraction=0.9)
 """Past the first stage of terms that have stages."""
 
 
-class Setting(NamedTuple):
+class LossBenchmark(NamedTuple):
     """A student and its teacher by name, pictures [batch_size, 3, size, size], and outputs."""
 
     student: str
@@ -34,7 +34,7 @@ class Setting(NamedTuple):
     device: torch.device
 
 
-class Cost(NamedTuple):
+class TermCost(NamedTuple):
     """Seconds and bytes by name, the plain step first; without: terms that do not fit, and why."""
 
     seconds: dict[str, list[float]]
@@ -42,7 +42,7 @@ class Cost(NamedTuple):
     without: dict[str, str]
 
 
-def cost_of_terms(setting: Setting, *, rounds: int, settle: Callable[[], None]) -> Cost:
+def measure_terms(setting: LossBenchmark, *, rounds: int, settle: Callable[[], None]) -> TermCost:
     """Time and memory of each term's forward and backward pass, on features of the networks' real shapes.
 
     The plain step is the student's forward pass, cross-entropy and backward pass in fp32. Networks and
@@ -54,9 +54,9 @@ def cost_of_terms(setting: Setting, *, rounds: int, settle: Callable[[], None]) 
         settle: waits for work still in flight.
     """
     student, teacher = (_network(name, setting) for name in (setting.student, setting.teacher))
-    ground = Ground(
-        study(student, setting.size),
-        study(teacher, setting.size),
+    ground = BuildContext(
+        inspect_network(student, setting.size),
+        inspect_network(teacher, setting.size),
         classes=setting.classes,
         images=50_000,  # as many as CIFAR and Fashion-MNIST teach with, for terms with a memory
     )
@@ -68,14 +68,14 @@ def cost_of_terms(setting: Setting, *, rounds: int, settle: Callable[[], None]) 
             ways[name] = _way(term, setting, seed)
         except TutelageError as error:
             without[name] = str(error).splitlines()[0]
-    seconds = interleave(ways, rounds=rounds, settle=settle)
+    seconds = time_interleaved(ways, rounds=rounds, settle=settle)
     taken = {name: peak_bytes(way, setting.device) for name, way in ways.items()}
-    return Cost(seconds, taken, without)
+    return TermCost(seconds, taken, without)
 
 
-def _network(name: str, setting: Setting) -> Classifier:
-    built = build(
-        Network(model=name, weights="none"),
+def _network(name: str, setting: LossBenchmark) -> Classifier:
+    built = build_model(
+        ModelConfig(model=name, weights="none"),
         classes=setting.classes,
         stored_size=setting.size,
         train_statistics=((0.5,) * 3, (0.5,) * 3),
@@ -84,7 +84,7 @@ def _network(name: str, setting: Setting) -> Classifier:
     return built.classifier.to(setting.device)
 
 
-def _plain(student: Classifier, setting: Setting) -> Way:
+def _plain(student: Classifier, setting: LossBenchmark) -> Way:
     size = (setting.batch_size, 3, setting.size, setting.size)
     images = torch.zeros(size, dtype=torch.uint8, device=setting.device)
     labels = torch.zeros(setting.batch_size, dtype=torch.int64, device=setting.device)
@@ -97,7 +97,7 @@ def _plain(student: Classifier, setting: Setting) -> Way:
     return way
 
 
-def _way(term: Term, setting: Setting, seed: int) -> Way:
+def _way(term: Term, setting: LossBenchmark, seed: int) -> Way:
     generator = torch.Generator().manual_seed(seed)
 
     def numbers(*shape: int) -> Tensor:
@@ -105,12 +105,12 @@ def _way(term: Term, setting: Setting, seed: int) -> Way:
         return drawn.to(setting.device)
 
     pairs = getattr(term, "pairs", ())
-    student = Output(
+    student = ModelOutput(
         numbers(setting.classes).requires_grad_(),
         {pair.student.path: numbers(*pair.student.shape).requires_grad_() for pair in pairs},
     )
     features = {pair.teacher.path: numbers(*pair.teacher.shape) for pair in pairs}
-    signal = Signal(numbers(setting.classes), features)
+    signal = TeacherOutput(numbers(setting.classes), features)
     count = setting.batch_size
     labels = torch.randint(0, setting.classes, (count,), generator=generator).to(setting.device)
     images = torch.zeros(count, 3, 1, 1, dtype=torch.uint8, device=setting.device)

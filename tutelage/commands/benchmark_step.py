@@ -11,41 +11,41 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from tutelage.commands.prepare_data import packed
-from tutelage.config.job import Single
-from tutelage.config.model import Network
-from tutelage.config.schema import check
+from tutelage.commands.prepare_data import open_or_pack
+from tutelage.config.job import TrainConfig
+from tutelage.config.model import ModelConfig
+from tutelage.config.schema import validate
 from tutelage.data.loading.loader import Loader, training_loader
 from tutelage.data.pack.pack import Pack, open_pack
 from tutelage.data.readers.open import open_source
 from tutelage.distributed import ALONE
 from tutelage.engine.precompute import Surroundings
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.device import Runtime, resolve
-from tutelage.engine.runtime.precision_probe import settle_precision
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.device import Runtime, resolve_runtime
+from tutelage.engine.runtime.precision_probe import choose_precision
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.teachers import open_word
+from tutelage.engine.teachers import prepare_teachers
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
+from tutelage.engine.train.step import train_step
 from tutelage.errors import InputError
 from tutelage.evaluation.timing import Way
-from tutelage.methods.factory import Lesson, taught
+from tutelage.methods.factory import TrainingFacts, build_distillation
 from tutelage.methods.method import Method
-from tutelage.methods.offline import supervised
-from tutelage.models.build import Built, build, require_known
-from tutelage.models.model_folder import Saved
+from tutelage.methods.offline import supervised_training
+from tutelage.models.build import BuiltModel, build_model, require_known
+from tutelage.models.model_folder import SavedModel
 from tutelage.models.preprocess import Classifier
-from tutelage.models.trim_padding import skip_padding
-from tutelage.teachers.teacher import Teacher, nobody
+from tutelage.models.trim_padding import trim_padding
+from tutelage.teachers.teacher import Teacher, no_teacher
 from tutelage.types import Batch, Progress
 
 Kind = Literal["plain", "cached", "live"]
 
 
-class Trial(NamedTuple):
+class StepBenchmark(NamedTuple):
     """What steps are made of. teacher: name of the network; folder: for the teacher's answers."""
 
-    settings: Single
+    settings: TrainConfig
     pack: Pack
     runtime: Runtime
     teacher: str
@@ -65,35 +65,35 @@ class Trial(NamedTuple):
         """A new student in training: under its labels alone where plain, else also under a teacher."""
         classifier = _network(self.settings, self.pack).classifier
         self.runtime.place(classifier)
-        skip_padding(classifier.network, on=self.runtime.device.type == "cpu")
+        trim_padding(classifier.network, on=self.runtime.device.type == "cpu")
         smoothing = self.settings.label_smoothing
-        method: Method = supervised(classifier, label_smoothing=smoothing)
+        method: Method = supervised_training(classifier, label_smoothing=smoothing)
         if kind != "plain":
-            lesson = Lesson(
+            lesson = TrainingFacts(
                 epochs=self.settings.epochs,
                 classes=len(self.pack.classes),
                 ids=torch.from_numpy(self.pack.rows("train")),
                 size=self.pack.image_size,
                 label_smoothing=smoothing,
             )
-            method = taught(classifier, self._teacher(), self.settings, lesson)
+            method = build_distillation(classifier, self._teacher(), self.settings, lesson)
             method.to(self.runtime.device)
         return TrainingState(method.train(), self.settings, self.runtime)
 
     def asked(self, kind: Kind, state: TrainingState) -> Teacher:
         """The teacher of a student: nobody, its kept answers (it is asked first), or the network."""
         if kind == "plain":
-            return nobody
+            return no_teacher
         pack, classifier = self.pack, self._teacher()
-        saved = Saved(classifier, pack.classes, pack.image_size, "white", self.teacher)
+        saved = SavedModel(classifier, pack.classes, pack.image_size, "white", self.teacher)
         ask: Literal["ahead", "live"] = "ahead" if kind == "cached" else "live"
         settings = dataclasses.replace(self.settings, ask=ask, trust=True)  # it is random
-        screen, stop = Screen(quiet=True), StopRequest()
+        screen, stop = Console(quiet=True), StopRequest()
         around = Surroundings("trial", self.folder / "cache", self.runtime, screen, stop, ALONE)
-        return open_word([saved], settings, pack, state.method, around).teacher
+        return prepare_teachers([saved], settings, pack, state.method, around).teacher
 
     def _teacher(self) -> Classifier:
-        return _network(Network(model=self.teacher, weights="none"), self.pack).classifier
+        return _network(ModelConfig(model=self.teacher, weights="none"), self.pack).classifier
 
     def settle(self) -> None:
         """Wait for work in flight on a GPU."""
@@ -101,15 +101,15 @@ class Trial(NamedTuple):
             torch.cuda.synchronize(self.runtime.device)
 
 
-def open_trial(
+def open_step_benchmark(
     data: str | Path,
-    settings: Single,
+    settings: TrainConfig,
     *,
     teacher: str,
     folder: Path,
     images: int,
     say: Callable[[str], None],
-) -> Trial:
+) -> StepBenchmark:
     """Pack some real pictures and decide how to compute.
 
     Args:
@@ -124,12 +124,12 @@ def open_trial(
         UsageError: an unknown network or device.
         InputError: fewer labelled pictures than a batch.
     """
-    check(settings)
+    validate(settings)
     require_known(settings.model)
     require_known(teacher, flag="--teacher-model")
-    runtime = resolve(settings)
+    runtime = resolve_runtime(settings)
     pack = _pictures(data, settings, folder / "pack", images)
-    runtime = settle_precision(
+    runtime = choose_precision(
         runtime,
         settings,
         _network(settings, pack).classifier,
@@ -140,26 +140,26 @@ def open_trial(
         world=ALONE,
         say=say,
     )
-    return Trial(settings, pack, runtime, teacher, folder)
+    return StepBenchmark(settings, pack, runtime, teacher, folder)
 
 
-def first_batch(trial: Trial) -> Batch:
+def first_batch(trial: StepBenchmark) -> Batch:
     """One whole batch, on the device."""
     return next(iter(trial.loader().epoch()))
 
 
-def step_way(state: TrainingState, teacher: Teacher, batch: Batch) -> Way:
+def step_timer(state: TrainingState, teacher: Teacher, batch: Batch) -> Way:
     """One training step: the teacher's word, forward, backward, update."""
     start = Progress(epoch=0, step=0, fraction=0.0)
 
     def way() -> None:
-        train_on(state, batch, teacher(batch), start, rate=1e-3, clip=None)
+        train_step(state, batch, teacher(batch), start, rate=1e-3, clip=None)
 
     return way
 
 
-def _network(settings: Network, pack: Pack) -> Built:
-    return build(
+def _network(settings: ModelConfig, pack: Pack) -> BuiltModel:
+    return build_model(
         settings,
         classes=len(pack.classes),
         stored_size=pack.image_size,
@@ -168,7 +168,7 @@ def _network(settings: Network, pack: Pack) -> Built:
     )
 
 
-def _pictures(data: str | Path, settings: Single, folder: Path, images: int) -> Pack:
+def _pictures(data: str | Path, settings: TrainConfig, folder: Path, images: int) -> Pack:
     if (Path(data) / "manifest.json").is_file():
         pack = _some(open_pack(data), images)
         _require_batch(len(pack.rows("train")), settings, data)
@@ -178,7 +178,7 @@ def _pictures(data: str | Path, settings: Single, folder: Path, images: int) -> 
     _require_batch(labelled - 1, settings, data)
     split = (min(images, labelled - 1), 1, 0)
     small = dataclasses.replace(settings.data, splits="anew", split=split)
-    return packed(data, small, folder, screen=Screen(quiet=True), stop=StopRequest())
+    return open_or_pack(data, small, folder, screen=Console(quiet=True), stop=StopRequest())
 
 
 def _some(pack: Pack, images: int) -> Pack:
@@ -189,7 +189,7 @@ def _some(pack: Pack, images: int) -> Pack:
     return dataclasses.replace(pack, splits=splits)
 
 
-def _require_batch(images: int, settings: Single, data: str | Path) -> None:
+def _require_batch(images: int, settings: TrainConfig, data: str | Path) -> None:
     if images < settings.batch_size:
         raise InputError(
             "too few labelled pictures for a batch",

@@ -10,42 +10,42 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.data import Data
-from tutelage.config.schema import check
+from tutelage.config.data import DataConfig
+from tutelage.config.schema import validate
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.pack.pack import Pack, open_pack
-from tutelage.data.readers.folder import one_picture, scan
+from tutelage.data.readers.folder import open_image_file, scan_folder
 from tutelage.data.readers.names import SPLIT_FOLDERS
 from tutelage.data.readers.open import open_source
 from tutelage.data.readers.source import Item, Split
 from tutelage.data.requirements import require_readable
 from tutelage.errors import InputError, UsageError
-from tutelage.evaluation.metrics import Metrics, score
+from tutelage.evaluation.metrics import Metrics, scores_of
 from tutelage.evaluation.predict import read_logits
 from tutelage.evaluation.predictions_csv import write_predictions
-from tutelage.exporters.onnx import Exported, export_onnx
-from tutelage.models.model_folder import Saved, load_model, network_folder
-from tutelage.text import shown
+from tutelage.exporters.onnx import ExportResult, export_onnx
+from tutelage.models.model_folder import SavedModel, load_model, network_folder
+from tutelage.text import escape
 
 BATCH = 64
-MOST = Data().max_unreadable
+MOST = DataConfig().max_unreadable
 """The share of files that may be unreadable, as when packing."""
 
 
-class SetAside(TypedDict):
+class UnreadableFile(TypedDict):
     """A file that could not be used, and why."""
 
     file: str
     reason: str
 
 
-class Measured(Metrics):
+class EvaluationResult(Metrics):
     """The metrics of a network on some pictures, and the files among them that could not be used."""
 
-    unreadable: list[SetAside]
+    unreadable: list[UnreadableFile]
 
 
-class Predictions(NamedTuple):
+class PredictionResult(NamedTuple):
     """path of the CSV; how many pictures were classified; (file, reason) of those that could not be."""
 
     path: Path
@@ -56,7 +56,7 @@ class Predictions(NamedTuple):
 class Model(nn.Module):
     """A finished network ready for use: classes, and pictures of any size in, probabilities out."""
 
-    def __init__(self, saved: Saved) -> None:
+    def __init__(self, saved: SavedModel) -> None:
         super().__init__()
         self.classes = saved.classes
         self.stored_size = saved.stored_size
@@ -68,10 +68,10 @@ class Model(nn.Module):
         logits: Tensor = self.classifier(images).logits
         return logits
 
-    def settings(self) -> Data:
+    def settings(self) -> DataConfig:
         """How pictures are prepared for this network."""
         background: Literal["white", "black"] = "black" if self.background == "black" else "white"
-        return Data(image_size=self.stored_size, background=background)
+        return DataConfig(image_size=self.stored_size, background=background)
 
 
 def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
@@ -89,7 +89,7 @@ def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
 
 def evaluate(
     folder: str | Path, data: str | Path, *, split: Split = "val", max_unreadable: float = MOST
-) -> Measured:
+) -> EvaluationResult:
     """Measure a finished network on labelled pictures: a pack's split, or a whole folder of classes.
 
     Args:
@@ -101,7 +101,7 @@ def evaluate(
     Raises:
         InputError: no labelled pictures, classes the network does not know, too many unreadable files.
     """
-    check(Data(max_unreadable=max_unreadable))
+    validate(DataConfig(max_unreadable=max_unreadable))
     model = load(folder)
     if (Path(data) / "manifest.json").is_file():
         pack = open_pack(Path(data))
@@ -111,8 +111,8 @@ def evaluate(
         logits, labels, unreadable = _read_source(model, str(data), split, max_unreadable)
     if not len(labels):
         raise InputError("no labelled pictures", where=data, found=f"split {split}")
-    listed = [SetAside(file=name, reason=reason) for name, reason in unreadable]
-    return Measured(**score(logits, labels, model.classes), unreadable=listed)
+    listed = [UnreadableFile(file=name, reason=reason) for name, reason in unreadable]
+    return EvaluationResult(**scores_of(logits, labels, model.classes), unreadable=listed)
 
 
 def predict(
@@ -122,7 +122,7 @@ def predict(
     out: str | Path = "predictions.csv",
     top: int = 3,
     max_unreadable: float = MOST,
-) -> Predictions:
+) -> PredictionResult:
     """Classify every picture in a folder and write a CSV; files that cannot be read are listed apart.
 
     Args:
@@ -138,7 +138,7 @@ def predict(
     """
     if top < 1:
         raise UsageError("--top wants at least 1", found=top)
-    check(Data(max_unreadable=max_unreadable))
+    validate(DataConfig(max_unreadable=max_unreadable))
     model = load(folder)
     items, refused = _pictures(Path(pictures))
     answers = _ask_all(model, items)
@@ -152,9 +152,9 @@ def predict(
             expected="pictures such as .jpg or .png, in any folder below",
         )
     require_readable(unreadable, len(items) + len(refused), max_unreadable, flag="--max-unreadable")
-    names = [shown(item.name) for item in answers.items]
+    names = [escape(item.name) for item in answers.items]
     write_predictions(Path(out), names, answers.logits, model.classes, top=top)
-    return Predictions(Path(out), len(names), unreadable)
+    return PredictionResult(Path(out), len(names), unreadable)
 
 
 def export(
@@ -163,7 +163,7 @@ def export(
     format: Literal["onnx"] = "onnx",
     out: str | Path | None = None,
     data: str | Path = "sample",
-) -> Exported:
+) -> ExportResult:
     """One file to deploy, with class names and preprocessing inside, checked on real pictures.
 
     Args:
@@ -223,7 +223,7 @@ def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
     parts = [np.empty((0, len(model.classes)), dtype=np.float32)]
     for item, found in zip(items, prepare_all(items, model.settings()), strict=True):
         if isinstance(found, str):
-            unreadable.append((shown(item.name), found))
+            unreadable.append((escape(item.name), found))
             continue
         read.append(item)
         waiting.append(found.pixels)
@@ -282,6 +282,6 @@ def _same_classes(model: Model, classes: Sequence[str]) -> None:
 
 def _pictures(place: Path) -> tuple[list[Item], list[tuple[str, str]]]:
     """Every picture below a folder, or the one file; and what is not even opened."""
-    listing = scan(place) if place.is_dir() else one_picture(place)
+    listing = scan_folder(place) if place.is_dir() else open_image_file(place)
     items = [Item(file.name, None, None, file.read) for file in listing.files]
-    return items, [(shown(name), reason) for name, reason in listing.refused]
+    return items, [(escape(name), reason) for name, reason in listing.refused]

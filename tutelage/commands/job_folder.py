@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
-from tutelage.config.schema import flat
+from tutelage.config.schema import flatten
 from tutelage.config.toml import read_toml, to_toml
 from tutelage.errors import UsageError
-from tutelage.storage.atomic import is_private, make_folder, settle, write_bytes
+from tutelage.storage.atomic import is_private, make_folder, recover_partial_writes, write_bytes
 from tutelage.storage.checksums import write_sealed
-from tutelage.storage.disk import telling
-from tutelage.storage.lock import Holder, hold
+from tutelage.storage.disk import disk_errors
+from tutelage.storage.lock import LockHolder, hold_lock
 from tutelage.storage.run_results import JOB_FORMAT, read_job_facts, require_job, seal_job
 from tutelage.storage.safe_paths import require_plain
 
@@ -22,7 +22,7 @@ _SETTINGS = "config.toml"
 _LOCK = ".lock"
 
 
-def look(
+def inspect_folder(
     out: Path, *, settings: Mapping[str, Any], facts: Mapping[str, Any], resume: bool
 ) -> State:
     """What a folder is to a job; nothing is written.
@@ -49,33 +49,33 @@ def look(
     return _continue(out, settings, facts, resume=resume)
 
 
-def claim(
+def claim_folder(
     out: Path, *, settings: Mapping[str, Any], facts: Mapping[str, Any], resume: bool
 ) -> State:
     """Take a folder for a job, or find that it is done already; the caller holds its lock.
 
-    Settings are written as config.toml, facts as job.json. Arguments and errors are those of `look`.
+    Settings are written as config.toml, facts as job.json. Arguments and errors are those of `inspect_folder`.
 
     Raises:
         MachineError: it cannot be written.
     """
-    state = look(out, settings=settings, facts=facts, resume=resume)
+    state = inspect_folder(out, settings=settings, facts=facts, resume=resume)
     if state != "finished":
-        make(out)
-        settle(out)
+        make_job_folder(out)
+        recover_partial_writes(out)
     if state == "begin":
         write_bytes(out / _SETTINGS, _text(settings))
         write_sealed(out / _OWN, {"format": JOB_FORMAT, **facts, "finished": False})
     return state
 
 
-def make(out: Path) -> None:
+def make_job_folder(out: Path) -> None:
     """Make a job's folder, so that its lock has a place.
 
     Raises:
         MachineError: it cannot be made.
     """
-    with telling(out):
+    with disk_errors(out):
         make_folder(out)
 
 
@@ -99,8 +99,8 @@ def _continue(
 ) -> State:
     require_plain(out, written=True)
     found = read_job_facts(out)
-    old = {**flat(read_toml(out / _SETTINGS)), **{k: found.get(k) for k in facts}}
-    new = {**flat(settings), **facts}
+    old = {**flatten(read_toml(out / _SETTINGS)), **{k: found.get(k) for k in facts}}
+    new = {**flatten(settings), **facts}
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     if changed:
         lines = [f"{key}: {old.get(key)} there, {new.get(key)} here" for key in changed[:5]]
@@ -122,21 +122,21 @@ def _continue(
     return "continue"
 
 
-def finish(out: Path) -> None:
+def finish_job(out: Path) -> None:
     """Mark a job as complete."""
     seal_job(out)
 
 
-def abandon(out: Path) -> None:
+def abandon_job(out: Path) -> None:
     """Give up a folder in which a job has only begun, so that the corrected command finds it free.
 
-    All in it was made by this job: `claim` found it empty. Where the disk takes nothing any more it stays, to
+    All in it was made by this job: `claim_folder` found it empty. Where the disk takes nothing any more it stays, to
     be continued.
     """
     shutil.rmtree(out, ignore_errors=True)
 
 
-def reopen(out: Path) -> dict[str, Any]:
+def reopen_job(out: Path) -> dict[str, Any]:
     """The facts of the job in a folder.
 
     Raises:
@@ -153,14 +153,14 @@ def reopen(out: Path) -> dict[str, Any]:
     return read_job_facts(out)
 
 
-def locked(out: Path) -> AbstractContextManager[None]:
+def job_lock(out: Path) -> AbstractContextManager[None]:
     """Hold a folder for this process alone while the block runs.
 
     Raises:
         UsageError: another process holds it.
     """
 
-    def refuse(holder: Holder | None) -> None:
+    def refuse(holder: LockHolder | None) -> None:
         raise UsageError(
             "another process is at work in this folder",
             where=out,
@@ -168,4 +168,4 @@ def locked(out: Path) -> AbstractContextManager[None]:
             fix="wait for it, or choose another --out",
         )
 
-    return hold(out / _LOCK, busy=refuse)
+    return hold_lock(out / _LOCK, busy=refuse)

@@ -7,27 +7,27 @@ from pathlib import Path
 import torch
 
 from tutelage.commands.plans.specialists import require_specialists
-from tutelage.commands.plans.step import Step
-from tutelage.config.job import UNTAUGHT, Job, Single
-from tutelage.config.loss_schedule import Pointed
-from tutelage.config.loss_weights import chosen, weights
-from tutelage.config.methods import Teaching
-from tutelage.config.model import Network
-from tutelage.config.objective import Objective
-from tutelage.config.schema import shared
-from tutelage.config.training import Training
+from tutelage.commands.plans.step import PlannedRun
+from tutelage.config.job import UNTAUGHT, DistillConfig, TrainConfig
+from tutelage.config.loss_schedule import FeatureLossConfig
+from tutelage.config.loss_weights import loss_weights, selected_losses
+from tutelage.config.methods import MethodConfig
+from tutelage.config.model import ModelConfig
+from tutelage.config.objective import ObjectiveConfig
+from tutelage.config.schema import shared_fields
+from tutelage.config.training import OptimizationConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.build import is_taught
 from tutelage.engine.run import Networks
 from tutelage.errors import MachineError, UsageError
 from tutelage.losses.registry import term_class
-from tutelage.methods.factory import Lesson, require_terms, taught
+from tutelage.methods.factory import TrainingFacts, build_distillation, require_usable_losses
 from tutelage.methods.multi_teacher import require_teachers
-from tutelage.models.build import build, require_known
+from tutelage.models.build import build_model, require_known
 from tutelage.models.weights import find_weights
 
 
-def require_network(settings: Network, *, flag: str = "--") -> None:
+def require_network(settings: ModelConfig, *, flag: str = "--") -> None:
     """The network exists, its weights are within reach and fit it, and it can be changed as asked.
 
     It is built once and thrown away, so that a mistake about the student shows before the teacher trains.
@@ -45,7 +45,7 @@ def require_network(settings: Network, *, flag: str = "--") -> None:
     if weights.kind == "tag":  # they fit by their name, and a download is for later
         settings = dataclasses.replace(settings, weights="none")
     neutral = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    build(settings, classes=2, stored_size=224, train_statistics=neutral, seed=0)
+    build_model(settings, classes=2, stored_size=224, train_statistics=neutral, seed=0)
 
 
 def require_batch(batch_size: int, images: int, *, flag: str = "--") -> None:
@@ -62,14 +62,16 @@ def require_batch(batch_size: int, images: int, *, flag: str = "--") -> None:
         )
 
 
-def require_rest(objective: Objective, batch_size: int, images: int, *, flag: str = "--") -> None:
+def require_last_batch(
+    objective: ObjectiveConfig, batch_size: int, images: int, *, flag: str = "--"
+) -> None:
     """The last batch of an epoch, which takes what is left, is enough for every term.
 
     Raises:
         UsageError: it is not.
     """
     rest = images % batch_size or batch_size
-    needs = {name: term_class(name).least for name in weights(objective)}
+    needs = {name: term_class(name).least for name in loss_weights(objective)}
     name, least = max(needs.items(), key=lambda need: need[1])
     if rest < least:
         sizes = range(batch_size + 1, images + 1)
@@ -81,7 +83,7 @@ def require_rest(objective: Objective, batch_size: int, images: int, *, flag: st
         )
 
 
-def require_kept(settings: Training, *, flag: str = "--") -> None:
+def require_snapshot_epochs(settings: OptimizationConfig, *, flag: str = "--") -> None:
     """Each network that is to be kept is that of an epoch of its own.
 
     Raises:
@@ -95,7 +97,7 @@ def require_kept(settings: Training, *, flag: str = "--") -> None:
         )
 
 
-def require_course(settings: Teaching, epochs: int, *, flag: str = "--") -> None:
+def require_checkpoint_epochs(settings: MethodConfig, epochs: int, *, flag: str = "--") -> None:
     """Each checkpoint of a course teaches for at least one epoch.
 
     Raises:
@@ -110,18 +112,25 @@ def require_course(settings: Teaching, epochs: int, *, flag: str = "--") -> None
         )
 
 
-def require_lesson(
-    objective: Objective, student: Network, teacher: Network, pack: Pack, *, seed: int = 0
+def require_buildable(
+    objective: ObjectiveConfig,
+    student: ModelConfig,
+    teacher: ModelConfig,
+    pack: Pack,
+    *,
+    seed: int = 0,
 ) -> None:
     """Terms that look inside find what they look for in the two networks, before any of them is trained.
 
     Raises:
         UsageError: points that do not exist, or an idea that does not fit these networks.
     """
-    if not any(isinstance(settings, Pointed) for settings in chosen(objective).values()):
+    if not any(
+        isinstance(settings, FeatureLossConfig) for settings in selected_losses(objective).values()
+    ):
         return
     pupil, master = (
-        build(
+        build_model(
             dataclasses.replace(settings, weights="none"),
             classes=len(pack.classes),
             stored_size=pack.image_size,
@@ -130,8 +139,8 @@ def require_lesson(
         ).classifier
         for settings in (student, teacher)
     )
-    lesson = Lesson(1, len(pack.classes), torch.arange(1), pack.image_size)
-    taught(pupil, master, objective, lesson)
+    lesson = TrainingFacts(1, len(pack.classes), torch.arange(1), pack.image_size)
+    build_distillation(pupil, master, objective, lesson)
 
 
 def require_room(out: Path, wanted: int) -> None:
@@ -156,14 +165,14 @@ BYTES_A_NETWORK = 400_000_000
 """Of a run's folder, generously: weights, best weights and a checkpoint with optimiser state."""
 
 
-def require_steps(job: Job, steps: list[Step], networks: Networks) -> None:
+def require_plan(job: DistillConfig, steps: list[PlannedRun], networks: Networks) -> None:
     """The settings of a plan go together, and its networks exist: what is known without any file.
 
     Raises:
         UsageError: see `engine.preflight`; the message names what is wrong.
     """
-    require_terms(job)
-    require_course(job, job.student.epochs, flag="--student.")
+    require_usable_losses(job)
+    require_checkpoint_epochs(job, job.student.epochs, flag="--student.")
     if job.method == "specialists":
         require_specialists(job)
         if "teacher" in networks:
@@ -175,20 +184,20 @@ def require_steps(job: Job, steps: list[Step], networks: Networks) -> None:
             )
     for step in steps:
         flag = _flag(step.settings)
-        require_kept(step.settings, flag=flag)
+        require_snapshot_epochs(step.settings, flag=flag)
         if _hears(step) and job.method != "course":
             require_teachers(job, len(step.teachers))
         if step.makes not in networks:
             require_known(step.settings.model, flag=f"{flag}model")
 
 
-def require_networks(steps: list[Step], networks: Networks) -> None:
+def require_plan_networks(steps: list[PlannedRun], networks: Networks) -> None:
     """Every network of a plan can be built; its weights may have to be looked for far away.
 
     Raises:
         UsageError, InputError: see `engine.preflight.require_network`.
     """
-    flags: dict[Network, str] = {}
+    flags: dict[ModelConfig, str] = {}
     for step in steps:
         if step.makes not in networks:
             flags.setdefault(_network(step.settings), _flag(step.settings))
@@ -196,7 +205,9 @@ def require_networks(steps: list[Step], networks: Networks) -> None:
         require_network(network, flag=flag)
 
 
-def require_fit(job: Job, steps: list[Step], pack: Pack, networks: Networks) -> None:
+def require_plan_fits(
+    job: DistillConfig, steps: list[PlannedRun], pack: Pack, networks: Networks
+) -> None:
     """The pictures are enough for every run, and terms that look inside find what they look for.
 
     Raises:
@@ -210,22 +221,22 @@ def require_fit(job: Job, steps: list[Step], pack: Pack, networks: Networks) -> 
         require_batch(step.settings.batch_size, images, flag=_flag(step.settings))
         if not is_taught(step.settings) and not _hears(step):
             continue
-        require_rest(job, step.settings.batch_size, images, flag=_flag(step.settings))
+        require_last_batch(job, step.settings.batch_size, images, flag=_flag(step.settings))
         for teacher in step.teachers:
             pair = _network(step.settings), _network(by_name[teacher])
             if not networks and pair not in compared:
                 compared.add(pair)
-                require_lesson(job, *pair, pack)
+                require_buildable(job, *pair, pack)
 
 
-def _hears(step: Step) -> bool:
+def _hears(step: PlannedRun) -> bool:
     """Whether it is taught by finished networks; a specialist only goes on from one."""
     return bool(step.teachers) and step.settings.role not in UNTAUGHT
 
 
-def _network(settings: Single) -> Network:
-    return Network(**shared(Network, settings))
+def _network(settings: TrainConfig) -> ModelConfig:
+    return ModelConfig(**shared_fields(ModelConfig, settings))
 
 
-def _flag(settings: Single) -> str:
+def _flag(settings: TrainConfig) -> str:
     return "--teacher." if settings.role in ("teacher", "specialist") else "--student."

@@ -3,19 +3,25 @@
 import csv
 from pathlib import Path
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import Pack, open_pack, require_validation
-from tutelage.data.pack.write import tidy, write_pack
+from tutelage.data.pack.write import remove_partial, write_pack
 from tutelage.data.readers.open import open_source
 from tutelage.distributed import ALONE, World
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
 from tutelage.storage.checksums import write_sealed
 
 
-def prepare(
-    data: str | Path, settings: Data, out: Path, *, screen: Screen, stop: StopRequest, world: World
+def prepare_data(
+    data: str | Path,
+    settings: DataConfig,
+    out: Path,
+    *,
+    screen: Console,
+    stop: StopRequest,
+    world: World,
 ) -> Pack:
     """The pack of a job, with the split and the bad files listed in the job's folder.
 
@@ -23,7 +29,7 @@ def prepare(
         InputError: the data are refused.
         Interrupted: asked to stop.
     """
-    pack = packed(data, settings, out / "pack", screen=screen, stop=stop, world=world)
+    pack = open_or_pack(data, settings, out / "pack", screen=screen, stop=stop, world=world)
     require_validation(pack)
     if not world.first:
         return pack
@@ -35,12 +41,12 @@ def prepare(
     return pack
 
 
-def packed(
+def open_or_pack(
     data: str | Path,
-    settings: Data,
+    settings: DataConfig,
     out: Path,
     *,
-    screen: Screen,
+    screen: Console,
     stop: StopRequest,
     world: World = ALONE,
 ) -> Pack:
@@ -57,7 +63,7 @@ def packed(
     if (out / "manifest.json").is_file():
         pack = open_pack(out)
         if world.first:
-            tidy(out)
+            remove_partial(out)
         if pack.manifest["source_fingerprint"] == source.fingerprint(settings):
             return pack
         raise UsageError(

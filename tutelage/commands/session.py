@@ -6,27 +6,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tutelage.commands import job_folder as folders
-from tutelage.config.job import Job, Single
-from tutelage.config.schema import table
+from tutelage.config.job import DistillConfig, TrainConfig
+from tutelage.config.schema import to_table
 from tutelage.data.readers.open import require_data
 from tutelage.distributed import World
 from tutelage.engine.run import Place
-from tutelage.engine.runtime.console import Screen
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest, stop_requests
 from tutelage.errors import Interrupted, MachineError, TutelageError
 from tutelage.reports.write import write_report
-from tutelage.storage.atomic import at_home
+from tutelage.storage.atomic import expand_user
 from tutelage.storage.disk import FIXES, machine_error
 from tutelage.teachers.cache.folder import NAME as CACHE
 
 
-def name_of(data: str | Path) -> str:
+def data_name(data: str | Path) -> str:
     """Data as another working directory would find them."""
-    path = at_home(data)
+    path = expand_user(data)
     return str(path.resolve()) if path.exists() else str(data)
 
 
-def require_there(data: str | Path, out: Path) -> None:
+def require_data_or_job(data: str | Path, out: Path) -> None:
     """Refuse data that are nowhere before anything takes long; a job that is finished needs them no more.
 
     Raises:
@@ -36,22 +36,22 @@ def require_there(data: str | Path, out: Path) -> None:
         require_data(data)
 
 
-class Work(NamedTuple):
+class Session(NamedTuple):
     """A job at work: whether its folder is new, a screen, ears for Ctrl-C, and with whom."""
 
     state: folders.State
-    screen: Screen
+    screen: Console
     stop: StopRequest
     world: World
 
 
-def place_of(settings: Job | Single, name: str, out: Path, work: Work) -> Place:
+def run_place(settings: DistillConfig | TrainConfig, name: str, out: Path, work: Session) -> Place:
     """Where a run or a job lives, and its surroundings."""
     caches = Path(settings.cache) if settings.cache else out.absolute().parent / CACHE
     return Place(name, out, caches, work.screen, work.stop, world=work.world)
 
 
-def close(out: Path, stop: StopRequest, *, report: bool) -> None:
+def close_job(out: Path, stop: StopRequest, *, report: bool) -> None:
     """Write the report where one is wanted, and mark the folder as finished.
 
     Raises:
@@ -60,7 +60,7 @@ def close(out: Path, stop: StopRequest, *, report: bool) -> None:
     if report:
         with stop.at_once():
             write_report(out)
-    folders.finish(out)
+    folders.finish_job(out)
 
 
 def _stopped(out: Path, stop: StopRequest) -> Interrupted:
@@ -75,15 +75,15 @@ def _begun(out: Path) -> bool:
 
 
 @contextmanager
-def working(
+def job_session(
     out: Path,
-    settings: Job | Single,
+    settings: DistillConfig | TrainConfig,
     facts: Mapping[str, Any],
     world: World,
     *,
     resume: bool,
     quiet: bool,
-) -> Iterator[Work]:
+) -> Iterator[Session]:
     """The folder locked and claimed, a screen, and ears for Ctrl-C; the first process does it for all.
 
     Raises:
@@ -91,23 +91,23 @@ def working(
         MachineError: it cannot be written.
         Interrupted: asked to stop, with the exit code of the signal.
     """
-    job: dict[str, Any] = {"settings": table(settings), "facts": facts, "resume": resume}
-    screen = Screen(quiet=quiet or not world.first)
+    job: dict[str, Any] = {"settings": to_table(settings), "facts": facts, "resume": resume}
+    screen = Console(quiet=quiet or not world.first)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
 
         def take() -> folders.State:
             # A folder of something else is not even locked; of one that is at work, its lock says so.
-            state = folders.look(out, **{**job, "resume": True})
+            state = folders.inspect_folder(out, **{**job, "resume": True})
             if state == "finished":
                 return state
-            folders.make(out)
-            stack.enter_context(folders.locked(out))
-            return folders.claim(out, **job)
+            folders.make_job_folder(out)
+            stack.enter_context(folders.job_lock(out))
+            return folders.claim_folder(out, **job)
 
         state = world.first_does(take)
         try:
-            yield Work(state, screen, stop, world)
+            yield Session(state, screen, stop, world)
         except Interrupted as error:
             error.exit_code = stop.exit_code
             raise
@@ -122,7 +122,7 @@ def working(
                 # The others, asked to stop as well, were faster.
                 raise _stopped(out, stop) from error
             if state == "begin" and world.first and not _begun(out):
-                folders.abandon(out)
+                folders.abandon_job(out)
             raise
         finally:
             screen.clear()

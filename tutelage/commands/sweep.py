@@ -9,38 +9,44 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tutelage.commands.plans.registry import job_steps
-from tutelage.commands.plans.step import run_steps
-from tutelage.commands.plans.sweep import Planned, sweep_steps, wanted
+from tutelage.commands.plans.registry import plan_job
+from tutelage.commands.plans.step import run_plan
+from tutelage.commands.plans.sweep import SweepRun, plan_sweep, runs_needed
 from tutelage.commands.preflight import (
     BYTES_A_NETWORK,
-    require_fit,
-    require_networks,
+    require_plan,
+    require_plan_fits,
+    require_plan_networks,
     require_room,
-    require_steps,
 )
-from tutelage.commands.prepare_data import prepare
-from tutelage.commands.session import Work, name_of, place_of, require_there, working
-from tutelage.config.job import Job
-from tutelage.config.loss_weights import weights
-from tutelage.config.methods import Teaching
+from tutelage.commands.prepare_data import prepare_data
+from tutelage.commands.session import (
+    Session,
+    data_name,
+    job_session,
+    require_data_or_job,
+    run_place,
+)
+from tutelage.config.job import DistillConfig
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.methods import MethodConfig
 from tutelage.config.recipes import METHOD, OBJECTIVE, read_recipe
-from tutelage.config.schema import build, check, fingerprint, shared
+from tutelage.config.schema import build, fingerprint, shared_fields, validate
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run_folder import essence, read_fingerprint
-from tutelage.engine.runtime.device import resolve
-from tutelage.engine.runtime.process_group import together
+from tutelage.engine.run_folder import portable_identity, read_fingerprint
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.runtime.process_group import process_group
 from tutelage.errors import DivergedError, UsageError
-from tutelage.methods.registry import METHODS, refuse_mixtures
-from tutelage.reports.sweep.page import write_grid
-from tutelage.reports.sweep.results import About, known, read_cells, write_cell
+from tutelage.methods.registry import METHODS, check_mixtures
+from tutelage.reports.sweep.page import write_sweep_page
+from tutelage.reports.sweep.results import SweepRunInfo, known_results, read_results, write_result
 
 
 def sweep(
     data: str | Path,
-    settings: Job | None = None,
+    settings: DistillConfig | None = None,
     *,
-    compare: Mapping[str, Teaching],
+    compare: Mapping[str, MethodConfig],
     out: str | Path,
     teacher_epochs: Sequence[int] = (),
     cells: str | Path | None = None,
@@ -66,42 +72,49 @@ def sweep(
         Interrupted: asked to stop; the same call goes on.
         TutelageError: see `tutelage.errors`.
     """
-    settings, out = settings or Job(), Path(out)
+    settings, out = settings or DistillConfig(), Path(out)
     folder = Path(cells) if cells else out / "cells"
     jobs = _jobs(settings, compare, teacher_epochs)
     for job in jobs.values():
-        check(job)
-        weights(job)
-        refuse_mixtures(job.method, job.student)
-    plan, steps = sweep_steps(jobs), {name: job_steps(job) for name, job in jobs.items()}
+        validate(job)
+        loss_weights(job)
+        check_mixtures(job.method, job.student)
+    plan, steps = plan_sweep(jobs), {name: plan_job(job) for name, job in jobs.items()}
     for name, job in jobs.items():
-        require_steps(job, steps[name], networks={})
-    require_there(data, out)
-    resolve(settings)
+        require_plan(job, steps[name], networks={})
+    require_data_or_job(data, out)
+    resolve_runtime(settings)
     for name in jobs:
-        require_networks(steps[name], networks={})
+        require_plan_networks(steps[name], networks={})
     same = dataclasses.replace(settings, seeds=1)  # a sweep may grow
-    facts = {"verb": "sweep", "data": name_of(data), "networks": []}
-    with together() as world, working(out, same, facts, world, resume=True, quiet=quiet) as work:
-        pack = prepare(data, settings.data, out, screen=work.screen, stop=work.stop, world=world)
+    facts = {"verb": "sweep", "data": data_name(data), "networks": []}
+    with (
+        process_group() as world,
+        job_session(out, same, facts, world, resume=True, quiet=quiet) as work,
+    ):
+        pack = prepare_data(
+            data, settings.data, out, screen=work.screen, stop=work.stop, world=world
+        )
         for name, job in jobs.items():
-            require_fit(job, steps[name], pack, networks={})
-        there, identities = read_cells(folder), _identities(plan, pack)
+            require_plan_fits(job, steps[name], pack, networks={})
+        there, identities = read_results(folder), _identities(plan, pack)
         kept = [planned for planned in plan if planned.objective]
         missing = {
             p.step.name
             for p in kept
-            if not known(there, p.objective or "", p.step.settings.seed, identities[p.step.name])
+            if not known_results(
+                there, p.objective or "", p.step.settings.seed, identities[p.step.name]
+            )
         }
         work.screen.line(f"sweep: {len(kept) - len(missing)} of {len(kept)} runs have a cell")
-        left = wanted(plan, missing)
+        left = runs_needed(plan, missing)
         require_room(out, BYTES_A_NETWORK * len(left))
         _carry_out(left, identities, pack, settings, out, folder, work)
         with work.stop.at_once():
-            return write_grid(folder)
+            return write_sweep_page(folder)
 
 
-def teaching_of(recipe: str) -> Teaching:
+def method_of(recipe: str) -> MethodConfig:
     """Who teaches and what is minimised in a recipe, whatever else it says.
 
     Raises:
@@ -113,17 +126,17 @@ def teaching_of(recipe: str) -> Teaching:
         raise UsageError(
             f"the recipe {recipe} names no terms, no alpha and no method", fix="tutelage recipes"
         )
-    return build(Teaching, own, where=recipe)
+    return build(MethodConfig, own, where=recipe)
 
 
 def _jobs(
-    settings: Job, compare: Mapping[str, Teaching], teacher_epochs: Sequence[int]
-) -> dict[str, Job]:
+    settings: DistillConfig, compare: Mapping[str, MethodConfig], teacher_epochs: Sequence[int]
+) -> dict[str, DistillConfig]:
     jobs = {}
     for name, teaching in compare.items():
         if name in ("teacher", "control", "longer"):
             raise UsageError(f"what is compared cannot be called {name}")
-        job = dataclasses.replace(settings, **shared(Teaching, teaching))
+        job = dataclasses.replace(settings, **shared_fields(MethodConfig, teaching))
         if not (teacher_epochs and METHODS[job.method].taught):
             jobs[name] = job
             continue
@@ -134,16 +147,16 @@ def _jobs(
 
 
 def _carry_out(
-    left: Sequence[Planned],
+    left: Sequence[SweepRun],
     identities: Mapping[str, str],
     pack: Pack,
-    settings: Job,
+    settings: DistillConfig,
     out: Path,
     folder: Path,
-    work: Work,
+    work: Session,
 ) -> None:
     """Do what is left; a run that diverges stops those it would have taught, and nothing else."""
-    place, failed = place_of(settings, "sweep", out, work), dict[str, DivergedError]()
+    place, failed = run_place(settings, "sweep", out, work), dict[str, DivergedError]()
     for planned in left:
         work.stop.poll()
         step = planned.step
@@ -152,13 +165,13 @@ def _carry_out(
             failed[step.name] = failed[min(needs & failed.keys())]
             continue
         try:
-            run_steps([step], pack, place, networks={})
+            run_plan([step], pack, place, networks={})
         except DivergedError as error:
             failed[step.name] = error
             work.screen.line(f"{step.name}: {error}")
             continue
         if planned.objective and work.world.first:
-            about = About(
+            about = SweepRunInfo(
                 name=step.name,
                 objective=planned.objective,
                 role=step.settings.role,
@@ -167,8 +180,8 @@ def _carry_out(
                 teacher_epochs=planned.teacher_epochs,
                 plain_epochs=planned.plain_epochs,
             )
-            write_cell(folder, out / step.name, about)
-            write_grid(folder)
+            write_result(folder, out / step.name, about)
+            write_sweep_page(folder)
     if failed:
         raise DivergedError(
             f"{len(failed)} of {len(left)} runs have no result; all others are done",
@@ -178,11 +191,11 @@ def _carry_out(
         )
 
 
-def _identities(plan: Sequence[Planned], pack: Pack) -> dict[str, str]:
+def _identities(plan: Sequence[SweepRun], pack: Pack) -> dict[str, str]:
     """What makes a step's cell that of this step: its own settings, and those of who taught it."""
     found: dict[str, str] = {}
     for planned in plan:
-        step, own = planned.step, essence(planned.step.settings, pack)
+        step, own = planned.step, portable_identity(planned.step.settings, pack)
         taught_by = [found[teacher] for teacher in step.teachers]
         found[step.name] = fingerprint(own, *taught_by) if taught_by else own
     return found

@@ -8,43 +8,49 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.commands import job_folder as folders
-from tutelage.commands.plans.born_again import family
-from tutelage.commands.plans.registry import job_steps
-from tutelage.commands.plans.step import run_steps, write_plan
+from tutelage.commands.plans.born_again import ensembles_of
+from tutelage.commands.plans.registry import plan_job
+from tutelage.commands.plans.step import run_plan, write_plan
 from tutelage.commands.preflight import (
     BYTES_A_NETWORK,
     require_batch,
-    require_course,
-    require_fit,
-    require_kept,
+    require_checkpoint_epochs,
+    require_last_batch,
     require_network,
-    require_networks,
-    require_rest,
+    require_plan,
+    require_plan_fits,
+    require_plan_networks,
     require_room,
-    require_steps,
+    require_snapshot_epochs,
 )
-from tutelage.commands.prepare_data import prepare
-from tutelage.commands.session import close, name_of, place_of, require_there, working
-from tutelage.config.job import Job, Single
-from tutelage.config.loss_weights import weights
-from tutelage.config.schema import build, check, flag
+from tutelage.commands.prepare_data import prepare_data
+from tutelage.commands.session import (
+    close_job,
+    data_name,
+    job_session,
+    require_data_or_job,
+    run_place,
+)
+from tutelage.config.job import DistillConfig, TrainConfig
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.schema import build, flag, validate
 from tutelage.config.toml import read_toml
 from tutelage.engine.build import is_taught
-from tutelage.engine.run import Networks, run_single
-from tutelage.engine.runtime.device import resolve
-from tutelage.engine.runtime.process_group import together
+from tutelage.engine.run import Networks, train_one
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.runtime.process_group import process_group
 from tutelage.engine.specialists import require_group
-from tutelage.engine.teachers import Maker
+from tutelage.engine.teachers import NetworkFactory
 from tutelage.errors import InputError, UsageError
-from tutelage.methods.factory import require_terms
-from tutelage.methods.registry import METHODS, refuse_mixtures
-from tutelage.storage.atomic import at_home
-from tutelage.storage.safe_paths import within
+from tutelage.methods.factory import require_usable_losses
+from tutelage.methods.registry import METHODS, check_mixtures
+from tutelage.storage.atomic import expand_user
+from tutelage.storage.safe_paths import is_within
 
 
 def run(
     data: str | Path,
-    settings: Job | None = None,
+    settings: DistillConfig | None = None,
     *,
     out: str | Path,
     recipe: str = "none",
@@ -69,41 +75,41 @@ def run(
     Raises:
         TutelageError: see `tutelage.errors`.
     """
-    settings, out = settings or Job(), Path(out)
+    settings, out = settings or DistillConfig(), Path(out)
     networks = networks or {}
-    check(settings)
-    weights(settings)
-    refuse_mixtures(settings.method, settings.student)
-    steps = job_steps(settings)
-    require_steps(settings, steps, networks)
-    require_there(data, out)
-    resolve(settings)
-    require_networks(steps, networks)
-    facts = {"verb": "run", "data": name_of(data), "recipe": recipe, "networks": sorted(networks)}
+    validate(settings)
+    loss_weights(settings)
+    check_mixtures(settings.method, settings.student)
+    steps = plan_job(settings)
+    require_plan(settings, steps, networks)
+    require_data_or_job(data, out)
+    resolve_runtime(settings)
+    require_plan_networks(steps, networks)
+    facts = {"verb": "run", "data": data_name(data), "recipe": recipe, "networks": sorted(networks)}
     with (
-        together() as world,
-        working(out, settings, facts, world, resume=resume, quiet=quiet) as work,
+        process_group() as world,
+        job_session(out, settings, facts, world, resume=resume, quiet=quiet) as work,
     ):
         if work.state != "finished":
             require_room(out, BYTES_A_NETWORK * len(steps))
-            pack = prepare(
+            pack = prepare_data(
                 data, settings.data, out, screen=work.screen, stop=work.stop, world=world
             )
-            require_fit(settings, steps, pack, networks)
+            require_plan_fits(settings, steps, pack, networks)
             if world.first:
-                write_plan(settings, steps, out, recipe=recipe, ensembles=family(steps))
-            run_steps(steps, pack, place_of(settings, "job", out, work), networks=networks)
-            world.first_does(lambda: close(out, work.stop, report=True))
+                write_plan(settings, steps, out, recipe=recipe, ensembles=ensembles_of(steps))
+            run_plan(steps, pack, run_place(settings, "job", out, work), networks=networks)
+            world.first_does(lambda: close_job(out, work.stop, report=True))
     return out / "report" / "report.html"
 
 
 def train(
     data: str | Path,
-    settings: Single | None = None,
+    settings: TrainConfig | None = None,
     *,
     out: str | Path,
     resume: bool = False,
-    network: Maker | None = None,
+    network: NetworkFactory | None = None,
     quiet: bool = False,
 ) -> Path:
     """One network: trained alone, or taught where `settings.teacher` names a run or model folder.
@@ -111,55 +117,55 @@ def train(
     Arguments and errors are those of `run`; `network` makes a module of your own, given the class
     count. Returns the run folder, which is `out`.
     """
-    settings, out = settings or Single(), Path(out)
-    check(settings)
-    weights(settings)
+    settings, out = settings or TrainConfig(), Path(out)
+    validate(settings)
+    loss_weights(settings)
     if METHODS[settings.method].planned and settings.role == "student":
         raise UsageError(
             f"the method {settings.method} takes several runs",
             found=f"method = {settings.method}",
             fix="tutelage run, which plans them",
         )
-    require_kept(settings)
+    require_snapshot_epochs(settings)
     require_group(settings)
     if is_taught(settings):
-        refuse_mixtures(settings.method, settings)
-        require_terms(settings)
-        require_course(settings, settings.epochs)
-    require_there(data, out)
-    resolve(settings)
+        check_mixtures(settings.method, settings)
+        require_usable_losses(settings)
+        require_checkpoint_epochs(settings, settings.epochs)
+    require_data_or_job(data, out)
+    resolve_runtime(settings)
     if network is None:
         require_network(settings)
     verb = "distill" if is_taught(settings) else "train"
     facts = {
         "verb": verb,
-        "data": name_of(data),
+        "data": data_name(data),
         "networks": [] if network is None else ["network"],
     }
     with (
-        together() as world,
-        working(out, settings, facts, world, resume=resume, quiet=quiet) as work,
+        process_group() as world,
+        job_session(out, settings, facts, world, resume=resume, quiet=quiet) as work,
     ):
         if work.state != "finished":
             require_room(out, BYTES_A_NETWORK)
-            pack = prepare(
+            pack = prepare_data(
                 data, settings.data, out, screen=work.screen, stop=work.stop, world=world
             )
             require_batch(settings.batch_size, len(pack.rows("train")))
             if is_taught(settings):
-                require_rest(settings, settings.batch_size, len(pack.rows("train")))
-            run_single(settings, pack, place_of(settings, settings.role, out, work), make=network)
-            world.first_does(lambda: close(out, work.stop, report=False))
+                require_last_batch(settings, settings.batch_size, len(pack.rows("train")))
+            train_one(settings, pack, run_place(settings, settings.role, out, work), make=network)
+            world.first_does(lambda: close_job(out, work.stop, report=False))
     return out
 
 
 def distill(
     data: str | Path,
-    settings: Single,
+    settings: TrainConfig,
     *,
     out: str | Path,
     resume: bool = False,
-    network: Maker | None = None,
+    network: NetworkFactory | None = None,
     quiet: bool = False,
 ) -> Path:
     """One student, from the teachers that `settings.teacher` names, its peers or itself; else as `train`."""
@@ -181,7 +187,7 @@ def resume(out: str | Path, *, quiet: bool = False) -> Path:
         UsageError: nothing to resume there, or it used modules that only Python can hand over.
     """
     out = Path(out)
-    facts = folders.reopen(out)
+    facts = folders.reopen_job(out)
     verb, data = _asked(facts, out)
     if facts.get("networks"):
         raise UsageError(
@@ -197,11 +203,11 @@ def resume(out: str | Path, *, quiet: bool = False) -> Path:
         )
     settings = read_toml(out / "config.toml")
     if verb == "run":
-        job = build(Job, settings, where=str(out / "config.toml"))
+        job = build(DistillConfig, settings, where=str(out / "config.toml"))
         _require_own_places(job, out)
         recipe = str(facts.get("recipe", "none"))
         return run(data, job, out=out, recipe=recipe, resume=True, quiet=quiet)
-    single = build(Single, settings, where=str(out / "config.toml"))
+    single = build(TrainConfig, settings, where=str(out / "config.toml"))
     _require_own_places(single, out)
     return train(data, single, out=out, resume=True, quiet=quiet)
 
@@ -213,11 +219,11 @@ def _asked(facts: Mapping[str, Any], out: Path) -> tuple[str, str]:
     return verb, data
 
 
-def _require_own_places(settings: Job | Single, out: Path) -> None:
+def _require_own_places(settings: DistillConfig | TrainConfig, out: Path) -> None:
     """A folder that a stranger made may not say where else on this machine is written; a command may."""
     beside = out.absolute().parent
     for name, place in (("cache", settings.cache), ("data.root", settings.data.root)):
-        if place is not None and not within(at_home(place), beside):
+        if place is not None and not is_within(expand_user(place), beside):
             raise UsageError(
                 f"the folder's settings name a place outside it to write to: {flag(name)}",
                 where=out / "config.toml",

@@ -10,11 +10,11 @@ import numpy as np
 from tutelage.data.pack import pack as packs
 from tutelage.engine.checkpoint import format as checkpoints
 from tutelage.errors import InputError
-from tutelage.models.metadata import read_facts as read_model
-from tutelage.reports.sweep.results import read_cell
-from tutelage.storage.checksums import Sums, read_sealed, what_is_wrong
+from tutelage.models.metadata import read_metadata as read_model
+from tutelage.reports.sweep.results import read_result
+from tutelage.storage.checksums import Sums, find_damage, read_sealed
 from tutelage.storage.json_files import read_file
-from tutelage.storage.run_results import open_results, read_facts, read_job_facts
+from tutelage.storage.run_results import open_results, read_job_facts, read_run_facts
 from tutelage.storage.sidecar import SUFFIX, require_checksum
 from tutelage.teachers.cache import table as tables
 
@@ -22,14 +22,14 @@ _LARGEST_CELL = 1 << 20
 _PRECISION = "precision.json"
 
 
-class Verified(NamedTuple):
+class VerifyResult(NamedTuple):
     """Files that are as they were written, and what is wrong with each of the others."""
 
     whole: tuple[Path, ...]
     damaged: dict[Path, str]
 
 
-def verify(path: str | Path) -> Verified:
+def verify(path: str | Path) -> VerifyResult:
     """Read a run, job, sweep, pack, cache, model folder, checkpoint, cell or ONNX file, or a folder of them.
 
     Reports, and files that are not ours, have no checksums and are not looked at.
@@ -56,7 +56,7 @@ def verify(path: str | Path) -> Verified:
             expected="a run, job, sweep, pack, cache, model folder, checkpoint, cell or .onnx file",
         )
     damaged = {file: told for file, told in sorted(found.known.items()) if told}
-    return Verified(tuple(file for file, told in found.known.items() if not told), damaged)
+    return VerifyResult(tuple(file for file, told in found.known.items() if not told), damaged)
 
 
 class _Findings:
@@ -81,7 +81,7 @@ class _Findings:
 
     def sums(self, folder: Path, sums: Sums) -> None:
         for name in sums:
-            wrong = what_is_wrong(folder, sums, name)
+            wrong = find_damage(folder, sums, name)
             self.add(folder / name, wrong[0] if wrong else "")
 
 
@@ -110,7 +110,7 @@ def _look(folder: Path, names: Collection[str], found: _Findings) -> None:
     cells = sorted(folder / name for name in names if name.endswith(".json") and name != _PRECISION)
     if any(map(_is_cell, cells)):
         for path in cells:
-            found.sealed(path, lambda path=path: read_cell(path))  # type: ignore[misc]
+            found.sealed(path, lambda path=path: read_result(path))  # type: ignore[misc]
 
 
 def _is_cell(path: Path) -> bool:
@@ -138,9 +138,9 @@ def _job(folder: Path, found: _Findings) -> None:
 
 
 def _run(folder: Path, found: _Findings) -> None:
-    if not found.sealed(folder / "run.json", lambda: read_facts(folder)):
+    if not found.sealed(folder / "run.json", lambda: read_run_facts(folder)):
         return
-    if read_facts(folder).get("finished"):
+    if read_run_facts(folder).get("finished"):
         results = open_results(folder)
         found.sums(folder, results.sums)
         found.sealed(folder / "timings.json", results.timings)
@@ -171,9 +171,9 @@ def _pack(folder: Path, found: _Findings) -> None:
 
 
 def _cache(folder: Path, found: _Findings) -> None:
-    if not found.sealed(folder / "manifest.json", lambda: tables.open_table(folder)):
+    if not found.sealed(folder / "manifest.json", lambda: tables.open_cache_table(folder)):
         return
-    table = tables.open_table(folder)
+    table = tables.open_cache_table(folder)
     for name in ("index", *table.columns):
         found.add(folder / f"{name}.bin")
     if len(lost := table.damaged()):

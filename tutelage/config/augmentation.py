@@ -6,7 +6,7 @@ from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
+class AugmentationConfig:
     """How each epoch's view of a picture may differ from the picture."""
 
     flip: bool = False

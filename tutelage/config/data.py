@@ -7,7 +7,7 @@ from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
+class DataConfig:
     """Which images are taken, how they are split and how they are stored."""
 
     image_size: int = setting(224, at_least=8, at_most=4096)

@@ -6,35 +6,35 @@ No torch is imported from here, so that help, a misspelt flag and a bad recipe a
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tutelage.config.augmentation import Views
-from tutelage.config.data import Data
-from tutelage.config.methods import Teaching
-from tutelage.config.model import Network
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.config.data import DataConfig
+from tutelage.config.methods import MethodConfig
+from tutelage.config.model import ModelConfig
 from tutelage.config.schema import setting
-from tutelage.config.teacher import Asking, Specialist
-from tutelage.config.training import Machine, Training
+from tutelage.config.teacher import SpecialistConfig, TeacherOutputConfig
+from tutelage.config.training import DeviceConfig, OptimizationConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trainee(Views, Training, Network):
+class NetworkConfig(AugmentationConfig, OptimizationConfig, ModelConfig):
     """A network, how it is trained, and on which views."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Machine, Asking, Teaching):
+class DistillConfig(DeviceConfig, TeacherOutputConfig, MethodConfig):
     """The whole job: teacher, students, controls, over seeds."""
 
     title: str = "Knowledge distillation"
     """Heading of the report."""
 
-    data: Data = field(default_factory=Data)
+    data: DataConfig = field(default_factory=DataConfig)
 
-    teacher: Trainee = field(
-        default_factory=lambda: Trainee(model="resnet34.tv_in1k", epochs=5, schedule="cosine")
+    teacher: NetworkConfig = field(
+        default_factory=lambda: NetworkConfig(model="resnet34.tv_in1k", epochs=5, schedule="cosine")
     )
 
-    student: Trainee = field(
-        default_factory=lambda: Trainee(model="resnet18", epochs=30, schedule="cosine")
+    student: NetworkConfig = field(
+        default_factory=lambda: NetworkConfig(model="resnet18", epochs=30, schedule="cosine")
     )
 
     seeds: int = setting(1, at_least=1, at_most=100)
@@ -45,10 +45,10 @@ class Job(Machine, Asking, Teaching):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Single(Machine, Asking, Teaching, Trainee):
+class TrainConfig(DeviceConfig, TeacherOutputConfig, MethodConfig, NetworkConfig):
     """One run: a network trained alone, or taught by a teacher."""
 
-    data: Data = field(default_factory=Data)
+    data: DataConfig = field(default_factory=DataConfig)
 
     teacher: tuple[str, ...] = ()
     """Who teaches: a run folder or a model folder; several times for several teachers. Unset: nobody."""
@@ -58,7 +58,7 @@ class Single(Machine, Asking, Teaching, Trainee):
     ] = "student"
     """What the report will call this run."""
 
-    specialist: Specialist = field(default_factory=Specialist)
+    specialist: SpecialistConfig = field(default_factory=SpecialistConfig)
 
     seed: int = setting(0, at_least=0, at_most=2**31)
     """Seeds the initialisation and the order of the images; views have a seed of their own, `view_seed`."""

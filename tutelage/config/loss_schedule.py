@@ -6,7 +6,7 @@ from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weighted:
+class WeightedLossConfig:
     """A term's weight in the total, and its schedule.
 
     The weight is 0 before `from_epoch`, rises linearly over `warmup_epochs`, and is 0 again from
@@ -30,7 +30,7 @@ class Weighted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pointed(Weighted):
+class FeatureLossConfig(WeightedLossConfig):
     """A term that compares what happens inside two networks."""
 
     student_points: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Pointed(Weighted):
     """The same of the teacher, one for each of the student's."""
 
 
-def weight_at(settings: Weighted, weight: float, *, epoch: float, epochs: float) -> float:
+def weight_at(settings: WeightedLossConfig, weight: float, *, epoch: float, epochs: float) -> float:
     """The weight after `epoch` of `epochs` epochs: 0 is before the first step.
 
     >>> weight_at(Weighted(warmup_epochs=4), 8.0, epoch=1, epochs=10)

@@ -4,16 +4,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from tutelage.config.loss_schedule import Weighted
+from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.config.losses import feature as feature
 from tutelage.config.losses import relation as relation
 from tutelage.config.losses import response as response
-from tutelage.config.objective import DEFAULT_ALPHA, Objective
-from tutelage.config.plugins import own_settings_of
+from tutelage.config.objective import DEFAULT_ALPHA, ObjectiveConfig
+from tutelage.config.plugins import custom_settings
 from tutelage.errors import UsageError
 
 
-def chosen(objective: Objective) -> dict[str, Weighted]:
+def selected_losses(objective: ObjectiveConfig) -> dict[str, WeightedLossConfig]:
     """The settings of every term that is there, by name, in the order of the table, the user's own last.
 
     Raises:
@@ -21,17 +21,17 @@ def chosen(objective: Objective) -> dict[str, Weighted]:
     """
     given = {f.name: getattr(objective.terms, f.name) for f in dataclasses.fields(objective.terms)}
     known = {name: settings for name, settings in given.items() if settings is not None}
-    return {**known, **own_settings_of(objective.own)}
+    return {**known, **custom_settings(objective.own)}
 
 
-def weights(objective: Objective) -> dict[str, float]:
+def loss_weights(objective: ObjectiveConfig) -> dict[str, float]:
     """The weight of each term in the total, by name, in the order of the table; none of them is 0.
 
     Raises:
         UsageError: alpha together with a weight of `label` or `kd`, only one of these two weights, or no
             weight at all.
     """
-    terms: Mapping[str, Any] = chosen(objective)
+    terms: Mapping[str, Any] = selected_losses(objective)
     pair = {name: terms[name] for name in ("label", "kd") if name in terms}
     given = {name: term.weight for name, term in pair.items() if term.weight is not None}
     if objective.alpha is not None and given:

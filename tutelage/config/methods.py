@@ -6,10 +6,10 @@ What is taught is the objective's business: `alpha`, `terms` and `own` mean the 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tutelage.config.objective import Objective
+from tutelage.config.objective import ObjectiveConfig
 from tutelage.config.schema import setting
 
-Name = Literal[
+MethodName = Literal[
     "offline",
     "several",
     "assistants",
@@ -29,7 +29,7 @@ Name = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Several:
+class MultiTeacherConfig:
     """Several finished teachers, each seeing pictures as it was trained to."""
 
     models: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Several:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assistants:
+class AssistantsConfig:
     """Teacher assistants: a chain from the teacher over networks in between to the student."""
 
     models: tuple[str, ...] = ("resnet26",)
@@ -64,7 +64,7 @@ class Assistants:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class RCOConfig:
     """Route-constrained: a teacher's own checkpoints teach in their order, the early ones first."""
 
     checkpoints: int = setting(4, at_least=1)
@@ -72,7 +72,7 @@ class Course:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Specialists:
+class SpecialistsConfig:
     """A generalist and, for each group of classes that it mixes up, a specialist: together they teach.
 
     The generalist is `teacher`. Specialists go on from its weights and see no mixtures of two pictures.
@@ -93,7 +93,7 @@ class Specialists:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mutual:
+class DMLConfig:
     """Deep mutual learning: networks that learn side by side, each from all others."""
 
     models: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class Mutual:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ensemble:
+class OnlineEnsembleConfig:
     """Online ensemble: networks that learn side by side, each from what all of them say together."""
 
     models: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ class Ensemble:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Joint:
+class JointConfig:
     """Teacher and student learn together from the start."""
 
     model: str = "resnet34"
@@ -125,7 +125,7 @@ class Joint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generations:
+class BornAgainConfig:
     """Born-again networks: the student's own network, taught by the generation before it."""
 
     count: int = setting(2, at_least=0, at_most=20)
@@ -133,7 +133,7 @@ class Generations:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exits:
+class BYOTConfig:
     """Be your own teacher: exits at the earlier stages, taught by the last one and dropped at the end."""
 
     features: float = setting(0.03, at_least=0)
@@ -151,7 +151,7 @@ class ClassWise:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Virtual:
+class TfKDConfig:
     """Tf-KD: a teacher that is no network: so much for the right class, the rest evenly for the others."""
 
     correct: float = setting(0.99, above=0, below=1)
@@ -159,7 +159,7 @@ class Virtual:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Momentum:
+class MeanTeacherConfig:
     """A moving average of the student teaches it (mean teacher)."""
 
     momentum: float = setting(0.999, at_least=0, below=1)
@@ -167,27 +167,27 @@ class Momentum:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Methods:
+class MethodOptions:
     """A table for each method that has settings."""
 
-    several: Several = field(default_factory=Several)
-    assistants: Assistants = field(default_factory=Assistants)
-    course: Course = field(default_factory=Course)
-    specialists: Specialists = field(default_factory=Specialists)
-    mutual: Mutual = field(default_factory=Mutual)
-    ensemble: Ensemble = field(default_factory=Ensemble)
-    joint: Joint = field(default_factory=Joint)
-    generations: Generations = field(default_factory=Generations)
-    exits: Exits = field(default_factory=Exits)
-    virtual: Virtual = field(default_factory=Virtual)
-    momentum: Momentum = field(default_factory=Momentum)
+    several: MultiTeacherConfig = field(default_factory=MultiTeacherConfig)
+    assistants: AssistantsConfig = field(default_factory=AssistantsConfig)
+    course: RCOConfig = field(default_factory=RCOConfig)
+    specialists: SpecialistsConfig = field(default_factory=SpecialistsConfig)
+    mutual: DMLConfig = field(default_factory=DMLConfig)
+    ensemble: OnlineEnsembleConfig = field(default_factory=OnlineEnsembleConfig)
+    joint: JointConfig = field(default_factory=JointConfig)
+    generations: BornAgainConfig = field(default_factory=BornAgainConfig)
+    exits: BYOTConfig = field(default_factory=BYOTConfig)
+    virtual: TfKDConfig = field(default_factory=TfKDConfig)
+    momentum: MeanTeacherConfig = field(default_factory=MeanTeacherConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teaching(Objective):
+class MethodConfig(ObjectiveConfig):
     """What a student minimises, and who teaches it."""
 
-    method: Name = "offline"
+    method: MethodName = "offline"
     """Who teaches: one finished teacher (`offline`), several, peers, itself (`tutelage methods`)."""
 
-    methods: Methods = field(default_factory=Methods)
+    methods: MethodOptions = field(default_factory=MethodOptions)

@@ -7,7 +7,7 @@ from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class ModelConfig:
     """Which network, from which weights, and how it sees a picture."""
 
     model: str = "resnet18"

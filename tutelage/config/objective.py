@@ -9,7 +9,7 @@ nothing else; any other term's weight is absolute. A term of weight 0 is not com
 from dataclasses import dataclass, field
 from typing import get_args, get_type_hints
 
-from tutelage.config.loss_schedule import Weighted
+from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.config.losses import feature as feature
 from tutelage.config.losses import relation as relation
 from tutelage.config.losses import response as response
@@ -17,50 +17,50 @@ from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class LossConfig:
     """One optional table for each known term."""
 
-    label: response.Label | None = field(default_factory=response.Label)
-    kd: response.KD | None = field(default_factory=response.KD)
-    dkd: response.DKD | None = None
-    dist: response.DIST | None = None
-    nkd: response.NKD | None = None
-    wsld: response.WSLD | None = None
-    mlkd: response.MLKD | None = None
-    ttm: response.TTM | None = None
-    logit_mse: response.LogitMSE | None = None
-    hard_label: response.HardLabel | None = None
-    hint: feature.Hint | None = None
-    attention: feature.Attention | None = None
-    nst: feature.NST | None = None
-    vid: feature.VID | None = None
-    ab: feature.AB | None = None
-    ft: feature.FT | None = None
-    ofd: feature.OFD | None = None
-    review: feature.Review | None = None
-    simkd: feature.SimKD | None = None
-    crd: feature.CRD | None = None
-    mgd: feature.MGD | None = None
-    srrl: feature.SRRL | None = None
-    kdpp: feature.KDPP | None = None
-    fsp: relation.FSP | None = None
-    rkd_distance: relation.RKDDistance | None = None
-    rkd_angle: relation.RKDAngle | None = None
-    similarity: relation.Similarity | None = None
-    correlation: relation.Correlation | None = None
-    pkt: relation.PKT | None = None
-    icc: relation.ICC | None = None
-    irg: relation.IRG | None = None
+    label: response.LabelConfig | None = field(default_factory=response.LabelConfig)
+    kd: response.KDConfig | None = field(default_factory=response.KDConfig)
+    dkd: response.DKDConfig | None = None
+    dist: response.DISTConfig | None = None
+    nkd: response.NKDConfig | None = None
+    wsld: response.WSLDConfig | None = None
+    mlkd: response.MLKDConfig | None = None
+    ttm: response.TTMConfig | None = None
+    logit_mse: response.LogitMSEConfig | None = None
+    hard_label: response.HardLabelConfig | None = None
+    hint: feature.HintConfig | None = None
+    attention: feature.ATConfig | None = None
+    nst: feature.NSTConfig | None = None
+    vid: feature.VIDConfig | None = None
+    ab: feature.ABConfig | None = None
+    ft: feature.FTConfig | None = None
+    ofd: feature.OFDConfig | None = None
+    review: feature.ReviewConfig | None = None
+    simkd: feature.SimKDConfig | None = None
+    crd: feature.CRDConfig | None = None
+    mgd: feature.MGDConfig | None = None
+    srrl: feature.SRRLConfig | None = None
+    kdpp: feature.KDPPConfig | None = None
+    fsp: relation.FSPConfig | None = None
+    rkd_distance: relation.RKDDistanceConfig | None = None
+    rkd_angle: relation.RKDAngleConfig | None = None
+    similarity: relation.SPConfig | None = None
+    correlation: relation.CCConfig | None = None
+    pkt: relation.PKTConfig | None = None
+    icc: relation.ICCConfig | None = None
+    irg: relation.IRGConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
+class ObjectiveConfig:
     """What a student minimises."""
 
     alpha: float | None = setting(None, at_least=0, at_most=1)
     """Weight of the teacher's term, 0 to 1; the labels get the rest. 0.7 where no weight is given at all."""
 
-    terms: Terms = field(default_factory=Terms)
+    terms: LossConfig = field(default_factory=LossConfig)
 
     # float comes first: the command line takes the first that fits, and would round 0.5 to a whole number.
     own: dict[str, dict[str, float | int | bool | str]] = field(default_factory=dict)
@@ -70,11 +70,11 @@ class Objective:
 DEFAULT_ALPHA = 0.7
 
 
-def settings_classes() -> dict[str, type[Weighted]]:
+def settings_classes() -> dict[str, type[WeightedLossConfig]]:
     """The settings class of each known term, in the order of the table.
 
     >>> settings_classes()["hint"]().weight
     100.0
     """
-    hints = get_type_hints(Terms).items()
+    hints = get_type_hints(LossConfig).items()
     return {name: next(c for c in get_args(hint) if c is not type(None)) for name, hint in hints}

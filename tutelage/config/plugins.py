@@ -2,7 +2,7 @@
 
 A file, or the object an entry point of the group `tutelage.terms` names, offers a settings class and a
 term class for each name. Nothing is loaded because a recipe or a run folder says so: a file must be given
-to `--plugin` or `use_terms`, and a package must be installed.
+to `--plugin` or `register_losses`, and a package must be installed.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tutelage.config.loss_schedule import Weighted
+from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.config.objective import settings_classes
 from tutelage.config.schema import build
 from tutelage.errors import UsageError, suggest
@@ -20,7 +20,7 @@ from tutelage.errors import UsageError, suggest
 GROUP = "tutelage.terms"
 
 
-class Own(NamedTuple):
+class CustomLoss(NamedTuple):
     """A loss term defined outside this package.
 
     settings: dataclass of its settings; term: class below `losses.term.Term`, which the registry checks,
@@ -28,16 +28,16 @@ class Own(NamedTuple):
     file or entry point it came from.
     """
 
-    settings: type[Weighted]
+    settings: type[WeightedLossConfig]
     term: type[Any]
     version: str
     where: str | Path
 
 
-_files: dict[str, Own] = {}
+_files: dict[str, CustomLoss] = {}
 
 
-def use_terms(path: str | Path) -> list[str]:
+def register_losses(path: str | Path) -> list[str]:
     """Run a Python file and take the terms that it offers in `TERMS = {name: (Settings, Term)}`.
 
     Returns:
@@ -65,7 +65,7 @@ def use_terms(path: str | Path) -> list[str]:
     return list(offered)
 
 
-def own_term(name: str) -> Own:
+def custom_loss(name: str) -> CustomLoss:
     """A term of the user's own, from a file that was given or an installed package.
 
     Raises:
@@ -87,7 +87,7 @@ def own_term(name: str) -> Own:
     return _own(name, entry.load(), version, where=entry.value)
 
 
-def own_settings_of(own: Mapping[str, Mapping[str, Any]]) -> dict[str, Weighted]:
+def custom_settings(own: Mapping[str, Mapping[str, Any]]) -> dict[str, WeightedLossConfig]:
     """The settings of terms of the user's own, from their free tables.
 
     Raises:
@@ -95,7 +95,7 @@ def own_settings_of(own: Mapping[str, Mapping[str, Any]]) -> dict[str, Weighted]
     """
     return {
         name: build(
-            own_term(name).settings,
+            custom_loss(name).settings,
             {key: _number(value) for key, value in table.items()},
             where=f"own.{name}",
         )
@@ -108,7 +108,7 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _own(name: str, pair: Any, version: str, *, where: str | Path) -> Own:
+def _own(name: str, pair: Any, version: str, *, where: str | Path) -> CustomLoss:
     if not isinstance(name, str) or not name.isidentifier() or name in settings_classes():
         raise UsageError(
             "a term of one's own has a name that cannot be used",
@@ -118,10 +118,12 @@ def _own(name: str, pair: Any, version: str, *, where: str | Path) -> Own:
         )
     settings, term = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, None)
     if not (
-        isinstance(settings, type) and isinstance(term, type) and issubclass(settings, Weighted)
+        isinstance(settings, type)
+        and isinstance(term, type)
+        and issubclass(settings, WeightedLossConfig)
     ):
         raise not_a_pair(name, pair, where)
-    return Own(settings, term, version, where)
+    return CustomLoss(settings, term, version, where)
 
 
 def not_a_pair(name: str, found: object, where: str | Path) -> UsageError:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tutelage.config.job import Job
+from tutelage.config.job import DistillConfig
 from tutelage.config.schema import build
 from tutelage.config.toml import read_toml
 from tutelage.errors import UsageError, suggest
@@ -92,10 +92,10 @@ def _read_one(name: str) -> Recipe:
     return Recipe(path.stem, "\n".join(comment), table)
 
 
-def recipe(name: str) -> Job:
+def recipe(name: str) -> DistillConfig:
     """The settings of a recipe, ready to be given to `tutelage.run` or changed with `dataclasses.replace`.
 
     >>> recipe("resnet34-resnet18").student.epochs
     50
     """
-    return build(Job, read_recipe(name).table, where=name)
+    return build(DistillConfig, read_recipe(name).table, where=name)

@@ -25,19 +25,19 @@ def setting(
     at_most: float | None = None,
     below: float | None = None,
 ) -> Any:
-    """A field with a range, checked by `check`; `None` values are not held to it."""
+    """A field with a range, checked by `validate`; `None` values are not held to it."""
     bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     return dataclasses.field(
         default=default, metadata={k: v for k, v in bounds.items() if v is not None}
     )
 
 
-def check(settings: Any, path: str = "") -> None:
+def validate(settings: Any, path: str = "") -> None:
     """Hold every number in a settings object to its declared range; NaN and infinity never pass."""
     for field in dataclasses.fields(settings):
         value, name = getattr(settings, field.name), f"{path}{field.name}"
         if dataclasses.is_dataclass(value):
-            check(value, f"{name}.")
+            validate(value, f"{name}.")
             continue
         if isinstance(value, str) and isinstance(field.default, tuple):
             raise UsageError(f"{name} takes several", found=value, fix=f"{name}=({value!r},)")
@@ -80,7 +80,7 @@ def build(cls: type[T], table: Mapping[str, Any], *, where: str) -> T:
         UsageError: an unknown key (with a suggestion), a value of another type, or out of range.
     """
     built = _replace(cls(), table, where, "")
-    check(built)
+    validate(built)
     return built
 
 
@@ -153,13 +153,13 @@ def _describe(hint: Any) -> str:
     return str(hint).replace("<class '", "").replace("'>", "")
 
 
-def table(settings: Any) -> dict[str, Any]:
+def to_table(settings: Any) -> dict[str, Any]:
     """A settings object as a plain table that `build` accepts; unset (None) keys are left out."""
     result: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
-            result[field.name] = table(value)
+            result[field.name] = to_table(value)
         elif isinstance(value, Mapping):
             result |= {field.name: dict(value)} if value else {}
         elif value is not None:
@@ -167,7 +167,7 @@ def table(settings: Any) -> dict[str, Any]:
     return result
 
 
-def shared(cls: type[Any], settings: Any) -> dict[str, Any]:
+def shared_fields(cls: type[Any], settings: Any) -> dict[str, Any]:
     """The fields that a settings class has in common with a settings object, with the object's values."""
     own = {field.name for field in dataclasses.fields(settings)}
     return {f.name: getattr(settings, f.name) for f in dataclasses.fields(cls) if f.name in own}
@@ -180,12 +180,12 @@ def _short(value: Any) -> Any:
 
 def fingerprint(*parts: Any) -> str:
     """A short stable name for settings and inputs: SHA-256 of their canonical JSON, 16 hex digits."""
-    plain = [table(part) if dataclasses.is_dataclass(part) else part for part in parts]
+    plain = [to_table(part) if dataclasses.is_dataclass(part) else part for part in parts]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+def flatten(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Nested settings by dotted path.
 
     >>> flat({"teacher": {"epochs": 5}})
@@ -194,7 +194,7 @@ def flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            result |= flat(value, f"{path}{key}.")
+            result |= flatten(value, f"{path}{key}.")
         else:
             result[path + key] = value
     return result

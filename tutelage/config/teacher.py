@@ -7,7 +7,7 @@ from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
+class TeacherOutputConfig:
     """When the teacher is asked about the pictures, and where its answers are kept."""
 
     ask: Literal["auto", "ahead", "live"] = "auto"
@@ -25,7 +25,7 @@ class Asking:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Specialist:
+class SpecialistConfig:
     """What a specialist knows (`--role specialist`), which goes on from the weights of `teacher`."""
 
     classes: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class OptimizationConfig:
     """How a network is trained."""
 
     epochs: int = setting(10, at_least=0)
@@ -54,7 +54,7 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class DeviceConfig:
     """Where and how exactly to compute."""
 
     device: str = "auto"

@@ -14,7 +14,7 @@ from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError, suggest
 
 
-def dustbin(classes: Sequence[str]) -> str:
+def dustbin_class(classes: Sequence[str]) -> str:
     """The name of all other classes together, which none of the classes has.
 
     >>> dustbin(["cat", "dog"]), dustbin(["cat", "(others)"])
@@ -26,7 +26,7 @@ def dustbin(classes: Sequence[str]) -> str:
     return name
 
 
-def grouped(pack: Pack, group: Sequence[str]) -> Pack:
+def class_subset(pack: Pack, group: Sequence[str]) -> Pack:
     """The pack with a group's classes as 0 to G - 1, in the order given, and all others as class G.
 
     Args:
@@ -43,7 +43,7 @@ def grouped(pack: Pack, group: Sequence[str]) -> Pack:
     to = np.array([*(number.get(name, len(group)) for name in pack.classes), -1], np.int64)
     manifest = {
         **pack.manifest,
-        "classes": [*group, dustbin(pack.classes)],
+        "classes": [*group, dustbin_class(pack.classes)],
         "fingerprint": fingerprint("grouped", pack.fingerprint, list(group)),
     }
     return dataclasses.replace(pack, manifest=manifest, labels=to[pack.labels])

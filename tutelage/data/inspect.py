@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.decode.prepare import prepare_all
-from tutelage.data.pack.duplicates import find_overlap
+from tutelage.data.pack.duplicates import find_duplicates
 from tutelage.data.readers.source import SPLITS, Source, Split
-from tutelage.data.split import assign, counts
-from tutelage.text import shown
+from tutelage.data.split import assign_splits, split_counts
+from tutelage.text import escape
 
 FEW = 10
 _LISTED = 10
 
 
-class Range(NamedTuple):
+class ValueRange(NamedTuple):
     """Smallest, middle and largest of some numbers; zeros if there are none."""
 
     smallest: int
@@ -33,8 +33,8 @@ class CheckReport(NamedTuple):
     images: int
     counts: Mapping[Split, Mapping[str, int]]
     """Images of each class in each split as training would see them; unlabelled ones under ''."""
-    widths: Range
-    heights: Range
+    widths: ValueRange
+    heights: ValueRange
     notes: Mapping[str, int]
     unreadable: list[tuple[str, str]]
     duplicates: list[list[str]]
@@ -62,17 +62,17 @@ class CheckReport(NamedTuple):
 
 
 def check_source(
-    source: Source, settings: Data, *, progress: Callable[[int, int], None] = lambda *_: None
+    source: Source, settings: DataConfig, *, progress: Callable[[int, int], None] = lambda *_: None
 ) -> CheckReport:
     """Decode every image of a source, as packing would, and report; nothing is written."""
-    assigned = assign(source, settings)
+    assigned = assign_splits(source, settings)
     names, keys, labels, splits, sizes = [], [], [], [], []
     notes: Counter[str] = Counter()
     unreadable, constant, kept = list(source.refused), [], []
     index = {name: place for place, name in enumerate(source.classes)}
     results = prepare_all((one.item for one in assigned), settings)
     for done, (one, result) in enumerate(zip(assigned, results, strict=True), 1):
-        name = shown(one.item.name)
+        name = escape(one.item.name)
         if isinstance(result, str):
             unreadable.append((name, result))
         else:
@@ -86,10 +86,10 @@ def check_source(
             if (result.pixels == result.pixels[0, 0]).all():
                 constant.append(name)
         progress(done, len(assigned))
-    overlap = find_overlap(
+    overlap = find_duplicates(
         np.array(keys, np.int64), np.array(labels, np.int64), np.array(splits, np.uint8)
     )
-    table = counts(kept)
+    table = split_counts(kept)
     return CheckReport(
         description=source.description,
         classes=source.classes,
@@ -112,7 +112,7 @@ def check_source(
     )
 
 
-def check_lines(report: CheckReport) -> list[str]:
+def format_check(report: CheckReport) -> list[str]:
     """A report as plain lines of text: all files that cannot be used; other long lists are cut and say so."""
     splits = [split for split in SPLITS if report.counts[split]]
     width = max(map(len, (*report.classes, "(unlabelled)")))
@@ -140,12 +140,16 @@ def check_lines(report: CheckReport) -> list[str]:
     return [*lines, "nothing is wrong" if report.clean else ""]
 
 
-def _range(numbers: Iterable[int]) -> Range:
+def _range(numbers: Iterable[int]) -> ValueRange:
     ordered = sorted(numbers)
-    return Range(ordered[0], ordered[len(ordered) // 2], ordered[-1]) if ordered else Range(0, 0, 0)
+    return (
+        ValueRange(ordered[0], ordered[len(ordered) // 2], ordered[-1])
+        if ordered
+        else ValueRange(0, 0, 0)
+    )
 
 
-def _between(found: Range) -> str:
+def _between(found: ValueRange) -> str:
     if found.smallest == found.largest:
         return str(found.smallest)
     return f"{found.smallest} to {found.largest} (median {found.median})"

@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.config.schema import flag
 from tutelage.data.readers.source import SPLITS, Item, Source, Split
 from tutelage.errors import InputError, UsageError
 
 
-class Assigned(NamedTuple):
+class AssignedItem(NamedTuple):
     """An item with its final split and label (None = unlabelled)."""
 
     item: Item
@@ -23,7 +23,7 @@ class Assigned(NamedTuple):
     label: str | None
 
 
-def assign(source: Source, settings: Data) -> list[Assigned]:
+def assign_splits(source: Source, settings: DataConfig) -> list[AssignedItem]:
     """Every item with its split, in the order of the source; items in no split are left out.
 
     Given splits are kept, except that a missing val is taken from train by its share. Otherwise all
@@ -47,7 +47,7 @@ def assign(source: Source, settings: Data) -> list[Assigned]:
             drawn |= _draw(train, val, settings.split_seed)
     hide = settings.test_labels == "hide"
     return [
-        Assigned(item, split, None if hide and split == "test" else item.label)
+        AssignedItem(item, split, None if hide and split == "test" else item.label)
         for item in source.items
         if (split := drawn.get(item.name))
     ]
@@ -139,7 +139,7 @@ def _in_proportion(
     return shares
 
 
-def counts(assigned: Sequence[Assigned]) -> dict[Split, dict[str, int]]:
+def split_counts(assigned: Sequence[AssignedItem]) -> dict[Split, dict[str, int]]:
     """How many images of each class each split holds; unlabelled ones under ''."""
     table: dict[Split, dict[str, int]] = {split: defaultdict(int) for split in SPLITS}
     for _, split, label in assigned:

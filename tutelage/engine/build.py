@@ -8,41 +8,41 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from tutelage.config.job import UNTAUGHT, Single
+from tutelage.config.job import UNTAUGHT, TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import World
-from tutelage.engine.peers import beside
+from tutelage.engine.peers import build_peers
 from tutelage.engine.runtime.device import Runtime
-from tutelage.engine.runtime.sync_batchnorm import share_statistics
-from tutelage.engine.specialists import go_on
-from tutelage.engine.teachers import Maker, weigh
+from tutelage.engine.runtime.sync_batchnorm import sync_batchnorm
+from tutelage.engine.specialists import init_from_generalist
+from tutelage.engine.teachers import NetworkFactory, teacher_weights
 from tutelage.losses.term import Term
-from tutelage.methods.describe import unlike
-from tutelage.methods.factory import Lesson, make_method
+from tutelage.methods.describe import architecture_warnings
+from tutelage.methods.factory import TrainingFacts, build_method
 from tutelage.methods.method import Method
-from tutelage.methods.offline import supervised
+from tutelage.methods.offline import supervised_training
 from tutelage.methods.registry import METHODS
-from tutelage.models.build import Built, build
-from tutelage.models.model_folder import Saved
+from tutelage.models.build import BuiltModel, build_model
+from tutelage.models.model_folder import SavedModel
 from tutelage.models.preprocess import Classifier
-from tutelage.models.trim_padding import skip_padding
+from tutelage.models.trim_padding import trim_padding
 
 
-class Learner(NamedTuple):
+class RunModel(NamedTuple):
     """A network that is to be trained, before anything of it is on a device.
 
     built: the network; method: drives it; teachers: finished networks that are asked; others: all that it
     learns from, finished or beside it; shares: how much each teacher counts, see `panel.weigh`.
     """
 
-    built: Built
+    built: BuiltModel
     method: Method
-    teachers: Sequence[Saved]
+    teachers: Sequence[SavedModel]
     others: Sequence[Classifier]
     shares: tuple[float, ...]
 
 
-def is_taught(settings: Single) -> bool:
+def is_taught(settings: TrainConfig) -> bool:
     """Whether anyone teaches: not where a teacher or a control is made, or a finished one is missing."""
     about = METHODS[settings.method]
     if settings.role in UNTAUGHT:
@@ -51,20 +51,20 @@ def is_taught(settings: Single) -> bool:
     return bool(settings.teacher) or not (about.taught or about.planned)
 
 
-def first_seed(settings: Single) -> int:
+def initial_seed(settings: TrainConfig) -> int:
     """What the first weights of a run's network are made from."""
     return settings.seed if settings.init_seed is None else settings.init_seed
 
 
-def make_learner(
-    settings: Single,
+def build_run(
+    settings: TrainConfig,
     pack: Pack,
-    teachers: Sequence[Saved],
+    teachers: Sequence[SavedModel],
     *,
     device: torch.device,
     network: nn.Module | None = None,
-    make: Maker | None = None,
-) -> Learner:
+    make: NetworkFactory | None = None,
+) -> RunModel:
     """Build what a run's settings name.
 
     Args:
@@ -79,26 +79,26 @@ def make_learner(
         UsageError, InputError: a network, weights or terms that do not go together.
     """
     going_on = settings.role == "specialist" and bool(teachers)
-    built = build(
+    built = build_model(
         dataclasses.replace(settings, weights="none") if going_on else settings,
         classes=len(pack.classes),
         stored_size=pack.image_size,
         train_statistics=(pack.mean, pack.std),
-        seed=first_seed(settings),
+        seed=initial_seed(settings),
         network=network,
     )
     if going_on:
-        built, teachers = go_on(built, Path(settings.teacher[0])), []
+        built, teachers = init_from_generalist(built, Path(settings.teacher[0])), []
     others = [teacher.classifier for teacher in teachers]
-    shares = weigh(settings, others, pack, device)
+    shares = teacher_weights(settings, others, pack, device)
     about = METHODS[settings.method]
     if is_taught(settings) and not (about.taught or about.planned):
-        others = beside(settings, pack, make)
+        others = build_peers(settings, pack, make)
     method = _method(settings, built.classifier, others, pack, shares)
-    return Learner(built, method, teachers, others, shares)
+    return RunModel(built, method, teachers, others, shares)
 
 
-def move_in(method: Method, runtime: Runtime, world: World, *, compiled: bool) -> None:
+def to_device(method: Method, runtime: Runtime, world: World, *, compiled: bool) -> None:
     """Put the student, its companions, what only listens (such as an average) and the terms on the device.
 
     Args:
@@ -110,34 +110,36 @@ def move_in(method: Method, runtime: Runtime, world: World, *, compiled: bool) -
     plain = runtime.device.type == "cpu" and not compiled
     for inside in [m for m in method.modules() if isinstance(m, Classifier)]:
         runtime.place(inside)
-        skip_padding(inside.network, on=plain)
-        share_statistics(inside, runtime.device, world)
+        trim_padding(inside.network, on=plain)
+        sync_batchnorm(inside, runtime.device, world)
     method.to(runtime.device)
     terms = [m for m in method.modules() if isinstance(m, Term) and not m.across_batch]
     for part in (*terms, *method.attachments):
-        share_statistics(part, runtime.device, world)
+        sync_batchnorm(part, runtime.device, world)
 
 
-def differences(learner: Learner) -> list[str]:
+def architecture_notes(learner: RunModel) -> list[str]:
     """Where the student and those it learns from see pictures unlike each other, a line each."""
     notes = [
         note
         for number, other in enumerate(learner.others)
-        for note in unlike(learner.method, learner.built.classifier, other, number=number)
+        for note in architecture_warnings(
+            learner.method, learner.built.classifier, other, number=number
+        )
     ]
     return list(dict.fromkeys(notes))  # several teachers may be of one kind
 
 
 def _method(
-    settings: Single,
+    settings: TrainConfig,
     student: Classifier,
     others: Sequence[Classifier],
     pack: Pack,
     shares: tuple[float, ...],
 ) -> Method:
     if not is_taught(settings):
-        return supervised(student, label_smoothing=settings.label_smoothing)
-    lesson = Lesson(
+        return supervised_training(student, label_smoothing=settings.label_smoothing)
+    lesson = TrainingFacts(
         epochs=settings.epochs,
         classes=len(pack.classes),
         ids=torch.from_numpy(pack.rows("train")),
@@ -146,4 +148,4 @@ def _method(
         seed=settings.seed,
         shares=shares,
     )
-    return make_method(settings, student, others, lesson)
+    return build_method(settings, student, others, lesson)

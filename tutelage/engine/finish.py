@@ -6,44 +6,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.measure import (
     SPLITS,
     Logits,
-    cost_of,
-    logits_of,
-    save_folder,
+    network_cost,
+    predict_splits,
+    save_model_folder,
     save_predictions,
-    score_on,
+    score_split,
 )
-from tutelage.engine.peers import measure_beside
+from tutelage.engine.peers import measure_peers
 from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.specialists import measure_council, told_of_specialist
+from tutelage.engine.specialists import measure_specialists, specialist_facts
 from tutelage.engine.train.state import TrainingState
 from tutelage.evaluation.cost import file_size
-from tutelage.evaluation.latency import latency
-from tutelage.models.model_folder import Saved
+from tutelage.evaluation.latency import measure_latency
+from tutelage.models.model_folder import SavedModel
 from tutelage.models.preprocess import Classifier
-from tutelage.models.weights import Weights
+from tutelage.models.weights import WeightSource
 from tutelage.storage.atomic import write_json
 from tutelage.storage.run_results import open_results
-from tutelage.teachers.load_specialists import group_of
+from tutelage.teachers.load_specialists import specialist_group
 
 
-def finish(
+def finish_run(
     state: TrainingState,
-    settings: Single,
+    settings: TrainConfig,
     pack: Pack,
     *,
     name: str,
     folder: Path,
     runtime: Runtime,
-    weights: Weights,
+    weights: WeightSource,
     reference: Path | None,
     teacher_seconds: float | None,
-    teachers: Sequence[Saved] = (),
+    teachers: Sequence[SavedModel] = (),
     stop: StopRequest,
 ) -> None:
     """Measure the last and the best epoch and save both networks.
@@ -80,9 +80,9 @@ def finish(
     said: list[Logits] = []
     for moment, (classifier, epoch) in moments.items():
         if moment == "last" or classifier is not last:
-            logits = logits_of(classifier, pack, runtime.device, progress=stop.poll)
+            logits = predict_splits(classifier, pack, runtime.device, progress=stop.poll)
             said.append(logits)
-        measured = {split: score_on(split, logits, pack, teacher) for split in logits}
+        measured = {split: score_split(split, logits, pack, teacher) for split in logits}
         scores[moment] = {"epoch": epoch, **measured}
         save_predictions(folder / "predictions", moment, logits, pack)
     stop.poll()
@@ -96,25 +96,25 @@ def finish(
         "weights": str(weights),
         "epochs": settings.epochs,
         **scores,
-        "cost": cost_of(last, settings),
+        "cost": network_cost(last, settings),
     }
     if state.method.companions:
         companions = [
             network for network in state.method.companions if isinstance(network, Classifier)
         ]
-        facts |= measure_beside(companions, said[0], settings, pack, folder, runtime.device)
+        facts |= measure_peers(companions, said[0], settings, pack, folder, runtime.device)
     if special:
-        facts["specialist"] = told_of_specialist(pack)
+        facts["specialist"] = specialist_facts(pack)
     if settings.method == "specialists" and teachers:
-        facts["council"] = measure_council(
+        facts["council"] = measure_specialists(
             [Path(teacher) for teacher in settings.teacher],
-            [group_of(teacher) for teacher in teachers[1:]],
+            [specialist_group(teacher) for teacher in teachers[1:]],
             pack,
             active=settings.methods.specialists.active,
         )
     for moment, (classifier, _) in moments.items():
         stop.poll()
-        save_folder(folder, moment, classifier, settings, pack, facts)
+        save_model_folder(folder, moment, classifier, settings, pack, facts)
     weights_file = folder / "model" / "model.safetensors"
     facts["cost"]["size_bytes"] = file_size(weights_file)
     write_json(folder / "scores.json", facts)
@@ -123,7 +123,7 @@ def finish(
     timings = {
         "epochs": state.epoch_timings,
         "teacher_pass_seconds": teacher_seconds,
-        "latency": latency(network, size, seconds=0.5),
+        "latency": measure_latency(network, size, seconds=0.5),
         "total_seconds": round(
             sum(epoch["seconds"] for epoch in state.epoch_timings)
             + (teacher_seconds or 0.0)

@@ -9,15 +9,15 @@ import timm
 import torch
 from safetensors.numpy import save
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.data.readers.source import Split
 from tutelage.engine.model_card import model_card
 from tutelage.evaluation.cost import cost
-from tutelage.evaluation.metrics import Metrics, score
+from tutelage.evaluation.metrics import Metrics, scores_of
 from tutelage.evaluation.predict import read_logits
 from tutelage.evaluation.predictions_csv import write_predictions
-from tutelage.models.model_folder import beyond_timm, save_model
+from tutelage.models.model_folder import save_model, timm_limitation
 from tutelage.models.preprocess import Classifier
 from tutelage.storage.atomic import whole_folder, write_bytes
 
@@ -25,7 +25,7 @@ SPLITS: tuple[Split, ...] = ("val", "test")
 Logits = dict[Split, np.ndarray]
 
 
-def logits_of(
+def predict_splits(
     classifier: Classifier,
     pack: Pack,
     device: torch.device,
@@ -40,14 +40,14 @@ def logits_of(
     }
 
 
-def score_on(split: Split, logits: Logits, pack: Pack, teacher: Logits) -> Metrics | None:
+def score_split(split: Split, logits: Logits, pack: Pack, teacher: Logits) -> Metrics | None:
     """Metrics over the labelled images of a split; None where there are none."""
     labels = pack.labels[pack.rows(split)]
     known = labels >= 0
     if not known.any():
         return None
     word = teacher[split][known] if split in teacher else None
-    return score(logits[split][known], labels[known], pack.classes, teacher_logits=word)
+    return scores_of(logits[split][known], labels[known], pack.classes, teacher_logits=word)
 
 
 def save_predictions(folder: Path, moment: str, logits: Logits, pack: Pack) -> None:
@@ -65,7 +65,7 @@ def save_predictions(folder: Path, moment: str, logits: Logits, pack: Pack) -> N
         write_predictions(folder / "test.csv", names, logits["test"], pack.classes)
 
 
-def cost_of(classifier: Classifier, settings: Single) -> dict[str, int | None]:
+def network_cost(classifier: Classifier, settings: TrainConfig) -> dict[str, int | None]:
     """Parameters and operations, for these classes and this size and in the published form."""
     size = classifier.preprocess.size
     own = cost(classifier.network, size)
@@ -91,11 +91,11 @@ def _usual_size(network: torch.nn.Module) -> int:
     return int(config["input_size"][1]) if config.get("fixed_input_size") else 224
 
 
-def save_folder(
+def save_model_folder(
     folder: Path,
     moment: str,
     classifier: Classifier,
-    settings: Single,
+    settings: TrainConfig,
     pack: Pack,
     facts: Mapping[str, Any],
     companion: str = "",
@@ -107,7 +107,7 @@ def save_folder(
         scores=facts,
         moment=moment,
         stored_size=pack.image_size,
-        obstacle=beyond_timm(classifier.network, settings),
+        obstacle=timm_limitation(classifier.network, settings),
         companion=companion,
     )
     with whole_folder(folder / ("model" if moment == "last" else "model-best")) as part:

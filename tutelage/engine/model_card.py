@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.methods.registry import METHODS
 
 _USE = """```python
@@ -20,7 +20,7 @@ model = tutelage.load("FOLDER")      # {why}
 
 
 def model_card(
-    settings: Single,
+    settings: TrainConfig,
     *,
     classes: Sequence[str],
     scores: Mapping[str, Any],
@@ -78,7 +78,7 @@ standardised with the mean and standard deviation in `tutelage.json`.
 {names}"""
 
 
-def _taught(settings: Single, companion: str) -> str:
+def _taught(settings: TrainConfig, companion: str) -> str:
     """Who taught it, as the middle of a sentence."""
     method = METHODS[settings.method]
     if settings.role == "specialist":

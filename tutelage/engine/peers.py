@@ -9,34 +9,34 @@ import numpy as np
 import torch
 from torch import nn
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.measure import (
     SPLITS,
     Logits,
-    cost_of,
-    logits_of,
-    save_folder,
+    network_cost,
+    predict_splits,
+    save_model_folder,
     save_predictions,
-    score_on,
+    score_split,
 )
 from tutelage.errors import UsageError
 from tutelage.evaluation.cost import file_size
-from tutelage.methods.registry import companion_names, companions
-from tutelage.models.build import build
+from tutelage.methods.registry import peer_models, peer_names
+from tutelage.models.build import build_model
 from tutelage.models.preprocess import Classifier
 
 PEER_SEED = 100_003
 """How far apart the seeds of networks are that learn side by side."""
 
 
-def companion_seed(seed: int, number: int) -> int:
+def peer_seed(seed: int, number: int) -> int:
     """What the first weights of the n-th companion of a student are made from, counted from 1."""
     return seed + number * PEER_SEED
 
 
-def beside(
-    settings: Single, pack: Pack, make: Callable[[int], nn.Module] | None = None
+def build_peers(
+    settings: TrainConfig, pack: Pack, make: Callable[[int], nn.Module] | None = None
 ) -> list[Classifier]:
     """The networks that learn beside a student, each from random weights and a seed of its own.
 
@@ -56,11 +56,11 @@ def beside(
             fix="without --teacher",
         )
     made = []
-    for number, model in enumerate(companions(settings, settings.model), 1):
-        seed = companion_seed(settings.seed, number)
+    for number, model in enumerate(peer_models(settings, settings.model), 1):
+        seed = peer_seed(settings.seed, number)
         torch.manual_seed(seed)
         own = make(len(pack.classes)) if make and model == settings.model else None
-        built = build(
+        built = build_model(
             dataclasses.replace(settings, model=model, weights="none"),
             classes=len(pack.classes),
             stored_size=pack.image_size,
@@ -72,10 +72,10 @@ def beside(
     return made
 
 
-def measure_beside(
+def measure_peers(
     networks: Sequence[Classifier],
     student: Logits,
-    settings: Single,
+    settings: TrainConfig,
     pack: Pack,
     folder: Path,
     device: torch.device,
@@ -93,19 +93,21 @@ def measure_beside(
         device: where the networks are.
 
     Returns:
-        What `scores.json` says of them: `companions`, a list of name, model, val, test and cost; `ensemble`,
+        What `scores.json` says of them: `peer_models`, a list of name, model, val, test and cost; `ensemble`,
         its val and test; `best_together`, which of student, companions and ensemble was best on validation.
     """
-    names = companion_names(settings, settings.model)
-    models = companions(settings, settings.model)
+    names = peer_names(settings, settings.model)
+    models = peer_models(settings, settings.model)
     told, said = [], {"student": student}
     for name, model, network in zip(names, models, networks, strict=True):
         own = dataclasses.replace(settings, model=model, weights="none")
-        said[name] = logits_of(network, pack, device)
+        said[name] = predict_splits(network, pack, device)
         told.append(_saved(name, network, own, said[name], pack, folder / "peers" / name))
-    together = {split: mean_logits([logits[split] for logits in said.values()]) for split in SPLITS}
-    ensemble = {split: score_on(split, together, pack, {}) for split in SPLITS}
-    accuracies = {"student": _accuracy(score_on("val", student, pack, {}))}
+    together = {
+        split: ensemble_logits([logits[split] for logits in said.values()]) for split in SPLITS
+    }
+    ensemble = {split: score_split(split, together, pack, {}) for split in SPLITS}
+    accuracies = {"student": _accuracy(score_split("val", student, pack, {}))}
     accuracies |= {facts["name"]: _accuracy(facts["val"]) for facts in told}
     accuracies["ensemble"] = _accuracy(ensemble["val"])
     # The first of equals: the student where nothing beside it is better.
@@ -117,7 +119,7 @@ def measure_beside(
     }
 
 
-def mean_logits(logits: Sequence[np.ndarray]) -> np.ndarray:
+def ensemble_logits(logits: Sequence[np.ndarray]) -> np.ndarray:
     """Log of the mean of the probabilities of several networks.
 
     Args:
@@ -145,16 +147,16 @@ def _accuracy(metrics: Mapping[str, Any] | None) -> float:
 
 
 def _saved(
-    name: str, network: Classifier, settings: Single, logits: Logits, pack: Pack, folder: Path
+    name: str, network: Classifier, settings: TrainConfig, logits: Logits, pack: Pack, folder: Path
 ) -> dict[str, Any]:
     """Save one companion after the last epoch and tell what is known of it."""
     folder.mkdir(parents=True, exist_ok=True)
     save_predictions(folder / "predictions", "last", logits, pack)
-    measured: dict[str, Any] = {split: score_on(split, logits, pack, {}) for split in SPLITS}
+    measured: dict[str, Any] = {split: score_split(split, logits, pack, {}) for split in SPLITS}
     facts: dict[str, Any] = {"name": name, "model": settings.model, **measured}
-    facts["cost"] = cost_of(network, settings)
+    facts["cost"] = network_cost(network, settings)
     last = {"epoch": settings.epochs, **measured}
     card = {"weights": "none", "cost": facts["cost"], "last": last}
-    save_folder(folder, "last", network, settings, pack, card, companion=name)
+    save_model_folder(folder, "last", network, settings, pack, card, companion=name)
     facts["cost"]["size_bytes"] = file_size(folder / "model" / "model.safetensors")
     return facts

@@ -11,42 +11,48 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tutelage.config.job import Single
-from tutelage.data.augment.views import identity as views_identity
-from tutelage.data.loading.pixel_source import passing
+from tutelage.config.job import TrainConfig
+from tutelage.data.augment.views import view_version as views_identity
+from tutelage.data.loading.pixel_source import read_unpinned
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import World
-from tutelage.engine.runtime.console import Screen, duration
+from tutelage.engine.runtime.console import Console, format_duration
 from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted
 from tutelage.losses.term import Needs
-from tutelage.models.fuse_batchnorm import folded
-from tutelage.models.model_folder import Saved
+from tutelage.models.fuse_batchnorm import fuse_batchnorm
+from tutelage.models.model_folder import SavedModel
 from tutelage.models.preprocess import Classifier
-from tutelage.models.trim_padding import skip_padding
+from tutelage.models.trim_padding import trim_padding
 from tutelage.models.weights import fingerprint_of
-from tutelage.storage.disk import telling
-from tutelage.teachers.cache.cached import Cached, Question, audit, fill, missing
-from tutelage.teachers.cache.folder import locked
-from tutelage.teachers.cache.key import Identity
-from tutelage.teachers.cache.mode import Mode, choose_mode
-from tutelage.teachers.cache.table import INDEX, Shapes, open_table
-from tutelage.teachers.cache.writer import create
-from tutelage.teachers.live import Live
-from tutelage.teachers.sample import asked_before, asked_now
+from tutelage.storage.disk import disk_errors
+from tutelage.teachers.cache.cached import (
+    CachedTeacher,
+    CacheQuery,
+    audit_cache,
+    fill_cache,
+    missing_outputs,
+)
+from tutelage.teachers.cache.folder import cache_lock
+from tutelage.teachers.cache.key import CacheKey
+from tutelage.teachers.cache.mode import OutputMode, choose_output_mode
+from tutelage.teachers.cache.table import INDEX, Shapes, open_cache_table
+from tutelage.teachers.cache.writer import create_cache
+from tutelage.teachers.live import LiveTeacher
+from tutelage.teachers.sample import cached_sample, live_sample
 from tutelage.teachers.teacher import Teacher
-from tutelage.types import START, Batch, Progress, Signal
+from tutelage.types import START, Batch, Progress, TeacherOutput
 
 _TOLERANCE = {None: 0.01, torch.bfloat16: 0.1, torch.float16: 0.1}
 """Largest difference between two askings, in spreads of the logits: rounding differs by batch size."""
 
 
-class Word(NamedTuple):
+class PreparedTeacher(NamedTuple):
     """A teacher ready to answer, when it is asked, and how long asking ahead took (None: not done)."""
 
     teacher: Teacher
-    mode: Mode | None
+    mode: OutputMode | None
     seconds: float | None
 
 
@@ -56,24 +62,24 @@ class Surroundings(NamedTuple):
     name: str
     caches: Path
     runtime: Runtime
-    screen: Screen
+    screen: Console
     stop: StopRequest
     world: World
 
 
-Judge = Callable[[NDArray[np.float32], NDArray[np.int64]], None]
+CheckOutputs = Callable[[NDArray[np.float32], NDArray[np.int64]], None]
 """Told what a teacher says [N, C] about pictures of these ids [N]; raises where that cannot teach."""
 
 
-def ask_one(
-    saved: Saved,
-    settings: Single,
+def prepare_teacher(
+    saved: SavedModel,
+    settings: TrainConfig,
     pack: Pack,
     needs: Needs,
     around: Surroundings,
     *,
-    judge: Judge,
-) -> Word:
+    judge: CheckOutputs,
+) -> PreparedTeacher:
     """Make one teacher ready: choose how it is asked, and ask what is to be asked ahead.
 
     It is judged first: by what it said about the very pictures where that is kept, else by what it says about
@@ -89,7 +95,7 @@ def ask_one(
     shapes: dict[str, tuple[int, ...]] = {"logits": (len(pack.classes),)}
     if points:
         shapes |= _shapes(live, pack, points, around.runtime.device)
-    mode = choose_mode(
+    mode = choose_output_mode(
         settings.ask,
         settings,
         epochs=settings.epochs,
@@ -98,15 +104,15 @@ def ask_one(
     )
     around.screen.line(f"{around.name}: teacher asked {_how(mode)}: {mode.why}")
     if mode.name == "live":
-        judge(*asked_now(live, pack, around.runtime.device))
-        return Word(live, mode, None)
+        judge(*live_sample(live, pack, around.runtime.device))
+        return PreparedTeacher(live, mode, None)
     identity = _identity(saved, settings, pack, tuple(points), fold, around.runtime)
-    question = Question(pack, settings, mode.number, around.runtime.device)
+    question = CacheQuery(pack, settings, mode.number, around.runtime.device)
     cached, seconds = _ahead(live, identity, shapes, question, around, judge=judge)
-    return Word(cached, mode, seconds)
+    return PreparedTeacher(cached, mode, seconds)
 
 
-def _how(mode: Mode) -> str:
+def _how(mode: OutputMode) -> str:
     views = "view" if mode.number == 1 else "views"
     return "live" if mode.name == "live" else f"ahead ({mode.name}, {mode.number} {views})"
 
@@ -116,15 +122,15 @@ def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teach
     points = sorted({*needs.teacher_points, *needs.teacher_vectors})
     runtime.place(classifier)
     classifier.eval()
-    short = None if points else folded(classifier.network, classifier.preprocess.size)
+    short = None if points else fuse_batchnorm(classifier.network, classifier.preprocess.size)
     if short is not None:
         classifier = Classifier(short, classifier.preprocess)
         runtime.place(classifier)
     if runtime.device.type == "cpu":
-        skip_padding(classifier.network)
-    teacher = Live(classifier, points)
+        trim_padding(classifier.network)
+    teacher = LiveTeacher(classifier, points)
 
-    def ask(batch: Batch, _progress: Progress = START, /) -> Signal:
+    def ask(batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
         with runtime.cast():
             return teacher(batch)
 
@@ -136,22 +142,22 @@ def _shapes(
 ) -> dict[str, tuple[int, ...]]:
     """The shape of one picture's features at each point, found by asking about one."""
     row = pack.rows("train")[:1]
-    (image,) = passing(pack, device)(torch.from_numpy(row), [1])
+    (image,) = read_unpinned(pack, device)(torch.from_numpy(row), [1])
     unknown = torch.full((1,), -1)
     signal = live(Batch(images=image, labels=unknown, ids=torch.from_numpy(row), view=0))
     return {point: tuple(signal.features[point].shape[1:]) for point in points}
 
 
 def _identity(
-    saved: Saved,
-    settings: Single,
+    saved: SavedModel,
+    settings: TrainConfig,
     pack: Pack,
     points: tuple[str, ...],
     fold: bool,
     runtime: Runtime,
-) -> Identity:
+) -> CacheKey:
     preprocess = saved.classifier.preprocess
-    return Identity(
+    return CacheKey(
         teacher=fingerprint_of(saved.classifier.network),
         model=saved.model,
         libraries=", ".join(f"{name} {version(name)}" for name in ("torch", "timm")),
@@ -169,7 +175,7 @@ def _identity(
     )
 
 
-def _views(settings: Single, device: torch.device) -> dict[str, object]:
+def _views(settings: TrainConfig, device: torch.device) -> dict[str, object]:
     """All that shapes a numbered view. How many there are does not: the table grows."""
     return {
         "made_by": views_identity(device),
@@ -184,38 +190,38 @@ def _views(settings: Single, device: torch.device) -> dict[str, object]:
 
 def _ahead(
     live: Teacher,
-    identity: Identity,
+    identity: CacheKey,
     shapes: Shapes,
-    question: Question,
+    question: CacheQuery,
     around: Surroundings,
     *,
-    judge: Judge,
-) -> tuple[Cached, float | None]:
+    judge: CheckOutputs,
+) -> tuple[CachedTeacher, float | None]:
     folder, world = around.caches / identity.name, around.world
     begin, seconds = time.monotonic(), None
-    with locked(folder, world, waiting=_waiting(around)), telling(folder):
+    with cache_lock(folder, world, waiting=_waiting(around)), disk_errors(folder):
         if world.first:
-            create(folder, identity, shapes)
+            create_cache(folder, identity, shapes)
         world.wait()
-        table = open_table(folder)
-        unknown = bool(missing(table, question))
+        table = open_cache_table(folder)
+        unknown = bool(missing_outputs(table, question))
         # A mixture has no one label, and a run of no epochs asks about no view.
         if unknown or question.views.mixing or not question.number:
-            judge(*asked_now(live, question.pack, around.runtime.device))
+            judge(*live_sample(live, question.pack, around.runtime.device))
         else:
-            judge(*asked_before(table, question))
+            judge(*cached_sample(table, question))
         if unknown:
-            fill(table, live, question, world=world, progress=_progress(around))
+            fill_cache(table, live, question, world=world, progress=_progress(around))
             around.screen.clear()
             world.wait()
-            table = open_table(folder)
+            table = open_cache_table(folder)
             seconds = time.monotonic() - begin
             around.screen.line(
                 f"{around.name}: the teacher's {len(table)} answers are kept in {folder} "
-                f"({duration(seconds)})"
+                f"({format_duration(seconds)})"
             )
-    audit(table, live, question, tolerance=_TOLERANCE[around.runtime.autocast])
-    return Cached(table, question), seconds
+    audit_cache(table, live, question, tolerance=_TOLERANCE[around.runtime.autocast])
+    return CachedTeacher(table, question), seconds
 
 
 def _progress(around: Surroundings) -> Callable[[int, int], None]:

@@ -8,40 +8,45 @@ from typing import NamedTuple
 
 import torch
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.loading.loader import Loader, training_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import ALONE, World
-from tutelage.engine.build import Learner, differences, first_seed, make_learner, move_in
-from tutelage.engine.finish import finish
+from tutelage.engine.build import RunModel, architecture_notes, build_run, initial_seed, to_device
+from tutelage.engine.finish import finish_run
 from tutelage.engine.precompute import Surroundings
 from tutelage.engine.run_folder import (
-    begin,
-    end,
+    begin_run,
+    checkpoint_identity,
+    end_run,
     is_finished,
     run_fingerprint,
     run_inputs,
-    tidy,
-    training_identity,
+    tidy_run,
 )
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.device import Runtime, resolve
-from tutelage.engine.runtime.journal import Journal
-from tutelage.engine.runtime.precision_probe import settle_precision
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.device import Runtime, resolve_runtime
+from tutelage.engine.runtime.journal import EventLog
+from tutelage.engine.runtime.precision_probe import choose_precision
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.snapshots import keeper
-from tutelage.engine.specialists import own_view
-from tutelage.engine.teachers import Maker, open_teachers, open_word, told
+from tutelage.engine.snapshots import snapshot_saver
+from tutelage.engine.specialists import specialist_pack
+from tutelage.engine.teachers import (
+    NetworkFactory,
+    open_teachers,
+    prepare_teachers,
+    teacher_summary,
+)
 from tutelage.engine.train.compile import compile_where_it_pays, uncompile
-from tutelage.engine.train.context import Course
+from tutelage.engine.train.context import FitArguments
 from tutelage.engine.train.loop import fit
 from tutelage.engine.train.state import TrainingState
 from tutelage.engine.validate import validation
-from tutelage.methods.describe import described
-from tutelage.models.build import Built
-from tutelage.models.trim_padding import skip_padding
+from tutelage.methods.describe import describe_terms
+from tutelage.models.build import BuiltModel
+from tutelage.models.trim_padding import trim_padding
 
-Networks = Mapping[str, Maker]
+Networks = Mapping[str, NetworkFactory]
 
 
 class Place(NamedTuple):
@@ -55,19 +60,19 @@ class Place(NamedTuple):
     name: str
     folder: Path
     caches: Path
-    screen: Screen
+    screen: Console
     stop: StopRequest
     reference: Path | None = None
     world: World = ALONE
 
 
-def run_single(
-    settings: Single,
+def train_one(
+    settings: TrainConfig,
     pack: Pack,
     place: Place,
     *,
-    make: Maker | None = None,
-    makers: Sequence[Maker | None] = (),
+    make: NetworkFactory | None = None,
+    makers: Sequence[NetworkFactory | None] = (),
 ) -> Path:
     """Train, measure and save one network; a finished run of the same settings is returned as it is.
 
@@ -88,9 +93,9 @@ def run_single(
     if settings.role == "specialist" and not settings.specialist.classes:
         place.screen.line(f"{place.name}: no group of classes is left for it")
         return place.folder
-    asked_with, world = resolve(settings), place.world
-    classes, pack = pack.classes, own_view(settings, pack)
-    torch.manual_seed(first_seed(settings))
+    asked_with, world = resolve_runtime(settings), place.world
+    classes, pack = pack.classes, specialist_pack(settings, pack)
+    torch.manual_seed(initial_seed(settings))
     network = make(len(pack.classes)) if make else None
     if network is not None:
         settings = dataclasses.replace(settings, model=type(network).__name__)
@@ -98,15 +103,15 @@ def run_single(
     inputs = run_inputs(settings, pack, [one.classifier for one in teachers], network)
     identity = run_fingerprint(inputs)
     if is_finished(place.folder, identity):
-        tidy(place.folder, world)
+        tidy_run(place.folder, world)
         place.screen.line(f"{place.name}: done before, kept")
         return place.folder
     facts = {"name": place.name, "fingerprint": identity, "pack": pack.fingerprint}
-    learner = make_learner(
+    learner = build_run(
         settings, pack, teachers, device=asked_with.device, network=network, make=make
     )
     built, method = learner.built, learner.method
-    runtime = settle_precision(
+    runtime = choose_precision(
         asked_with,
         settings,
         built.classifier,
@@ -118,29 +123,29 @@ def run_single(
         say=place.screen.line,
     )
     if world.first:
-        begin(place.folder, settings, facts, runtime, in_job=place.reference is not None)
-    move_in(method, runtime, world, compiled=settings.compile == "yes")
+        begin_run(place.folder, settings, facts, runtime, in_job=place.reference is not None)
+    to_device(method, runtime, world, compiled=settings.compile == "yes")
     # The teacher's answers must not depend on what is faster for one of its students.
     around = Surroundings(place.name, place.caches, asked_with, place.screen, place.stop, world)
-    word = open_word(learner.teachers, settings, pack, method, around, shares=learner.shares)
+    word = prepare_teachers(learner.teachers, settings, pack, method, around, shares=learner.shares)
     state, loader = _begin_state(settings, pack, place, learner, runtime)
-    notes = differences(learner)
+    notes = architecture_notes(learner)
     for line in (_in_a_line(settings, built, images=loader.images), *(f"note: {n}" for n in notes)):
         place.screen.line(f"{place.name}: {line}")
     with _journal(place) as journal:
-        course = Course(
+        course = FitArguments(
             name=place.name,
             settings=settings,
             loader=loader,
             teacher=word.teacher,
             validate=validation(pack, runtime, place.stop, world),
-            identity=training_identity(inputs, pack, runtime, world),
+            identity=checkpoint_identity(inputs, pack, runtime, world),
             facts={
                 "computes": str(runtime),
                 "processes": world.size,
                 "teacher": word.mode._asdict() if word.mode else None,
-                "teachers": told(settings, learner.teachers, learner.shares),
-                "terms": described(method),
+                "teachers": teacher_summary(settings, learner.teachers, learner.shares),
+                "terms": describe_terms(method),
             },
             folder=place.folder,
             journal=journal,
@@ -148,15 +153,15 @@ def run_single(
             stop=place.stop,
             world=world,
             notes=notes,
-            keep=keeper(settings, pack, place.folder, name=place.name),
+            keep=snapshot_saver(settings, pack, place.folder, name=place.name),
         )
         fit(state, course)
         # What is measured is what will be deployed.
         for trained in (state.measured, *method.companions):
-            skip_padding(trained, on=False)
+            trim_padding(trained, on=False)
         uncompile(state.measured)
         if journal is not None:
-            finish(
+            finish_run(
                 state,
                 settings,
                 pack,
@@ -171,13 +176,13 @@ def run_single(
             )
             journal.write("end")
     if world.first:
-        end(place.folder, settings, facts)
+        end_run(place.folder, settings, facts)
     world.wait()
     return place.folder
 
 
 def _begin_state(
-    settings: Single, pack: Pack, place: Place, learner: Learner, runtime: Runtime
+    settings: TrainConfig, pack: Pack, place: Place, learner: RunModel, runtime: Runtime
 ) -> tuple[TrainingState, Loader]:
     """Where training begins, compiled where that pays, and the batches it will be given."""
     loader = training_loader(
@@ -203,14 +208,14 @@ def _begin_state(
     return state, loader
 
 
-def _journal(place: Place) -> contextlib.AbstractContextManager[Journal | None]:
+def _journal(place: Place) -> contextlib.AbstractContextManager[EventLog | None]:
     """The journal of a run, which the first process writes."""
     if not place.world.first:
         return contextlib.nullcontext()
-    return contextlib.closing(Journal(place.folder / "journal.jsonl"))
+    return contextlib.closing(EventLog(place.folder / "journal.jsonl"))
 
 
-def _in_a_line(settings: Single, built: Built, *, images: int) -> str:
+def _in_a_line(settings: TrainConfig, built: BuiltModel, *, images: int) -> str:
     """What begins now, in a line."""
     millions = sum(p.numel() for p in built.classifier.network.parameters()) / 1e6
     start = "random weights" if built.weights.kind == "none" else f"weights: {built.weights}"

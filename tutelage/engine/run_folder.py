@@ -6,21 +6,21 @@ from typing import Any
 
 from torch import nn
 
-from tutelage.config.job import Single
-from tutelage.config.plugins import own_term
-from tutelage.config.schema import fingerprint, flat, table
+from tutelage.config.job import TrainConfig
+from tutelage.config.plugins import custom_loss
+from tutelage.config.schema import fingerprint, flatten, to_table
 from tutelage.config.toml import to_toml
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import World
-from tutelage.engine.checkpoint.identity import identity
-from tutelage.engine.checkpoint.rotation import remove_all
+from tutelage.engine.checkpoint.identity import training_identity
+from tutelage.engine.checkpoint.rotation import remove_checkpoints
 from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.runtime.environment import environment
 from tutelage.models.preprocess import Classifier
 from tutelage.models.weights import fingerprint_of
-from tutelage.storage.atomic import make_folder, settle, write_bytes, write_json
+from tutelage.storage.atomic import make_folder, recover_partial_writes, write_bytes, write_json
 from tutelage.storage.checksums import write_sealed
-from tutelage.storage.run_results import FORMAT, read_facts, require_whole, seal_run
+from tutelage.storage.run_results import FORMAT, read_run_facts, require_whole, seal_run
 
 _IDENTITY = 3
 """Goes up when equal settings come to mean other runs; the layout of the folder has a number of its own."""
@@ -32,16 +32,16 @@ _ELSEWHERE = ("data", "teacher", "cache", "trust")
 
 
 def run_inputs(
-    settings: Single, pack: Pack, teachers: Sequence[Classifier], network: nn.Module | None
+    settings: TrainConfig, pack: Pack, teachers: Sequence[Classifier], network: nn.Module | None
 ) -> dict[str, Any]:
     """What makes two runs the same run, by name: settings, pictures, teachers, own network, own terms."""
-    plain = {key: value for key, value in table(settings).items() if key not in _ELSEWHERE}
+    plain = {key: value for key, value in to_table(settings).items() if key not in _ELSEWHERE}
     return {
         "settings": plain,
         "pack": pack.fingerprint,
         "teachers": [fingerprint_of(teacher.network) for teacher in teachers],
         "network": fingerprint_of(network) if network else None,
-        "own terms": {name: own_term(name).version for name in settings.own},
+        "own terms": {name: custom_loss(name).version for name in settings.own},
     }
 
 
@@ -50,11 +50,11 @@ def run_fingerprint(inputs: Mapping[str, Any]) -> str:
     return fingerprint(_IDENTITY, *inputs.values())
 
 
-def training_identity(
+def checkpoint_identity(
     inputs: Mapping[str, Any], pack: Pack, runtime: Runtime, world: World
 ) -> dict[str, Any]:
     """What a checkpoint of a run is a training of: see `engine.identity`."""
-    return identity(
+    return training_identity(
         **{name: fingerprint(found) for name, found in inputs.items()},
         classes=fingerprint(pack.classes),
         processes=world.size,
@@ -62,12 +62,14 @@ def training_identity(
     )
 
 
-def essence(settings: Single, pack: Pack) -> str:
+def portable_identity(settings: TrainConfig, pack: Pack) -> str:
     """What makes two runs comparable over versions and machines: the settings that are not the defaults, and
     the pictures. A setting that a later version adds does not change it.
     """
-    usual = flat(table(Single()))
-    own = {key: value for key, value in flat(table(settings)).items() if usual.get(key) != value}
+    usual = flatten(to_table(TrainConfig()))
+    own = {
+        key: value for key, value in flatten(to_table(settings)).items() if usual.get(key) != value
+    }
     plain = {k: v for k, v in own.items() if k.partition(".")[0] not in (*_ELSEWHERE, *_MACHINE)}
     return fingerprint(plain, pack.fingerprint)
 
@@ -80,7 +82,7 @@ def is_finished(folder: Path, identity: str) -> bool:
     """
     if not (folder / "run.json").is_file():
         return False
-    facts = read_facts(folder)
+    facts = read_run_facts(folder)
     if facts.get("fingerprint") != identity or not facts.get("finished"):
         return False
     require_whole(folder)
@@ -89,11 +91,11 @@ def is_finished(folder: Path, identity: str) -> bool:
 
 def read_fingerprint(folder: Path) -> str:
     """The fingerprint of a run, from its folder."""
-    return str(read_facts(folder)["fingerprint"])
+    return str(read_run_facts(folder)["fingerprint"])
 
 
-def begin(
-    folder: Path, settings: Single, facts: dict[str, str], runtime: Runtime, *, in_job: bool
+def begin_run(
+    folder: Path, settings: TrainConfig, facts: dict[str, str], runtime: Runtime, *, in_job: bool
 ) -> None:
     """Make the folder of a run that is about to start, and write what it is.
 
@@ -106,7 +108,7 @@ def begin(
     """
     make_folder(folder)
     if in_job or not (folder / "config.toml").exists():
-        plain = table(settings)
+        plain = to_table(settings)
         if settings.teacher and in_job:
             # A job can be moved as a whole.
             plain["teacher"] = [f"../{Path(teacher).name}" for teacher in settings.teacher]
@@ -117,18 +119,18 @@ def begin(
     )
 
 
-def end(folder: Path, settings: Single, facts: dict[str, str]) -> None:
+def end_run(folder: Path, settings: TrainConfig, facts: dict[str, str]) -> None:
     """Mark a run as finished; its checkpoints are no longer needed."""
     seal_run(folder, _told(settings, facts))
-    remove_all(folder)
+    remove_checkpoints(folder)
 
 
-def tidy(folder: Path, world: World) -> None:
-    """Do again what `end` does last: a run may have been killed right before, or the power has failed."""
+def tidy_run(folder: Path, world: World) -> None:
+    """Do again what `end_run` does last: a run may have been killed right before, or the power has failed."""
     if world.first:
-        settle(folder)
-        remove_all(folder)
+        recover_partial_writes(folder)
+        remove_checkpoints(folder)
 
 
-def _told(settings: Single, facts: dict[str, str]) -> dict[str, object]:
+def _told(settings: TrainConfig, facts: dict[str, str]) -> dict[str, object]:
     return {"kind": "run", "role": settings.role, "seed": settings.seed, **facts}

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import torch
 
-from tutelage.config.job import Single
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.train.compile import uncompile
 from tutelage.engine.train.state import TrainingState
 from tutelage.models.model_folder import save_model
 from tutelage.models.preprocess import Classifier
-from tutelage.models.snapshots import kept_folder
-from tutelage.models.trim_padding import skip_padding
+from tutelage.models.snapshots import snapshot_folder
+from tutelage.models.trim_padding import trim_padding
 from tutelage.storage.atomic import whole_folder
 
 
-def keeper(
-    settings: Single, pack: Pack, folder: Path, *, name: str
+def snapshot_saver(
+    settings: TrainConfig, pack: Pack, folder: Path, *, name: str
 ) -> Callable[[TrainingState], None]:
     """What saves a run's network after an epoch, into `checkpoints-kept/EPOCH/model` of its folder.
 
@@ -31,8 +31,8 @@ def keeper(
             kept = copy.deepcopy(state.measured)
             assert isinstance(kept, Classifier)
             uncompile(kept)
-            skip_padding(kept, on=False)
-            target = kept_folder(folder, epoch)
+            trim_padding(kept, on=False)
+            target = snapshot_folder(folder, epoch)
             with whole_folder(target) as part:
                 save_model(
                     part,

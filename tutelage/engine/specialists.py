@@ -12,25 +12,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tutelage.config.job import Single
-from tutelage.data.class_subset import grouped
-from tutelage.data.loading.balanced_halves import halves_of, refuse_mixed
+from tutelage.config.job import TrainConfig
+from tutelage.data.class_subset import class_subset
+from tutelage.data.loading.balanced_halves import balanced_halves, refuse_mixed
 from tutelage.data.pack.pack import Pack
 from tutelage.data.readers.source import Split
-from tutelage.engine.measure import SPLITS, score_on
+from tutelage.engine.measure import SPLITS, score_split
 from tutelage.errors import UsageError
-from tutelage.models.build import Built
+from tutelage.models.build import BuiltModel
 from tutelage.models.model_folder import network_folder
-from tutelage.models.weights import Weights, load_weights
+from tutelage.models.weights import WeightSource, load_weights
 from tutelage.storage.run_results import open_results
 from tutelage.teachers.load_specialists import _correction, _numbers
 from tutelage.teachers.specialist_ensemble import (
-    combined,
-    opinion,
+    combine_outputs,
+    specialist_output,
 )
 
 
-def require_group(settings: Single) -> None:
+def require_group(settings: TrainConfig) -> None:
     """A specialist has classes of its own and sees pictures by themselves; nobody else has such classes.
 
     Raises:
@@ -53,16 +53,18 @@ def require_group(settings: Single) -> None:
         refuse_mixed(settings)
 
 
-def own_view(settings: Single, pack: Pack) -> Pack:
+def specialist_pack(settings: TrainConfig, pack: Pack) -> Pack:
     """The pack as a run sees it: as it is, but for a specialist.
 
     Raises:
         InputError: classes that the data do not have, or all of them.
     """
-    return grouped(pack, settings.specialist.classes) if settings.role == "specialist" else pack
+    return (
+        class_subset(pack, settings.specialist.classes) if settings.role == "specialist" else pack
+    )
 
 
-def go_on(built: Built, generalist: Path) -> Built:
+def init_from_generalist(built: BuiltModel, generalist: Path) -> BuiltModel:
     """A network with the weights of a generalist's, but for the classifier, which stays random.
 
     Args:
@@ -75,12 +77,12 @@ def go_on(built: Built, generalist: Path) -> Built:
     path = network_folder(generalist) / "model.safetensors"
     config: Any = getattr(built.classifier.network, "pretrained_cfg", None) or {}
     load_weights(built.classifier.network, path, classifier=config.get("classifier"))
-    return built._replace(weights=Weights("file", path))
+    return built._replace(weights=WeightSource("file", path))
 
 
-def told_of_specialist(pack: Pack) -> dict[str, Any]:
+def specialist_facts(pack: Pack) -> dict[str, Any]:
     """For scores.json: its classes, training pictures of them and of all others, and others in an epoch."""
-    halves = halves_of(pack)
+    halves = balanced_halves(pack)
     return {
         "classes": list(pack.classes[:-1]),
         "own": len(halves.own),
@@ -89,7 +91,7 @@ def told_of_specialist(pack: Pack) -> dict[str, Any]:
     }
 
 
-def measure_council(
+def measure_specialists(
     folders: Sequence[Path], groups: Sequence[Sequence[str]], pack: Pack, *, active: int
 ) -> dict[str, Any]:
     """How good a generalist and its specialists are together, from what their own runs said.
@@ -121,11 +123,11 @@ def _measured(
 ) -> dict[str, Any] | None:
     generalist, *specialists = answers
     opinions = [
-        opinion(torch.from_numpy(said), _numbers(group, pack), _correction(group, pack))
+        specialist_output(torch.from_numpy(said), _numbers(group, pack), _correction(group, pack))
         for said, group in zip(specialists, groups, strict=True)
     ]
-    together = combined(torch.from_numpy(generalist), opinions, active=active).numpy()
-    metrics = score_on(split, {split: together}, pack, {})
+    together = combine_outputs(torch.from_numpy(generalist), opinions, active=active).numpy()
+    metrics = score_split(split, {split: together}, pack, {})
     if metrics is None:
         return None
     labels = pack.labels[pack.rows(split)]

@@ -14,35 +14,39 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tutelage.config.job import Single
-from tutelage.data.class_subset import grouped
+from tutelage.config.job import TrainConfig
+from tutelage.data.class_subset import class_subset
 from tutelage.data.pack.pack import Pack, require_validation
-from tutelage.engine.precompute import Judge, Surroundings, Word, ask_one
+from tutelage.engine.precompute import CheckOutputs, PreparedTeacher, Surroundings, prepare_teacher
 from tutelage.errors import InputError
-from tutelage.evaluation.metrics import score
+from tutelage.evaluation.metrics import scores_of
 from tutelage.evaluation.predict import read_logits
 from tutelage.losses.term import Needs
 from tutelage.methods.method import Method
-from tutelage.methods.multi_teacher import require_teachers, shares_of, temperature_of
-from tutelage.methods.offline import Offline
-from tutelage.models.model_folder import Saved
+from tutelage.methods.multi_teacher import ensemble_temperature, require_teachers, teacher_shares
+from tutelage.methods.offline import OfflineDistillation
+from tutelage.models.model_folder import SavedModel
 from tutelage.models.preprocess import Classifier
-from tutelage.models.snapshots import KEPT, kept_folders
+from tutelage.models.snapshots import SNAPSHOTS, snapshot_folders
 from tutelage.models.weights import fingerprint_of
-from tutelage.teachers.checkpoint_sequence import InTurn, last_epoch
-from tutelage.teachers.ensemble import Apart, Together
+from tutelage.teachers.checkpoint_sequence import CheckpointSequence, last_epoch
+from tutelage.teachers.ensemble import EnsembleTeacher, TeacherList
 from tutelage.teachers.load import open_teacher
-from tutelage.teachers.load_specialists import group_of, open_council, sit_together
-from tutelage.teachers.sanity_check import require_sound
-from tutelage.teachers.teacher import Teacher, nobody
+from tutelage.teachers.load_specialists import (
+    combine_specialists,
+    open_specialists,
+    specialist_group,
+)
+from tutelage.teachers.sanity_check import check_teacher
+from tutelage.teachers.teacher import Teacher, no_teacher
 
-Maker = Callable[[int], nn.Module]
+NetworkFactory = Callable[[int], nn.Module]
 """Makes a network of the caller's own, given the class count."""
 
 
 def open_teachers(
-    settings: Single, classes: Sequence[str], makers: Sequence[Maker | None] = ()
-) -> list[Saved]:
+    settings: TrainConfig, classes: Sequence[str], makers: Sequence[NetworkFactory | None] = ()
+) -> list[SavedModel]:
     """The networks that a run's settings name; of a course, the kept checkpoints of one run, in their order.
 
     Args:
@@ -59,27 +63,27 @@ def open_teachers(
     makers = makers or [None] * len(folders)
     if settings.method == "course" and len(folders) == 1:
         count = settings.methods.course.checkpoints
-        folders = kept_folders(folders[0]) or (folders if count == 1 else [])
+        folders = snapshot_folders(folders[0]) or (folders if count == 1 else [])
         if not folders:
             raise InputError(
                 "the teacher has kept no checkpoints",
                 where=settings.teacher[0],
-                expected=f"a run folder with {KEPT}",
+                expected=f"a run folder with {SNAPSHOTS}",
                 fix=f"train it with --keep {count}, or let `tutelage run` do it",
             )
         makers = [makers[0]] * len(folders)
     if folders:
         require_teachers(settings, len(folders))
     if settings.method == "specialists" and folders:
-        return open_council(folders, classes)
+        return open_specialists(folders, classes)
     return [
         open_teacher(folder, classes, network=make(len(classes)) if make else None)
         for folder, make in zip(folders, makers, strict=True)
     ]
 
 
-def weigh(
-    settings: Single, teachers: Sequence[Classifier], pack: Pack, device: torch.device
+def teacher_weights(
+    settings: TrainConfig, teachers: Sequence[Classifier], pack: Pack, device: torch.device
 ) -> tuple[float, ...]:
     """How much each teacher of a run counts, adding up to 1; empty where the method is not `several`.
 
@@ -93,26 +97,26 @@ def weigh(
     if settings.method != "several" or not teachers:
         return ()
     if several.weigh != "validation":
-        return shares_of(several, len(teachers))
+        return teacher_shares(several, len(teachers))
     require_validation(pack)
     rows = pack.rows("val")
     rows = rows[pack.labels[rows] >= 0]
     losses = []
     for teacher in teachers:
         logits = read_logits(teacher.to(device).eval(), pack, rows, device=device)
-        losses.append(float(score(logits, pack.labels[rows], pack.classes)["nll"]))
-    return shares_of(several, len(teachers), losses)
+        losses.append(float(scores_of(logits, pack.labels[rows], pack.classes)["nll"]))
+    return teacher_shares(several, len(teachers), losses)
 
 
-def open_word(
-    teachers: Sequence[Saved],
-    settings: Single,
+def prepare_teachers(
+    teachers: Sequence[SavedModel],
+    settings: TrainConfig,
     pack: Pack,
     method: Method,
     around: Surroundings,
     *,
     shares: Sequence[float] = (),
-) -> Word:
+) -> PreparedTeacher:
     """Make the teachers of a run ready, and of their words one.
 
     Args:
@@ -121,16 +125,16 @@ def open_word(
         pack: the pictures.
         method: says what is wanted of them.
         around: where they are asked.
-        shares: of the teachers, from `weigh`.
+        shares: of the teachers, from `teacher_weights`.
 
     Returns:
         The word; its mode is that of the first teacher, its seconds those of all.
 
     Raises:
-        UsageError, InputError, Interrupted: see `ask_one`.
+        UsageError, InputError, Interrupted: see `prepare_teacher`.
     """
     if not teachers:
-        return Word(nobody, None, None)
+        return PreparedTeacher(no_teacher, None, None)
     words = []
     for number, saved in enumerate(teachers):
         one = around
@@ -138,26 +142,26 @@ def open_word(
             one = around._replace(name=f"{around.name}, teacher {number + 1} ({saved.model})")
         own = dataclasses.replace(settings, epochs=_asked_about(settings, number, len(teachers)))
         special = settings.method == "specialists" and number > 0
-        view = grouped(pack, group_of(saved)) if special else pack
+        view = class_subset(pack, specialist_group(saved)) if special else pack
         judge = _judge(settings, saved, view, number, len(teachers))
-        words.append(ask_one(saved, own, view, _needs(method, number), one, judge=judge))
+        words.append(prepare_teacher(saved, own, view, _needs(method, number), one, judge=judge))
     seconds = [word.seconds for word in words if word.seconds is not None]
     heard = [word.teacher for word in words]
     if settings.method == "specialists":
-        groups = [group_of(saved) for saved in teachers[1:]]
+        groups = [specialist_group(saved) for saved in teachers[1:]]
         active = settings.methods.specialists.active
-        one_word: Teacher = sit_together(heard, groups, pack, active=active)
+        one_word: Teacher = combine_specialists(heard, groups, pack, active=active)
     else:
         one_word = _made_one(heard, settings, shares)
-    return Word(
+    return PreparedTeacher(
         one_word,
         words[0].mode,
         sum(seconds) if seconds else None,
     )
 
 
-def told(
-    settings: Single, teachers: Sequence[Saved], shares: Sequence[float]
+def teacher_summary(
+    settings: TrainConfig, teachers: Sequence[SavedModel], shares: Sequence[float]
 ) -> list[dict[str, Any]]:
     """Who teaches a run, for its journal: folder, network, fingerprint of the weights, how much it counts.
 
@@ -180,21 +184,23 @@ def told(
     ]
 
 
-def _asked_about(settings: Single, number: int, count: int) -> int:
+def _asked_about(settings: TrainConfig, number: int, count: int) -> int:
     """The epochs whose views a teacher is asked about: a checkpoint of a course, until its turn is over."""
     if settings.method != "course" or settings.epochs == 0:
         return settings.epochs
     return last_epoch(number, checkpoints=count, epochs=settings.epochs)
 
 
-def _judge(settings: Single, saved: Saved, pack: Pack, number: int, count: int) -> Judge:
+def _judge(
+    settings: TrainConfig, saved: SavedModel, pack: Pack, number: int, count: int
+) -> CheckOutputs:
     """What holds one teacher against the labels; an early checkpoint of a course may know little yet."""
     folders = [*settings.teacher, *settings.teacher[:1] * count]  # checkpoints are of one run
     where = folders[number] if folders else saved.model
     early = settings.method == "course" and number < count - 1
 
     def judge(logits: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
-        require_sound(
+        check_teacher(
             logits,
             np.asarray(pack.labels)[rows],
             rows=rows,
@@ -209,22 +215,24 @@ def _judge(settings: Single, saved: Saved, pack: Pack, number: int, count: int) 
 
 def _needs(method: Method, number: int) -> Needs:
     """What is wanted of one teacher: of one that is heard apart, what the terms under it want."""
-    if isinstance(method, Offline) and len(method.shares) > 1:
+    if isinstance(method, OfflineDistillation) and len(method.shares) > 1:
         return method.needs_from(number)
     return method.needs
 
 
-def _made_one(teachers: Sequence[Teacher], settings: Single, shares: Sequence[float]) -> Teacher:
+def _made_one(
+    teachers: Sequence[Teacher], settings: TrainConfig, shares: Sequence[float]
+) -> Teacher:
     if settings.method == "course":
-        return InTurn(teachers, epochs=max(1, settings.epochs))
+        return CheckpointSequence(teachers, epochs=max(1, settings.epochs))
     if len(teachers) == 1:
         return teachers[0]
     several = settings.methods.several
     if settings.method != "several" or several.combine == "divergences":
-        return Apart(teachers)
-    return Together(
+        return TeacherList(teachers)
+    return EnsembleTeacher(
         teachers,
         shares,
-        temperature=temperature_of(settings) if several.combine == "probabilities" else None,
+        temperature=ensemble_temperature(settings) if several.combine == "probabilities" else None,
         sharpness=several.sharpness if several.weigh == "confidence" else None,
     )

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tutelage.data.loading.pixel_source import choose
+from tutelage.data.loading.pixel_source import choose_source
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import World
 from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.runtime.process_group import gather_array
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.train.compile import eager
+from tutelage.engine.train.compile import run_eagerly
 from tutelage.engine.train.state import TrainingState
 from tutelage.errors import DivergedError
-from tutelage.evaluation.metrics import Metrics, score
+from tutelage.evaluation.metrics import Metrics, scores_of
 from tutelage.evaluation.predict import read_logits
 
 
@@ -28,10 +28,10 @@ def validation(
     rows = rows[pack.labels[rows] >= 0]
     share = world.share(len(rows))
     mine = rows[share.start : share.stop]
-    feed = choose(pack, mine, runtime.device)
+    feed = choose_source(pack, mine, runtime.device)
 
     def validate(state: TrainingState) -> Metrics:
-        with eager(when=state.compiled_for is not None):
+        with run_eagerly(when=state.compiled_for is not None):
             part = read_logits(
                 state.measured,
                 pack,
@@ -48,6 +48,6 @@ def validation(
                 found=f"epoch {state.epoch + 1}",
                 fix="a lower --lr, or --clip 1",
             )
-        return score(logits, pack.labels[rows], pack.classes)
+        return scores_of(logits, pack.labels[rows], pack.classes)
 
     return validate

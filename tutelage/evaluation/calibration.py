@@ -16,14 +16,14 @@ BINS = 15
 EDGES: Floats = np.arange(BINS + 1) / BINS
 
 
-class Beliefs(NamedTuple):
+class Confidences(NamedTuple):
     """What logits say as probabilities, both float64 [N, C]."""
 
     log_probabilities: Floats
     probabilities: Floats
 
 
-class Bins(NamedTuple):
+class BinSums(NamedTuple):
     """Sums over the images whose confidence lies in (lower, upper], one entry a bin, each [15]."""
 
     images: Integers
@@ -41,7 +41,7 @@ class ReliabilityBin(TypedDict):
     accuracy: float | None
 
 
-def beliefs(logits: npt.ArrayLike) -> Beliefs:
+def confidences(logits: npt.ArrayLike) -> Confidences:
     """Softmax and its logarithm in float64, finite for finite logits [N, C]; nothing is clipped.
 
     >>> beliefs([[0.0, 0.0, 1e4]]).log_probabilities.tolist()
@@ -52,10 +52,10 @@ def beliefs(logits: npt.ArrayLike) -> Beliefs:
     powers = np.exp(shifted)
     total = powers.sum(axis=1, keepdims=True)
     # Divided rather than exp(log): equal logits then give 1 / C to the last bit, on the bin's edge.
-    return Beliefs(shifted - np.log(total), powers / total)
+    return Confidences(shifted - np.log(total), powers / total)
 
 
-def bins(confidence: Floats, correct: npt.NDArray[np.bool_]) -> Bins:
+def bin_sums(confidence: Floats, correct: npt.NDArray[np.bool_]) -> BinSums:
     """Sort images into 15 equal-width bins (lower, upper] by the probability of their top class.
 
     Args:
@@ -63,14 +63,14 @@ def bins(confidence: Floats, correct: npt.NDArray[np.bool_]) -> Bins:
         correct: [N] whether that class is the label.
     """
     index = np.searchsorted(EDGES, confidence, side="left") - 1
-    return Bins(
+    return BinSums(
         images=np.bincount(index, minlength=BINS).astype(np.int64),
         correct=np.bincount(index[correct], minlength=BINS).astype(np.int64),
         confidence=np.bincount(index, confidence, BINS).astype(np.float64),
     )
 
 
-def expected_calibration_error(sums: Bins) -> float:
+def expected_calibration_error(sums: BinSums) -> float:
     """Mean over images of |accuracy - confidence| of their bin, in [0, 1].
 
     Naeini, Cooper, Hauskrecht 2015, https://ojs.aaai.org/index.php/AAAI/article/view/9602, with the
@@ -79,7 +79,7 @@ def expected_calibration_error(sums: Bins) -> float:
     return float(np.abs(sums.correct - sums.confidence).sum() / sums.images.sum())
 
 
-def reliability(sums: Bins) -> list[ReliabilityBin]:
+def reliability_bins(sums: BinSums) -> list[ReliabilityBin]:
     """The 15 bars of the reliability diagram, lowest confidence first."""
     bars: list[ReliabilityBin] = []
     for index, (images, correct, confidence) in enumerate(zip(*sums, strict=True)):

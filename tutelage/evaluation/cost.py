@@ -37,8 +37,8 @@ def cost(model: nn.Module, input_size: int, channels: int = 3) -> Cost:
     Cost(parameters=216, flops=43200)
     """
     counter = FlopCounterMode(display=False)
-    picture = pictures(model, 1, input_size, channels)
-    with evaluating(model), counter:
+    picture = sample_images(model, 1, input_size, channels)
+    with eval_mode(model), counter:
         model(picture)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Cost(parameters=parameters, flops=int(counter.get_total_flops()))
@@ -56,7 +56,7 @@ def file_size(path: Path) -> int:
         raise InputError("cannot read the file", where=path, found=error.strerror) from error
 
 
-def pictures(model: nn.Module, batch: int, input_size: int, channels: int = 3) -> Tensor:
+def sample_images(model: nn.Module, batch: int, input_size: int, channels: int = 3) -> Tensor:
     """Blank pictures [batch, channels, size, size] in the model's precision and place."""
     shape = (batch, channels, input_size, input_size)
     weight = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), None)
@@ -66,7 +66,7 @@ def pictures(model: nn.Module, batch: int, input_size: int, channels: int = 3) -
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Eval mode without gradients; afterwards every submodule is in the mode it was in before."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

@@ -6,17 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tutelage.errors import InputError
-from tutelage.evaluation.calibration import beliefs
+from tutelage.evaluation.calibration import confidences
 
 
-class Fidelity(TypedDict):
+class TeacherFidelity(TypedDict):
     """Agreement: share of images with the same top class. kl: mean KL(teacher || student), nats."""
 
     agreement: float
     kl: float
 
 
-def fidelity(student_logits: npt.ArrayLike, teacher_logits: npt.ArrayLike) -> Fidelity:
+def fidelity(student_logits: npt.ArrayLike, teacher_logits: npt.ArrayLike) -> TeacherFidelity:
     """Compare two networks on the same images, at temperature 1.
 
         kl = mean_i sum_k p_ik (log p_ik - log q_ik)    p: teacher, q: student
@@ -46,8 +46,8 @@ def fidelity(student_logits: npt.ArrayLike, teacher_logits: npt.ArrayLike) -> Fi
         if not np.isfinite(logits).all():
             raise InputError(f"the logits of the {name} hold NaN or infinity")
     agreement = (student.argmax(axis=1) == teacher.argmax(axis=1)).mean()
-    log_q = beliefs(student).log_probabilities
-    log_p, p = beliefs(teacher)
+    log_q = confidences(student).log_probabilities
+    log_p, p = confidences(teacher)
     kl = (p * (log_p - log_q)).sum(axis=1).mean()
     # A divergence is never negative, its rounding can be.
     return {"agreement": float(agreement), "kl": max(0.0, float(kl))}

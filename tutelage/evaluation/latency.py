@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import UsageError
-from tutelage.evaluation.cost import evaluating, pictures
+from tutelage.evaluation.cost import eval_mode, sample_images
 
 WARM_UP_RUNS = 3
 FEWEST_RUNS = 10
@@ -28,7 +28,7 @@ class Latency(TypedDict):
     device: str
 
 
-def latency(
+def measure_latency(
     model: nn.Module,
     input_size: int,
     batches: Sequence[int] = (1, 32),
@@ -54,12 +54,14 @@ def latency(
     """
     if min(batches, default=1) < 1:
         raise UsageError("a batch size below 1 cannot be timed", found=list(batches))
-    here = pictures(model, 1, 1).device
+    here = sample_images(model, 1, 1).device
     place = here if device is None else torch.device(device)
     if place.type != here.type or place.index not in (None, here.index):
         model = deepcopy(model).to(place)
-    with evaluating(model):
-        return [_measure(model, pictures(model, batch, input_size), seconds) for batch in batches]
+    with eval_mode(model):
+        return [
+            _measure(model, sample_images(model, batch, input_size), seconds) for batch in batches
+        ]
 
 
 def device_name(device: torch.device) -> str:

@@ -16,13 +16,13 @@ from tutelage.evaluation.calibration import (
     Integers,
     ReliabilityBin,
     expected_calibration_error,
-    reliability,
+    reliability_bins,
 )
-from tutelage.evaluation.fidelity import Fidelity, fidelity
-from tutelage.evaluation.sums import Tally, add, check_labels, tally
+from tutelage.evaluation.fidelity import TeacherFidelity, fidelity
+from tutelage.evaluation.sums import CountMatrix, add_counts, count_matrix, require_labels
 
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
-ROWS = 8192  # images counted at a time by `score`, to bound its memory
+ROWS = 8192  # images counted at a time by `scores_of`, to bound its memory
 
 PerClass = TypedDict(
     "PerClass", {"class": str, "images": int, "precision": float, "recall": float, "f1": float}
@@ -43,10 +43,10 @@ class Metrics(TypedDict):
     per_class: list[PerClass]
     confusion: list[list[int]]
     reliability: list[ReliabilityBin]
-    fidelity: Fidelity | None
+    fidelity: TeacherFidelity | None
 
 
-def score(
+def scores_of(
     logits: npt.ArrayLike,
     labels: npt.ArrayLike,
     classes: Sequence[str],
@@ -69,17 +69,19 @@ def score(
     0.5
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
-    check_labels(logits.shape, labels)
-    sums = tally(logits[:ROWS], labels[:ROWS])
+    require_labels(logits.shape, labels)
+    sums = count_matrix(logits[:ROWS], labels[:ROWS])
     for start in range(ROWS, len(labels), ROWS):
-        sums = add(sums, tally(logits[start : start + ROWS], labels[start : start + ROWS]))
-    result = metrics(sums, classes)
+        sums = add_counts(
+            sums, count_matrix(logits[start : start + ROWS], labels[start : start + ROWS])
+        )
+    result = metrics_from_sums(sums, classes)
     if teacher_logits is not None:
         result["fidelity"] = fidelity(logits, teacher_logits)
     return result
 
 
-def metrics(sums: Tally, classes: Sequence[str]) -> Metrics:
+def metrics_from_sums(sums: CountMatrix, classes: Sequence[str]) -> Metrics:
     """Divide the sums of all images, and name the classes.
 
     nll is the mean of -log p(label), brier the mean over images of the sum over classes of
@@ -107,7 +109,7 @@ def metrics(sums: Tally, classes: Sequence[str]) -> Metrics:
         "ece": expected_calibration_error(sums.bins),
         "per_class": per_class,
         "confusion": sums.confusion.tolist(),
-        "reliability": reliability(sums.bins),
+        "reliability": reliability_bins(sums.bins),
         "fidelity": None,
     }
 

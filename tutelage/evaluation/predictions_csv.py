@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.storage.atomic import write_bytes
-from tutelage.text import cell, shown
+from tutelage.text import escape, escape_csv
 
 
 def write_predictions(
@@ -39,4 +39,4 @@ def write_predictions(
 
 def _safe(name: str) -> str:
     """A name that is no formula in a spreadsheet, and does nothing to a terminal."""
-    return cell(shown(name))
+    return escape_csv(escape(name))

@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from tutelage.errors import InputError
-from tutelage.evaluation.calibration import Bins, Integers, beliefs, bins
+from tutelage.evaluation.calibration import BinSums, Integers, bin_sums, confidences
 
 
-class Tally(NamedTuple):
+class CountMatrix(NamedTuple):
     """Of labelled images. confusion: [C, C], row = label, column = prediction; nll, brier: sums."""
 
     confusion: Integers
     top5_hits: int
     nll: float
     brier: float
-    bins: Bins
+    bins: BinSums
 
 
-def tally(logits: npt.ArrayLike, labels: npt.ArrayLike) -> Tally:
+def count_matrix(logits: npt.ArrayLike, labels: npt.ArrayLike) -> CountMatrix:
     """Count one part of a data set.
 
     The prediction is the class of the largest logit; of equal logits the lower index goes first.
@@ -32,10 +32,10 @@ def tally(logits: npt.ArrayLike, labels: npt.ArrayLike) -> Tally:
         labels: [N] int, each in 0 .. C - 1.
 
     Raises:
-        InputError: as `check_labels`, or a logit that is not finite.
+        InputError: as `require_labels`, or a logit that is not finite.
     """
     scores, labels = np.asarray(logits), np.asarray(labels)
-    check_labels(scores.shape, labels)
+    require_labels(scores.shape, labels)
     if not np.isfinite(scores).all():
         raise InputError(
             "the logits hold NaN or infinity",
@@ -44,7 +44,7 @@ def tally(logits: npt.ArrayLike, labels: npt.ArrayLike) -> Tally:
         )
     images, classes = scores.shape
     row, labels = np.arange(images), labels.astype(np.int64)
-    log_probabilities, probabilities = beliefs(scores)
+    log_probabilities, probabilities = confidences(scores)
     predicted = scores.argmax(axis=1)
     of_label = scores[row, labels][:, None]
     before = (scores == of_label) & (np.arange(classes) < labels[:, None])
@@ -52,23 +52,23 @@ def tally(logits: npt.ArrayLike, labels: npt.ArrayLike) -> Tally:
     errors = probabilities.copy()
     errors[row, labels] -= 1.0
     pairs = np.bincount(labels * classes + predicted, minlength=classes * classes)
-    return Tally(
+    return CountMatrix(
         confusion=pairs.astype(np.int64).reshape(classes, classes),
         top5_hits=int((rank < 5).sum()),
         nll=float(-log_probabilities[row, labels].sum()),
         brier=float((errors**2).sum()),
-        bins=bins(probabilities[row, predicted], predicted == labels),
+        bins=bin_sums(probabilities[row, predicted], predicted == labels),
     )
 
 
-def add(a: Tally, b: Tally) -> Tally:
+def add_counts(a: CountMatrix, b: CountMatrix) -> CountMatrix:
     """The tally of two parts of a data set together; both must have the same classes."""
-    return Tally(
+    return CountMatrix(
         confusion=a.confusion + b.confusion,
         top5_hits=a.top5_hits + b.top5_hits,
         nll=a.nll + b.nll,
         brier=a.brier + b.brier,
-        bins=Bins(
+        bins=BinSums(
             images=a.bins.images + b.bins.images,
             correct=a.bins.correct + b.bins.correct,
             confidence=a.bins.confidence + b.bins.confidence,
@@ -76,7 +76,7 @@ def add(a: Tally, b: Tally) -> Tally:
     )
 
 
-def check_labels(shape: tuple[int, ...], labels: npt.NDArray[np.generic]) -> None:
+def require_labels(shape: tuple[int, ...], labels: npt.NDArray[np.generic]) -> None:
     """Refuse labels that do not fit logits of this shape.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import TypedDict
 Way = Callable[[], object]
 
 
-class Spread(TypedDict):
+class MedianRange(TypedDict):
     """A figure over rounds."""
 
     median: float
@@ -21,7 +21,7 @@ class Spread(TypedDict):
     rounds: int
 
 
-def interleave(
+def time_interleaved(
     ways: Mapping[str, Way],
     *,
     rounds: int = 7,
@@ -50,7 +50,7 @@ def interleave(
     return seconds
 
 
-def spread(values: Sequence[float]) -> Spread:
+def median_range(values: Sequence[float]) -> MedianRange:
     """Median, smallest, largest.
 
     >>> spread([1.0, 3.0, 2.0])
@@ -64,10 +64,10 @@ def spread(values: Sequence[float]) -> Spread:
     }
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
+def median_ratio(above: Sequence[float], below: Sequence[float]) -> MedianRange:
     """The first by the second, round by round.
 
     >>> ratio([2.0, 3.0], [1.0, 2.0])["median"]
     1.75
     """
-    return spread([a / b for a, b in zip(above, below, strict=True)])
+    return median_range([a / b for a, b in zip(above, below, strict=True)])

@@ -3,27 +3,27 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from tutelage.evaluation.timing import Spread, ratio, spread
+from tutelage.evaluation.timing import MedianRange, median_range, median_ratio
 
 
-class Figures(TypedDict, total=False):
+class TimingTable(TypedDict, total=False):
     """One way's milliseconds, images a second, megabytes, and what part of the first way's time and memory
     it takes.
     """
 
-    ms: Spread
+    ms: MedianRange
     images_per_second: float
-    ratio: Spread
+    ratio: MedianRange
     megabytes: float
     memory_ratio: float
 
 
-def figures(
+def timing_table(
     seconds: Mapping[str, Sequence[float]],
     *,
     images: int | None = None,
     bytes: Mapping[str, int] | None = None,
-) -> dict[str, Figures]:
+) -> dict[str, TimingTable]:
     """Figures of each way of `rounds.interleave`.
 
     Args:
@@ -35,20 +35,20 @@ def figures(
     2.5
     """
     first = next(iter(seconds))
-    result: dict[str, Figures] = {}
+    result: dict[str, TimingTable] = {}
     for name, values in seconds.items():
-        result[name] = {"ms": _in_ms(spread(values))}
+        result[name] = {"ms": _in_ms(median_range(values))}
         if images is not None:
-            result[name]["images_per_second"] = round(images / spread(values)["median"], 1)
+            result[name]["images_per_second"] = round(images / median_range(values)["median"], 1)
         if name != first:
-            result[name]["ratio"] = ratio(values, seconds[first])
+            result[name]["ratio"] = median_ratio(values, seconds[first])
         if bytes is not None:
             result[name]["megabytes"] = round(bytes[name] / 1e6, 2)
             result[name]["memory_ratio"] = round(bytes[name] / max(1, bytes[first]), 4)
     return result
 
 
-def _in_ms(seconds: Spread) -> Spread:
+def _in_ms(seconds: MedianRange) -> MedianRange:
     return {
         "median": round(1000 * seconds["median"], 4),
         "low": round(1000 * seconds["low"], 4),
@@ -57,7 +57,7 @@ def _in_ms(seconds: Spread) -> Spread:
     }
 
 
-def lines(found: Mapping[str, Figures]) -> list[str]:
+def timing_lines(found: Mapping[str, TimingTable]) -> list[str]:
     """A table: one line for each way.
 
     >>> for line in lines(figures({"plain": [0.1], "live": [0.2]}, images=32)):

@@ -29,7 +29,7 @@ BATCHES = (1, 3, 8)
 TOLERANCE = 1e-3
 
 
-class Exported(NamedTuple):
+class ExportResult(NamedTuple):
     """path; its size; the largest difference of a logit seen in the check, relative to their spread."""
 
     path: Path
@@ -58,7 +58,7 @@ class _Pixels(nn.Module):
 
 def export_onnx(
     classifier: Classifier, path: Path, *, pictures: Tensor, classes: Sequence[str]
-) -> Exported:
+) -> ExportResult:
     """Write and check one ONNX file.
 
     Args:
@@ -104,7 +104,7 @@ def export_onnx(
     difference = _check(content, graph, pictures)
     write_bytes(path, content)
     write_checksum(path, content)
-    return Exported(path, len(content), difference)
+    return ExportResult(path, len(content), difference)
 
 
 def _forget_places(model: Any) -> None:

@@ -6,11 +6,11 @@ Adapters build themselves from the shapes of two points, and are dropped when tr
 from torch import Tensor, nn
 
 from tutelage.errors import InputError
-from tutelage.losses.layer_pairs import Pair
+from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.shapes import as_map, channels, same_size
 
 
-def adapter(pair: Pair, *, activation: bool = False) -> nn.Module:
+def make_adapter(pair: LayerPair, *, activation: bool = False) -> nn.Module:
     """The student's channels -> the teacher's.
 
     Maps and tokens: 1 x 1 convolution and BatchNorm, and a ReLU with `activation` (for features that come
@@ -25,7 +25,7 @@ def adapter(pair: Pair, *, activation: bool = False) -> nn.Module:
     return nn.Sequential(*parts)
 
 
-def adapted(
+def make_adapters(
     adapter: nn.Module, student: Tensor, teacher: Tensor, *, term: str
 ) -> tuple[Tensor, Tensor]:
     """Both features in one shape: maps of the smaller size (tokens become maps), the student's adapted.

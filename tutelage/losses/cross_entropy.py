@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.config.loss_schedule import Weighted
+from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.term import Ground, Needs, Term
-from tutelage.types import Batch, Mixed, Output, Progress, Signal
+from tutelage.losses.term import BuildContext, Needs, Term
+from tutelage.types import Batch, MixedLabels, ModelOutput, Progress, TeacherOutput
 
 UNLABELLED = -1
 
 
 def label_loss(
-    logits: Tensor, labels: Tensor, *, smoothing: float = 0.0, mixed: Mixed | None = None
+    logits: Tensor, labels: Tensor, *, smoothing: float = 0.0, mixed: MixedLabels | None = None
 ) -> Tensor:
     """Cross-entropy between the labels and the softmax of the logits.
 
@@ -91,11 +91,13 @@ class LabelTerm(Term):
         self.smoothing = smoothing
 
     @classmethod
-    def build(cls, settings: Weighted, ground: Ground) -> Self:
+    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
         """Smoothing is a setting of the training, since controls have it, too."""
         return cls(ground.label_smoothing)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """Cross-entropy of the student's logits [B, C] with the batch's labels [B]."""
         return label_loss(student.logits, batch.labels, smoothing=self.smoothing, mixed=batch.mixed)
 

@@ -44,7 +44,7 @@ def relative_distances(vectors: Tensor) -> Tensor:
     return distances / torch.where(mean > 0, mean, 1.0)
 
 
-def unit(rows: Tensor) -> Tensor:
+def unit_mean(rows: Tensor) -> Tensor:
     """Each row of [B, D] with length 1. A row of zeros stays so, with the gradient of a division by 1.
 
     Exactly independent of the rows' sizes, which may be as large or small as fp32 holds.

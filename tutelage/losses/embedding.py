@@ -4,23 +4,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from tutelage.losses.distances import unit
-from tutelage.losses.precision import full_precision
+from tutelage.losses.distances import unit_mean
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_vector, channels
-from tutelage.types import Point
+from tutelage.types import FeaturePoint
 
 
 class Embedding(nn.Module):
     """The features of a point, averaged over positions -> a linear layer -> unit vectors [B, width]."""
 
-    def __init__(self, point: Point, width: int) -> None:
+    def __init__(self, point: FeaturePoint, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(channels(point), width)
 
-    @full_precision
+    @in_full_precision
     def forward(self, features: Tensor) -> Tensor:
         """Unit vectors [B, width] in fp32 (fp64) of maps, tokens or vectors."""
-        return unit(self.linear(as_vector(features)))
+        return unit_mean(self.linear(as_vector(features)))
 
 
 class FixedEmbedding(nn.Module):
@@ -32,12 +32,12 @@ class FixedEmbedding(nn.Module):
 
     matrix: Tensor
 
-    def __init__(self, point: Point, width: int) -> None:
+    def __init__(self, point: FeaturePoint, width: int) -> None:
         super().__init__()
         matrix = nn.init.orthogonal_(torch.empty(width, channels(point), dtype=torch.float64))
         self.register_buffer("matrix", matrix.float())
 
-    @full_precision
+    @in_full_precision
     def forward(self, features: Tensor) -> Tensor:
         """Unit vectors [B, width] in fp32 (fp64) of maps, tokens or vectors."""
-        return unit(linear(as_vector(features), self.matrix))
+        return unit_mean(linear(as_vector(features), self.matrix))

@@ -5,11 +5,11 @@ from typing import ClassVar, Self
 
 from torch import Tensor
 
-from tutelage.config.loss_schedule import Pointed, Weighted
+from tutelage.config.loss_schedule import FeatureLossConfig, WeightedLossConfig
 from tutelage.errors import UsageError
-from tutelage.losses.layer_pairs import Pair, Wants, pairs
-from tutelage.losses.term import Ground, Needs, Term, own_settings
-from tutelage.types import Output, Signal
+from tutelage.losses.layer_pairs import LayerPair, Wants, layer_pairs
+from tutelage.losses.term import BuildContext, Needs, Term, term_arguments
+from tutelage.types import ModelOutput, TeacherOutput
 
 
 class FeatureTerm(Term):
@@ -21,7 +21,7 @@ class FeatureTerm(Term):
     wants: ClassVar[Wants] = "stages"
     across_batch = False
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[LayerPair]) -> None:
         super().__init__()
         self.pairs = tuple(pairs)
         teacher = [pair.teacher for pair in self.pairs]
@@ -32,13 +32,13 @@ class FeatureTerm(Term):
         )
 
     @classmethod
-    def build(cls, settings: Weighted, ground: Ground) -> Self:
+    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
         """The term of some settings, between points of two networks."""
-        assert isinstance(settings, Pointed)
-        found = pairs(cls.wants, settings, ground, term=cls.name)
-        return cls(found, **own_settings(settings))
+        assert isinstance(settings, FeatureLossConfig)
+        found = layer_pairs(cls.wants, settings, ground, term=cls.name)
+        return cls(found, **term_arguments(settings))
 
-    def features(self, student: Output, signal: Signal) -> list[tuple[Tensor, Tensor]]:
+    def features(self, student: ModelOutput, signal: TeacherOutput) -> list[tuple[Tensor, Tensor]]:
         """(student's, teacher's) features of each pair; the teacher's carry no gradient.
 
         Raises:

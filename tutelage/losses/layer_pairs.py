@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from tutelage.config.loss_schedule import Pointed
+from tutelage.config.loss_schedule import FeatureLossConfig
 from tutelage.errors import UsageError, suggest
-from tutelage.losses.term import Ground
-from tutelage.types import Anatomy, Point, Stage
+from tutelage.losses.term import BuildContext
+from tutelage.types import FeaturePoint, NetworkInfo, Stage
 
 Wants = Literal["stages", "before", "middle", "last", "sections", "vector"]
 """What an idea compares.
@@ -17,14 +17,16 @@ other; vector: what the classifier is given.
 """
 
 
-class Pair(NamedTuple):
+class LayerPair(NamedTuple):
     """A point of the student and the point of the teacher that it is compared with."""
 
-    student: Point
-    teacher: Point
+    student: FeaturePoint
+    teacher: FeaturePoint
 
 
-def pairs(wants: Wants, settings: Pointed, ground: Ground, *, term: str) -> tuple[Pair, ...]:
+def layer_pairs(
+    wants: Wants, settings: FeatureLossConfig, ground: BuildContext, *, term: str
+) -> tuple[LayerPair, ...]:
     """The points of a term: those its settings name, else those that fit what the idea wants.
 
     Stages are paired from the last to the first, by how much smaller than the picture they are.
@@ -57,10 +59,10 @@ def pairs(wants: Wants, settings: Pointed, ground: Ground, *, term: str) -> tupl
             )
         student = _of(wants, [pair[0] for pair in both])
         teacher = _of(wants, [pair[1] for pair in both])
-    return tuple(Pair(s, t) for s, t in zip(student, teacher, strict=True))
+    return tuple(LayerPair(s, t) for s, t in zip(student, teacher, strict=True))
 
 
-def _named(path: str, anatomy: Anatomy, term: str, role: str) -> Point:
+def _named(path: str, anatomy: NetworkInfo, term: str, role: str) -> FeaturePoint:
     if path not in anatomy.shapes:
         raise UsageError(
             f"terms.{term}: the {role} has no point {path}",
@@ -71,10 +73,10 @@ def _named(path: str, anatomy: Anatomy, term: str, role: str) -> Point:
             f"terms.{term}: what the {role}'s {path} returns is overwritten further on",
             fix="a later point, such as the input of the activation that follows",
         )
-    return Point(path, anatomy.shapes[path])
+    return FeaturePoint(path, anatomy.shapes[path])
 
 
-def _vector(anatomy: Anatomy, term: str) -> Point:
+def _vector(anatomy: NetworkInfo, term: str) -> FeaturePoint:
     if anatomy.vector is None:
         raise UsageError(
             f"terms.{term} compares what the classifiers are given; {anatomy.family} ends in no linear layer",
@@ -100,7 +102,7 @@ def _staged(student: Sequence[Stage], teacher: Sequence[Stage]) -> list[tuple[St
     ]
 
 
-def _of(wants: Wants, stages: Sequence[Stage]) -> list[Point]:
+def _of(wants: Wants, stages: Sequence[Stage]) -> list[FeaturePoint]:
     if wants == "sections":
         return [point for stage in stages for point in (stage.entry, stage.end)]
     if wants == "before":

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Rows(nn.Module):
+class PerSampleBuffer(nn.Module):
     """A module whose large buffers, one row a picture, change by rows, and can take them back.
 
     Whoever runs a step calls `note` before it and `settle` after it. Nothing is noted otherwise.

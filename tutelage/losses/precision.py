@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def full_precision(loss: F) -> F:
+def in_full_precision(loss: F) -> F:
     """Run a function outside autocast, with its half-precision arguments in fp32 (fp64 stays fp64).
 
     Tensors are looked for among the arguments and one level deep in tuples and lists of them.

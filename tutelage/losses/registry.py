@@ -9,10 +9,10 @@ from importlib import import_module
 
 import torch
 
-from tutelage.config.loss_weights import chosen, weights
-from tutelage.config.objective import Objective
-from tutelage.config.plugins import not_a_pair, own_term
-from tutelage.losses.term import Ground, Term
+from tutelage.config.loss_weights import loss_weights, selected_losses
+from tutelage.config.objective import ObjectiveConfig
+from tutelage.config.plugins import custom_loss, not_a_pair
+from tutelage.losses.term import BuildContext, Term
 
 TERMS: Mapping[str, str] = {
     "label": "cross_entropy:LabelTerm",
@@ -56,7 +56,7 @@ def term_class(name: str) -> type[Term]:
         UsageError: the user's own is no `Term`.
     """
     if name not in TERMS:
-        own = own_term(name)
+        own = custom_loss(name)
         if not issubclass(own.term, Term):
             raise not_a_pair(name, (own.settings, own.term), own.where)
         return own.term
@@ -65,7 +65,9 @@ def term_class(name: str) -> type[Term]:
     return found
 
 
-def make_terms(objective: Objective, ground: Ground, *, seed: int = 0) -> dict[str, Term]:
+def build_terms(
+    objective: ObjectiveConfig, ground: BuildContext, *, seed: int = 0
+) -> dict[str, Term]:
     """The terms of an objective whose weight is not 0, in the order of the table.
 
     Args:
@@ -73,8 +75,8 @@ def make_terms(objective: Objective, ground: Ground, *, seed: int = 0) -> dict[s
         ground: what is known of the two networks.
         seed: of random adapters; each term has numbers of its own, whatever stands beside it.
     """
-    settings, made = chosen(objective), {}
-    for name in weights(objective):
+    settings, made = selected_losses(objective), {}
+    for name in loss_weights(objective):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + zlib.crc32(name.encode()))
             made[name] = term_class(name).build(settings[name], ground)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tutelage.errors import InputError
-from tutelage.types import Point
+from tutelage.types import FeaturePoint
 
 _MOST_EXTRA = 5
 """Tokens that belong to no place: a class token, a distillation token, registers."""
@@ -49,7 +49,7 @@ def same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def channels(point: Point) -> int:
+def channels(point: FeaturePoint) -> int:
     """Channels of a map [C, H, W], tokens [N, C] or a vector [D]."""
     return point.shape[0] if len(point.shape) == 3 else point.shape[-1]
 

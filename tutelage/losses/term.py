@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Self
 
 from torch import Tensor, nn
 
-from tutelage.config.loss_schedule import Weighted
-from tutelage.types import Anatomy, Batch, Output, Progress, Signal
+from tutelage.config.loss_schedule import WeightedLossConfig
+from tutelage.types import Batch, ModelOutput, NetworkInfo, Progress, TeacherOutput
 
 
 class Needs(NamedTuple):
@@ -29,15 +29,15 @@ class Needs(NamedTuple):
     ids: bool = False
 
 
-class Ground(NamedTuple):
+class BuildContext(NamedTuple):
     """What is known before training begins, for terms that build something from it.
 
     images: pictures that are taught with; ids: theirs [images], in a pack that holds others as well, or None
     where they are 0 to images - 1.
     """
 
-    student: Anatomy
-    teacher: Anatomy
+    student: NetworkInfo
+    teacher: NetworkInfo
     classes: int
     images: int
     ids: Tensor | None = None
@@ -60,16 +60,18 @@ class Term(nn.Module, ABC):
     """Whether parameters of the term are left alone in some steps."""
 
     @classmethod
-    def build(cls, settings: Weighted, ground: Ground) -> Self:
+    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
         """The term of some settings: each of them that is no weight is an argument of the same name."""
-        return cls(**own_settings(settings))
+        return cls(**term_arguments(settings))
 
     @abstractmethod
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The mean of the loss over the batch, a scalar in fp32 (fp64 for fp64 inputs)."""
 
 
-def own_settings(settings: Weighted) -> dict[str, Any]:
+def term_arguments(settings: WeightedLossConfig) -> dict[str, Any]:
     """What a term's settings say beside its weight, schedule and points."""
     shared = {"weight", "from_epoch", "warmup_epochs", "until_epoch", "fade"}
     shared |= {"student_points", "teacher_points"}

@@ -1,20 +1,20 @@
 """Every term under every method, as a table: which pairs can be used, and why the others cannot.
 
-It is made of `obstacle`, which refuses before a run begins; no torch is imported from here either.
+It is made of `incompatibility`, which refuses before a run begins; no torch is imported from here either.
 """
 
 from collections.abc import Sequence
 from functools import cache
 from typing import Literal, get_args, get_type_hints
 
-from tutelage.config.loss_schedule import Pointed
-from tutelage.config.methods import Methods, Name, Several
+from tutelage.config.loss_schedule import FeatureLossConfig
+from tutelage.config.methods import MethodName, MethodOptions, MultiTeacherConfig
 from tutelage.config.objective import settings_classes
-from tutelage.methods.registry import METHODS, obstacle
+from tutelage.methods.registry import METHODS, incompatibility
 
 Combine = Literal["probabilities", "logits", "divergences"]
 
-WAYS: tuple[Combine, ...] = get_args(get_type_hints(Several)["combine"])
+WAYS: tuple[Combine, ...] = get_args(get_type_hints(MultiTeacherConfig)["combine"])
 """How several teachers are made one word: the setting on which what a method hears depends."""
 
 
@@ -30,7 +30,7 @@ def terms_by_kind() -> dict[str, list[str]]:
     return found
 
 
-def refusal(method: Name, term: str, combine: Combine) -> str | None:
+def refusal_reason(method: MethodName, term: str, combine: Combine) -> str | None:
     """Why a term cannot be used under a method; None where it can.
 
     Args:
@@ -38,34 +38,34 @@ def refusal(method: Name, term: str, combine: Combine) -> str | None:
         term: by name.
         combine: how several teachers are made one word, where the method has several.
     """
-    return obstacle(
+    return incompatibility(
         method,
         term,
         looks_inside=term in _looking_inside(),
-        settings=Methods(several=Several(combine=combine)),
+        settings=MethodOptions(several=MultiTeacherConfig(combine=combine)),
     )
 
 
-def reservation(method: Name, term: str) -> str | None:
+def caveat(method: MethodName, term: str) -> str | None:
     """What a table says against a term under a method; None where it can be used whatever the settings.
 
     >>> reservation("offline", "hint")
     >>> reservation("several", "hint")
     'only with methods.several.combine = "divergences"'
     """
-    found = {way: refusal(method, term, way) for way in WAYS}
+    found = {way: refusal_reason(method, term, way) for way in WAYS}
     fits = [f'"{way}"' for way, reason in found.items() if reason is None]
     if fits and len(fits) < len(WAYS):
         return f"only with methods.several.combine = {' or '.join(fits)}"
     return found[WAYS[0]]
 
 
-def pairs_table(methods: Sequence[Name] = tuple(METHODS)) -> str:
+def compatibility_table(methods: Sequence[MethodName] = tuple(METHODS)) -> str:
     """Markdown: a row for each term, a column for each method, and below them the reasons, each once."""
     head, rows, reasons = ["kind", "term", *methods], [], list[str]()
     for kind, terms in terms_by_kind().items():
         for term in terms:
-            cells = [_cell(reservation(method, term), reasons) for method in methods]
+            cells = [_cell(caveat(method, term), reasons) for method in methods]
             rows.append([kind, term.replace("_", "-"), *cells])
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [_line(row, widths) for row in (head, ["-" * width for width in widths], *rows)]
@@ -75,7 +75,9 @@ def pairs_table(methods: Sequence[Name] = tuple(METHODS)) -> str:
 
 @cache
 def _looking_inside() -> frozenset[str]:
-    return frozenset(n for n, cls in settings_classes().items() if issubclass(cls, Pointed))
+    return frozenset(
+        n for n, cls in settings_classes().items() if issubclass(cls, FeatureLossConfig)
+    )
 
 
 def _cell(reason: str | None, reasons: list[str]) -> str:

@@ -11,7 +11,7 @@ from tutelage.methods.method import Method
 from tutelage.models.preprocess import Classifier
 
 
-def described(method: Method) -> list[dict[str, Any]]:
+def describe_terms(method: Method) -> list[dict[str, Any]]:
     """Each term as plain data: name, weight, points and shapes, what it trains and remembers.
 
     A term that hears several teachers apart is one term with what it has for each of them.
@@ -77,7 +77,7 @@ def _layer(module: nn.Module) -> str:
     return f"{high} x {wide} convolution {module.in_channels} -> {module.out_channels}"
 
 
-def unlike(
+def architecture_warnings(
     method: Method, student: Classifier, teacher: Classifier, *, number: int = 0
 ) -> list[str]:
     """What a person should know before trusting terms that look inside two networks that are not alike.

@@ -6,24 +6,24 @@ from typing import NamedTuple, cast
 
 from torch import Tensor
 
-from tutelage.config.loss_schedule import Pointed, weight_at
-from tutelage.config.loss_weights import chosen, weights
-from tutelage.config.methods import Teaching
-from tutelage.config.objective import Objective
-from tutelage.losses.registry import make_terms
-from tutelage.losses.term import Ground, Term
-from tutelage.methods.method import Method, Weighing
-from tutelage.methods.offline import Offline
-from tutelage.methods.registry import METHODS, refuse_term
-from tutelage.methods.term_values import hears
-from tutelage.models.feature_hooks import Tapped
-from tutelage.models.introspect import study
+from tutelage.config.loss_schedule import FeatureLossConfig, weight_at
+from tutelage.config.loss_weights import loss_weights, selected_losses
+from tutelage.config.methods import MethodConfig
+from tutelage.config.objective import ObjectiveConfig
+from tutelage.losses.registry import build_terms
+from tutelage.losses.term import BuildContext, Term
+from tutelage.methods.method import LossWeighting, Method
+from tutelage.methods.offline import OfflineDistillation
+from tutelage.methods.registry import METHODS, check_term
+from tutelage.methods.term_values import reads_teacher
+from tutelage.models.feature_hooks import FeatureExtractor
+from tutelage.models.introspect import inspect_network
 from tutelage.models.preprocess import Classifier
 from tutelage.models.simkd import reuse_classifier
-from tutelage.types import UNSTUDIED, Progress
+from tutelage.types import NO_NETWORK_INFO, Progress
 
 
-class Lesson(NamedTuple):
+class TrainingFacts(NamedTuple):
     """How long is taught, and what about: epochs; classes; ids of the pictures; their size.
 
     shares: how much each of several teachers counts, adding up to 1; empty: all the same.
@@ -38,8 +38,8 @@ class Lesson(NamedTuple):
     shares: tuple[float, ...] = ()
 
 
-def make_method(
-    settings: Teaching, student: Classifier, others: Sequence[Classifier], lesson: Lesson
+def build_method(
+    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], lesson: TrainingFacts
 ) -> Method:
     """The method of some settings.
 
@@ -53,29 +53,29 @@ def make_method(
         UsageError: a term that the method cannot teach by, points that do not exist, or an idea that does
             not fit these networks.
     """
-    require_terms(settings)
+    require_usable_losses(settings)
     module = METHODS[settings.method].module
     if module == "offline":
         # Of a course the last teacher is the finished one: what terms keep of a teacher is of that one.
-        return taught(student, others[-1], settings, lesson)
+        return build_distillation(student, others[-1], settings, lesson)
     found = import_module(f"tutelage.methods.{module}").build(settings, student, others, lesson)
     return cast(Method, found)
 
 
-def require_terms(settings: Teaching) -> None:
+def require_usable_losses(settings: MethodConfig) -> None:
     """Every term of an objective can be used under the method.
 
     Raises:
         UsageError: one cannot, and why.
     """
-    for name in weights(settings):
-        looks_inside = isinstance(chosen(settings)[name], Pointed)
-        refuse_term(settings.method, name, looks_inside=looks_inside, settings=settings.methods)
+    for name in loss_weights(settings):
+        looks_inside = isinstance(selected_losses(settings)[name], FeatureLossConfig)
+        check_term(settings.method, name, looks_inside=looks_inside, settings=settings.methods)
 
 
-def taught(
-    student: Classifier, teacher: Classifier, objective: Objective, lesson: Lesson
-) -> Offline:
+def build_distillation(
+    student: Classifier, teacher: Classifier, objective: ObjectiveConfig, lesson: TrainingFacts
+) -> OfflineDistillation:
     """A student that minimises an objective under a teacher; points, adapters and memories are made.
 
     With `simkd` the student's network changes: it takes its teacher's classifier.
@@ -83,21 +83,21 @@ def taught(
     Raises:
         UsageError: points that do not exist, or an idea that does not fit these networks.
     """
-    if "simkd" in weights(objective):
+    if "simkd" in loss_weights(objective):
         assert objective.terms.simkd is not None
         reduction = objective.terms.simkd.reduction
         reuse_classifier(student, teacher, stored_size=lesson.size, reduction=reduction)
-    return taught_by_each(student, [teacher], objective, lesson, shares=(1.0,))
+    return build_multi_distillation(student, [teacher], objective, lesson, shares=(1.0,))
 
 
-def taught_by_each(
+def build_multi_distillation(
     student: Classifier,
     teachers: Sequence[Classifier],
-    objective: Objective,
-    lesson: Lesson,
+    objective: ObjectiveConfig,
+    lesson: TrainingFacts,
     *,
     shares: Sequence[float],
-) -> Offline:
+) -> OfflineDistillation:
     """A student under several teachers that are heard apart, each term as often as there are teachers.
 
     Args:
@@ -111,50 +111,59 @@ def taught_by_each(
         UsageError: points that do not exist, or an idea that does not fit these networks.
     """
     lessons = [
-        terms_between(student, teacher, objective, lesson, salt=number)
+        build_terms_between(student, teacher, objective, lesson, salt=number)
         for number, teacher in enumerate(teachers)
     ]
-    further = [{n: t for n, t in terms.items() if hears(t)} for terms in lessons[1:]]
-    return Offline(
+    further = [{n: t for n, t in terms.items() if reads_teacher(t)} for terms in lessons[1:]]
+    return OfflineDistillation(
         student,
         lessons[0],
-        weights(objective),
-        look=looking(student, [lessons[0], *further]),
-        weighing=weighing(objective, lesson.epochs),
+        loss_weights(objective),
+        look=feature_extractor(student, [lessons[0], *further]),
+        weighing=loss_weighting(objective, lesson.epochs),
         further=further,
         shares=shares,
     )
 
 
-def terms_between(
-    student: Classifier, teacher: Classifier, objective: Objective, lesson: Lesson, *, salt: int = 0
+def build_terms_between(
+    student: Classifier,
+    teacher: Classifier,
+    objective: ObjectiveConfig,
+    lesson: TrainingFacts,
+    *,
+    salt: int = 0,
 ) -> dict[str, Term]:
     """The terms of an objective between two networks; `salt` seeds adapters that must differ from others'.
 
     Raises:
         UsageError: points that do not exist, or an idea that does not fit these networks.
     """
-    inside = any(isinstance(settings, Pointed) for settings in chosen(objective).values())
-    ground = Ground(
-        student=study(student, lesson.size) if inside else UNSTUDIED,
-        teacher=study(teacher, lesson.size) if inside else UNSTUDIED,
+    inside = any(
+        isinstance(settings, FeatureLossConfig) for settings in selected_losses(objective).values()
+    )
+    ground = BuildContext(
+        student=inspect_network(student, lesson.size) if inside else NO_NETWORK_INFO,
+        teacher=inspect_network(teacher, lesson.size) if inside else NO_NETWORK_INFO,
         classes=lesson.classes,
         images=len(lesson.ids),
         ids=lesson.ids,
         label_smoothing=lesson.label_smoothing,
     )
-    return make_terms(objective, ground, seed=lesson.seed + salt)
+    return build_terms(objective, ground, seed=lesson.seed + salt)
 
 
-def looking(student: Classifier, lessons: Sequence[Mapping[str, Term]]) -> Tapped | None:
+def feature_extractor(
+    student: Classifier, lessons: Sequence[Mapping[str, Term]]
+) -> FeatureExtractor | None:
     """What calls a network and records all that some terms look at in it; None where they look at nothing."""
     points = [p for terms in lessons for term in terms.values() for p in term.needs.student_points]
-    return Tapped(student, points) if points else None
+    return FeatureExtractor(student, points) if points else None
 
 
-def weighing(objective: Objective, epochs: int) -> Weighing:
+def loss_weighting(objective: ObjectiveConfig, epochs: int) -> LossWeighting:
     """The weight of each term as training goes on."""
-    settings, all_weights = chosen(objective), weights(objective)
+    settings, all_weights = selected_losses(objective), loss_weights(objective)
 
     def weights_now(progress: Progress) -> Mapping[str, float]:
         epoch = progress.fraction * epochs

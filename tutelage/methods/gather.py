@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tutelage.types import Batch, Output, Signal
+from tutelage.types import Batch, ModelOutput, TeacherOutput
 
 
-class Sharing(NamedTuple):
+class BatchGather(NamedTuple):
     """How parts of a batch in several processes become one.
 
     gather: (rows of this process [b, ...], B) -> rows of all [B, ...], by rank; gradients flow back.
@@ -19,32 +19,32 @@ class Sharing(NamedTuple):
     average: Callable[[Tensor, float], Tensor]
 
 
-def whole_labels(batch: Batch, sharing: Sharing | None) -> Tensor:
+def gather_labels(batch: Batch, sharing: BatchGather | None) -> Tensor:
     """The labels [B] of the whole batch, from this process's part of it."""
-    return whole_rows(batch.labels, batch, sharing)
+    return gather_rows(batch.labels, batch, sharing)
 
 
-def whole_rows(rows: Tensor, batch: Batch, sharing: Sharing | None) -> Tensor:
+def gather_rows(rows: Tensor, batch: Batch, sharing: BatchGather | None) -> Tensor:
     """One row a picture of this process [b, ...] -> one a picture of the whole batch [B, ...]."""
     if sharing is None or batch.whole is None:
         return rows
     return sharing.gather(rows, batch.whole)
 
 
-def whole_mean(value: Tensor, batch: Batch, sharing: Sharing | None) -> Tensor:
+def gather_mean(value: Tensor, batch: Batch, sharing: BatchGather | None) -> Tensor:
     """A mean over this process's pictures -> over those of all."""
     if sharing is None or batch.whole is None:
         return value
     return sharing.average(value, len(batch.ids) / batch.whole)
 
 
-def whole_batch(
-    output: Output,
-    signal: Signal,
+def gather_batch(
+    output: ModelOutput,
+    signal: TeacherOutput,
     batch: Batch,
     points: Collection[str],
-    sharing: Sharing | None,
-) -> tuple[Output, Signal, Batch]:
+    sharing: BatchGather | None,
+) -> tuple[ModelOutput, TeacherOutput, Batch]:
     """The whole batch's logits, labels and features, from this process's part of it.
 
     Terms then mean over the whole batch, whatever they compare, and every process has the same loss: that
@@ -55,14 +55,16 @@ def whole_batch(
         return output, signal, batch
 
     def all_of(tensor: Tensor) -> Tensor:
-        return whole_rows(tensor, batch, sharing)
+        return gather_rows(tensor, batch, sharing)
 
     def all_at(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: all_of(found) for name, found in features.items() if name in points}
 
     mixed = batch.mixed and type(batch.mixed)(*(all_of(part) for part in batch.mixed))
     return (
-        Output(all_of(output.logits), all_at(output.features)),
-        Signal(None if signal.logits is None else all_of(signal.logits), all_at(signal.features)),
+        ModelOutput(all_of(output.logits), all_at(output.features)),
+        TeacherOutput(
+            None if signal.logits is None else all_of(signal.logits), all_at(signal.features)
+        ),
         batch._replace(labels=all_of(batch.labels), ids=all_of(batch.ids), mixed=mixed),
     )

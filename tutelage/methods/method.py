@@ -2,7 +2,7 @@
 
 A method is a module whose `forward` does *all* trainable work, students and adapters, so that whatever
 wraps it (DistributedDataParallel, torch.compile) sees everything. A teacher that is finished is never inside
-it: its word arrives as a `Signal`. What is trained, saved and optimised is the method's own state; what it
+it: its word arrives as a `TeacherOutput`. What is trained, saved and optimised is the method's own state; what it
 only remembers (past answers, an average) is in buffers.
 """
 
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.losses.term import Needs
-from tutelage.methods.gather import Sharing, whole_labels, whole_rows
-from tutelage.types import START, Batch, Outcome, Output, Progress, Signal
+from tutelage.methods.gather import BatchGather, gather_labels, gather_rows
+from tutelage.types import START, Batch, LossOutput, ModelOutput, Progress, TeacherOutput
 
-Weighing = Callable[[Progress], Mapping[str, float]]
+LossWeighting = Callable[[Progress], Mapping[str, float]]
 """Where training stands -> the weight of each term."""
 
 
@@ -30,10 +30,10 @@ class Method(nn.Module, ABC):
     """What is measured and handed over."""
 
     weights: Mapping[str, float]
-    weighing: Weighing | None = None
+    weighing: LossWeighting | None = None
     """How weights change in training; None where they stay what they are."""
 
-    sharing: Sharing | None = None
+    sharing: BatchGather | None = None
     """How parts of a batch in several processes become one; None where this process has all of it."""
 
     phases: int = 1
@@ -69,26 +69,28 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, batch: Batch, signal: Signal, progress: Progress, *, phase: int = 0
-    ) -> Outcome:
+        self, batch: Batch, signal: TeacherOutput, progress: Progress, *, phase: int = 0
+    ) -> LossOutput:
         """Run what learns on a batch and compare it with teacher and label."""
 
     def weights_at(self, progress: Progress) -> Mapping[str, float]:
         """The weight of each term where training stands."""
         return self.weights if self.weighing is None else self.weighing(progress)
 
-    def total(self, outcome: Outcome, progress: Progress = START) -> Tensor:
+    def total(self, outcome: LossOutput, progress: Progress = START) -> Tensor:
         """The weighted sum of an outcome's terms: the scalar to minimise, in fp32."""
         weights = self.weights_at(progress)
         return torch.stack([weights[name] * term for name, term in outcome.terms.items()]).sum()
 
-    def outcome(self, student: Output, terms: Mapping[str, Tensor], batch: Batch) -> Outcome:
+    def outcome(
+        self, student: ModelOutput, terms: Mapping[str, Tensor], batch: Batch
+    ) -> LossOutput:
         """What the student said in this process, and the raw terms, as an outcome of the whole batch.
 
         Only the terms are differentiated: logits with a graph would look like another way to the loss.
         """
-        whole = whole_rows(student.logits.detach(), batch, self.sharing)
-        return Outcome(logits=whole, labels=whole_labels(batch, self.sharing), terms=terms)
+        whole = gather_rows(student.logits.detach(), batch, self.sharing)
+        return LossOutput(logits=whole, labels=gather_labels(batch, self.sharing), terms=terms)
 
     def after_step(self, progress: Progress, taken: Tensor) -> None:
         """Move averages on after an optimiser step; most methods have none.

@@ -9,17 +9,17 @@ some of them are left out of a step; here all are heard at every step. How words
 import math
 from collections.abc import Sequence
 
-from tutelage.config.loss_weights import chosen, weights
-from tutelage.config.methods import Several, Teaching
-from tutelage.config.objective import Objective
+from tutelage.config.loss_weights import loss_weights, selected_losses
+from tutelage.config.methods import MethodConfig, MultiTeacherConfig
+from tutelage.config.objective import ObjectiveConfig
 from tutelage.errors import UsageError
-from tutelage.methods.factory import Lesson, taught, taught_by_each
+from tutelage.methods.factory import TrainingFacts, build_distillation, build_multi_distillation
 from tutelage.methods.method import Method
 from tutelage.models.preprocess import Classifier
 
 
-def build(
-    settings: Teaching, student: Classifier, others: Sequence[Classifier], lesson: Lesson
+def build_multi_teacher(
+    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], lesson: TrainingFacts
 ) -> Method:
     """A student of several teachers.
 
@@ -33,12 +33,12 @@ def build(
     """
     require_teachers(settings, len(others))
     if settings.method == "several" and settings.methods.several.combine != "divergences":
-        return taught(student, others[0], settings, lesson)
+        return build_distillation(student, others[0], settings, lesson)
     shares = lesson.shares or tuple(1 / len(others) for _ in others)
-    return taught_by_each(student, others, settings, lesson, shares=shares)
+    return build_multi_distillation(student, others, settings, lesson, shares=shares)
 
 
-def require_teachers(settings: Teaching, count: int) -> None:
+def require_teachers(settings: MethodConfig, count: int) -> None:
     """So many finished teachers fit the method, and what is said of their weights.
 
     Raises:
@@ -71,7 +71,7 @@ def require_teachers(settings: Teaching, count: int) -> None:
         _require_weights(methods.several, count)
 
 
-def _require_weights(several: Several, count: int) -> None:
+def _require_weights(several: MultiTeacherConfig, count: int) -> None:
     if several.weigh == "confidence" and several.combine == "divergences":
         raise UsageError(
             "divergences cannot be weighted picture by picture: a term is one number for a batch",
@@ -96,7 +96,9 @@ def _require_weights(several: Several, count: int) -> None:
         )
 
 
-def shares_of(several: Several, count: int, losses: Sequence[float] = ()) -> tuple[float, ...]:
+def teacher_shares(
+    several: MultiTeacherConfig, count: int, losses: Sequence[float] = ()
+) -> tuple[float, ...]:
     """How much each teacher counts, adding up to 1, whatever the picture.
 
         given         share_j = w_j / sum_k w_k
@@ -118,9 +120,11 @@ def shares_of(several: Several, count: int, losses: Sequence[float] = ()) -> tup
     return tuple(one / sum(found) for one in found)
 
 
-def temperature_of(objective: Objective) -> float:
+def ensemble_temperature(objective: ObjectiveConfig) -> float:
     """The temperature at which probabilities are averaged: that of `kd`, else of the first term with one."""
-    terms = chosen(objective)
-    counted = ["kd", *weights(objective)]
-    found = (getattr(terms[n], "temperature", None) for n in counted if n in weights(objective))
+    terms = selected_losses(objective)
+    counted = ["kd", *loss_weights(objective)]
+    found = (
+        getattr(terms[n], "temperature", None) for n in counted if n in loss_weights(objective)
+    )
     return next((float(one) for one in found if one is not None), 1.0)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from tutelage.losses.cross_entropy import LabelTerm
 from tutelage.losses.term import Needs, Term
-from tutelage.methods.method import Weighing
-from tutelage.methods.single_student import Pupil
-from tutelage.methods.term_values import compare_with_each, needs_of, terms_in
-from tutelage.types import Batch, Outcome, Output, Progress, Signal
+from tutelage.methods.method import LossWeighting
+from tutelage.methods.single_student import SingleStudentMethod
+from tutelage.methods.term_values import combined_needs, term_losses_of_each, terms_of
+from tutelage.types import Batch, LossOutput, ModelOutput, Progress, TeacherOutput
 
 
-class Offline(Pupil):
+class OfflineDistillation(SingleStudentMethod):
     """One student under a signal from outside, minimising `sum of weight * term`."""
 
     def __init__(
@@ -24,8 +24,8 @@ class Offline(Pupil):
         terms: Mapping[str, Term],
         weights: Mapping[str, float],
         *,
-        look: Callable[[Tensor], Output] | None = None,
-        weighing: Weighing | None = None,
+        look: Callable[[Tensor], ModelOutput] | None = None,
+        weighing: LossWeighting | None = None,
         further: Sequence[Mapping[str, Term]] = (),
         shares: Sequence[float] = (1.0,),
     ) -> None:
@@ -47,33 +47,35 @@ class Offline(Pupil):
     @property
     def needs(self) -> Needs:
         """The union of what the terms want; each teacher is asked for its own by `needs_from`."""
-        return needs_of(term for terms in self._lessons() for term in terms.values())
+        return combined_needs(term for terms in self._lessons() for term in terms.values())
 
     def needs_from(self, teacher: int) -> Needs:
         """What the terms under one of several teachers want of it."""
-        return needs_of(self._lessons()[teacher].values())
+        return combined_needs(self._lessons()[teacher].values())
 
     def forward(
         self,
         batch: Batch,
-        signal: Signal,
+        signal: TeacherOutput,
         progress: Progress,
         *,
         phase: int = 0,  # noqa: ARG002  there is one
-    ) -> Outcome:
+    ) -> LossOutput:
         """Run the student once and hand its output to every term."""
         output = self.say(batch.images)
         signals = (signal, *signal.others)[: len(self.shares)]
-        found = compare_with_each(
+        found = term_losses_of_each(
             self._lessons(), output, signals, self.shares, batch, progress, self.sharing
         )
         return self.outcome(output, found, batch)
 
     def _lessons(self) -> list[dict[str, Term]]:
-        further = [terms_in(more) for more in self.further if isinstance(more, nn.ModuleDict)]
-        return [terms_in(self.terms), *further]
+        further = [terms_of(more) for more in self.further if isinstance(more, nn.ModuleDict)]
+        return [terms_of(self.terms), *further]
 
 
-def supervised(student: nn.Module, *, label_smoothing: float) -> Offline:
+def supervised_training(student: nn.Module, *, label_smoothing: float) -> OfflineDistillation:
     """Cross-entropy with the label alone: a teacher in the making, or a control."""
-    return Offline(student, {"label": LabelTerm(smoothing=label_smoothing)}, {"label": 1.0})
+    return OfflineDistillation(
+        student, {"label": LabelTerm(smoothing=label_smoothing)}, {"label": 1.0}
+    )

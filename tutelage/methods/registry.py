@@ -7,8 +7,8 @@ refused before anything is built.
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from tutelage.config.augmentation import Views
-from tutelage.config.methods import Methods, Name, Teaching
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.config.methods import MethodConfig, MethodName, MethodOptions
 from tutelage.errors import UsageError
 
 
@@ -29,7 +29,7 @@ class About(NamedTuple):
     source: str
 
 
-METHODS: Mapping[Name, About] = {
+METHODS: Mapping[MethodName, About] = {
     "offline": About(
         "offline",
         "offline",
@@ -159,7 +159,7 @@ METHODS: Mapping[Name, About] = {
 }
 
 
-def companions(settings: Teaching, student: str) -> tuple[str, ...]:
+def peer_models(settings: MethodConfig, student: str) -> tuple[str, ...]:
     """The names of the networks that learn beside a student of the given name."""
     methods = settings.methods
     if settings.method == "mutual":
@@ -169,7 +169,7 @@ def companions(settings: Teaching, student: str) -> tuple[str, ...]:
     return (methods.joint.model,) if settings.method == "joint" else ()
 
 
-def companion_names(settings: Teaching, student: str) -> tuple[str, ...]:
+def peer_names(settings: MethodConfig, student: str) -> tuple[str, ...]:
     """What the networks beside a student are called: in its terms, its scores and its run folder.
 
     >>> companion_names(Teaching(method="mutual"), "resnet18")
@@ -177,19 +177,19 @@ def companion_names(settings: Teaching, student: str) -> tuple[str, ...]:
     """
     if settings.method == "joint":
         return ("teacher",)
-    count = len(companions(settings, student))
+    count = len(peer_models(settings, student))
     return tuple(f"peer{number}" for number in range(1, count + 1))
 
 
-def refuse_term(
-    method: Name, term: str, *, looks_inside: bool, settings: Methods | None = None
+def check_term(
+    method: MethodName, term: str, *, looks_inside: bool, settings: MethodOptions | None = None
 ) -> None:
     """Nothing happens where a term can be used under a method; `settings` are those of the methods.
 
     Raises:
         UsageError: it cannot; the reason is told.
     """
-    reason = obstacle(method, term, looks_inside=looks_inside, settings=settings)
+    reason = incompatibility(method, term, looks_inside=looks_inside, settings=settings)
     if reason is not None:
         raise UsageError(
             f"terms.{term} cannot be used under the method {method}: {reason}",
@@ -198,8 +198,8 @@ def refuse_term(
         )
 
 
-def obstacle(
-    method: Name, term: str, *, looks_inside: bool, settings: Methods | None = None
+def incompatibility(
+    method: MethodName, term: str, *, looks_inside: bool, settings: MethodOptions | None = None
 ) -> str | None:
     """Why a term cannot be used under a method; None where it can.
 
@@ -217,12 +217,12 @@ def obstacle(
         return f"it takes the {_OF_WEIGHTS[term]} of one teacher, and each checkpoint has its own"
     if term == "hard_label" and method == "virtual":
         return "a virtual teacher names the label itself, and the first class where there is none"
-    if looks_inside and hears(method, settings) == "logits":
+    if looks_inside and teacher_signal(method, settings) == "logits":
         return f"{_WORD[method]} has logits and no features"
     return None
 
 
-def refuse_mixtures(method: Name, views: Views) -> None:
+def check_mixtures(method: MethodName, views: AugmentationConfig) -> None:
     """Nothing happens where a method can be used with these views.
 
     Raises:
@@ -236,9 +236,11 @@ def refuse_mixtures(method: Name, views: Views) -> None:
         )
 
 
-def hears(method: Name, settings: Methods | None = None) -> Literal["features", "logits"]:
+def teacher_signal(
+    method: MethodName, settings: MethodOptions | None = None
+) -> Literal["features", "logits"]:
     """What terms are given of who teaches, under some settings of the methods."""
-    several = (settings or Methods()).several
+    several = (settings or MethodOptions()).several
     if method == "several" and several.combine != "divergences":
         return "logits"
     return METHODS[method].hears

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.term import Term
-from tutelage.methods.method import Method, Weighing
-from tutelage.methods.term_values import terms_in
-from tutelage.types import Output
+from tutelage.methods.method import LossWeighting, Method
+from tutelage.methods.term_values import terms_of
+from tutelage.types import ModelOutput
 
 
-class Pupil(Method, ABC):
+class SingleStudentMethod(Method, ABC):
     """Subclasses say who is listened to (`needs`), and compare what the student says with it (`forward`)."""
 
     def __init__(
@@ -21,8 +21,8 @@ class Pupil(Method, ABC):
         terms: Mapping[str, Term],
         weights: Mapping[str, float],
         *,
-        look: Callable[[Tensor], Output] | None = None,
-        weighing: Weighing | None = None,
+        look: Callable[[Tensor], ModelOutput] | None = None,
+        weighing: LossWeighting | None = None,
     ) -> None:
         """Put a method together.
 
@@ -46,11 +46,11 @@ class Pupil(Method, ABC):
         terms = [term for lesson in self._lessons() for term in lesson.values()]
         return any(t.staged for t in terms) or all(isinstance(t, FeatureTerm) for t in terms)
 
-    def say(self, images: Tensor) -> Output:
+    def say(self, images: Tensor) -> ModelOutput:
         """What the student says about pictures, uint8 [b, 3, H, W], with the features that terms ask for."""
-        found: Output = self.student(images) if self._look is None else self._look(images)
+        found: ModelOutput = self.student(images) if self._look is None else self._look(images)
         return found
 
     def _lessons(self) -> Sequence[Mapping[str, Term]]:
         """The terms under each of those who are listened to."""
-        return [terms_in(self.terms)]
+        return [terms_of(self.terms)]

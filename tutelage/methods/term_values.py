@@ -6,41 +6,43 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.losses.term import Needs, Term
-from tutelage.methods.gather import Sharing, whole_batch, whole_mean
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.methods.gather import BatchGather, gather_batch, gather_mean
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
-def compare(
+def term_losses(
     terms: Mapping[str, Term],
-    output: Output,
-    signal: Signal,
+    output: ModelOutput,
+    signal: TeacherOutput,
     batch: Batch,
     progress: Progress,
-    sharing: Sharing | None,
+    sharing: BatchGather | None,
 ) -> dict[str, Tensor]:
     """The raw value of each term, over the whole batch of all processes.
 
     Terms that compare pictures with each other see those of all processes; the others are means over
     pictures, and each process computes its own.
     """
-    points = {p for term in terms.values() if term.across_batch for p in points_of(term.needs)}
-    whole = whole_batch(output, signal, batch, points, sharing)
+    points = {
+        p for term in terms.values() if term.across_batch for p in student_points_of(term.needs)
+    }
+    whole = gather_batch(output, signal, batch, points, sharing)
     return {
         name: term(*whole, progress)
         if term.across_batch
-        else whole_mean(term(output, signal, batch, progress), batch, sharing)
+        else gather_mean(term(output, signal, batch, progress), batch, sharing)
         for name, term in terms.items()
     }
 
 
-def compare_with_each(
+def term_losses_of_each(
     lessons: Sequence[Mapping[str, Term]],
-    output: Output,
-    signals: Sequence[Signal],
+    output: ModelOutput,
+    signals: Sequence[TeacherOutput],
     shares: Sequence[float],
     batch: Batch,
     progress: Progress,
-    sharing: Sharing | None,
+    sharing: BatchGather | None,
 ) -> dict[str, Tensor]:
     """Each term under several teachers: its values, by the teachers' shares, added up.
 
@@ -55,23 +57,25 @@ def compare_with_each(
     """
     found: dict[str, list[Tensor]] = {}
     for terms, signal, share in zip(lessons, signals, shares, strict=True):
-        for name, value in compare(terms, output, signal, batch, progress, sharing).items():
-            found.setdefault(name, []).append(value * share if hears(terms[name]) else value)
+        for name, value in term_losses(terms, output, signal, batch, progress, sharing).items():
+            found.setdefault(name, []).append(
+                value * share if reads_teacher(terms[name]) else value
+            )
     return {name: torch.stack(values).sum() for name, values in found.items()}
 
 
-def hears(term: Term) -> bool:
+def reads_teacher(term: Term) -> bool:
     """Whether a term listens to a teacher, rather than to the labels alone."""
     needs = term.needs
     return bool(needs.teacher_logits or needs.teacher_points or needs.teacher_vectors)
 
 
-def terms_in(holder: nn.ModuleDict) -> dict[str, Term]:
+def terms_of(holder: nn.ModuleDict) -> dict[str, Term]:
     """The terms that a module holds, by name."""
     return {name: term for name, term in holder.items() if isinstance(term, Term)}
 
 
-def needs_of(terms: Iterable[Term]) -> Needs:
+def combined_needs(terms: Iterable[Term]) -> Needs:
     """The union of what terms want."""
     needs = [term.needs for term in terms]
     return Needs(
@@ -84,6 +88,6 @@ def needs_of(terms: Iterable[Term]) -> Needs:
     )
 
 
-def points_of(needs: Needs) -> tuple[str, ...]:
+def student_points_of(needs: Needs) -> tuple[str, ...]:
     """Every point, of either network, that is looked at."""
     return (*needs.student_points, *needs.teacher_points, *needs.teacher_vectors)

@@ -8,22 +8,22 @@ import torch
 from torch import nn
 
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
-from tutelage.config.model import Network
+from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError, UsageError, suggest
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.small_stem import use_small_stem
-from tutelage.models.weights import MOST_TIMES, Weights, find_weights, load_weights
+from tutelage.models.weights import MOST_TIMES, WeightSource, find_weights, load_weights
 
 SMALL = 64 << 20
 """Bytes that any network may take."""
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-class Built(NamedTuple):
+class BuiltModel(NamedTuple):
     """A network ready to train, and where its weights came from."""
 
     classifier: Classifier
-    weights: Weights
+    weights: WeightSource
 
 
 def require_known(model: str, *, flag: str = "--model") -> None:
@@ -70,15 +70,15 @@ def require_of_size(model: str, classes: int, weights: Path) -> None:
         )
 
 
-def build(
-    settings: Network,
+def build_model(
+    settings: ModelConfig,
     *,
     classes: int,
     stored_size: int,
     train_statistics: Statistics,
     seed: int,
     network: nn.Module | None = None,
-) -> Built:
+) -> BuiltModel:
     """The network of some settings; `network` replaces the named one (weights and stem are then its own).
 
     Args:
@@ -94,15 +94,15 @@ def build(
         InputError: weights out of reach or of another network.
     """
     torch.manual_seed(seed)
-    weights = Weights("none")
+    weights = WeightSource("none")
     if network is None:
         network, weights = _named(settings, classes)
     mean, std = _statistics(settings, network, train_statistics)
     preprocess = Preprocess(size=settings.input_size or stored_size, mean=mean, std=std)
-    return Built(Classifier(network, preprocess), weights)
+    return BuiltModel(Classifier(network, preprocess), weights)
 
 
-def _named(settings: Network, classes: int) -> tuple[nn.Module, Weights]:
+def _named(settings: ModelConfig, classes: int) -> tuple[nn.Module, WeightSource]:
     require_known(settings.model)
     weights = find_weights(settings)
     options: dict[str, Any] = {"num_classes": classes}
@@ -124,7 +124,7 @@ def _takes_zero_init(model: str) -> bool:
     return bool(entry.__module__ == "timm.models.resnet")
 
 
-def _statistics(settings: Network, network: nn.Module, train: Statistics) -> Statistics:
+def _statistics(settings: ModelConfig, network: nn.Module, train: Statistics) -> Statistics:
     if settings.normalization == "train":
         return train
     if settings.normalization == "half":

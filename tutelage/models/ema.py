@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Average(nn.Module):
+class ModelEMA(nn.Module):
     """`module` is a copy of a network that follows it; the first step that was taken sets it."""
 
     n_averaged: Tensor
@@ -29,7 +29,7 @@ class Average(nn.Module):
         share = taken * torch.where(self.n_averaged == 0, 1.0, 1.0 - self.decay)
         pairs = list(zip(_state(self.module), _state(network), strict=True))
         numbers = [(mean, now) for mean, now in pairs if mean.is_floating_point()]
-        move_towards((mean for mean, _ in numbers), (now for _, now in numbers), share)
+        ema_update((mean for mean, _ in numbers), (now for _, now in numbers), share)
         for count, now in pairs:
             if not count.is_floating_point():
                 count.copy_(now)  # a step that was not taken has changed no count either
@@ -42,7 +42,7 @@ def _state(network: nn.Module) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def move_towards(means: Iterable[Tensor], now: Iterable[Tensor], share: Tensor) -> None:
+def ema_update(means: Iterable[Tensor], now: Iterable[Tensor], share: Tensor) -> None:
     """Move on: mean <- mean + share (now - mean), one for one; a share of 0 changes nothing.
 
     Args:

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from tutelage.errors import UsageError, suggest
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Output
+from tutelage.types import ModelOutput
 
 
-class Tapped:
+class FeatureExtractor:
     """A classifier whose output also carries what happened at some of its points.
 
     A point is a submodule's path (`layer3`), for what it returns, or `path.input`, for what it is given. No
@@ -42,11 +42,11 @@ class Tapped:
         def record(_module: nn.Module, given: Any, gave: Any) -> None:
             if self._recorded is not None:
                 features = given[0] if of_input else gave
-                self._recorded[point] = seen(self.classifier.network, features)
+                self._recorded[point] = sample_input(self.classifier.network, features)
 
         return record
 
-    def __call__(self, images: Tensor) -> Output:
+    def __call__(self, images: Tensor) -> ModelOutput:
         """uint8 [B, 3, H, W] -> Output with a tensor for each point."""
         features: dict[str, Tensor] = {}
         self._recorded = features
@@ -54,10 +54,10 @@ class Tapped:
             logits = self.classifier(images).logits
         finally:
             self._recorded = None
-        return Output(logits=logits, features=features)
+        return ModelOutput(logits=logits, features=features)
 
 
-def seen(network: nn.Module, features: Tensor) -> Tensor:
+def sample_input(network: nn.Module, features: Tensor) -> Tensor:
     """Features as terms take them: maps are [B, C, H, W], also of networks that keep channels last."""
     if features.ndim == 4 and getattr(network, "output_fmt", "NCHW") == "NHWC":
         return features.permute(0, 3, 1, 2)

@@ -7,7 +7,7 @@ from torch.fx.experimental.optimization import fuse
 TOLERANCE = 1e-3
 
 
-def folded(network: nn.Module, size: int) -> nn.Module | None:
+def fuse_batchnorm(network: nn.Module, size: int) -> nn.Module | None:
     """A copy of a network with its norms folded, or None where that cannot be done.
 
     Args:

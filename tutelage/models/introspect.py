@@ -7,9 +7,9 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 
-from tutelage.models.feature_hooks import seen
+from tutelage.models.feature_hooks import sample_input
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Anatomy, Point, Stage
+from tutelage.types import FeaturePoint, NetworkInfo, Stage
 
 _ACTIVATIONS = tuple(
     cls
@@ -37,7 +37,7 @@ class _Seen(NamedTuple):
     place: tuple[int, ...]
 
 
-def study(classifier: Classifier, size: int) -> Anatomy:
+def inspect_network(classifier: Classifier, size: int) -> NetworkInfo:
     """Show a network one blank picture and note what each of its modules is given and returns.
 
     Its activations no longer write in place afterwards: what comes before them is otherwise lost to terms
@@ -64,10 +64,10 @@ def study(classifier: Classifier, size: int) -> Anatomy:
     last = next((c for c in reversed(calls) if isinstance(c.module, nn.Linear)), None)
     vector, head = None, None
     if last is not None and last.gave is logits and last.given.ndim == 2:
-        vector = Point(f"{last.path}.input", tuple(last.given.shape[1:]))
+        vector = FeaturePoint(f"{last.path}.input", tuple(last.given.shape[1:]))
         head = _frozen(last.module)
     stages = _stages(network, calls)
-    return Anatomy(type(network).__name__, stages, vector, head, shapes, overwritten)
+    return NetworkInfo(type(network).__name__, stages, vector, head, shapes, overwritten)
 
 
 def _watch(classifier: Classifier, size: int) -> tuple[list[_Seen], Tensor]:
@@ -98,7 +98,7 @@ def _watch(classifier: Classifier, size: int) -> tuple[list[_Seen], Tensor]:
 
 
 def _shape(network: nn.Module, tensor: Tensor) -> tuple[int, ...]:
-    return tuple(seen(network, tensor).shape[1:])
+    return tuple(sample_input(network, tensor).shape[1:])
 
 
 def _frozen(linear: nn.Module) -> tuple[Tensor, Tensor]:
@@ -119,17 +119,17 @@ def _stages(network: nn.Module, calls: list[_Seen]) -> tuple[Stage, ...]:
         whole = sum(_is_layer(part) for part in end.module.modules()) > 1
         around = bool(stages) and stages[-1].end.path.startswith(f"{end.path}.")
         if (whole and not around) or end.gave.ndim == 3:
-            entry = Point(f"{end.path}.input", _shape(network, end.given))
+            entry = FeaturePoint(f"{end.path}.input", _shape(network, end.given))
         elif stages:
             entry = stages[-1].end
         else:
             first = next(call for call in calls if call.place == end.place and call.gave.ndim == 4)
-            entry = Point(first.path, _shape(network, first.gave))
+            entry = FeaturePoint(first.path, _shape(network, first.gave))
         shape = _shape(network, end.gave)
         act = next((c for c in calls if c.gave is end.gave and _is_activation(c.module)), None)
-        before = Point(f"{act.path}.input" if act else end.path, shape)
+        before = FeaturePoint(f"{act.path}.input" if act else end.path, shape)
         norm = _norm_before(calls, act) if act else None
-        stages.append(Stage(entry, before, Point(end.path, shape), norm))
+        stages.append(Stage(entry, before, FeaturePoint(end.path, shape), norm))
     return tuple(stages)
 
 

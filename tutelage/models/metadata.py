@@ -7,7 +7,7 @@ from typing import Any
 
 from tutelage.errors import InputError
 from tutelage.storage.checksums import read_sealed
-from tutelage.text import shown
+from tutelage.text import escape
 
 FORMAT = 2
 KIND = "a model folder"
@@ -18,7 +18,7 @@ LARGEST_SIDE = 4096
 _NEEDED = {"files", "network", "classes", "stored_size", "input_size", "background", "mean", "std"}
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
+def read_metadata(folder: Path) -> dict[str, Any]:
     """What `tutelage.json` of a model folder says, every field of a kind and size that can be used.
 
     Raises:
@@ -49,7 +49,7 @@ def _require_sound(facts: Mapping[str, Any]) -> None:
     classes = facts["classes"]
     if not isinstance(classes, list) or not 1 <= len(classes) <= MOST_CLASSES:
         raise ValueError(f"classes is no list of 1 to {MOST_CLASSES:,} names")
-    if not all(isinstance(name, str) and name == shown(name) for name in classes):
+    if not all(isinstance(name, str) and name == escape(name) for name in classes):
         raise ValueError("a class name that cannot be shown")
     if len(set(classes)) < len(classes):
         raise ValueError("two classes of one name")

@@ -17,21 +17,21 @@ from safetensors.torch import save_file
 from timm.models import save_for_hf
 from torch import nn
 
-from tutelage.config.model import Network
+from tutelage.config.model import ModelConfig
 from tutelage.config.schema import build as build_settings
-from tutelage.config.schema import shared, table
+from tutelage.config.schema import shared_fields, to_table
 from tutelage.errors import InputError
-from tutelage.models.build import build, require_of_size
-from tutelage.models.metadata import FIX, FORMAT, KIND, read_facts
+from tutelage.models.build import build_model, require_of_size
+from tutelage.models.metadata import FIX, FORMAT, KIND, read_metadata
 from tutelage.models.preprocess import Classifier, Preprocess
-from tutelage.models.simkd import Reused, Reusing
+from tutelage.models.simkd import SimKDInfo, SimKDNetwork
 from tutelage.models.weights import load_weights, read_weights
-from tutelage.storage.checksums import require_sums, sums_of, write_sealed
-from tutelage.storage.run_results import require_network
-from tutelage.storage.safe_paths import inside, require_plain
+from tutelage.storage.checksums import checksums_of, require_checksums, write_sealed
+from tutelage.storage.run_results import require_network_files
+from tutelage.storage.safe_paths import path_inside, require_plain
 
 
-class Saved(NamedTuple):
+class SavedModel(NamedTuple):
     """A network read back: ready to classify stored pictures of `stored_size` pixels a side.
 
     model: its name, for the reader.
@@ -48,7 +48,7 @@ def save_model(
     folder: Path,
     classifier: Classifier,
     *,
-    settings: Network,
+    settings: ModelConfig,
     classes: Sequence[str],
     stored_size: int,
     background: str,
@@ -64,7 +64,7 @@ def save_model(
     classifier.lay_out(torch.contiguous_format)
     network, preprocess = classifier.network, classifier.preprocess
     named = hasattr(network, "pretrained_cfg")
-    obstacle = beyond_timm(network, settings)
+    obstacle = timm_limitation(network, settings)
     mean, std = preprocess.mean.flatten().tolist(), preprocess.std.flatten().tolist()
     if obstacle is None:
         size = preprocess.size
@@ -87,8 +87,8 @@ def save_model(
         save_file(state, folder / "model.safetensors")
     facts = {
         "format": FORMAT,
-        "network": table(Network(**shared(Network, settings))) if named else None,
-        "reuses": network.reused._asdict() if isinstance(network, Reusing) else None,
+        "network": to_table(ModelConfig(**shared_fields(ModelConfig, settings))) if named else None,
+        "reuses": network.reused._asdict() if isinstance(network, SimKDNetwork) else None,
         "loads_with": _loads_with(obstacle, named=named),
         "classes": list(classes),
         "stored_size": stored_size,
@@ -99,17 +99,17 @@ def save_model(
     }
     (folder / "README.md").write_text(card, encoding="utf-8")
     names = [path.name for path in folder.iterdir() if path.name != "tutelage.json"]
-    write_sealed(folder / "tutelage.json", {**facts, "files": sums_of(folder, names)})
+    write_sealed(folder / "tutelage.json", {**facts, "files": checksums_of(folder, names)})
     _compare(folder, classifier, stored_size, named=named)
 
 
-def beyond_timm(network: nn.Module, settings: Network) -> str | None:
+def timm_limitation(network: nn.Module, settings: ModelConfig) -> str | None:
     """Why timm alone cannot load this network from its folder, as a sentence; None where it can."""
     if not hasattr(network, "pretrained_cfg"):
         return "the network is a module of your own"
     if settings.stem != "standard":
         return "timm's layout cannot hold a changed stem"
-    if isinstance(network, Reusing):
+    if isinstance(network, SimKDNetwork):
         return "timm has no network with another one's classifier"
     if type(network).__module__.startswith("tutelage."):
         return "timm has no such network of its own"
@@ -132,21 +132,21 @@ def network_folder(path: Path) -> Path:
     if not (path / "model").is_dir():
         return path
     if (path / "run.json").is_file():
-        require_network(path)
-    return inside(path, "model", where=path)
+        require_network_files(path)
+    return path_inside(path, "model", where=path)
 
 
-def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
+def load_model(folder: Path, *, network: nn.Module | None = None) -> SavedModel:
     """Read a model folder back, in eval mode. `network` is the user's own module where it was one.
 
     Raises:
         InputError: not a model folder, a damaged one, or one that needs the user's own module.
     """
     require_plain(folder)
-    facts = read_facts(folder)
+    facts = read_metadata(folder)
     # The card is for people, who may edit it.
     needed = {"model.safetensors", "config.json"} & {"model.safetensors", *facts["files"]}
-    require_sums(folder, facts["files"], needed, kind=KIND, fix=FIX)
+    require_checksums(folder, facts["files"], needed, kind=KIND, fix=FIX)
     weights, size = folder / "model.safetensors", int(facts["stored_size"])
     mean, std = tuple(facts["mean"]), tuple(facts["std"])
     if facts["network"] is None:
@@ -160,13 +160,13 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
         classifier = Classifier(network, preprocess)
     else:
         settings = build_settings(
-            Network,
+            ModelConfig,
             {**facts["network"], "weights": "none", "normalization": "train"},
             where=str(folder),
         )
         with torch.random.fork_rng(devices=[]):  # rebuilding must not disturb a caller's numbers
             require_of_size(settings.model, len(facts["classes"]), weights)
-            classifier = build(
+            classifier = build_model(
                 settings,
                 classes=len(facts["classes"]),
                 stored_size=size,
@@ -174,16 +174,16 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> Saved:
                 seed=0,
             ).classifier
             if reuses := facts.get("reuses"):
-                classifier.network = Reusing(
+                classifier.network = SimKDNetwork(
                     classifier.network,
-                    Reused(**reuses),
+                    SimKDInfo(**reuses),
                     size=facts["input_size"],
                     classes=len(facts["classes"]),
                 )
     load_weights(classifier.network, weights, classifier=None)
     classifier.eval()
     name = settings.model if facts["network"] else type(classifier.network).__name__
-    return Saved(classifier, tuple(facts["classes"]), size, str(facts["background"]), name)
+    return SavedModel(classifier, tuple(facts["classes"]), size, str(facts["background"]), name)
 
 
 def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) -> None:

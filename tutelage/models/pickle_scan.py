@@ -31,7 +31,7 @@ _LEGACY_PICKLES = 5
 """Magic number, protocol, system, content, storage keys: a file before torch 1.6."""
 
 
-def require_tensors(path: Path) -> None:
+def require_only_tensors(path: Path) -> None:
     """Refuse a file that is code, another format, or that unpacks to more than it is.
 
     Raises:

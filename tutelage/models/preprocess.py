@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tutelage.types import Output
+from tutelage.types import ModelOutput
 
 
 class Preprocess(nn.Module):
@@ -45,6 +45,6 @@ class Classifier(nn.Module):
         self.to(memory_format=layout)
         self.preprocess.layout = layout
 
-    def forward(self, images: Tensor) -> Output:
+    def forward(self, images: Tensor) -> ModelOutput:
         """uint8 [B, 3, H, W] -> Output(logits [B, C])."""
-        return Output(logits=self.network(self.preprocess(images)), features={})
+        return ModelOutput(logits=self.network(self.preprocess(images)), features={})

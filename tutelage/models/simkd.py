@@ -11,23 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import UsageError
-from tutelage.models.feature_hooks import Tapped
-from tutelage.models.introspect import study
+from tutelage.models.feature_hooks import FeatureExtractor
+from tutelage.models.introspect import inspect_network
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Anatomy
+from tutelage.types import NetworkInfo
 
 
-class Reused(NamedTuple):
+class SimKDInfo(NamedTuple):
     """The teacher's part in a student. channels: of the teacher's last map; reduction: of the projector."""
 
     channels: int
     reduction: int
 
 
-class Reusing(nn.Module):
+class SimKDNetwork(nn.Module):
     """A network's last map, a projector, the mean over places, and a classifier of another network."""
 
-    def __init__(self, backbone: nn.Module, reused: Reused, *, size: int, classes: int) -> None:
+    def __init__(self, backbone: nn.Module, reused: SimKDInfo, *, size: int, classes: int) -> None:
         """Put a student together; its projector and classifier have random weights.
 
         Args:
@@ -74,7 +74,7 @@ def reuse_classifier(
     Raises:
         UsageError: a student or a teacher that this idea does not fit.
     """
-    anatomy = study(teacher, stored_size)
+    anatomy = inspect_network(teacher, stored_size)
     if not _reads_means(teacher, anatomy, stored_size):
         raise UsageError(
             "simkd reuses a linear classifier that reads the means of a last map; this teacher has none",
@@ -83,9 +83,9 @@ def reuse_classifier(
         )
     assert anatomy.head is not None
     weight, bias = anatomy.head
-    student.network = Reusing(
+    student.network = SimKDNetwork(
         student.network,
-        Reused(channels=weight.shape[1], reduction=reduction),
+        SimKDInfo(channels=weight.shape[1], reduction=reduction),
         size=student.preprocess.size,
         classes=len(weight),
     )
@@ -95,7 +95,7 @@ def reuse_classifier(
         head.bias.copy_(bias)
 
 
-def _projector(channels: int, reused: Reused) -> nn.Sequential:
+def _projector(channels: int, reused: SimKDInfo) -> nn.Sequential:
     inside = max(1, reused.channels // reused.reduction)
     widths = [(channels, inside, 1), (inside, inside, 3), (inside, reused.channels, 1)]
     layers: list[nn.Module] = []
@@ -127,7 +127,7 @@ def _channels(backbone: nn.Module, size: int) -> int:
     return int(maps.shape[1])
 
 
-def _reads_means(teacher: Classifier, anatomy: Anatomy, size: int) -> bool:
+def _reads_means(teacher: Classifier, anatomy: NetworkInfo, size: int) -> bool:
     """Whether the classifier is given the means of the last map."""
     if anatomy.head is None or anatomy.vector is None or not anatomy.stages:
         return False
@@ -139,7 +139,7 @@ def _reads_means(teacher: Classifier, anatomy: Anatomy, size: int) -> bool:
     picture = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
     with torch.no_grad():
         teacher.eval()
-        features = Tapped(teacher, [last, anatomy.vector.path])(picture).features
+        features = FeatureExtractor(teacher, [last, anatomy.vector.path])(picture).features
         teacher.train(training)
     maps, vector = features[last], features[anatomy.vector.path]
     means = maps.mean((2, 3)) if maps.ndim == 4 else maps

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-KEPT = "checkpoints-kept"
+SNAPSHOTS = "checkpoints-kept"
 
 
-def kept_epochs(keep: int | None, epochs: int) -> list[int]:
+def snapshot_epochs(keep: int | None, epochs: int) -> list[int]:
     """The epochs (from 1) after which a network is kept: so many, evenly spaced, the last one included.
 
     >>> kept_epochs(4, 10), kept_epochs(1, 10), kept_epochs(None, 10)
@@ -14,12 +14,12 @@ def kept_epochs(keep: int | None, epochs: int) -> list[int]:
     return [] if keep is None else [-(-number * epochs // keep) for number in range(1, keep + 1)]
 
 
-def kept_folder(run: Path, epoch: int) -> Path:
+def snapshot_folder(run: Path, epoch: int) -> Path:
     """Where the network after an epoch (from 1) is kept: `checkpoints-kept/0003/model` of a run."""
-    return run / KEPT / f"{epoch:04}" / "model"
+    return run / SNAPSHOTS / f"{epoch:04}" / "model"
 
 
-def kept_folders(run: Path) -> list[Path]:
+def snapshot_folders(run: Path) -> list[Path]:
     """The networks that a run has kept, in the order of their epochs."""
-    found = (run / KEPT).glob("*/model")
+    found = (run / SNAPSHOTS).glob("*/model")
     return sorted(found, key=lambda folder: int(folder.parent.name))

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def skip_padding(network: nn.Module, *, on: bool = True) -> None:
+def trim_padding(network: nn.Module, *, on: bool = True) -> None:
     """Let every plain convolution of a network skip such weights, or (`on=False`) no longer.
 
     Only the class of the modules changes: weights, names and hooks stay what they are.
     """
-    old, new = (nn.Conv2d, SkippingConv2d) if on else (SkippingConv2d, nn.Conv2d)
+    old, new = (nn.Conv2d, TrimmedConv2d) if on else (TrimmedConv2d, nn.Conv2d)
     for module in network.modules():
         if type(module) is old:
             module.__class__ = new
 
 
-class SkippingConv2d(nn.Conv2d):
+class TrimmedConv2d(nn.Conv2d):
     """`nn.Conv2d`, computed with the part of its kernel that meets pixels."""
 
     def forward(self, input: Tensor) -> Tensor:

@@ -18,13 +18,13 @@ from huggingface_hub import constants, try_to_load_from_cache
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tutelage.config.model import Network
+from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError
-from tutelage.models.metadata import FIX, KIND, read_facts
-from tutelage.models.pickle_scan import require_tensors
-from tutelage.storage.atomic import at_home
-from tutelage.storage.checksums import require_sums
-from tutelage.storage.safe_paths import irregular, within
+from tutelage.models.metadata import FIX, KIND, read_metadata
+from tutelage.models.pickle_scan import require_only_tensors
+from tutelage.storage.atomic import expand_user
+from tutelage.storage.checksums import require_checksums
+from tutelage.storage.safe_paths import find_irregular, is_within
 
 LARGEST_HEADER = 16 << 20
 MOST_TIMES = 4
@@ -32,7 +32,7 @@ MOST_TIMES = 4
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-class Weights(NamedTuple):
+class WeightSource(NamedTuple):
     """kind: `none` (random), `tag` (timm's pretrained) or `file`; path only for a file."""
 
     kind: str
@@ -43,21 +43,23 @@ class Weights(NamedTuple):
         return f"file {self.path.name}" if self.path else self.kind
 
 
-def find_weights(settings: Network, *, flag: str = "--weights") -> Weights:
+def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSource:
     """Where the weights will come from; quick, and with no network unless a tag asks for a download.
 
     Raises:
         InputError: a file that is missing, or a tag whose weights are neither here nor within reach.
     """
     if settings.weights == "none":
-        return Weights("none")
+        return WeightSource("none")
     if settings.weights is not None:
-        path = at_home(settings.weights)
+        path = expand_user(settings.weights)
         if path.is_dir():
             if (path / "tutelage.json").is_file():
-                require_sums(path, read_facts(path)["files"], _FILES[:1], kind=KIND, fix=FIX)
+                require_checksums(
+                    path, read_metadata(path)["files"], _FILES[:1], kind=KIND, fix=FIX
+                )
             path = path / "model.safetensors"
-            if not within(path, path.parent):
+            if not is_within(path, path.parent):
                 raise InputError(
                     "the weights in the folder are a link out of it",
                     where=path,
@@ -65,19 +67,19 @@ def find_weights(settings: Network, *, flag: str = "--weights") -> Weights:
                     fix=f"name the file itself: {flag} FILE",
                 )
             if (path.parent / "tutelage.json").is_file():
-                facts = read_facts(path.parent)
-                require_sums(path.parent, facts["files"], [path.name], kind=KIND, fix=FIX)
+                facts = read_metadata(path.parent)
+                require_checksums(path.parent, facts["files"], [path.name], kind=KIND, fix=FIX)
         if not path.is_file():
             raise InputError(
                 f"no weights at {settings.weights}",
                 expected="a .safetensors or checkpoint file, a model folder, or none",
                 fix=f"{flag} none   (random weights)",
             )
-        return Weights("file", path)
+        return WeightSource("file", path)
     if "." not in settings.model:
-        return Weights("none")
+        return WeightSource("none")
     _require_within_reach(settings.model, flag)
-    return Weights("tag")
+    return WeightSource("tag")
 
 
 def _require_within_reach(model: str, flag: str) -> None:
@@ -127,13 +129,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         InputError: not such a file, a file that holds code, or tensors that are not finite.
     """
     try:
-        if kind := irregular(path.stat().st_mode):
+        if kind := find_irregular(path.stat().st_mode):
             raise ValueError(kind)
         if path.suffix == ".safetensors":
             _require_header(path)
             state = load_file(path)
         else:
-            require_tensors(path)
+            require_only_tensors(path)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
             state = _tensors(loaded)
             _require_modest(state, path)

@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 
-from tutelage.text import cell
+from tutelage.text import escape_csv
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|#~!])")
@@ -54,7 +54,7 @@ def csv_cell(text: str) -> str:
     >>> csv_cell("=1+1")
     "'=1+1"
     """
-    return cell(plain(text))
+    return escape_csv(plain(text))
 
 
 def percent(share: float, decimals: int = 1) -> str:
@@ -86,7 +86,7 @@ def number(value: float | None, decimals: int) -> str:
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
 
 
-def duration(seconds: float) -> str:
+def spell_duration(seconds: float) -> str:
     """Seconds as a person says them.
 
     >>> duration(3725.0)

@@ -6,16 +6,20 @@ from pathlib import Path
 
 from tutelage.reports.record.fields import strict
 from tutelage.reports.record.read import read_job, read_runs, run_folders
-from tutelage.reports.record.types import Record
+from tutelage.reports.record.types import JobRecord
 from tutelage.reports.render.console import render_comparison
 from tutelage.reports.render.csv import curves_csv, differences_csv, per_class_csv, runs_csv
 from tutelage.reports.render.figures import draw_figures, write_figures
 from tutelage.reports.render.html import render_page
 from tutelage.reports.render.markdown import render_markdown
-from tutelage.reports.statistics.secondary import at_equal_compute, beside_alone, ensembles
-from tutelage.reports.statistics.verdict import Verdict, compare
-from tutelage.storage.atomic import settle, write_bytes
-from tutelage.storage.disk import telling
+from tutelage.reports.statistics.secondary import (
+    at_equal_compute,
+    ensemble_gains,
+    peers_against_alone,
+)
+from tutelage.reports.statistics.verdict import Verdict, compare_runs
+from tutelage.storage.atomic import recover_partial_writes, write_bytes
+from tutelage.storage.disk import disk_errors
 from tutelage.storage.safe_paths import require_plain
 
 CONFUSION_CLASSES = 100
@@ -32,8 +36,8 @@ def write_report(job: Path) -> Path:
     """
     require_plain(job, written=True)
     record = read_job(job)
-    settle(job / "report")
-    with telling(job / "report"):
+    recover_partial_writes(job / "report")
+    with disk_errors(job / "report"):
         return write_record(record, job / "report")
 
 
@@ -54,9 +58,9 @@ def comparison(folders: Sequence[Path]) -> list[str]:
     return render_comparison(read_runs([run for folder in folders for run in run_folders(folder)]))
 
 
-def write_record(record: Record, folder: Path) -> Path:
+def write_record(record: JobRecord, folder: Path) -> Path:
     """The report of any record, also of single runs, into a folder; the page's path."""
-    verdict, figures = compare(record), draw_figures(record)
+    verdict, figures = compare_runs(record), draw_figures(record)
     write_figures(figures, folder / "figures")
     texts = {
         "runs.csv": runs_csv(record),
@@ -72,14 +76,14 @@ def write_record(record: Record, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def scores_json(record: Record, verdict: Verdict) -> str:
+def scores_json(record: JobRecord, verdict: Verdict) -> str:
     """The verdict and every run's scores.json in one; above 100 classes without the confusions."""
     plain = {
         "format": 1,
         "verdict": {"outcome": verdict.outcome, "sentence": verdict.sentence, **_told(verdict)},
         "at_equal_compute": _told(at_equal_compute(record)),
-        "beside_alone": {name: _told(found) for name, found in beside_alone(record).items()},
-        "ensembles": [one._asdict() for one in ensembles(record)],
+        "beside_alone": {name: _told(found) for name, found in peers_against_alone(record).items()},
+        "ensembles": [one._asdict() for one in ensemble_gains(record)],
         "runs": {
             run.name: run.scores
             if len(record.classes) <= CONFUSION_CLASSES

@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tutelage.storage.disk import telling
+from tutelage.storage.disk import disk_errors
 from tutelage.storage.json_files import LARGEST_JSON, parse_json, read_file
 
 
-def at_home(path: str | os.PathLike[str]) -> Path:
+def expand_user(path: str | os.PathLike[str]) -> Path:
     """A path with `~` in place; as it is where that user or home folder does not exist."""
     try:
         return Path(path).expanduser()
@@ -25,14 +25,14 @@ def at_home(path: str | os.PathLike[str]) -> Path:
 _BUFFER = 1 << 20  # a network has many small tensors
 
 
-class Written(NamedTuple):
+class WrittenFile(NamedTuple):
     """A file as it was written: its length and the SHA-256 of its bytes."""
 
     bytes: int
     sha256: str
 
 
-def write_new(path: Path, chunks: Iterable[bytes | memoryview]) -> Written:
+def write_new(path: Path, chunks: Iterable[bytes | memoryview]) -> WrittenFile:
     """Write a file that must not exist yet and flush it to the disk; hashed on the way, in one pass.
 
     Raises:
@@ -45,7 +45,7 @@ def write_new(path: Path, chunks: Iterable[bytes | memoryview]) -> Written:
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
-        return Written(file.tell(), digest.hexdigest())
+        return WrittenFile(file.tell(), digest.hexdigest())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -55,7 +55,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         MachineError: no room, no permission.
     """
     beside = _private(path, "part")
-    with telling(path, needed=len(content)):
+    with disk_errors(path, needed=len(content)):
         try:
             write_new(beside, [content])
             beside.replace(path)
@@ -85,7 +85,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         MachineError: no room, no permission; what was there before is there still.
     """
     beside, old = _private(path, "part"), _private(path, "old")
-    with telling(path):
+    with disk_errors(path):
         try:
             make_folder(path.parent)
             beside.mkdir()
@@ -107,7 +107,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def settle(folder: Path) -> None:
+def recover_partial_writes(folder: Path) -> None:
     """Clear up, in a folder and below it, what killed processes left of the functions above.
 
     What was being written goes; a folder that was moved aside, and whose successor never came, is put back.
@@ -135,7 +135,7 @@ _PRIVATE = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]{8}\.(?P<what>part|old)", re
 
 
 def _private(path: Path, what: str) -> Path:
-    """A name beside a path that no other process and no other time has; see `settle`."""
+    """A name beside a path that no other process and no other time has; see `recover_partial_writes`."""
     return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.{what}")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tutelage.errors import InputError
 from tutelage.storage.atomic import write_bytes
-from tutelage.storage.json_files import LARGEST_JSON, opened, parse_json, read_file
+from tutelage.storage.json_files import LARGEST_JSON, open_bounded, parse_json, read_file
 
 Sums = Mapping[str, Mapping[str, Any]]
 """Of files by name relative to a folder, with forward slashes: `bytes`, and `sha256` in hexadecimal."""
@@ -97,7 +97,7 @@ def _other_format(
     )
 
 
-def sums_of(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+def checksums_of(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Lengths and checksums of files below a folder, in the order of their names.
 
     Raises:
@@ -106,18 +106,18 @@ def sums_of(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {name: _sum(folder / name) for name in sorted(names)}
 
 
-def sum_of(content: bytes) -> dict[str, Any]:
+def checksum_of(content: bytes) -> dict[str, Any]:
     """Length and checksum of bytes."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _sum(path: Path) -> dict[str, Any]:
-    with opened(path) as file:
+    with open_bounded(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": file.tell(), "sha256": digest}
 
 
-def require_sums(
+def require_checksums(
     folder: Path,
     sums: Sums,
     names: Collection[str] | None = None,
@@ -138,7 +138,7 @@ def require_sums(
         InputError: naming the first file that is missing, damaged, or not among the sums.
     """
     for name in sorted(sums if names is None else names):
-        if wrong := what_is_wrong(folder, sums, name):
+        if wrong := find_damage(folder, sums, name):
             found, expected = wrong
             raise InputError(
                 f"{kind} that is damaged",
@@ -149,14 +149,14 @@ def require_sums(
             )
 
 
-def what_is_wrong(folder: Path, sums: Sums, name: str) -> tuple[str, str | None] | None:
+def find_damage(folder: Path, sums: Sums, name: str) -> tuple[str, str | None] | None:
     """What a file is found to be, and what it should be; None where nothing is wrong with it."""
     known = sums.get(name)
     parts = PurePosixPath(name)
     if not isinstance(known, Mapping) or parts.is_absolute() or ".." in parts.parts:
         return "no checksum is known of it", None
     try:
-        with opened(folder / name) as file:
+        with open_bounded(folder / name) as file:
             size = os.fstat(file.fileno()).st_size
     except InputError as error:
         return error.what, "a whole file"
@@ -173,14 +173,14 @@ def read_checked(
     """All bytes of a file, held to its checksum: what is checked is what is used.
 
     Raises:
-        InputError: as `require_sums`; or it is larger than `largest` bytes.
+        InputError: as `require_checksums`; or it is larger than `largest` bytes.
     """
     try:
         raw = read_file(folder / name, largest=largest)
     except InputError:
-        require_sums(folder, sums, [name], kind=kind, fix=fix)
+        require_checksums(folder, sums, [name], kind=kind, fix=fix)
         raise
-    if sum_of(raw) != sums.get(name):
-        require_sums(folder, sums, [name], kind=kind, fix=fix)
+    if checksum_of(raw) != sums.get(name):
+        require_checksums(folder, sums, [name], kind=kind, fix=fix)
         raise InputError(f"{kind} that is being written", where=folder / name, fix=fix)
     return raw

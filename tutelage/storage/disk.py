@@ -50,7 +50,7 @@ def machine_error(path: Path, error: OSError, *, needed: int | None = None) -> M
 
 
 @contextmanager
-def telling(path: Path, *, needed: int | None = None) -> Iterator[None]:
+def disk_errors(path: Path, *, needed: int | None = None) -> Iterator[None]:
     """Whatever the system refuses in the block becomes a MachineError that names `path`.
 
     Raises:
@@ -70,7 +70,7 @@ def telling(path: Path, *, needed: int | None = None) -> Iterator[None]:
         raise machine_error(path, OSError(number, os.strerror(number)), needed=needed) from error
 
 
-def of_the_system(error: OSError | MemoryError) -> TutelageError:
+def from_os_error(error: OSError | MemoryError) -> TutelageError:
     """What the system refused where nothing more is known of it: which file, and why.
 
     >>> of_the_system(OSError(36, "File name too long", "x" * 300)).exit_code

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import InputError
-from tutelage.storage.safe_paths import irregular, read_bounded
+from tutelage.storage.safe_paths import find_irregular, read_bounded
 
 LARGEST_JSON = 64 << 20
 """Bytes. A pack of a million pictures that has a hundred thousand bad ones stays below it."""
@@ -24,7 +24,7 @@ _DIGITS = 32
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BufferedReader]:
+def open_bounded(path: Path) -> Iterator[BufferedReader]:
     """A regular file for reading; links to one are followed.
 
     Raises:
@@ -34,7 +34,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         # Without O_NONBLOCK, opening a pipe waits for its other end.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(handle, "rb") as file:
-            if kind := irregular(os.fstat(handle).st_mode):
+            if kind := find_irregular(os.fstat(handle).st_mode):
                 raise InputError(f"{path.name} cannot be read", where=path, found=kind)
             yield file
 
@@ -43,7 +43,7 @@ def read_file(path: Path, *, largest: int) -> bytes:
     """All of a regular file of at most so many bytes.
 
     Raises:
-        InputError: see `opened`; or it is larger.
+        InputError: see `open_bounded`; or it is larger.
     """
     with _named(path):
         return read_bounded(path, largest)

@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tutelage.storage.disk import telling
+from tutelage.storage.disk import disk_errors
 
 _MOMENT = 1.0
 
 
-class Holder(NamedTuple):
+class LockHolder(NamedTuple):
     """Who holds a lock: the machine, the process on it, and since when (ISO 8601, UTC)."""
 
     host: str
@@ -31,8 +31,8 @@ class Holder(NamedTuple):
 
 
 @contextmanager
-def hold(
-    path: Path, *, busy: Callable[[Holder | None], None], remove: bool = False
+def hold_lock(
+    path: Path, *, busy: Callable[[LockHolder | None], None], remove: bool = False
 ) -> Iterator[None]:
     """Hold the lock while the block runs.
 
@@ -49,14 +49,14 @@ def hold(
     """
     with ExitStack() as stack:
         while True:
-            with telling(path):
+            with disk_errors(path):
                 file = stack.enter_context(path.open("a+", encoding="utf-8"))
             if not _taken(file.fileno()):
                 busy(_read(path))
             elif _is_there(file.fileno(), path):
                 break
             stack.pop_all().close()  # held by another, or just removed by who held it: again
-        with telling(path):
+        with disk_errors(path):
             _write(file.fileno())
         try:
             yield
@@ -90,17 +90,17 @@ def _is_there(handle: int, path: Path) -> bool:
 
 def _write(handle: int) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    holder = Holder(socket.gethostname(), os.getpid(), now)
+    holder = LockHolder(socket.gethostname(), os.getpid(), now)
     os.ftruncate(handle, 0)
     os.write(handle, json.dumps(holder._asdict()).encode())
 
 
-def _read(path: Path) -> Holder | None:
+def _read(path: Path) -> LockHolder | None:
     """What the file says; its holder, who may have taken it just now, has a moment to write it."""
     end = time.monotonic() + _MOMENT
     while True:
         with suppress(OSError, ValueError, TypeError):
-            return Holder(**json.loads(path.read_text(encoding="utf-8")))
+            return LockHolder(**json.loads(path.read_text(encoding="utf-8")))
         if time.monotonic() > end:
             return None
         time.sleep(0.01)

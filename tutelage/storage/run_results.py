@@ -20,11 +20,11 @@ from tutelage.errors import InputError
 from tutelage.storage.atomic import sync, write_bytes
 from tutelage.storage.checksums import (
     Sums,
+    checksums_of,
     read_checked,
     read_sealed,
-    require_sums,
+    require_checksums,
     seal,
-    sums_of,
     write_sealed,
 )
 from tutelage.storage.json_files import LARGEST_JSON, parse_json, read_file
@@ -55,7 +55,7 @@ class Results(NamedTuple):
     def read(self, name: str, *, largest: int = LARGEST_JSON) -> bytes:
         """A file of the run, by its name relative to the folder; InputError where it is damaged."""
         return read_checked(
-            self.folder, self.sums, name, kind=KIND, largest=largest, fix=fix(self.folder)
+            self.folder, self.sums, name, kind=KIND, largest=largest, fix=run_fix(self.folder)
         )
 
     def table(self, name: str) -> dict[str, Any]:
@@ -97,9 +97,9 @@ class Results(NamedTuple):
         """How long it took, held to the run that it belongs to."""
         raw = read_file(self.folder / "run.json", largest=LARGEST_JSON)
         path = self.folder / "timings.json"
-        found = read_sealed(path, kind="timings of a run", fix=fix(self.folder))
+        found = read_sealed(path, kind="timings of a run", fix=run_fix(self.folder))
         if found.get("run") != hashlib.sha256(raw).hexdigest():
-            raise InputError("timings of another run", where=path, fix=fix(self.folder))
+            raise InputError("timings of another run", where=path, fix=run_fix(self.folder))
         return found
 
 
@@ -119,10 +119,10 @@ def seal_run(folder: Path, facts: Mapping[str, Any]) -> None:
     write_bytes(folder / "run.json", raw)
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
+def read_run_facts(folder: Path) -> dict[str, Any]:
     """What a run is of, finished or not: the table in its run.json."""
     path = folder / "run.json"
-    return read_sealed(path, kind=KIND, version=FORMAT, fix=fix(folder))
+    return read_sealed(path, kind=KIND, version=FORMAT, fix=run_fix(folder))
 
 
 def open_results(folder: Path) -> Results:
@@ -131,7 +131,7 @@ def open_results(folder: Path) -> Results:
     Raises:
         InputError: no run there, one that is not finished, or run.json is damaged.
     """
-    facts = read_facts(folder)
+    facts = read_run_facts(folder)
     if not facts.get("finished"):
         raise InputError(
             "the run is not finished",
@@ -145,17 +145,17 @@ def open_results(folder: Path) -> Results:
 def require_whole(folder: Path) -> None:
     """Refuse a finished run in which a file is damaged; weights are looked at where they are loaded."""
     found = open_results(folder)
-    require_sums(folder, found.sums, kind=KIND, fix=fix(folder))
+    require_checksums(folder, found.sums, kind=KIND, fix=run_fix(folder))
     found.timings()
 
 
-def require_network(folder: Path) -> None:
+def require_network_files(folder: Path) -> None:
     """Refuse a run folder whose model folder is not the one that the run was finished with."""
     found = open_results(folder)
-    require_sums(folder, found.sums, ["model/tutelage.json"], kind=KIND, fix=fix(folder))
+    require_checksums(folder, found.sums, ["model/tutelage.json"], kind=KIND, fix=run_fix(folder))
 
 
-def fix(folder: Path) -> str:
+def run_fix(folder: Path) -> str:
     """What to do about a run of which something is damaged."""
     return (
         f"remove {folder / 'run.json'}; the command that made the run, with --resume, does it again"
@@ -187,7 +187,7 @@ def require_job(folder: Path) -> None:
     facts = read_job_facts(folder)
     if facts.get("finished"):
         sums = facts.get("files")
-        require_sums(
+        require_checksums(
             folder, sums if isinstance(sums, dict) else {}, kind="a job", fix=job_fix(folder)
         )
 
@@ -202,4 +202,4 @@ def _sums(folder: Path, patterns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     for path in (*found, *{path.parent for path in found}):
         sync(path)
-    return sums_of(folder, {path.relative_to(folder).as_posix() for path in found})
+    return checksums_of(folder, {path.relative_to(folder).as_posix() for path in found})

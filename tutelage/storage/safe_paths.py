@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tutelage.errors import InputError
-from tutelage.text import shown
+from tutelage.text import escape
 
 MOST_ENTRIES = 1_000_000
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def irregular(mode: int) -> str | None:
+def find_irregular(mode: int) -> str | None:
     """What a file is if not a regular one, or None. Such files are never opened: pipes hang."""
     kinds = (
         (stat.S_ISREG, None),
@@ -29,7 +29,7 @@ def irregular(mode: int) -> str | None:
     return next((word for test, word in kinds if test(mode)), "a device, not a file")
 
 
-def within(path: str | Path, root: str | Path) -> bool:
+def is_within(path: str | Path, root: str | Path) -> bool:
     """Whether the real place of a path is the root or below it."""
     top = os.path.realpath(root)
     return os.path.commonpath([os.path.realpath(path), top]) == top
@@ -49,7 +49,7 @@ def is_plain_name(name: str) -> bool:
     )
 
 
-def inside(folder: Path, name: str, *, where: Path) -> Path:
+def path_inside(folder: Path, name: str, *, where: Path) -> Path:
     """The file or folder that a relative path in the file `where` names.
 
     Raises:
@@ -57,9 +57,9 @@ def inside(folder: Path, name: str, *, where: Path) -> Path:
             over a link.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    odd = not parts or name != shown(name) or ".." in parts or len(name) > 1000
+    odd = not parts or name != escape(name) or ".." in parts or len(name) > 1000
     unsafe = odd or PureWindowsPath(name).anchor or any(len(part.encode()) > 255 for part in parts)
-    if unsafe or name.startswith("/") or not within(folder / name, folder):
+    if unsafe or name.startswith("/") or not is_within(folder / name, folder):
         raise InputError(
             "a file names a path outside its folder",
             where=where,
@@ -122,14 +122,14 @@ def _entries(folder: str) -> Iterator["os.DirEntry[str]"]:
 
 def _wrong(entry: "os.DirEntry[str]", root: str, *, written: bool) -> str | None:
     if entry.is_symlink():
-        return None if within(entry.path, root) else "a link out of it"
+        return None if is_within(entry.path, root) else "a link out of it"
     if entry.is_dir(follow_symlinks=False):
         return None
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:  # a process at work there has just renamed it
         return None
-    if kind := irregular(status.st_mode):
+    if kind := find_irregular(status.st_mode):
         return kind
     return "a file with a second name elsewhere" if written and status.st_nlink > 1 else None
 
@@ -144,7 +144,7 @@ def read_bounded(path: Path, at_most: int) -> bytes:
     handle = os.open(path, _FLAGS)
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
-        if kind := irregular(status.st_mode):
+        if kind := find_irregular(status.st_mode):
             raise InputError("cannot read the file", where=path, found=kind)
         content = file.read(at_most + 1) if status.st_size <= at_most else b""
         size = max(status.st_size, len(content))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tutelage.errors import InputError
 from tutelage.storage.atomic import write_bytes
-from tutelage.storage.json_files import opened, read_file
+from tutelage.storage.json_files import open_bounded, read_file
 
 SUFFIX = ".sha256"
 _LARGEST = 1 << 12
@@ -30,7 +30,7 @@ def require_checksum(path: Path) -> None:
     """
     beside = path.with_name(path.name + SUFFIX)
     expected = read_file(beside, largest=_LARGEST)
-    with opened(path) as file:
+    with open_bounded(path) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected != _line(path, found):
         raise InputError(

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from tutelage.teachers.teacher import Teacher
-from tutelage.types import START, Batch, Progress, Signal
+from tutelage.types import START, Batch, Progress, TeacherOutput
 
 
-def turn(epoch: int, *, checkpoints: int, epochs: int) -> int:
+def checkpoint_index(epoch: int, *, checkpoints: int, epochs: int) -> int:
     """Which checkpoint (from 0, in their order) teaches in an epoch (from 0): floor(e K / E).
 
     >>> [turn(epoch, checkpoints=3, epochs=7) for epoch in range(7)]
@@ -24,7 +24,7 @@ def last_epoch(number: int, *, checkpoints: int, epochs: int) -> int:
     return -(-(number + 1) * epochs // checkpoints)
 
 
-class InTurn:
+class CheckpointSequence:
     """Checkpoints of one teacher, each of which teaches for an equal part of the student's training.
 
     Jin et al. 2019, Knowledge distillation via route constrained optimization, arXiv:1904.09149: the student
@@ -41,7 +41,9 @@ class InTurn:
         """
         self._teachers, self._epochs = tuple(teachers), epochs
 
-    def __call__(self, batch: Batch, progress: Progress = START, /) -> Signal:
+    def __call__(self, batch: Batch, progress: Progress = START, /) -> TeacherOutput:
         """What the checkpoint of this epoch says about a batch."""
-        number = turn(progress.epoch, checkpoints=len(self._teachers), epochs=self._epochs)
+        number = checkpoint_index(
+            progress.epoch, checkpoints=len(self._teachers), epochs=self._epochs
+        )
         return self._teachers[number](batch, progress)

@@ -50,12 +50,12 @@ def confusable_groups(
     centred = probabilities.astype(np.float64) - probabilities.mean(axis=0, dtype=np.float64)
     centred /= np.sqrt((centred**2).mean(axis=0)).clip(min=_LEAST)
     columns = (centred.T @ centred) / len(centred)
-    labels = clusters(columns, count)
+    labels = cluster_classes(columns, count)
     groups = [tuple(np.flatnonzero(labels == label).tolist()) for label in np.unique(labels)]
     return tuple(sorted(group for group in groups if len(group) > 1))
 
 
-def clusters(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+def cluster_classes(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """K-means: the cluster of each point [N, D], int64 [N]; of several starts, that of the least spread.
 
     One start merges points until so many clusters are left, each time where the spread grows least (Ward

@@ -8,16 +8,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tutelage.losses.cross_entropy import UNLABELLED
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.teachers.teacher import Teacher
-from tutelage.types import START, Batch, Progress, Signal
+from tutelage.types import START, Batch, Progress, TeacherOutput
 
 Shares = Sequence[float] | Tensor
 """How much each of J teachers counts: J numbers, or [J, B], one for each picture; they add up to 1."""
 
 
-@full_precision
-def mean_probabilities(logits: Tensor, shares: Shares, *, temperature: float) -> Tensor:
+@in_full_precision
+def mean_probability_logits(logits: Tensor, shares: Shares, *, temperature: float) -> Tensor:
     """Logits whose softened probabilities are the teachers' mean.
 
         z_ik = T log sum_j w_j softmax(z_j / T)_ik,    so that   softmax(z / T) = sum_j w_j softmax(z_j / T)
@@ -46,7 +46,7 @@ def mean_probabilities(logits: Tensor, shares: Shares, *, temperature: float) ->
     return temperature * torch.logsumexp(torch.stack(parts), dim=0)
 
 
-@full_precision
+@in_full_precision
 def mean_logits(logits: Tensor, shares: Shares) -> Tensor:
     """The teachers' mean logits, each row of each teacher first brought to a mean of 0.
 
@@ -68,7 +68,7 @@ def mean_logits(logits: Tensor, shares: Shares) -> Tensor:
     return torch.stack([w * z for w, z in zip(shares, centred, strict=True)]).sum(dim=0)
 
 
-@full_precision
+@in_full_precision
 def confidence(logits: Tensor, batch: Batch, *, sharpness: float) -> Tensor:
     """How much each teacher counts for each picture, by its loss on the picture's label.
 
@@ -104,7 +104,7 @@ def _of(words: Tensor, labels: Tensor) -> Tensor:
     return words.gather(2, rows).squeeze(2)
 
 
-class Together:
+class EnsembleTeacher:
     """Several teachers whose logits become one word; one alone is heard as it is."""
 
     def __init__(
@@ -128,28 +128,30 @@ class Together:
         self._temperature = temperature
         self._sharpness = sharpness
 
-    def __call__(self, batch: Batch, progress: Progress = START, /) -> Signal:
+    def __call__(self, batch: Batch, progress: Progress = START, /) -> TeacherOutput:
         """What they say about a batch: logits [B, C] in fp32, no features."""
         said = [teacher(batch, progress).logits for teacher in self._teachers]
         found = [logits for logits in said if logits is not None]
         if len(found) == 1:
-            return Signal(found[0], {})
+            return TeacherOutput(found[0], {})
         logits = torch.stack(found)
         shares: Shares = self._shares
         if self._sharpness is not None:
             shares = confidence(logits, batch, sharpness=self._sharpness)
         if self._temperature is None:
-            return Signal(mean_logits(logits, shares), {})
-        return Signal(mean_probabilities(logits, shares, temperature=self._temperature), {})
+            return TeacherOutput(mean_logits(logits, shares), {})
+        return TeacherOutput(
+            mean_probability_logits(logits, shares, temperature=self._temperature), {}
+        )
 
 
-class Apart:
+class TeacherList:
     """Several teachers that are heard one by one: the first, and the others beside it."""
 
     def __init__(self, teachers: Sequence[Teacher]) -> None:
         self._teachers = tuple(teachers)
 
-    def __call__(self, batch: Batch, progress: Progress = START, /) -> Signal:
+    def __call__(self, batch: Batch, progress: Progress = START, /) -> TeacherOutput:
         """What each says about a batch."""
         first, *others = (teacher(batch, progress) for teacher in self._teachers)
         return first._replace(others=tuple(others))

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 
 import torch
 
-from tutelage.models.feature_hooks import Tapped
+from tutelage.models.feature_hooks import FeatureExtractor
 from tutelage.models.preprocess import Classifier
-from tutelage.types import START, Batch, Progress, Signal
+from tutelage.types import START, Batch, Progress, TeacherOutput
 
 
-class Live:
+class LiveTeacher:
     """Ask a network; it stays in eval mode and nothing flows back into it."""
 
     def __init__(self, classifier: Classifier, points: Sequence[str] = ()) -> None:
         self.classifier = classifier.eval().requires_grad_(False)
-        self._look = Tapped(classifier, points) if points else classifier
+        self._look = FeatureExtractor(classifier, points) if points else classifier
 
-    def __call__(self, batch: Batch, _progress: Progress = START, /) -> Signal:
+    def __call__(self, batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
         """What the teacher says about a batch: logits [B, C] in fp32, and its features."""
         # no_grad rather than inference_mode: terms may save these tensors for their own backward pass.
         with torch.no_grad():
             output = self._look(batch.images)
-        return Signal(logits=output.logits.float(), features=output.features)
+        return TeacherOutput(logits=output.logits.float(), features=output.features)

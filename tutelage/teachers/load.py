@@ -5,12 +5,14 @@ from pathlib import Path
 
 from torch import nn
 
-from tutelage.data.class_subset import dustbin
+from tutelage.data.class_subset import dustbin_class
 from tutelage.errors import InputError
-from tutelage.models.model_folder import Saved, load_model, network_folder
+from tutelage.models.model_folder import SavedModel, load_model, network_folder
 
 
-def open_teacher(path: Path, classes: Sequence[str], *, network: nn.Module | None = None) -> Saved:
+def open_teacher(
+    path: Path, classes: Sequence[str], *, network: nn.Module | None = None
+) -> SavedModel:
     """The network in a run folder (its last epoch) or a model folder; `network` is the user's own module.
 
     Raises:
@@ -34,20 +36,20 @@ def open_teacher(path: Path, classes: Sequence[str], *, network: nn.Module | Non
     )
 
 
-def open_specialist(path: Path, classes: Sequence[str]) -> Saved:
+def open_specialist(path: Path, classes: Sequence[str]) -> SavedModel:
     """The network in a specialist's folder; its classes are a group of those given, and the dustbin last.
 
     Raises:
         InputError: no network there, or no specialist for these classes.
     """
     saved = load_model(network_folder(path))
-    if saved.classes[-1] == dustbin(classes) and {*saved.classes[:-1]} <= {*classes}:
+    if saved.classes[-1] == dustbin_class(classes) and {*saved.classes[:-1]} <= {*classes}:
         return saved
     raise InputError(
         "no specialist for these classes",
         where=path,
         found=_short(saved.classes),
-        expected=f"some of {_short(classes)}, and {dustbin(classes)} last",
+        expected=f"some of {_short(classes)}, and {dustbin_class(classes)} last",
         fix="tutelage run --method specialists, which trains them",
     )
 

@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tutelage.data.class_subset import grouped
-from tutelage.data.loading.balanced_halves import halves_of
+from tutelage.data.class_subset import class_subset
+from tutelage.data.loading.balanced_halves import balanced_halves
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError
-from tutelage.models.model_folder import Saved
+from tutelage.models.model_folder import SavedModel
 from tutelage.storage.run_results import open_results
 from tutelage.teachers.load import open_specialist, open_teacher
 from tutelage.teachers.specialist_ensemble import (
-    Council,
-    Member,
+    Specialist,
+    SpecialistEnsemble,
     dustbin_correction,
 )
 from tutelage.teachers.teacher import Teacher
 
 
-def open_council(folders: Sequence[Path], classes: Sequence[str]) -> list[Saved]:
+def open_specialists(folders: Sequence[Path], classes: Sequence[str]) -> list[SavedModel]:
     """The networks of a generalist and its specialists.
 
     Args:
@@ -41,14 +41,14 @@ def open_council(folders: Sequence[Path], classes: Sequence[str]) -> list[Saved]
     ]
 
 
-def group_of(specialist: Saved) -> tuple[str, ...]:
+def specialist_group(specialist: SavedModel) -> tuple[str, ...]:
     """The classes that a specialist tells apart."""
     return specialist.classes[:-1]
 
 
-def sit_together(
+def combine_specialists(
     teachers: Sequence[Teacher], groups: Sequence[Sequence[str]], pack: Pack, *, active: int
-) -> Council:
+) -> SpecialistEnsemble:
     """One word of a generalist, the first of these, and its specialists.
 
     Args:
@@ -59,10 +59,10 @@ def sit_together(
     """
     generalist, *specialists = teachers
     members = [
-        Member(teacher, _numbers(group, pack), _correction(group, pack))
+        Specialist(teacher, _numbers(group, pack), _correction(group, pack))
         for teacher, group in zip(specialists, groups, strict=True)
     ]
-    return Council(generalist, members, active=active)
+    return SpecialistEnsemble(generalist, members, active=active)
 
 
 def _numbers(group: Sequence[str], pack: Pack) -> tuple[int, ...]:
@@ -71,5 +71,5 @@ def _numbers(group: Sequence[str], pack: Pack) -> tuple[int, ...]:
 
 def _correction(group: Sequence[str], pack: Pack) -> float:
     """What a specialist's dustbin lacks, by the training pictures that it has learned from."""
-    halves = halves_of(grouped(pack, group))
+    halves = balanced_halves(class_subset(pack, group))
     return dustbin_correction(len(halves.own), len(halves.others))

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from tutelage.data.loading.loader import reading_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.teachers.cache.cached import BATCH, Question
-from tutelage.teachers.cache.table import Table
+from tutelage.teachers.cache.cached import BATCH, CacheQuery
+from tutelage.teachers.cache.table import CacheTable
 from tutelage.teachers.teacher import Teacher
 
 Sample = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -16,7 +16,7 @@ Sample = tuple[NDArray[np.float32], NDArray[np.int64]]
 _NOW, _BEFORE = 512, 4096
 
 
-def asked_before(table: Table, question: Question) -> Sample:
+def cached_sample(table: CacheTable, question: CacheQuery) -> Sample:
     """What is kept about the first view of some labelled training pictures; the table is complete."""
     pack = question.pack
     rows = _some(pack, pack.rows("train"), _BEFORE)
@@ -24,7 +24,7 @@ def asked_before(table: Table, question: Question) -> Sample:
     return table.logits(places), rows
 
 
-def asked_now(teacher: Teacher, pack: Pack, device: torch.device) -> Sample:
+def live_sample(teacher: Teacher, pack: Pack, device: torch.device) -> Sample:
     """What a teacher says about some labelled pictures as they are stored, those of validation first."""
     rows = _some(pack, pack.rows("val"), _NOW)
     rows = np.concatenate([rows, _some(pack, pack.rows("train"), _NOW - len(rows))])

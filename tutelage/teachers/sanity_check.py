@@ -16,7 +16,7 @@ _ALIKE = 1e-5
 """Answers whose spread is no more than this share of the largest logit are one answer."""
 
 
-class Verdict(NamedTuple):
+class TeacherCheck(NamedTuple):
     """What some answers are worth.
 
     accuracy: over `pictures` of known label; chance: what answers would reach that are given as often, but
@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
     ordered: float
 
 
-def require_sound(
+def check_teacher(
     logits: NDArray[np.float32],
     labels: NDArray[np.int64],
     *,
@@ -74,7 +74,7 @@ def require_sound(
             fix="another teacher: this one has not been trained, or has collapsed",
         )
     known = labels >= 0
-    verdict = None if trust else judge(logits[known].argmax(1), labels[known], len(classes))
+    verdict = None if trust else judge_outputs(logits[known].argmax(1), labels[known], len(classes))
     if verdict is None:
         return
     if verdict.order:
@@ -96,7 +96,9 @@ def require_sound(
         )
 
 
-def judge(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Verdict | None:
+def judge_outputs(
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int
+) -> TeacherCheck | None:
     """What predictions are worth; None where there are too few for anyone to be told from luck.
 
     Args:
@@ -109,15 +111,15 @@ def judge(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int)
         return None
     shares = [np.bincount(found, minlength=classes) / count for found in (predicted, labels)]
     chance = float(shares[0] @ shares[1])
-    if tail(count, count, float(shares[1] @ shares[1])) > LUCK:
+    if binomial_tail(count, count, float(shares[1] @ shares[1])) > LUCK:
         return None
     right = int((predicted == labels).sum())
-    lucky = tail(right, count, chance) > LUCK
+    lucky = binomial_tail(right, count, chance) > LUCK
     order, ordered = _order(predicted, labels, classes, lucky=lucky)
-    return Verdict(count, right / count, chance, lucky, order, ordered)
+    return TeacherCheck(count, right / count, chance, lucky, order, ordered)
 
 
-def tail(hits: int, count: int, chance: float) -> float:
+def binomial_tail(hits: int, count: int, chance: float) -> float:
     """The probability of at least so many hits in independent tries.
 
     >>> round(tail(2, 2, 0.5), 3), tail(0, 5, 0.1), tail(3, 3, 1.0)
@@ -161,7 +163,10 @@ def _order(
     # A network that calls nearly everything by one name is no proof that this is another's.
     often = np.bincount(predicted, minlength=classes)[to[labels[those]]].mean() / len(predicted)
     sure = LUCK / 10
-    if tail(ordered, int(those.sum()), often) > sure or tail(ordered, ordered + right, 0.5) > sure:
+    if (
+        binomial_tail(ordered, int(those.sum()), often) > sure
+        or binomial_tail(ordered, ordered + right, 0.5) > sure
+    ):
         return {}, 0.0
     others = (predicted == labels) & ~those
     return moved, (int(others.sum()) + ordered) / len(labels)

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from tutelage.errors import InputError
 from tutelage.teachers.teacher import Teacher
-from tutelage.types import START, Batch, Progress, Signal
+from tutelage.types import START, Batch, Progress, TeacherOutput
 
 ROUNDS = 50
 """Of the fixed point below; each halves the error at least where two speak of a class."""
 
 
-class Opinion(NamedTuple):
+class SpecialistOutput(NamedTuple):
     """What a specialist says: logits [B, G + 1], those of its group's classes and of its dustbin, corrected;
     group: its G classes.
     """
@@ -29,7 +29,7 @@ class Opinion(NamedTuple):
     group: tuple[int, ...]
 
 
-def opinion(logits: Tensor, group: Sequence[int], correction: float) -> Opinion:
+def specialist_output(logits: Tensor, group: Sequence[int], correction: float) -> SpecialistOutput:
     """What a specialist says, its dustbin corrected.
 
     Args:
@@ -39,7 +39,7 @@ def opinion(logits: Tensor, group: Sequence[int], correction: float) -> Opinion:
     """
     lacking = torch.zeros(logits.shape[1], dtype=logits.dtype, device=logits.device)
     lacking[-1] = correction
-    return Opinion(logits + lacking, tuple(group))
+    return SpecialistOutput(logits + lacking, tuple(group))
 
 
 def dustbin_correction(own: int, others: int) -> float:
@@ -59,7 +59,9 @@ def dustbin_correction(own: int, others: int) -> float:
     return math.log(max(others / own, 1))
 
 
-def combined(generalist: Tensor, opinions: Sequence[Opinion], *, active: int = 1) -> Tensor:
+def combine_outputs(
+    generalist: Tensor, opinions: Sequence[SpecialistOutput], *, active: int = 1
+) -> Tensor:
     """The logarithm of the distribution q that minimises what it differs from all that are asked.
 
         q = argmin KL(p_g || q) + sum_{m in A} KL(p_m || q_m)          (eq. 5)
@@ -123,7 +125,7 @@ def combined(generalist: Tensor, opinions: Sequence[Opinion], *, active: int = 1
     return q.clamp(min=1e-300).log().to(torch.promote_types(given, torch.float32))
 
 
-class Member(NamedTuple):
+class Specialist(NamedTuple):
     """A specialist of a council: who it is, the classes of its group, what its dustbin's logit lacks."""
 
     teacher: Teacher
@@ -131,19 +133,19 @@ class Member(NamedTuple):
     correction: float
 
 
-class Council:
+class SpecialistEnsemble:
     """A generalist and its specialists, who become one word."""
 
-    def __init__(self, generalist: Teacher, members: Sequence[Member], *, active: int) -> None:
+    def __init__(self, generalist: Teacher, members: Sequence[Specialist], *, active: int) -> None:
         self._generalist, self._members, self._active = generalist, tuple(members), active
 
-    def __call__(self, batch: Batch, progress: Progress = START, /) -> Signal:
-        """What they say about a batch: log q [B, C] of `combined`, no features."""
+    def __call__(self, batch: Batch, progress: Progress = START, /) -> TeacherOutput:
+        """What they say about a batch: log q [B, C] of `combine_outputs`, no features."""
         said = self._generalist(batch, progress).logits
         assert said is not None
         opinions = []
         for teacher, group, correction in self._members:
             logits = teacher(batch, progress).logits
             assert logits is not None
-            opinions.append(opinion(logits, group, correction))
-        return Signal(combined(said, opinions, active=self._active), {})
+            opinions.append(specialist_output(logits, group, correction))
+        return TeacherOutput(combine_outputs(said, opinions, active=self._active), {})

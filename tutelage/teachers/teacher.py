@@ -1,17 +1,17 @@
-"""The contract of a teacher: given a batch, its word as a `Signal`. Methods and loop know only this."""
+"""The contract of a teacher: given a batch, its word as a `TeacherOutput`. Methods and loop know only this."""
 
 from typing import Protocol
 
-from tutelage.types import NO_SIGNAL, START, Batch, Progress, Signal
+from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, Progress, TeacherOutput
 
 
 class Teacher(Protocol):
     """Whoever teaches; one whose word changes in the course of training looks at where it stands."""
 
-    def __call__(self, batch: Batch, progress: Progress = START, /) -> Signal:
+    def __call__(self, batch: Batch, progress: Progress = START, /) -> TeacherOutput:
         """What it says about a batch."""
 
 
-def nobody(_batch: Batch, _progress: Progress = START, /) -> Signal:
+def no_teacher(_batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
     """No teacher: how teachers and controls are trained."""
-    return NO_SIGNAL
+    return NO_TEACHER_OUTPUT

@@ -2,27 +2,35 @@
 
 import dataclasses
 
-from tutelage.commands.plans.step import Step, seeds_of, single_of, student_steps, teacher_step
-from tutelage.config.job import Job
+from tutelage.commands.plans.step import (
+    PlannedRun,
+    plan_students,
+    plan_teacher,
+    student_seeds,
+    train_config,
+)
+from tutelage.config.job import DistillConfig
 
 
-def assistant_steps(job: Job) -> list[Step]:
+def plan_assistants(job: DistillConfig) -> list[PlannedRun]:
     """`teacher` -> `assistant-1` -> ... -> students; like the teacher, assistants are trained once.
 
     All are compared with the teacher at the head of the chain, whose knowledge is handed down.
     """
-    steps = [teacher_step(job)]
+    steps = [plan_teacher(job)]
     before: tuple[str, ...] = ("teacher",)
     for number, model in enumerate(job.methods.assistants.models, 1):
         trainee = dataclasses.replace(job.student, model=model)
-        settings = single_of(job, trainee, role="assistant", seed=job.seed)
-        step = Step(f"assistant-{number}", settings, _teachers(job, before), compares="teacher")
+        settings = train_config(job, trainee, role="assistant", seed=job.seed)
+        step = PlannedRun(
+            f"assistant-{number}", settings, _teachers(job, before), compares="teacher"
+        )
         steps.append(step)
         before = (*before, step.name)
-    for seed in seeds_of(job):
-        steps += student_steps(job, seed, teachers=_teachers(job, before), compares="teacher")
+    for seed in student_seeds(job):
+        steps += plan_students(job, seed, teachers=_teachers(job, before), compares="teacher")
     return steps
 
 
-def _teachers(job: Job, before: tuple[str, ...]) -> tuple[str, ...]:
+def _teachers(job: DistillConfig, before: tuple[str, ...]) -> tuple[str, ...]:
     return before if job.methods.assistants.dense else before[-1:]

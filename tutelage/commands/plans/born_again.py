@@ -3,15 +3,15 @@
 Furlanello et al. 2018, arXiv:1805.04770, section 3.1: each generation begins from another seed.
 """
 
-from tutelage.commands.plans.equal_compute import longer_step
-from tutelage.commands.plans.step import Step, seeds_of, single_of, student_steps
-from tutelage.config.job import Job
+from tutelage.commands.plans.equal_compute import plan_equal_compute
+from tutelage.commands.plans.step import PlannedRun, plan_students, student_seeds, train_config
+from tutelage.config.job import DistillConfig
 
 GENERATION_SEED = 200_003
 """How far apart the seeds of two generations are."""
 
 
-def generation_steps(job: Job) -> list[Step]:
+def plan_generations(job: DistillConfig) -> list[PlannedRun]:
     """For each seed: `generation-0`, which is plain training; those taught by it and after it; a control.
 
     The last generation is the student. It has the seed itself, so that it is compared with a control of its
@@ -19,22 +19,22 @@ def generation_steps(job: Job) -> list[Step]:
     """
     count = job.methods.generations.count
     steps = []
-    for seed in seeds_of(job):
+    for seed in student_seeds(job):
         before: tuple[str, ...] = ()
         for number in range(count):
             own = seed + (count - number) * GENERATION_SEED
-            settings = single_of(job, job.student, role="generation", seed=own)
+            settings = train_config(job, job.student, role="generation", seed=own)
             name = f"generation-{number}-{seed}"
             compares = before[0] if before else None
-            steps.append(Step(name, settings, before, compares, serves=seed, makes="student"))
+            steps.append(PlannedRun(name, settings, before, compares, serves=seed, makes="student"))
             before = (name,)
         compares = before[0] if before else None
-        steps += student_steps(job, seed, teachers=before, compares=compares)
-        steps += longer_step(job, seed)
+        steps += plan_students(job, seed, teachers=before, compares=compares)
+        steps += plan_equal_compute(job, seed)
     return steps
 
 
-def family(steps: list[Step]) -> dict[str, list[str]]:
+def ensembles_of(steps: list[PlannedRun]) -> dict[str, list[str]]:
     """All generations of each student, from the first to itself, by the student's name."""
     by_name = {step.name: step for step in steps}
     found = {}

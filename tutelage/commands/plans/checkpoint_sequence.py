@@ -2,15 +2,15 @@
 
 import dataclasses
 
-from tutelage.commands.plans.step import Step, seeds_of, student_steps, teacher_step
-from tutelage.config.job import Job
+from tutelage.commands.plans.step import PlannedRun, plan_students, plan_teacher, student_seeds
+from tutelage.config.job import DistillConfig
 
 
-def course_steps(job: Job) -> list[Step]:
+def plan_checkpoint_sequence(job: DistillConfig) -> list[PlannedRun]:
     """A teacher with `methods.course.checkpoints` kept; for each seed a student of them and a control."""
-    teacher = teacher_step(job)
+    teacher = plan_teacher(job)
     settings = dataclasses.replace(teacher.settings, keep=job.methods.course.checkpoints)
     steps = [teacher._replace(settings=settings)]
-    for seed in seeds_of(job):
-        steps += student_steps(job, seed, teachers=("teacher",), compares="teacher")
+    for seed in student_seeds(job):
+        steps += plan_students(job, seed, teachers=("teacher",), compares="teacher")
     return steps

@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
-from tutelage.commands.plans.step import Step, single_of
-from tutelage.config.job import Job
-from tutelage.config.methods import Name, Teaching
+from tutelage.commands.plans.step import PlannedRun, train_config
+from tutelage.config.job import DistillConfig
+from tutelage.config.methods import MethodConfig, MethodName
 from tutelage.methods.registry import METHODS
 
-WORTH: Mapping[Name, Fraction] = {
+WORTH: Mapping[MethodName, Fraction] = {
     "class-wise": Fraction(4, 3),
     "momentum": Fraction(4, 3),
     "exits": Fraction(11, 10),
@@ -26,17 +26,17 @@ makes it 4/3. Exits add a few layers, which is measured rather than counted.
 """
 
 
-def longer_step(job: Job, seed: int) -> list[Step]:
+def plan_equal_compute(job: DistillConfig, seed: int) -> list[PlannedRun]:
     """Plain training of the student at equal compute; none where the control is that already."""
-    epochs = longer_epochs(job, job.student.epochs)
+    epochs = equal_compute_epochs(job, job.student.epochs)
     if epochs == job.student.epochs:
         return []
     trainee = dataclasses.replace(job.student, epochs=epochs)
-    settings = single_of(job, trainee, role="longer", seed=seed)
-    return [Step(f"longer-{seed}", settings, serves=seed, makes="student")]
+    settings = train_config(job, trainee, role="longer", seed=seed)
+    return [PlannedRun(f"longer-{seed}", settings, serves=seed, makes="student")]
 
 
-def longer_epochs(settings: Teaching, epochs: int) -> int:
+def equal_compute_epochs(settings: MethodConfig, epochs: int) -> int:
     """As many epochs of plain training as a method that teaches itself is worth, rounded up.
 
     >>> longer_epochs(Teaching(method="momentum"), 30), longer_epochs(Teaching(method="past"), 30)

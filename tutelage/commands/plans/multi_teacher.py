@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from tutelage.commands.plans.step import Step, seeds_of, single_of, student_steps
-from tutelage.config.job import Job
+from tutelage.commands.plans.step import PlannedRun, plan_students, student_seeds, train_config
+from tutelage.config.job import DistillConfig
 
 
-def several_steps(job: Job) -> list[Step]:
+def plan_multi_teacher(job: DistillConfig) -> list[PlannedRun]:
     """`teacher`, `teacher-2`, ..., which differ in network and seed; for each seed a student and a control.
 
     Networks of one name get seeds of their own as well: otherwise they would be one network said twice.
@@ -14,9 +14,9 @@ def several_steps(job: Job) -> list[Step]:
     models = (job.teacher.model, *job.methods.several.models)
     names = ("teacher", *(f"teacher-{number}" for number in range(2, len(models) + 1)))
     steps = [
-        Step(
+        PlannedRun(
             name,
-            single_of(
+            train_config(
                 job,
                 dataclasses.replace(job.teacher, model=model),
                 role="teacher",
@@ -26,6 +26,6 @@ def several_steps(job: Job) -> list[Step]:
         )
         for number, (name, model) in enumerate(zip(names, models, strict=True))
     ]
-    for seed in seeds_of(job):
-        steps += student_steps(job, seed, teachers=names, compares="teacher")
+    for seed in student_seeds(job):
+        steps += plan_students(job, seed, teachers=names, compares="teacher")
     return steps

@@ -6,26 +6,26 @@ it. So a network that its companions told nothing would end as the same bytes.
 
 import dataclasses
 
-from tutelage.commands.plans.step import Step, single_of
-from tutelage.config.job import Job
-from tutelage.engine.peers import companion_seed
-from tutelage.methods.registry import companion_names, companions
+from tutelage.commands.plans.step import PlannedRun, train_config
+from tutelage.config.job import DistillConfig
+from tutelage.engine.peers import peer_seed
+from tutelage.methods.registry import peer_models, peer_names
 
 
-def alone_steps(job: Job, seed: int) -> list[Step]:
+def plan_peer_controls(job: DistillConfig, seed: int) -> list[PlannedRun]:
     """For each companion of the student of a seed, a run of it without the others; none where it has none."""
-    names = companion_names(job, job.student.model)
-    models = companions(job, job.student.model)
+    names = peer_names(job, job.student.model)
+    models = peer_models(job, job.student.model)
     steps = []
     for number, (name, model) in enumerate(zip(names, models, strict=True), 1):
         trainee = dataclasses.replace(job.student, model=model, weights="none")
-        own = single_of(job, trainee, role="alone", seed=seed)
-        own = dataclasses.replace(own, init_seed=companion_seed(seed, number))
-        step = Step(alone_name(name, seed), own, serves=seed)
+        own = train_config(job, trainee, role="alone", seed=seed)
+        own = dataclasses.replace(own, init_seed=peer_seed(seed, number))
+        step = PlannedRun(peer_control_name(name, seed), own, serves=seed)
         steps.append(step._replace(makes="student") if model == job.student.model else step)
     return steps
 
 
-def alone_name(companion: str, seed: int) -> str:
+def peer_control_name(companion: str, seed: int) -> str:
     """The name of the run in which a companion of the student of some seed is trained alone."""
     return f"{companion}-alone-{seed}"

@@ -2,26 +2,26 @@
 
 from collections.abc import Callable, Mapping
 
-from tutelage.commands.plans.assistants import assistant_steps
-from tutelage.commands.plans.born_again import generation_steps
-from tutelage.commands.plans.checkpoint_sequence import course_steps
-from tutelage.commands.plans.direct import direct_steps
-from tutelage.commands.plans.multi_teacher import several_steps
-from tutelage.commands.plans.specialists import specialist_steps
-from tutelage.commands.plans.step import Step
-from tutelage.config.job import Job
-from tutelage.config.methods import Name
+from tutelage.commands.plans.assistants import plan_assistants
+from tutelage.commands.plans.born_again import plan_generations
+from tutelage.commands.plans.checkpoint_sequence import plan_checkpoint_sequence
+from tutelage.commands.plans.direct import plan_direct
+from tutelage.commands.plans.multi_teacher import plan_multi_teacher
+from tutelage.commands.plans.specialists import plan_specialists
+from tutelage.commands.plans.step import PlannedRun
+from tutelage.config.job import DistillConfig
+from tutelage.config.methods import MethodName
 
-PLANS: Mapping[Name, Callable[[Job], list[Step]]] = {
-    "several": several_steps,
-    "course": course_steps,
-    "specialists": specialist_steps,
-    "assistants": assistant_steps,
-    "generations": generation_steps,
+PLANS: Mapping[MethodName, Callable[[DistillConfig], list[PlannedRun]]] = {
+    "several": plan_multi_teacher,
+    "course": plan_checkpoint_sequence,
+    "specialists": plan_specialists,
+    "assistants": plan_assistants,
+    "generations": plan_generations,
 }
 """Methods that take other runs than a student and its control, beside a teacher where they want one."""
 
 
-def job_steps(job: Job) -> list[Step]:
+def plan_job(job: DistillConfig) -> list[PlannedRun]:
     """The runs of a whole job, in an order that respects who needs whom."""
-    return PLANS.get(job.method, direct_steps)(job)
+    return PLANS.get(job.method, plan_direct)(job)

@@ -10,17 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
-from tutelage.commands.plans.step import Step, seeds_of, single_of, student_steps, teacher_step
-from tutelage.config.job import Job, Single
-from tutelage.config.teacher import Specialist
+from tutelage.commands.plans.step import (
+    PlannedRun,
+    plan_students,
+    plan_teacher,
+    student_seeds,
+    train_config,
+)
+from tutelage.config.job import DistillConfig, TrainConfig
+from tutelage.config.teacher import SpecialistConfig
 from tutelage.errors import InputError, UsageError
-from tutelage.models.metadata import read_facts
+from tutelage.models.metadata import read_metadata
 from tutelage.models.model_folder import network_folder
 from tutelage.storage.run_results import open_results
 from tutelage.teachers.confusion_groups import confusable_groups
 
 
-def specialist_steps(job: Job) -> list[Step]:
+def plan_specialists(job: DistillConfig) -> list[PlannedRun]:
     """`teacher` -> `specialist-1`, ... -> for each seed a student of all of them, and a control.
 
     Specialists are trained as the generalist is, from its weights on, for epochs and with a seed of their
@@ -29,14 +35,14 @@ def specialist_steps(job: Job) -> list[Step]:
     own = job.methods.specialists
     epochs = own.epochs or job.teacher.epochs
     trainee = dataclasses.replace(job.teacher, epochs=epochs, mixup=None, cutmix=None, keep=None)
-    steps = [teacher_step(job)]
+    steps = [plan_teacher(job)]
     for number in range(1, own.groups + 1):
         settings = dataclasses.replace(
-            single_of(job, trainee, role="specialist", seed=job.seed + number),
-            specialist=Specialist(clusters=own.groups, number=number),
+            train_config(job, trainee, role="specialist", seed=job.seed + number),
+            specialist=SpecialistConfig(clusters=own.groups, number=number),
         )
         steps.append(
-            Step(
+            PlannedRun(
                 f"specialist-{number}",
                 settings,
                 ("teacher",),
@@ -46,13 +52,13 @@ def specialist_steps(job: Job) -> list[Step]:
             )
         )
     names = tuple(step.name for step in steps)
-    for seed in seeds_of(job):
-        student, control = student_steps(job, seed, teachers=names, compares="teacher")
+    for seed in student_seeds(job):
+        student, control = plan_students(job, seed, teachers=names, compares="teacher")
         steps += [student._replace(settle=_with_those_there_are), control]
     return steps
 
 
-def require_specialists(job: Job, classes: int | None = None) -> None:
+def require_specialists(job: DistillConfig, classes: int | None = None) -> None:
     """Specialists can be trained, and there are fewer groups than classes.
 
     Args:
@@ -78,7 +84,7 @@ def require_specialists(job: Job, classes: int | None = None) -> None:
         )
 
 
-def groups_found(generalist: Path, clusters: int) -> tuple[tuple[str, ...], ...]:
+def find_groups(generalist: Path, clusters: int) -> tuple[tuple[str, ...], ...]:
     """The names of the classes that a generalist mixes up, group by group, by the validation images.
 
     Args:
@@ -89,7 +95,7 @@ def groups_found(generalist: Path, clusters: int) -> tuple[tuple[str, ...], ...]
         InputError: all classes are in one group, or none is.
     """
     # The names as they are, which a report would make safe to show.
-    classes = read_facts(network_folder(generalist))["classes"]
+    classes = read_metadata(network_folder(generalist))["classes"]
     found = _grouped(generalist, (generalist / "run.json").stat().st_mtime_ns, clusters)
     groups = [group for group in found if len(group) < len(classes)]
     if not groups:
@@ -111,17 +117,17 @@ def _grouped(generalist: Path, _modified: int, clusters: int) -> tuple[tuple[int
     return confusable_groups(weights / weights.sum(axis=1, keepdims=True), clusters)
 
 
-def _with_its_group(settings: Single, generalist: Path) -> Single:
+def _with_its_group(settings: TrainConfig, generalist: Path) -> TrainConfig:
     """A specialist's settings with the classes of its group, none where it gets no group."""
     own = settings.specialist
     assert own.clusters is not None
     assert own.number is not None
-    groups = groups_found(generalist, own.clusters)
+    groups = find_groups(generalist, own.clusters)
     classes = groups[own.number - 1] if own.number <= len(groups) else ()
     return dataclasses.replace(settings, specialist=dataclasses.replace(own, classes=classes))
 
 
-def _with_those_there_are(settings: Single, generalist: Path) -> Single:
+def _with_those_there_are(settings: TrainConfig, generalist: Path) -> TrainConfig:
     """A student's settings with the specialists that have a group as its teachers."""
-    count = len(groups_found(generalist, settings.methods.specialists.groups))
+    count = len(find_groups(generalist, settings.methods.specialists.groups))
     return dataclasses.replace(settings, teacher=settings.teacher[: 1 + count])

@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from tutelage.config.job import UNTAUGHT, Job, Single, Trainee
-from tutelage.config.methods import Teaching
+from tutelage.config.job import UNTAUGHT, DistillConfig, NetworkConfig, TrainConfig
+from tutelage.config.methods import MethodConfig
 from tutelage.config.objective import DEFAULT_ALPHA
-from tutelage.config.schema import shared
+from tutelage.config.schema import shared_fields
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Networks, Place, run_single
+from tutelage.engine.run import Networks, Place, train_one
 from tutelage.errors import Interrupted
 from tutelage.storage.checksums import write_sealed
 
 
-class Step(NamedTuple):
+class PlannedRun(NamedTuple):
     """One run of a plan.
 
     teachers: the steps whose networks teach; compares: whose answers it is held to; serves: the seed of the
@@ -30,52 +30,54 @@ class Step(NamedTuple):
     """
 
     name: str
-    settings: Single
+    settings: TrainConfig
     teachers: tuple[str, ...] = ()
     compares: str | None = None
     serves: int | None = None
     makes: Literal["teacher", "student"] | None = None
-    settle: Callable[[Single, Path], Single] | None = None
+    settle: Callable[[TrainConfig, Path], TrainConfig] | None = None
 
 
-def single_of(job: Job, trainee: Trainee, *, role: str, seed: int) -> Single:
+def train_config(
+    job: DistillConfig, trainee: NetworkConfig, *, role: str, seed: int
+) -> TrainConfig:
     """The settings of one run of a job; one that nobody teaches is the same run under every objective."""
-    common = {**shared(Single, job), **shared(Trainee, trainee)}
+    common = {**shared_fields(TrainConfig, job), **shared_fields(NetworkConfig, trainee)}
     if role in UNTAUGHT:
-        common |= shared(Teaching, Teaching())
-    return Single(**{**common, "teacher": (), "role": role, "seed": seed})
+        common |= shared_fields(MethodConfig, MethodConfig())
+    return TrainConfig(**{**common, "teacher": (), "role": role, "seed": seed})
 
 
-def seeds_of(job: Job) -> range:
+def student_seeds(job: DistillConfig) -> range:
     """The seeds of a job's students."""
     return range(job.seed, job.seed + job.seeds)
 
 
-def teacher_step(job: Job) -> Step:
+def plan_teacher(job: DistillConfig) -> PlannedRun:
     """The teacher, which is trained once for all seeds."""
-    settings = single_of(job, job.teacher, role="teacher", seed=job.seed)
-    return Step("teacher", settings, makes="teacher")
+    settings = train_config(job, job.teacher, role="teacher", seed=job.seed)
+    return PlannedRun("teacher", settings, makes="teacher")
 
 
-def student_steps(
-    job: Job, seed: int, *, teachers: tuple[str, ...] = (), compares: str | None = None
-) -> list[Step]:
+def plan_students(
+    job: DistillConfig, seed: int, *, teachers: tuple[str, ...] = (), compares: str | None = None
+) -> list[PlannedRun]:
     """A student, and its control: the same network, budget, seed, order and views, and nobody who teaches."""
-    taught = single_of(job, job.student, role="student", seed=seed)
-    alone = single_of(job, job.student, role="control", seed=seed)
+    taught = train_config(job, job.student, role="student", seed=seed)
+    alone = train_config(job, job.student, role="control", seed=seed)
     return [
-        Step(f"student-{seed}", taught, teachers, compares, serves=seed, makes="student"),
-        Step(f"control-{seed}", alone, compares=compares, serves=seed, makes="student"),
+        PlannedRun(f"student-{seed}", taught, teachers, compares, serves=seed, makes="student"),
+        PlannedRun(f"control-{seed}", alone, compares=compares, serves=seed, makes="student"),
     ]
 
 
-def run_steps(
-    steps: list[Step],
+def run_plan(
+    steps: list[PlannedRun],
     pack: Pack,
     place: Place,
     *,
     networks: Networks,
-    after: Callable[[Step, Path], None] = lambda _step, _folder: None,
+    after: Callable[[PlannedRun, Path], None] = lambda _step, _folder: None,
 ) -> None:
     """Do what is not done yet, step by step, in folders below that of the job's place.
 
@@ -103,12 +105,12 @@ def run_steps(
         own = place._replace(name=step.name, folder=folder / step.name, reference=reference)
         make = networks.get(step.makes or "")
         makers = [networks.get(makes.get(teacher) or "") for teacher in step.teachers]
-        after(step, run_single(settings, pack, own, make=make, makers=makers))
+        after(step, train_one(settings, pack, own, make=make, makers=makers))
 
 
 def write_plan(
-    job: Job,
-    steps: list[Step],
+    job: DistillConfig,
+    steps: list[PlannedRun],
     folder: Path,
     *,
     recipe: str,

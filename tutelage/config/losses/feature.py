@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from tutelage.config.loss_schedule import Pointed
+from tutelage.config.loss_schedule import FeatureLossConfig
 from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hint(Pointed):
+class HintConfig(FeatureLossConfig):
     """FitNets: the student's middle features, adapted, equal the teacher's."""
 
     weight: float | None = setting(100.0, at_least=0)
@@ -15,7 +15,7 @@ class Hint(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attention(Pointed):
+class ATConfig(FeatureLossConfig):
     """Attention transfer: where the energy of the features lies."""
 
     weight: float | None = setting(1000.0, at_least=0)
@@ -26,7 +26,7 @@ class Attention(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NST(Pointed):
+class NSTConfig(FeatureLossConfig):
     """Neuron selectivity transfer: the distributions of activation patterns, by their mean discrepancy."""
 
     weight: float | None = setting(50.0, at_least=0)
@@ -34,7 +34,7 @@ class NST(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VID(Pointed):
+class VIDConfig(FeatureLossConfig):
     """Variational information distillation: a Gaussian around the teacher's features."""
 
     variance: float = setting(5.0, above=1e-5)
@@ -42,7 +42,7 @@ class VID(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AB(Pointed):
+class ABConfig(FeatureLossConfig):
     """Activation boundaries: which neurons are on, with a margin. Meant for the first epochs."""
 
     margin: float = setting(1.0, above=0)
@@ -50,7 +50,7 @@ class AB(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FT(Pointed):
+class FTConfig(FeatureLossConfig):
     """Factor transfer: factors of a paraphraser of the teacher, met by a translator of the student."""
 
     weight: float | None = setting(200.0, at_least=0)
@@ -66,7 +66,7 @@ class FT(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OFD(Pointed):
+class OFDConfig(FeatureLossConfig):
     """Overhaul: features before the activation, with a margin from the teacher's BatchNorm."""
 
     weight: float | None = setting(1e-3, at_least=0)
@@ -74,7 +74,7 @@ class OFD(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Review(Pointed):
+class ReviewConfig(FeatureLossConfig):
     """Knowledge review: fused features of this and all deeper stages, compared at several scales."""
 
     channels: int = setting(512, at_least=1)
@@ -82,7 +82,7 @@ class Review(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimKD(Pointed):
+class SimKDConfig(FeatureLossConfig):
     """The teacher's classifier is reused: only the features before it are learned, through a projector."""
 
     reduction: int = setting(2, at_least=1)
@@ -90,7 +90,7 @@ class SimKD(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CRD(Pointed):
+class CRDConfig(FeatureLossConfig):
     """Contrastive representation: a picture's two embeddings are told apart from those of others."""
 
     weight: float | None = setting(0.8, at_least=0)
@@ -113,7 +113,7 @@ class CRD(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MGD(Pointed):
+class MGDConfig(FeatureLossConfig):
     """Masked generation: the teacher's features are restored from the student's with some left out."""
 
     weight: float | None = setting(7e-5, at_least=0)
@@ -124,7 +124,7 @@ class MGD(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SRRL(Pointed):
+class SRRLConfig(FeatureLossConfig):
     """Softmax regression: the teacher's classifier reads the student's features."""
 
     features: float = setting(1.0, at_least=0)
@@ -135,7 +135,7 @@ class SRRL(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KDPP(Pointed):
+class KDPPConfig(FeatureLossConfig):
     """KD++: the student's features as long as the teacher's, in the direction of their class's mean."""
 
     momentum: float = setting(0.9, at_least=0, below=1)

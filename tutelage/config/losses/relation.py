@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from tutelage.config.loss_schedule import Pointed
+from tutelage.config.loss_schedule import FeatureLossConfig
 from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class FSP(Pointed):
+class FSPConfig(FeatureLossConfig):
     """Flow of solution: the Gram matrix between what a stage is given and what it returns. Points come in
     twos: entry and end of a section.
     """
@@ -17,7 +17,7 @@ class FSP(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RKDDistance(Pointed):
+class RKDDistanceConfig(FeatureLossConfig):
     """Relational KD: distances between the pictures of a batch."""
 
     weight: float | None = setting(25.0, at_least=0)
@@ -25,7 +25,7 @@ class RKDDistance(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RKDAngle(Pointed):
+class RKDAngleConfig(FeatureLossConfig):
     """Relational KD: angles between the pictures of a batch."""
 
     weight: float | None = setting(50.0, at_least=0)
@@ -33,7 +33,7 @@ class RKDAngle(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Similarity(Pointed):
+class SPConfig(FeatureLossConfig):
     """Similarity preserving: which pictures of a batch activate the network alike."""
 
     weight: float | None = setting(3000.0, at_least=0)
@@ -41,7 +41,7 @@ class Similarity(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Correlation(Pointed):
+class CCConfig(FeatureLossConfig):
     """Correlation congruence: a Gaussian kernel between the pictures of a batch."""
 
     weight: float | None = setting(0.02, at_least=0)
@@ -58,7 +58,7 @@ class Correlation(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PKT(Pointed):
+class PKTConfig(FeatureLossConfig):
     """Probabilistic knowledge transfer: how likely pictures are to choose each other as neighbours."""
 
     weight: float | None = setting(30000.0, at_least=0)
@@ -66,7 +66,7 @@ class PKT(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ICC(Pointed):
+class ICCConfig(FeatureLossConfig):
     """Inter-channel correlation: which channels of the last features answer alike."""
 
     weight: float | None = setting(2.5, at_least=0)
@@ -74,7 +74,7 @@ class ICC(Pointed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IRG(Pointed):
+class IRGConfig(FeatureLossConfig):
     """Instance relationship graph: pictures as vertices, their distances as edges, and how both change."""
 
     weight: float | None = setting(0.005, at_least=0)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tutelage.config.loss_schedule import Weighted
+from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.config.schema import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Label(Weighted):
+class LabelConfig(WeightedLossConfig):
     """Cross-entropy with the label."""
 
     weight: float | None = setting(None, at_least=0)
@@ -16,7 +16,7 @@ class Label(Weighted):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logits(Weighted):
+class LogitLossConfig(WeightedLossConfig):
     """A term that compares logits."""
 
     standardize: bool = False
@@ -24,7 +24,7 @@ class Logits(Weighted):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KD(Logits):
+class KDConfig(LogitLossConfig):
     """Hinton's term: T^2 * KL(teacher || student) of softened probabilities."""
 
     weight: float | None = setting(None, at_least=0)
@@ -38,7 +38,7 @@ class KD(Logits):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DKD(Logits):
+class DKDConfig(LogitLossConfig):
     """Decoupled KD: the target class and the other classes, weighted apart."""
 
     temperature: float = setting(4.0, above=0, at_most=1000)
@@ -52,7 +52,7 @@ class DKD(Logits):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DIST(Logits):
+class DISTConfig(LogitLossConfig):
     """Correlation, not distance, of probabilities: along each picture and along each class."""
 
     temperature: float = setting(1.0, above=0, at_most=1000)
@@ -66,7 +66,7 @@ class DIST(Logits):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NKD(Logits):
+class NKDConfig(LogitLossConfig):
     """Normalised KD: the target's soft label, and the normalised others."""
 
     temperature: float = setting(1.0, above=0, at_most=1000)
@@ -77,7 +77,7 @@ class NKD(Logits):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WSLD(Logits):
+class WSLDConfig(LogitLossConfig):
     """KD with a weight for each picture: less where the student already does better than the teacher."""
 
     weight: float | None = setting(2.5, at_least=0)
@@ -88,7 +88,7 @@ class WSLD(Logits):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MLKD(Logits):
+class MLKDConfig(LogitLossConfig):
     """Multi-level logits: each picture, the batch and the classes, at several temperatures."""
 
     temperatures: tuple[float, ...] = setting((2.0, 3.0, 4.0, 5.0, 6.0), above=0, at_most=1000)
@@ -96,7 +96,7 @@ class MLKD(Logits):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TTM(Logits):
+class TTMConfig(LogitLossConfig):
     """Transformed teacher matching: a temperature on the teacher alone."""
 
     temperature: float = setting(4.0, at_least=1, at_most=1000)
@@ -107,10 +107,10 @@ class TTM(Logits):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogitMSE(Logits):
+class LogitMSEConfig(LogitLossConfig):
     """Squared distance of logits (Ba and Caruana)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class HardLabel(Logits):
+class HardLabelConfig(LogitLossConfig):
     """Cross-entropy with the class that the teacher would name."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tutelage.config.augmentation import Views
+from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.augment.views import uniform
 
 _PARTNER, _WAY, _POWER, _ANGLE, _CENTRE_Y, _CENTRE_X = range(7, 13)
@@ -34,7 +34,7 @@ class Mixtures(NamedTuple):
 
 
 def plan_mixtures(
-    keys: Tensor, *, among: Tensor, view: int, settings: Views, size: tuple[int, int]
+    keys: Tensor, *, among: Tensor, view: int, settings: AugmentationConfig, size: tuple[int, int]
 ) -> Mixtures:
     """How the numbered view of each picture is mixed.
 
@@ -68,7 +68,9 @@ def plan_mixtures(
     )
 
 
-def mix(images: Tensor, others: Tensor, shares: Tensor, boxes: Tensor, settings: Views) -> Tensor:
+def apply_mixtures(
+    images: Tensor, others: Tensor, shares: Tensor, boxes: Tensor, settings: AugmentationConfig
+) -> Tensor:
     """Each picture with its partner; a blend is rounded to the nearest whole number, a half up.
 
     Args:
@@ -120,7 +122,7 @@ def symmetric_beta(first: Tensor, second: Tensor, power: Tensor) -> Tensor:
     return (1 + cosine.sign() * (stretch / (low + stretch)).sqrt()) / 2
 
 
-def _cut(settings: Views, number: Tensor) -> Tensor:
+def _cut(settings: AugmentationConfig, number: Tensor) -> Tensor:
     """Which views are cut rather than blended: half of them where both are asked for."""
     if settings.mixup is not None and settings.cutmix is not None:
         return number < 0.5

@@ -2,7 +2,7 @@
 
 There is no generator whose history matters. Each number comes from a counter-based hash of what it is
 for, so the same picture gets the same view in any batch, order, process count or after a resume; that
-is what makes a teacher's cached word exact. `identity` names this implementation in a cache's manifest.
+is what makes a teacher's cached word exact. `view_version` names this implementation in a cache's manifest.
 
 A view is planned on the host, for a whole epoch at once: a few whole numbers a picture. It is shown
 where the pixels are, by whole-number arithmetic alone, so that every device shows the same one. In this
@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from tutelage.config.augmentation import Views
+from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.augment.random_resized_crop import crop
 
 IDENTITY = "views-2"
@@ -24,12 +24,14 @@ _AREA, _SHAPE, _TOP, _LEFT, _SHIFT_Y, _SHIFT_X, _MIRROR = range(7)
 _SHAPES = math.log(3 / 4), math.log(4 / 3)
 
 
-def identity(device: torch.device) -> str:
+def view_version(device: torch.device) -> str:
     """The name of this implementation on a device. They are tested to agree, and still kept apart."""
     return IDENTITY if device.type == "cpu" else f"{IDENTITY}-gathered"
 
 
-def plan(keys: Tensor, *, view: int, settings: Views, size: tuple[int, int]) -> Tensor:
+def plan_views(
+    keys: Tensor, *, view: int, settings: AugmentationConfig, size: tuple[int, int]
+) -> Tensor:
     """What the numbered view of each picture is.
 
     Args:
@@ -66,12 +68,12 @@ def plan(keys: Tensor, *, view: int, settings: Views, size: tuple[int, int]) -> 
     return torch.stack(changes, dim=1)
 
 
-def show(images: Tensor, changes: Tensor, settings: Views) -> Tensor:
+def apply_views(images: Tensor, changes: Tensor, settings: AugmentationConfig) -> Tensor:
     """The planned view of each picture.
 
     Args:
         images: uint8 [B, 3, H, W].
-        changes: int64 [B, 7] from `plan`, where the images are.
+        changes: int64 [B, 7] from `plan_views`, where the images are.
         settings: those of the plan.
 
     Returns:

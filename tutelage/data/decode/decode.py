@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from tutelage.config.data import Data
-from tutelage.data.decode.signatures import cut_short, ending, family, stranger
+from tutelage.config.data import DataConfig
+from tutelage.data.decode.signatures import file_family, foreign_format, is_truncated, suffix_of
 from tutelage.data.readers.source import Unreadable
 from tutelage.errors import MachineError
 
@@ -45,25 +45,25 @@ class Decoded(NamedTuple):
     notes: tuple[str, ...]
 
 
-def decode(raw: bytes, settings: Data) -> Decoded:
+def decode(raw: bytes, settings: DataConfig) -> Decoded:
     """The pixels of one image file, upright, in RGB.
 
     Raises:
         Unreadable: not an image of a known format, damaged, too large, or without a stated range.
     """
-    image, notes = picture(raw, settings)
+    image, notes = open_image(raw, settings)
     return Decoded(np.asarray(image), notes)
 
 
-def picture(raw: bytes, settings: Data) -> tuple[Image.Image, tuple[str, ...]]:
+def open_image(raw: bytes, settings: DataConfig) -> tuple[Image.Image, tuple[str, ...]]:
     """As `decode`, but the RGB picture itself.
 
     Raises:
         Unreadable: see `decode`.
         MachineError: there is not enough memory for a picture within the limit.
     """
-    if family(raw) is None:
-        raise Unreadable(stranger(raw))
+    if file_family(raw) is None:
+        raise Unreadable(foreign_format(raw))
     notes: list[str] = []
     try:
         with decided_warnings(), Image.open(io.BytesIO(raw), formats=FORMATS) as image:
@@ -76,7 +76,7 @@ def picture(raw: bytes, settings: Data) -> tuple[Image.Image, tuple[str, ...]]:
         ) from error
     except Exception as error:  # a damaged file can raise nearly anything out of a decoder
         raise Unreadable(_reason(error, raw, settings)) from error
-    if note := ending(raw):
+    if note := suffix_of(raw):
         notes.append(note)
     return rgb, tuple(notes)
 
@@ -109,22 +109,22 @@ _users = 0
 _filters: "warnings.catch_warnings[None]" = warnings.catch_warnings()
 
 
-def _reason(error: Exception, raw: bytes, settings: Data) -> str:
+def _reason(error: Exception, raw: bytes, settings: DataConfig) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return _too_large(settings)
     text = str(error).lower()
-    if cut_short(raw) or "truncated" in text or "unexpected end" in text:
+    if is_truncated(raw) or "truncated" in text or "unexpected end" in text:
         return "truncated"
     if "too large" in text or "too much memory" in text:
         return "side information that inflates too far"
     return "damaged header" if isinstance(error, UnidentifiedImageError) else "damaged"
 
 
-def _too_large(settings: Data) -> str:
+def _too_large(settings: DataConfig) -> str:
     return f"larger than {settings.max_pixels / 1e6:g} MP"
 
 
-def _decoded(image: Image.Image, settings: Data, notes: list[str]) -> Image.Image:
+def _decoded(image: Image.Image, settings: DataConfig, notes: list[str]) -> Image.Image:
     """The first picture of an opened file, upright, in RGB; size is checked before decoding."""
     if image.width * image.height > settings.max_pixels:
         raise Unreadable(_too_large(settings))
@@ -138,7 +138,11 @@ def _decoded(image: Image.Image, settings: Data, notes: list[str]) -> Image.Imag
 
 
 def _converted(
-    image: Image.Image, settings: Data, notes: list[str], tags: dict[int, object], turned: bool
+    image: Image.Image,
+    settings: DataConfig,
+    notes: list[str],
+    tags: dict[int, object],
+    turned: bool,
 ) -> Image.Image:
     image.load()
     upright = _upright(image)

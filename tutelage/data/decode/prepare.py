@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tutelage.config.data import Data
-from tutelage.data.decode.decode import decided_warnings, picture
+from tutelage.config.data import DataConfig
+from tutelage.data.decode.decode import decided_warnings, open_image
 from tutelage.data.decode.parallel import in_order
 from tutelage.data.decode.resize import square
-from tutelage.data.decode.signatures import misnamed
+from tutelage.data.decode.signatures import wrong_suffix
 from tutelage.data.readers.source import Item, Unreadable
 
 _CHUNK_BYTES = 1 << 20
@@ -30,7 +30,7 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...]
 
 
-def prepare(item: Item, settings: Data) -> Prepared:
+def prepare_item(item: Item, settings: DataConfig) -> Prepared:
     """One image as it is stored in a pack.
 
     Raises:
@@ -39,8 +39,8 @@ def prepare(item: Item, settings: Data) -> Prepared:
     found = item.read()
     notes: tuple[str, ...]
     if isinstance(found, bytes):
-        image, notes = picture(found, settings)
-        if note := misnamed(item.name, found):
+        image, notes = open_image(found, settings)
+        if note := wrong_suffix(item.name, found):
             notes = (*notes, note)
     else:
         image, notes = Image.fromarray(found), ("grey",) if found.ndim == 2 else ()
@@ -49,10 +49,10 @@ def prepare(item: Item, settings: Data) -> Prepared:
     return Prepared(pixels, pixel_key(pixels), image.width, image.height, notes)
 
 
-def prepared(item: Item, settings: Data) -> Prepared | str:
-    """As `prepare`, with the reason in place of the error."""
+def prepared(item: Item, settings: DataConfig) -> Prepared | str:
+    """As `prepare_item`, with the reason in place of the error."""
     try:
-        return prepare(item, settings)
+        return prepare_item(item, settings)
     except Unreadable as unreadable:
         return unreadable.reason
 
@@ -64,7 +64,7 @@ def pixel_key(pixels: NDArray[np.uint8]) -> int:
 
 
 def prepare_all(
-    items: Iterable[Item], settings: Data, workers: int | None = None
+    items: Iterable[Item], settings: DataConfig, workers: int | None = None
 ) -> Generator[Prepared | str, None, None]:
     """Each image prepared, or the reason why it cannot be, in the order of the items.
 
@@ -88,6 +88,6 @@ def prepare_all(
             yield from chunk
 
 
-def chunk_of(settings: Data) -> int:
+def chunk_of(settings: DataConfig) -> int:
     """How many images a thread takes at once: about 1 MB of pixels, at most 64."""
     return min(max(_CHUNK_BYTES // (3 * settings.image_size**2), 1), 64)

@@ -34,14 +34,14 @@ _SUFFIXES = {
 }
 
 
-def family(raw: bytes) -> str | None:
+def file_family(raw: bytes) -> str | None:
     """The image format that the first bytes announce, or None if it is none that is read."""
     if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
         return "WEBP"
     return next((name for name, starts in _OURS.items() if raw.startswith(starts)), None)
 
 
-def stranger(raw: bytes) -> str:
+def foreign_format(raw: bytes) -> str:
     """What bytes are that are no image of a known format, as a reason."""
     if not raw:
         return "empty file"
@@ -75,9 +75,9 @@ def stranger(raw: bytes) -> str:
 _PICTURES = frozenset({"Photoshop", "icon", "FITS", "JPEG 2000", "JPEG XL"})
 
 
-def cut_short(raw: bytes) -> bool:
+def is_truncated(raw: bytes) -> bool:
     """Whether a header says that the file goes on further than it does (WebP and TIFF)."""
-    kind = family(raw)
+    kind = file_family(raw)
     if kind == "WEBP":
         return int.from_bytes(raw[4:8], "little") + 8 > len(raw)
     if kind == "TIFF":
@@ -85,17 +85,17 @@ def cut_short(raw: bytes) -> bool:
     return False
 
 
-def misnamed(name: str, raw: bytes) -> str | None:
+def wrong_suffix(name: str, raw: bytes) -> str | None:
     """A note when the ending of a name and the content disagree, such as `PNG named .jpg`."""
-    kind, suffix = family(raw), PurePosixPath(name).suffix.lower()
+    kind, suffix = file_family(raw), PurePosixPath(name).suffix.lower()
     if kind is None or not suffix or suffix in _SUFFIXES[kind]:
         return None
     return f"{kind} named {suffix}" if suffix.isascii() else f"{kind} under another ending"
 
 
-def ending(raw: bytes) -> str | None:
+def suffix_of(raw: bytes) -> str | None:
     """A note about the last bytes: something after the image, or a PNG without its end."""
-    kind = family(raw)
+    kind = file_family(raw)
     if kind == "JPEG":
         return None if raw.rstrip(b"\0").endswith(b"\xff\xd9") else "trailing bytes"
     if kind == "PNG":

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tutelage.config.augmentation import Views
+from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError, UsageError
 
@@ -18,7 +18,7 @@ _DRAWN = 1
 """Apart from the seed of the order, which is that of (seed, epoch) alone."""
 
 
-class Halves(NamedTuple):
+class BalancedHalves(NamedTuple):
     """The rows of both halves, ascending: own, of the group's classes; others, of which some are shown."""
 
     own: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Halves(NamedTuple):
         return np.sort(np.concatenate([self.own, self.others[chosen]]))
 
 
-def refuse_mixed(views: Views) -> None:
+def refuse_mixed(views: AugmentationConfig) -> None:
     """Nothing happens where each view is of one picture.
 
     Raises:
@@ -56,7 +56,7 @@ def refuse_mixed(views: Views) -> None:
         )
 
 
-def halves_of(pack: Pack) -> Halves:
+def balanced_halves(pack: Pack) -> BalancedHalves:
     """The labelled training pictures of a grouped pack, whose last class is the dustbin.
 
     Raises:
@@ -64,7 +64,7 @@ def halves_of(pack: Pack) -> Halves:
     """
     rows = pack.rows("train")
     labels, others = pack.labels[rows], len(pack.classes) - 1
-    found = Halves(rows[(labels >= 0) & (labels < others)], rows[labels == others])
+    found = BalancedHalves(rows[(labels >= 0) & (labels < others)], rows[labels == others])
     if not len(found.own) or not len(found.others):
         raise InputError(
             "a specialist learns from pictures of its classes and of others, and one kind is missing",

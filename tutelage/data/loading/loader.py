@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.config.augmentation import Views
-from tutelage.data.loading.balanced_halves import Halves, halves_of, refuse_mixed
-from tutelage.data.loading.pixel_source import Feed, choose, passing
-from tutelage.data.loading.same_class import plan_partners
-from tutelage.data.loading.view_batches import Showing
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.data.loading.balanced_halves import BalancedHalves, balanced_halves, refuse_mixed
+from tutelage.data.loading.pixel_source import Feed, choose_source, read_unpinned
+from tutelage.data.loading.same_class import draw_same_class
+from tutelage.data.loading.view_batches import ViewBatches
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import ALONE, World
 from tutelage.errors import UsageError
-from tutelage.types import Batch, Mixed
+from tutelage.types import Batch, MixedLabels
 
-FIXED = Views()
+FIXED = AugmentationConfig()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,7 @@ class Loader:
     pack: Pack
     rows: np.ndarray
     batch_size: int
-    views: Views
+    views: AugmentationConfig
     seed: int
     device: torch.device
     shuffled: bool
@@ -44,7 +44,7 @@ class Loader:
     view: int | None = None
     world: World = ALONE
     partners: bool = False
-    halves: Halves | None = None
+    halves: BalancedHalves | None = None
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -65,7 +65,7 @@ class Loader:
         if not wholes:
             return
         view = self.views.number(epoch) if self.view is None else self.view
-        showing = Showing(self.pack, self.feed, self.views, view, self.device)
+        showing = ViewBatches(self.pack, self.feed, self.views, view, self.device)
         rows, sizes = self._part(epoch, start)
         batches = zip(
             self._shown(showing, torch.from_numpy(rows), sizes, epoch),
@@ -78,15 +78,15 @@ class Loader:
             yield Batch(images, labels, ids, view, mixed, whole, partners)
 
     def _shown(
-        self, showing: Showing, rows: Tensor, sizes: list[int], epoch: int
-    ) -> Iterator[tuple[Tensor, Mixed | None, Tensor | None]]:
+        self, showing: ViewBatches, rows: Tensor, sizes: list[int], epoch: int
+    ) -> Iterator[tuple[Tensor, MixedLabels | None, Tensor | None]]:
         """The pictures of each batch, how they are mixed, and their partners, as far as there are any."""
         if not self.partners:
             for images, mixed in showing.batches(rows, sizes):
                 yield images, mixed, None
             return
         pack = self.pack
-        others = plan_partners(
+        others = draw_same_class(
             rows,
             among=torch.from_numpy(self.rows),
             labels=pack.labels,
@@ -123,7 +123,7 @@ def training_loader(
     pack: Pack,
     *,
     batch_size: int,
-    views: Views,
+    views: AugmentationConfig,
     seed: int,
     device: torch.device,
     world: World = ALONE,
@@ -156,7 +156,7 @@ def training_loader(
         )
     if dustbin:
         refuse_mixed(views)
-    halves = halves_of(pack) if dustbin else None
+    halves = balanced_halves(pack) if dustbin else None
     rows = pack.rows("train") if halves is None else np.sort(np.concatenate(halves))
     least = min(batch_size, len(rows) if halves is None else halves.images)
     if least < world.size:
@@ -168,7 +168,7 @@ def training_loader(
             if batch_size < world.size
             else "fewer processes: there are no more training images",
         )
-    feed = choose(pack, rows, device)
+    feed = choose_source(pack, rows, device)
     return Loader(
         pack, rows, batch_size, views, seed, device, True, feed, None, world, partners, halves
     )
@@ -180,7 +180,7 @@ def reading_loader(
     *,
     batch_size: int,
     device: torch.device,
-    views: Views = FIXED,
+    views: AugmentationConfig = FIXED,
     view: int = 0,
     feed: Feed | None = None,
 ) -> Loader:
@@ -194,9 +194,9 @@ def reading_loader(
         views: as stored, or the views of a training.
         view: the number of the view: the pictures are those that training shows under this number.
         feed: where the pixels come from. Unset: one that holds nothing, right for reading them once;
-            `choose` makes one that may keep them on the device.
+            `choose_source` makes one that may keep them on the device.
     """
-    feed = feed or passing(pack, device)
+    feed = feed or read_unpinned(pack, device)
     number = 0 if views.fixed else view
     return Loader(pack, rows, batch_size, views, 0, device, False, feed, view=number)
 

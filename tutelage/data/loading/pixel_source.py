@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.data.loading.prefetch import Courier, CudaCourier, fetch_ahead
+from tutelage.data.loading.prefetch import BatchCopier, CudaBatchCopier, prefetch
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError
 
@@ -22,7 +22,7 @@ _CHUNK_BYTES = 64 << 20
 _SHARE_OF_FREE = 0.5
 
 
-def mapped(pack: Pack, device: torch.device) -> Feed:
+def read_mapped(pack: Pack, device: torch.device) -> Feed:
     """Each batch is one gather from the memory map."""
 
     def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
@@ -38,7 +38,7 @@ def _read(pack: Pack, rows: np.ndarray) -> Tensor:
     return torch.from_numpy(pictures)
 
 
-def resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
+def read_resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
     """The pictures of these rows are copied to the device once; each batch is a gather there.
 
     Raises:
@@ -66,28 +66,32 @@ def resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
     return feed
 
 
-def pinned(pack: Pack, courier: Courier) -> Feed:
+def read_pinned(pack: Pack, courier: BatchCopier) -> Feed:
     """Batches are gathered into pinned buffers ahead of time and copied beside the device's work."""
 
     def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
-        for pictures in fetch_ahead(pack.images, rows, sizes, courier, gather=pack.gather):
+        for pictures in prefetch(pack.images, rows, sizes, courier, gather=pack.gather):
             yield pictures.permute(0, 3, 1, 2)
 
     return feed
 
 
-def passing(pack: Pack, device: torch.device) -> Feed:
+def read_unpinned(pack: Pack, device: torch.device) -> Feed:
     """The feed for reading rows once: it keeps nothing, and fetches ahead for a GPU."""
-    return pinned(pack, CudaCourier(device)) if device.type == "cuda" else mapped(pack, device)
+    return (
+        read_pinned(pack, CudaBatchCopier(device))
+        if device.type == "cuda"
+        else read_mapped(pack, device)
+    )
 
 
-def choose(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
+def choose_source(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
     """The feed for reading rows again and again: on a GPU with room for them they stay there."""
-    if device.type == "cuda" and fits(pack, rows, torch.cuda.mem_get_info(device)[0]):
-        return resident(pack, rows, device)
-    return passing(pack, device)
+    if device.type == "cuda" and fits_in_memory(pack, rows, torch.cuda.mem_get_info(device)[0]):
+        return read_resident(pack, rows, device)
+    return read_unpinned(pack, device)
 
 
-def fits(pack: Pack, rows: np.ndarray, free: int) -> bool:
+def fits_in_memory(pack: Pack, rows: np.ndarray, free: int) -> bool:
     """Whether the pictures of these rows take at most half of so many free bytes."""
     return len(rows) * math.prod(pack.images.shape[1:]) <= _SHARE_OF_FREE * free

@@ -23,7 +23,7 @@ Gather = Callable[[np.ndarray, np.ndarray], None]
 """(rows int64 [b], out uint8 [b, H, W, 3]): reads the pictures of the rows."""
 
 
-class Sent(NamedTuple):
+class SentBatch(NamedTuple):
     """Pictures on their way to the device.
 
     receive: gives them [b, ...], for work handed to the device from then on; left: returns when the
@@ -34,20 +34,20 @@ class Sent(NamedTuple):
     left: Callable[[], None]
 
 
-class Courier(Protocol):
+class BatchCopier(Protocol):
     """Brings pictures from host buffers to a device. But for `left`, the consumer's thread calls it."""
 
     def buffer(self, shape: tuple[int, ...]) -> Tensor:
         """A new uint8 host buffer."""
 
-    def send(self, pictures: Tensor) -> Sent:
+    def send(self, pictures: Tensor) -> SentBatch:
         """Start to copy a part of a buffer."""
 
     def settle(self) -> None:
         """No copy whose pictures nobody received may disturb later work."""
 
 
-class CudaCourier:
+class CudaBatchCopier:
     """Copies pinned memory on a CUDA stream of its own, beside the work of the current stream."""
 
     def __init__(self, device: torch.device) -> None:
@@ -58,7 +58,7 @@ class CudaCourier:
         """Pinned memory: from other memory no copy runs beside anything."""
         return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
 
-    def send(self, pictures: Tensor) -> Sent:
+    def send(self, pictures: Tensor) -> SentBatch:
         """The copy waits for the work handed over so far and runs beside what comes next."""
         current = torch.cuda.current_stream(self._device)
         target = torch.empty(pictures.shape, dtype=torch.uint8, device=self._device)
@@ -79,7 +79,7 @@ class CudaCourier:
             target.record_stream(now)  # changes nothing while the consumer stays on one stream
             return target
 
-        return Sent(receive, copied.synchronize)
+        return SentBatch(receive, copied.synchronize)
 
     def settle(self) -> None:
         """Memory of pictures that nobody received is free by now; later work waits for their copies."""
@@ -94,11 +94,11 @@ class _Slot:
         self.left: Callable[[], None] = lambda: None
 
 
-def fetch_ahead(
+def prefetch(
     images: np.ndarray,
     rows: Tensor,
     sizes: Sequence[int],
-    courier: Courier,
+    courier: BatchCopier,
     *,
     gather: Gather | None = None,
 ) -> Iterator[Tensor]:
@@ -132,7 +132,7 @@ def fetch_ahead(
     )
     thread.start()
     try:
-        before: Sent | None = None
+        before: SentBatch | None = None
         for size in sizes:
             slot = full.get()
             if isinstance(slot, BaseException):

@@ -15,7 +15,7 @@ _PARTNER = 13
 """Stream of `uniform`; views and mixtures take those below."""
 
 
-def plan_partners(
+def draw_same_class(
     rows: Tensor, *, among: Tensor, labels: np.ndarray, keys: np.ndarray, epoch: int, seed: int
 ) -> Tensor:
     """Another picture of the class of each picture, every other one with the same chance.

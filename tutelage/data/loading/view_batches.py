@@ -11,24 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.config.augmentation import Views
-from tutelage.data.augment.mixup import mix, plan_mixtures
-from tutelage.data.augment.views import plan, show
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.data.augment.mixup import apply_mixtures, plan_mixtures
+from tutelage.data.augment.views import apply_views, plan_views
 from tutelage.data.loading.pixel_source import Feed
 from tutelage.data.pack.pack import Pack
-from tutelage.types import Mixed
+from tutelage.types import MixedLabels
 
 
-class Showing(NamedTuple):
+class ViewBatches(NamedTuple):
     """One numbered view of pictures of a pack."""
 
     pack: Pack
     feed: Feed
-    views: Views
+    views: AugmentationConfig
     view: int
     device: torch.device
 
-    def batches(self, rows: Tensor, sizes: list[int]) -> Iterator[tuple[Tensor, Mixed | None]]:
+    def batches(
+        self, rows: Tensor, sizes: list[int]
+    ) -> Iterator[tuple[Tensor, MixedLabels | None]]:
         """The views of these rows.
 
         Args:
@@ -69,12 +71,14 @@ class Showing(NamedTuple):
         return torch.split(torch.from_numpy(numbers).to(self.device), sizes)
 
     def _alone(self, rows: Tensor, sizes: list[int]) -> Iterator[Tensor]:
-        changes = plan(self._keys(rows), view=self.view, settings=self.views, size=self._size())
+        changes = plan_views(
+            self._keys(rows), view=self.view, settings=self.views, size=self._size()
+        )
         parts = torch.split(changes.to(self.device), sizes)
         for images, part in zip(self.feed(rows, sizes), parts, strict=True):
-            yield show(images, part, self.views)
+            yield apply_views(images, part, self.views)
 
-    def _mixed(self, rows: Tensor, sizes: list[int]) -> Iterator[tuple[Tensor, Mixed]]:
+    def _mixed(self, rows: Tensor, sizes: list[int]) -> Iterator[tuple[Tensor, MixedLabels]]:
         partners, shares, boxes = plan_mixtures(
             self._keys(rows),
             among=torch.from_numpy(self.pack.rows("train")),
@@ -90,7 +94,7 @@ class Showing(NamedTuple):
             strict=True,
         )
         for (own, others), share, box, labels in mixtures:
-            yield mix(own, others, share, box, self.views), Mixed(labels, share)
+            yield apply_mixtures(own, others, share, box, self.views), MixedLabels(labels, share)
 
     def _keys(self, rows: Tensor) -> Tensor:
         return torch.from_numpy(self.pack.keys[rows.numpy()])

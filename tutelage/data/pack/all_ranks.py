@@ -9,7 +9,7 @@ from tutelage.errors import MachineError, TutelageError
 _Failure = tuple[str, str, int]
 
 
-def jointly(world: World, step: Callable[[], None]) -> None:
+def on_all_ranks(world: World, step: Callable[[], None]) -> None:
     """Take a step in every process, and go on when all have taken theirs.
 
     Without this, the others would wait for ever for a process that stopped with an error.

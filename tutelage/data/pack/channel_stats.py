@@ -20,7 +20,7 @@ def channel_sums(pixels: NDArray[np.uint8]) -> Sums:
     return (*values.tolist(), *squares.tolist())
 
 
-def moments(sums: Iterable[Sums], pixels: int) -> tuple[list[float], list[float]]:
+def channel_mean_std(sums: Iterable[Sums], pixels: int) -> tuple[list[float], list[float]]:
     """Mean and population standard deviation of value / 255 by channel.
 
     Args:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.data.decode.prepare import pixel_key
-from tutelage.data.pack.entries import Stored
+from tutelage.data.pack.entries import StoredEntry
 
 
-def close_gaps(images: Path, kept: Sequence[Stored], slot_bytes: int, *, again: bool) -> bool:
+def compact(images: Path, kept: Sequence[StoredEntry], slot_bytes: int, *, again: bool) -> bool:
     """Move the pixels of each kept image from its slot to its place, and cut the file to its length.
 
     An image only ever moves towards the start, and those before it have moved already, so none is
@@ -45,5 +45,5 @@ def close_gaps(images: Path, kept: Sequence[Stored], slot_bytes: int, *, again: 
     return True
 
 
-def _is(one: Stored, pixels: bytes) -> bool:
+def _is(one: StoredEntry, pixels: bytes) -> bool:
     return pixel_key(np.frombuffer(pixels, np.uint8)) == one.key

@@ -10,32 +10,32 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.config.data import Data
-from tutelage.config.schema import table
-from tutelage.data.pack.channel_stats import moments
-from tutelage.data.pack.duplicates import Overlap, find_overlap
-from tutelage.data.pack.entries import Stored
+from tutelage.config.data import DataConfig
+from tutelage.config.schema import to_table
+from tutelage.data.pack.channel_stats import channel_mean_std
+from tutelage.data.pack.duplicates import Duplicates, find_duplicates
+from tutelage.data.pack.entries import StoredEntry
 from tutelage.data.pack.pack import FORMAT, pack_fingerprint
 from tutelage.data.readers.source import SPLITS, Source
-from tutelage.data.split import Assigned
+from tutelage.data.split import AssignedItem
 from tutelage.storage.checksums import Sums, seal
-from tutelage.text import cell, shown
+from tutelage.text import escape, escape_csv
 
 
-class Kept(NamedTuple):
+class PackedItem(NamedTuple):
     """An image that is in the pack; its pixels are on the disk already."""
 
-    assigned: Assigned
-    image: Stored
+    assigned: AssignedItem
+    image: StoredEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class PackContents:
     """All that is known once images are decoded."""
 
     source: Source
-    settings: Data
-    kept: Sequence[Kept]
+    settings: DataConfig
+    kept: Sequence[PackedItem]
     quarantine: Sequence[tuple[str, str]]
 
     def files(self) -> dict[str, bytes]:
@@ -55,8 +55,8 @@ class Contents:
         overlap = self._overlap()
         in_split = [splits == place for place in range(len(SPLITS))]
         train = [one.image.sums for one in self.kept if one.assigned.split == "train"]
-        mean, std = moments(train, len(train) * self.settings.image_size**2)
-        settings = table(self.settings)
+        mean, std = channel_mean_std(train, len(train) * self.settings.image_size**2)
+        settings = to_table(self.settings)
         settings.pop("root", None)
         plain: dict[str, Any] = {
             "format": FORMAT,
@@ -95,13 +95,13 @@ class Contents:
             np.array(splits, np.uint8),
         )
 
-    def _overlap(self) -> Overlap:
+    def _overlap(self) -> Duplicates:
         labels, keys, splits = self._arrays()
-        return find_overlap(keys, labels, splits)
+        return find_duplicates(keys, labels, splits)
 
-    def _images(self, overlap: Overlap) -> bytes:
+    def _images(self, overlap: Duplicates) -> bytes:
         elsewhere = overlap.partners()
-        names = [shown(one.assigned.item.name) for one in self.kept]
+        names = [escape(one.assigned.item.name) for one in self.kept]
         rows = []
         for row, ((_, split, label), image) in enumerate(self.kept):
             notes = list(image.notes)
@@ -121,5 +121,5 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows([cell(str(value)) for value in row] for row in rows)
+    writer.writerows([escape_csv(str(value)) for value in row] for row in rows)
     return text.getvalue().encode()

@@ -11,7 +11,7 @@ from tutelage.data.readers.source import SPLITS
 _TRAIN = SPLITS.index("train")
 
 
-class Overlap(NamedTuple):
+class Duplicates(NamedTuple):
     """Rows with the same stored pixels."""
 
     groups: list[list[int]]
@@ -28,9 +28,9 @@ class Overlap(NamedTuple):
         }
 
 
-def find_overlap(
+def find_duplicates(
     keys: NDArray[np.int64], labels: NDArray[np.int64], splits: NDArray[np.uint8]
-) -> Overlap:
+) -> Duplicates:
     """What overlaps, from the keys, labels (-1 = unlabelled) and splits of all images, each [N]."""
     rows_of: dict[int, list[int]] = defaultdict(list)
     for row, key in enumerate(keys.tolist()):
@@ -44,4 +44,4 @@ def find_overlap(
         labelled = [row for row in group if labels[row] >= 0]
         if len({int(labels[row]) for row in labelled}) > 1:
             contradicting |= set(labelled)
-    return Overlap(groups, frozenset(leaking), frozenset(contradicting))
+    return Duplicates(groups, frozenset(leaking), frozenset(contradicting))

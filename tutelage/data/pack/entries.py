@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tutelage.data.pack.channel_stats import Sums
 
 
-class Stored(NamedTuple):
+class StoredEntry(NamedTuple):
     """An image whose pixels are in the slot; key, notes and size as in `prepare.Prepared`."""
 
     slot: int
@@ -22,14 +22,14 @@ class Stored(NamedTuple):
     sums: Sums
 
 
-class Refused(NamedTuple):
+class RefusedEntry(NamedTuple):
     """An image that cannot be used, and why."""
 
     slot: int
     reason: str
 
 
-Entry = Stored | Refused
+Entry = StoredEntry | RefusedEntry
 
 
 def to_line(entry: Entry) -> bytes:
@@ -69,13 +69,13 @@ def _from_line(line: bytes, slots: int) -> Entry | None:
     entry: Entry
     match found:
         case [int(slot), str(reason)]:
-            entry = Refused(slot, reason)
+            entry = RefusedEntry(slot, reason)
         case [int(slot), int(key), int(width), int(height), [*notes], [*sums]] if (
             len(sums) == 6
             and all(isinstance(part, int) for part in sums)
             and all(isinstance(note, str) for note in notes)
         ):
-            entry = Stored(slot, key, width, height, tuple(notes), tuple(sums))
+            entry = StoredEntry(slot, key, width, height, tuple(notes), tuple(sums))
         case _:
             return None
     return entry if 0 <= slot < slots else None

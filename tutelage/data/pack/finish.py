@@ -4,22 +4,26 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.config.schema import flag
-from tutelage.data.pack.contents import Contents, Kept
-from tutelage.data.pack.entries import Refused
-from tutelage.data.pack.partial import Unfinished
+from tutelage.data.pack.contents import PackContents, PackedItem
+from tutelage.data.pack.entries import RefusedEntry
+from tutelage.data.pack.partial import PartialPack
 from tutelage.data.readers.source import Source
 from tutelage.data.requirements import require_readable
-from tutelage.data.split import Assigned
+from tutelage.data.split import AssignedItem
 from tutelage.errors import InputError, MachineError
 from tutelage.storage.atomic import sync, write_new
-from tutelage.storage.checksums import sum_of
-from tutelage.text import shown
+from tutelage.storage.checksums import checksum_of
+from tutelage.text import escape
 
 
-def finish(
-    part: Unfinished, source: Source, assigned: Sequence[Assigned], settings: Data, folder: Path
+def finish_pack(
+    part: PartialPack,
+    source: Source,
+    assigned: Sequence[AssignedItem],
+    settings: DataConfig,
+    folder: Path,
 ) -> None:
     """Make a pack of images that have all been decoded; it takes its place when it is complete.
 
@@ -41,10 +45,10 @@ def finish(
 
 
 def _contents(
-    part: Unfinished, source: Source, assigned: Sequence[Assigned], settings: Data
-) -> Contents:
+    part: PartialPack, source: Source, assigned: Sequence[AssignedItem], settings: DataConfig
+) -> PackContents:
     quarantine = list(source.refused)
-    kept: list[Kept] = []
+    kept: list[PackedItem] = []
     known = part.entries()
     if len(known) < len(assigned):
         raise MachineError(
@@ -55,17 +59,17 @@ def _contents(
         )
     for slot, one in enumerate(assigned):
         entry = known[slot]
-        if isinstance(entry, Refused):
-            quarantine.append((shown(one.item.name), entry.reason))
+        if isinstance(entry, RefusedEntry):
+            quarantine.append((escape(one.item.name), entry.reason))
         else:
-            kept.append(Kept(one, entry))
+            kept.append(PackedItem(one, entry))
     files = len(assigned) + len(source.refused)
     require_readable(quarantine, files, settings.max_unreadable, flag=flag("data.max_unreadable"))
     _enough_to_train(kept, source.classes)
-    return Contents(source, settings, kept, sorted(quarantine))
+    return PackContents(source, settings, kept, sorted(quarantine))
 
 
-def _gather(part: Unfinished, contents: Contents) -> None:
+def _gather(part: PartialPack, contents: PackContents) -> None:
     """All files of the pack in one folder, the manifest last, each flushed to the disk.
 
     The pixels move first, so that a pack in the making whose pixels are here can take them back.
@@ -77,12 +81,12 @@ def _gather(part: Unfinished, contents: Contents) -> None:
     files = contents.files()
     for name, content in files.items():
         write_new(new / name, [content])
-    sums = {name: sum_of(content) for name, content in sorted(files.items())}
+    sums = {name: checksum_of(content) for name, content in sorted(files.items())}
     write_new(new / "manifest.json", [contents.manifest(sums)])
     sync(new)
 
 
-def _enough_to_train(kept: Sequence[Kept], classes: Sequence[str]) -> None:
+def _enough_to_train(kept: Sequence[PackedItem], classes: Sequence[str]) -> None:
     trained = {one.assigned.label for one in kept if one.assigned.split == "train"}
     missing = [name for name in classes if name not in trained]
     if missing:

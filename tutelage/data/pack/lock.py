@@ -4,10 +4,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tutelage.errors import UsageError
-from tutelage.storage.lock import Holder, hold
+from tutelage.storage.lock import LockHolder, hold_lock
 
 
-def locked(folder: Path) -> AbstractContextManager[None]:
+def pack_lock(folder: Path) -> AbstractContextManager[None]:
     """Make the pack that is to become `folder` in this job alone, while the block runs.
 
     The lock is `.NAME.lock` beside it; see `lock.hold`.
@@ -16,7 +16,7 @@ def locked(folder: Path) -> AbstractContextManager[None]:
         UsageError: another process holds it.
     """
 
-    def refuse(holder: Holder | None) -> None:
+    def refuse(holder: LockHolder | None) -> None:
         raise UsageError(
             "another process is packing into this folder",
             where=folder,
@@ -24,4 +24,4 @@ def locked(folder: Path) -> AbstractContextManager[None]:
             fix="wait for it, or choose another --out",
         )
 
-    return hold(folder.parent / f".{folder.name}.lock", busy=refuse, remove=True)
+    return hold_lock(folder.parent / f".{folder.name}.lock", busy=refuse, remove=True)

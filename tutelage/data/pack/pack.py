@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.config.schema import fingerprint
 from tutelage.data.decode.prepare import pixel_key
 from tutelage.data.readers.source import SPLITS, Split
 from tutelage.errors import InputError
-from tutelage.storage.checksums import read_checked, read_sealed, require_sums
+from tutelage.storage.checksums import read_checked, read_sealed, require_checksums
 from tutelage.storage.safe_paths import require_plain
-from tutelage.text import shown, uncell
+from tutelage.text import escape, unescape_csv
 
 FORMAT = 2
 KIND = "a pack"
@@ -102,12 +102,12 @@ class Pack:
 
     def files(self) -> list[str]:
         """The file each image came from, by id; bytes that are no text are shown escaped."""
-        return [uncell(row["file"]) for row in self._table("images.csv", {"file"})]
+        return [unescape_csv(row["file"]) for row in self._table("images.csv", {"file"})]
 
     def quarantine(self) -> list[tuple[str, str]]:
         """(file, reason) of what could not be used."""
         rows = self._table("quarantine.csv", {"file", "reason"})
-        return [(uncell(row["file"]), uncell(row["reason"])) for row in rows]
+        return [(unescape_csv(row["file"]), unescape_csv(row["reason"])) for row in rows]
 
     def damaged(self) -> list[int]:
         """Ids whose stored pixels are no longer those that were written; reads the whole pack."""
@@ -160,7 +160,7 @@ def damaged_rows(images: NDArray[np.uint8], keys: NDArray[np.int64]) -> list[int
 
 
 def pack_fingerprint(
-    settings: Data,
+    settings: DataConfig,
     classes: tuple[str, ...],
     keys: NDArray[np.int64],
     labels: NDArray[np.int64],
@@ -195,7 +195,7 @@ def open_pack(folder: str | Path) -> Pack:
         _check_numbers(manifest)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(folder / "manifest.json", f"{type(error).__name__}: {error}") from error
-    require_sums(folder, sums, ("images.csv", "quarantine.csv"), kind=KIND, fix=FIX)
+    require_checksums(folder, sums, ("images.csv", "quarantine.csv"), kind=KIND, fix=FIX)
     labels, keys, splits = (_array(folder, sums, file, count) for file in _ARRAYS)
     if name != _fingerprint(size, background, classes, keys, labels, splits):
         raise _damaged(folder, "labels, keys or splits of another pack", f"fingerprint {name}")
@@ -241,7 +241,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def _classes(found: Any) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise TypeError("classes is no list of names")
-    if odd := next((name for name in found if name != shown(name)), None):
+    if odd := next((name for name in found if name != escape(name)), None):
         raise ValueError(f"a class name that cannot be shown: {odd}")
     return tuple(found)
 

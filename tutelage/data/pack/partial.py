@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.data.pack.compact import close_gaps
-from tutelage.data.pack.entries import Entry, Stored, read_entries
+from tutelage.data.pack.compact import compact
+from tutelage.data.pack.entries import Entry, StoredEntry, read_entries
 from tutelage.errors import InputError
 from tutelage.storage.atomic import read_json, write_bytes, write_json
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
+class PartialPack:
     """The folder of a pack in the making: how many images it is for, and bytes of one."""
 
     folder: Path
@@ -87,13 +87,13 @@ class Unfinished:
     def close(self, *, again: bool = False) -> bool:
         """Close the gaps in the file of slots once every image is known; False if one is lost."""
         known = self.entries()
-        kept = [one for _, one in sorted(known.items()) if isinstance(one, Stored)]
+        kept = [one for _, one in sorted(known.items()) if isinstance(one, StoredEntry)]
         if len(known) < self.slots:
             return False
         if len(kept) == self.slots or (self._closing.exists() and not again):
             return True
         write_bytes(self._closing, b"")
-        return close_gaps(self.images, kept, self.slot_bytes, again=again)
+        return compact(self.images, kept, self.slot_bytes, again=again)
 
     def missing_bytes(self) -> int:
         """Bytes of the slots for which no room has been taken on the disk yet."""
@@ -109,6 +109,6 @@ class Unfinished:
             shutil.rmtree(self.folder)
 
 
-def place(folder: Path) -> Path:
+def partial_folder(folder: Path) -> Path:
     """Where the pack that is to become `folder` is made."""
     return folder.parent / f".{folder.name}.part"

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.decode.decode import decided_warnings
 from tutelage.data.decode.parallel import in_order
 from tutelage.data.decode.prepare import chunk_of, prepared
 from tutelage.data.pack.channel_stats import channel_sums
-from tutelage.data.pack.entries import Entry, Refused, Stored, to_line
+from tutelage.data.pack.entries import Entry, RefusedEntry, StoredEntry, to_line
 from tutelage.data.readers.source import Item
 
 DURABLE_BYTES = 16 << 20  # little is left to wait for at the end
@@ -21,9 +21,9 @@ DURABLE_SECONDS = 2.0
 _AHEAD = 16  # chunks a thread, which hold no pixels: threads go on while the disk is waited for
 
 
-def store(
+def store_items(
     items: Sequence[tuple[int, Item]],
-    settings: Data,
+    settings: DataConfig,
     images: Path,
     journal: Path,
     *,
@@ -60,14 +60,14 @@ def store(
                 progress()
 
 
-def _store(images: IO[bytes], slot: int, item: Item, settings: Data) -> Entry:
+def _store(images: IO[bytes], slot: int, item: Item, settings: DataConfig) -> Entry:
     found = prepared(item, settings)
     if isinstance(found, str):
-        return Refused(slot, found)
+        return RefusedEntry(slot, found)
     pixels, key, width, height, notes = found
     images.seek(slot * pixels.size)
     images.write(pixels.reshape(-1).data)
-    return Stored(slot, key, width, height, notes, channel_sums(pixels))
+    return StoredEntry(slot, key, width, height, notes, channel_sums(pixels))
 
 
 class _Journal:

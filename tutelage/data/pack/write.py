@@ -14,16 +14,16 @@ from typing import Any
 import PIL
 from PIL import features
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.decode.parallel import threads
-from tutelage.data.pack.all_ranks import jointly
-from tutelage.data.pack.finish import finish
-from tutelage.data.pack.lock import locked
+from tutelage.data.pack.all_ranks import on_all_ranks
+from tutelage.data.pack.finish import finish_pack
+from tutelage.data.pack.lock import pack_lock
 from tutelage.data.pack.pack import FORMAT, Pack, open_pack
-from tutelage.data.pack.partial import Unfinished, place
-from tutelage.data.pack.store import store
+from tutelage.data.pack.partial import PartialPack, partial_folder
+from tutelage.data.pack.store import store_items
 from tutelage.data.readers.source import Source
-from tutelage.data.split import assign
+from tutelage.data.split import assign_splits
 from tutelage.distributed import ALONE, World
 from tutelage.errors import InputError, MachineError
 from tutelage.storage.atomic import make_folder
@@ -34,7 +34,7 @@ _RESERVE = 64 << 20
 
 def write_pack(
     source: Source,
-    settings: Data,
+    settings: DataConfig,
     folder: str | Path,
     *,
     progress: Callable[[int, int], None],
@@ -62,14 +62,14 @@ def write_pack(
         MachineError: the disk is full or cannot be written, or another process has ended.
     """
     folder = Path(folder)
-    assigned = assign(source, settings)
-    part = Unfinished(place(folder), len(assigned), 3 * settings.image_size**2)
+    assigned = assign_splits(source, settings)
+    part = PartialPack(partial_folder(folder), len(assigned), 3 * settings.image_size**2)
     identity = _identity(source, settings, world)
 
     def begin() -> None:
         if world.first:
             make_folder(folder.parent)
-            job.enter_context(locked(folder))
+            job.enter_context(pack_lock(folder))
             _free(folder)
             part.settle(identity)
             _enough_space(folder, part)
@@ -80,7 +80,7 @@ def write_pack(
         share = world.share(len(missing))
         mine = [(slot, assigned[slot].item) for slot in missing[share.start : share.stop]]
         count = iter(range(len(known) + 1, len(known) + len(mine) + 1))
-        store(
+        store_items(
             mine,
             settings,
             part.images,
@@ -91,27 +91,27 @@ def write_pack(
 
     def complete() -> None:
         if world.first:
-            finish(part, source, assigned, settings, folder)
+            finish_pack(part, source, assigned, settings, folder)
 
     with ExitStack() as job:
         for step in (begin, decode, complete):
-            jointly(world, _with_disk_errors(step, folder))
+            on_all_ranks(world, _with_disk_errors(step, folder))
     return open_pack(folder)
 
 
-def tidy(folder: Path) -> None:
+def remove_partial(folder: Path) -> None:
     """Clear up what is left of the making of a pack that was killed when the pack was in its place.
 
     Raises:
         UsageError: another job is packing into the same place.
     """
-    part = Unfinished(place(folder), 0, 0)
+    part = PartialPack(partial_folder(folder), 0, 0)
     if part.folder.exists():
-        with locked(folder):
+        with pack_lock(folder):
             part.remove()
 
 
-def _identity(source: Source, settings: Data, world: World) -> dict[str, Any]:
+def _identity(source: Source, settings: DataConfig, world: World) -> dict[str, Any]:
     """What the pixels of a pack in the making depend on; a part with another one is of no use."""
     jpeg = features.version("libjpeg_turbo") or features.version("jpg")
     identity = {
@@ -140,7 +140,7 @@ def _free(folder: Path) -> None:
         raise InputError("there is something in the place of the pack", where=folder)
 
 
-def _enough_space(folder: Path, part: Unfinished) -> None:
+def _enough_space(folder: Path, part: PartialPack) -> None:
     free, needed = shutil.disk_usage(folder.parent).free, part.missing_bytes()
     if free < needed + _RESERVE:
         if not part.entries():

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.config.schema import flag
-from tutelage.data.readers.folder import scan
+from tutelage.data.readers.folder import scan_folder
 from tutelage.data.readers.idx import read_idx
-from tutelage.data.readers.layout import finish
+from tutelage.data.readers.layout import finish_source
 from tutelage.data.readers.listing import Listing
 from tutelage.data.readers.names import SPLIT_FOLDERS
 from tutelage.data.readers.source import Item, Source, Split
 from tutelage.errors import InputError, suggest
-from tutelage.storage.atomic import at_home
+from tutelage.storage.atomic import expand_user
 
 CACHE = Path("~/.cache/tutelage/datasets")
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -43,7 +43,7 @@ _FASHION_CLASSES = (
 )
 
 
-class Part(NamedTuple):
+class DatasetPart(NamedTuple):
     """One official split: images uint8 [N, H, W] or [N, H, W, 3], numbers [N], class names."""
 
     images: NDArray[np.uint8]
@@ -52,12 +52,12 @@ class Part(NamedTuple):
 
 
 class _Known(NamedTuple):
-    read: Callable[[Path, bool], Mapping[Split, Part] | Source]
+    read: Callable[[Path, bool], Mapping[Split, DatasetPart] | Source]
     files: str
     """What to put into the folder where there is no network."""
 
 
-def open_known(name: str, settings: Data) -> Source:
+def open_builtin(name: str, settings: DataConfig) -> Source:
     """A known data set with its official train and test split; val is taken from train.
 
     Raises:
@@ -65,8 +65,8 @@ def open_known(name: str, settings: Data) -> Source:
         where.
     """
     read, files = KNOWN[name]
-    places = [at_home(settings.root)] if settings.root else []
-    places += [at_home(CACHE)]
+    places = [expand_user(settings.root)] if settings.root else []
+    places += [expand_user(CACHE)]
     if name == "fashion-mnist":
         places.append(DEBIAN_FASHION)
     for place in places:
@@ -104,7 +104,7 @@ def _nearest(text: str, names: Sequence[str], paths: Sequence[str]) -> str | Non
     return next((hint for hint in hints if hint.startswith("did you mean")), None)
 
 
-def _source(name: str, found: "Mapping[Split, Part] | Source") -> Source:
+def _source(name: str, found: "Mapping[Split, DatasetPart] | Source") -> Source:
     if isinstance(found, Source):
         return found
     items = []
@@ -114,7 +114,7 @@ def _source(name: str, found: "Mapping[Split, Part] | Source") -> Source:
             place = f"{split}/{label.replace('/', '-')}/{row:05d}"
             items.append(Item(place, split, label, partial(images.__getitem__, row)))
     about = {"kind": "known", "name": name, "layout": "train, test"}
-    return finish(items, Listing(), about, where=Path(name))
+    return finish_source(items, Listing(), about, where=Path(name))
 
 
 def _torchvision(kind: str) -> Any:
@@ -123,32 +123,32 @@ def _torchvision(kind: str) -> Any:
     return getattr(datasets, kind)
 
 
-def _cifar(kind: str, root: Path, download: bool) -> dict[Split, Part]:
-    parts: dict[Split, Part] = {}
+def _cifar(kind: str, root: Path, download: bool) -> dict[Split, DatasetPart]:
+    parts: dict[Split, DatasetPart] = {}
     for split in ("train", "test"):
         one = _torchvision(kind)(str(root), train=split == "train", download=download)
-        parts[split] = Part(one.data, one.targets, one.classes)
+        parts[split] = DatasetPart(one.data, one.targets, one.classes)
     return parts
 
 
-def _stl10(root: Path, download: bool) -> dict[Split, Part]:
-    parts: dict[Split, Part] = {}
+def _stl10(root: Path, download: bool) -> dict[Split, DatasetPart]:
+    parts: dict[Split, DatasetPart] = {}
     for split in ("train", "test"):
         one = _torchvision("STL10")(str(root), split=split, download=download)
-        parts[split] = Part(one.data.transpose(0, 2, 3, 1), one.labels.tolist(), one.classes)
+        parts[split] = DatasetPart(one.data.transpose(0, 2, 3, 1), one.labels.tolist(), one.classes)
     return parts
 
 
-def _fashion(root: Path, download: bool) -> dict[Split, Part]:
+def _fashion(root: Path, download: bool) -> dict[Split, DatasetPart]:
     if download:
         _torchvision("FashionMNIST")(str(root), download=True)
     folders = (root, root / "FashionMNIST" / "raw")
-    parts: dict[Split, Part] = {}
+    parts: dict[Split, DatasetPart] = {}
     for split, names in _FASHION_FILES.items():
         images, labels = (read_idx(_first_file(folders, name)) for name in names)
         if images.ndim != 3 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
             raise InputError("images and labels do not belong together", where=root, found=names)
-        parts[split] = Part(images, labels.tolist(), _FASHION_CLASSES)
+        parts[split] = DatasetPart(images, labels.tolist(), _FASHION_CLASSES)
     return parts
 
 
@@ -167,7 +167,7 @@ def _imagenette(root: Path, download: bool) -> Source:
     )
     names = kind(str(root), size=size, download=download).wnid_to_idx
     labels = {wnid: kind._WNID_TO_CLASS[wnid][0] for wnid in names}
-    listing = scan(_imagenette_folder(root, size))
+    listing = scan_folder(_imagenette_folder(root, size))
     items = []
     for file in listing.files:
         folder, wnid, *_ = file.name.split("/")
@@ -175,7 +175,7 @@ def _imagenette(root: Path, download: bool) -> Source:
         if split and wnid in labels:
             items.append(Item(file.name, split, labels[wnid], file.read, file.stamp))
     about = {"kind": "known", "name": "imagenette", "layout": "train, val", "size": size}
-    return finish(items, listing, about, where=root)
+    return finish_source(items, listing, about, where=root)
 
 
 def _imagenette_folder(root: Path, size: str) -> Path:

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple, NoReturn
 
-from tutelage.data.readers.folder import read_file, regular
-from tutelage.data.readers.layout import finish
+from tutelage.data.readers.folder import read_image_file, require_regular
+from tutelage.data.readers.layout import finish_source
 from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.names import SPLIT_FOLDERS, class_name
 from tutelage.data.readers.source import Item, Source, Split, Unreadable
 from tutelage.errors import InputError
-from tutelage.storage.safe_paths import irregular, within
-from tutelage.text import shown
+from tutelage.storage.safe_paths import find_irregular, is_within
+from tutelage.text import escape
 
 _COLUMNS = ("path", "label", "split")
 _EXPECTED = "path,label or path,label,split"
@@ -37,7 +37,7 @@ class _Row(NamedTuple):
     split: Split | None
 
 
-def open_table(path: Path) -> Source:
+def open_csv(path: Path) -> Source:
     """A source from a CSV table on disk.
 
     Raises:
@@ -46,7 +46,7 @@ def open_table(path: Path) -> Source:
     try:
         if path.stat().st_size > LARGEST_TABLE:
             raise Unreadable(f"larger than {LARGEST_TABLE >> 20} MB")
-        raw = read_file(str(path))
+        raw = read_image_file(str(path))
     except Unreadable as error:
         raise InputError("cannot read the table", where=path, found=error.reason) from error
     root = str(path.parent)
@@ -55,18 +55,18 @@ def open_table(path: Path) -> Source:
         full = f"{root}/{name}"
         if not os.path.lexists(full):
             return None
-        if not within(full, root):
+        if not is_within(full, root):
             return "a link out of the folder"
         try:
             status = Path(full).stat()
         except OSError:
             return "a broken link"
-        return irregular(status.st_mode) or regular(root, name, status)
+        return find_irregular(status.st_mode) or require_regular(root, name, status)
 
-    return read_table(raw, find, Listing(), {"kind": "table", "name": shown(path.name)}, path)
+    return read_csv(raw, find, Listing(), {"kind": "table", "name": escape(path.name)}, path)
 
 
-def is_table(raw: bytes) -> bool:
+def is_csv(raw: bytes) -> bool:
     """Whether bytes begin with the header of such a table."""
     header = raw[:200].decode("utf-8-sig", "replace").splitlines()[:1]
     return bool(header) and [cell.strip().lower() for cell in header[0].split(",")[:2]] == [
@@ -75,7 +75,7 @@ def is_table(raw: bytes) -> bool:
     ]
 
 
-def read_table(
+def read_csv(
     raw: bytes, find: Find, listing: Listing, about: dict[str, Any], where: Path
 ) -> Source:
     """A source from the bytes of a table and a way to find its files.
@@ -105,7 +105,7 @@ def read_table(
         if row.label is None and row.split != "test":
             _refuse(where, row.line, "no label, and not in the test split", row.path)
     layout = "train, val, test" if with_split else "classes"
-    return finish(items, listing, {**about, "layout": layout}, where=where)
+    return finish_source(items, listing, {**about, "layout": layout}, where=where)
 
 
 def _rows(raw: bytes, where: Path) -> Iterator[_Row]:
@@ -158,5 +158,5 @@ def _is_name(label: str) -> bool:
 
 def _refuse(where: Path, line: int, what: str, found: object) -> NoReturn:
     raise InputError(
-        what, where=f"{where}, line {line}", found=shown(str(found)), fix="correct the line"
+        what, where=f"{where}, line {line}", found=escape(str(found)), fix="correct the line"
     )

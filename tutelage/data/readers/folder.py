@@ -7,13 +7,13 @@ from collections import deque
 from functools import partial
 from pathlib import Path
 
-from tutelage.data.readers.layout import arrange
+from tutelage.data.readers.layout import infer_layout
 from tutelage.data.readers.listing import LARGEST_FILE, File, Listing
-from tutelage.data.readers.names import IMAGE_SUFFIXES, no_image, passed_over
+from tutelage.data.readers.names import IMAGE_SUFFIXES, is_ignored, is_not_image
 from tutelage.data.readers.source import Source, Unreadable
 from tutelage.errors import InputError
-from tutelage.storage.safe_paths import irregular, within
-from tutelage.text import shown
+from tutelage.storage.safe_paths import find_irregular, is_within
+from tutelage.text import escape
 
 _Identity = tuple[int, int]
 
@@ -24,12 +24,12 @@ def open_folder(folder: Path) -> Source:
     Raises:
         InputError: the folder is empty, cannot be listed, or its layout is none of these.
     """
-    listing = scan(folder)
-    about = {"kind": "folder", "name": shown(folder.resolve().name)}
-    return arrange(listing, about, where=folder)
+    listing = scan_folder(folder)
+    about = {"kind": "folder", "name": escape(folder.resolve().name)}
+    return infer_layout(listing, about, where=folder)
 
 
-def scan(root: Path) -> Listing:
+def scan_folder(root: Path) -> Listing:
     """Every image below a folder, by name. A link counts if its file is not listed otherwise."""
     listing = Listing()
     seen: set[_Identity] = set()
@@ -42,7 +42,7 @@ def scan(root: Path) -> Listing:
     return listing
 
 
-def one_picture(path: Path) -> Listing:
+def open_image_file(path: Path) -> Listing:
     """A single file as a listing, whatever it is called.
 
     Raises:
@@ -54,14 +54,14 @@ def one_picture(path: Path) -> Listing:
     except (OSError, ValueError) as error:
         raise InputError(
             "no such folder or picture",
-            where=shown(str(path)),
+            where=escape(str(path)),
             found=getattr(error, "strerror", None) or error,
             fix="the path of a picture or of a folder of pictures",
         ) from error
-    if kind := irregular(status.st_mode):
+    if kind := find_irregular(status.st_mode):
         listing.refused.append((path.name, kind))
     else:
-        listing.files.append(regular(str(path.parent), path.name, status))
+        listing.files.append(require_regular(str(path.parent), path.name, status))
     return listing
 
 
@@ -71,7 +71,7 @@ def _walk(root: str, start: str, listing: Listing, seen: set[_Identity], links: 
         folder = pending.pop()
         for entry in _entries(root, folder, listing):
             name = f"{folder}/{entry.name}" if folder else entry.name
-            reason = passed_over(entry.name)
+            reason = is_ignored(entry.name)
             if reason:
                 listing.ignored[reason] += 1
             elif entry.is_symlink():
@@ -110,7 +110,7 @@ def _entries(root: str, folder: str, listing: Listing) -> list[os.DirEntry[str]]
             return []
         raise InputError(
             "cannot list a folder of images",
-            where=shown(path),
+            where=escape(path),
             found=error.strerror,
             fix="give yourself permission to read it, or move it away",
         ) from error
@@ -119,16 +119,16 @@ def _entries(root: str, folder: str, listing: Listing) -> list[os.DirEntry[str]]
 def _take(
     root: str, name: str, status: os.stat_result, listing: Listing, seen: set[_Identity]
 ) -> None:
-    reason = no_image(name)
+    reason = is_not_image(name)
     if reason:
         if name.lower().endswith(".csv") and "/" not in name and stat.S_ISREG(status.st_mode):
-            listing.tables.append(regular(root, name, status))
+            listing.tables.append(require_regular(root, name, status))
         listing.ignored[reason] += 1
-    elif kind := irregular(status.st_mode):
+    elif kind := find_irregular(status.st_mode):
         listing.refused.append((name, kind))
     else:
         seen.add((status.st_dev, status.st_ino))
-        listing.files.append(regular(root, name, status))
+        listing.files.append(require_regular(root, name, status))
 
 
 def _follow(
@@ -139,10 +139,10 @@ def _follow(
         target = os.path.realpath(f"{root}/{name}", strict=True)
         status = os.lstat(target)
     except OSError:
-        if not no_image(name):
+        if not is_not_image(name):
             listing.refused.append((name, "a broken link"))
         return
-    if not within(target, root):
+    if not is_within(target, root):
         listing.refused.append((name, "a link out of the folder"))
     elif (status.st_dev, status.st_ino) in seen or target == os.path.realpath(root):
         listing.ignored["link to something already listed"] += 1
@@ -154,14 +154,14 @@ def _follow(
         _take(root, name, status, listing, seen)
 
 
-def regular(root: str, name: str, status: os.stat_result) -> File:
+def require_regular(root: str, name: str, status: os.stat_result) -> File:
     """A regular file of the listing; it is read when asked for, from the first to the last byte."""
     return File(
-        name, partial(read_file, f"{root}/{name}"), f"{status.st_size}:{status.st_mtime_ns}"
+        name, partial(read_image_file, f"{root}/{name}"), f"{status.st_size}:{status.st_mtime_ns}"
     )
 
 
-def read_file(path: str, tries: int = 2) -> bytes:
+def read_image_file(path: str, tries: int = 2) -> bytes:
     """The bytes of a regular file that does not change while it is read.
 
     Raises:
@@ -173,7 +173,7 @@ def read_file(path: str, tries: int = 2) -> bytes:
         )
         with os.fdopen(handle, "rb") as file:
             before = os.fstat(handle)
-            if kind := irregular(before.st_mode):
+            if kind := find_irregular(before.st_mode):
                 raise Unreadable(kind)
             if before.st_size > LARGEST_FILE:
                 raise Unreadable(f"larger than {LARGEST_FILE >> 20} MB")
@@ -184,7 +184,7 @@ def read_file(path: str, tries: int = 2) -> bytes:
     if len(raw) == before.st_size and before.st_mtime_ns == after.st_mtime_ns:
         return raw
     if tries > 1:
-        return read_file(path, tries - 1)
+        return read_image_file(path, tries - 1)
     raise Unreadable("changes while it is read")
 
 

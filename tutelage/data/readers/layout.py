@@ -17,12 +17,12 @@ from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.names import SPLIT_FOLDERS, class_name, same_class_key
 from tutelage.data.readers.source import Item, Source, Split
 from tutelage.errors import InputError
-from tutelage.text import shown
+from tutelage.text import escape
 
 EXPECTED = "FOLDER/cat/1.jpg (a folder a class), or FOLDER/train/cat/1.jpg beside val/ and test/"
 
 
-def arrange(listing: Listing, about: dict[str, Any], *, where: Path) -> Source:
+def infer_layout(listing: Listing, about: dict[str, Any], *, where: Path) -> Source:
     """A source from a listing.
 
     Raises:
@@ -54,14 +54,16 @@ def arrange(listing: Listing, about: dict[str, Any], *, where: Path) -> Source:
     beside = len(listing.files) - len(items)
     if beside:
         listing.ignored["image outside a class folder"] += beside
-    return finish(items, listing, {**about, "layout": layout}, where=where)
+    return finish_source(items, listing, {**about, "layout": layout}, where=where)
 
 
-def finish(items: list[Item], listing: Listing, about: dict[str, Any], *, where: Path) -> Source:
+def finish_source(
+    items: list[Item], listing: Listing, about: dict[str, Any], *, where: Path
+) -> Source:
     """Hold labelled items to the rules that every source keeps, and make the source.
 
     Raises:
-        InputError: see `arrange`.
+        InputError: see `infer_layout`.
     """
     _distinct_classes({item.label for item in items if item.label is not None}, where)
     train = {item.label for item in items if item.split in ("train", None)} - {None}
@@ -85,7 +87,7 @@ def finish(items: list[Item], listing: Listing, about: dict[str, Any], *, where:
         description={**about, "files": len(items)},
         classes=tuple(sorted(filter(None, train))),
         items=sorted(items, key=lambda item: item.name),
-        refused=[(shown(name), reason) for name, reason in listing.refused],
+        refused=[(escape(name), reason) for name, reason in listing.refused],
         ignored=dict(sorted(listing.ignored.items())),
     )
 
@@ -121,7 +123,7 @@ def _given(listing: Listing, splits: dict[str, Split], where: Path) -> list[Item
                 raise InputError(
                     "there are images in a folder that is no split",
                     where=where,
-                    found=f"{shown(top)}/ beside {', '.join(splits)}",
+                    found=f"{escape(top)}/ beside {', '.join(splits)}",
                     fix="move the folder away",
                 )
         elif len(rest) > 1:
@@ -133,7 +135,7 @@ def _given(listing: Listing, splits: dict[str, Split], where: Path) -> list[Item
             items += [_item(file, "test", None) for file in flat]
         elif split != "test" and not any(item.split == split for item in items):
             raise InputError(
-                f"{shown(top)}/ holds no images in class folders", where=where, expected=EXPECTED
+                f"{escape(top)}/ holds no images in class folders", where=where, expected=EXPECTED
             )
         elif split == "train":
             _no_empty_class([f"{top}/{name}" for name in sorted(inner)], listing.files, where)
@@ -145,7 +147,7 @@ def _no_empty_class(folders: Iterable[str], files: Iterable[File], where: Path) 
     for file in files:
         parts = file.name.split("/")
         filled |= {"/".join(parts[:depth]) for depth in (1, 2) if depth < len(parts)}
-    empty = [shown(folder) for folder in folders if folder not in filled]
+    empty = [escape(folder) for folder in folders if folder not in filled]
     if empty:
         raise InputError(
             "a class folder holds no images",
@@ -162,8 +164,8 @@ def _one_level_down(listing: Listing, tops: list[str], where: Path) -> None:
         raise InputError(
             "the class folders are one level further down",
             where=where,
-            found=f"one folder, {shown(tops[0])}, with {len(inner)} folders in it",
-            fix=f"{shown(str(where / tops[0]))}",
+            found=f"one folder, {escape(tops[0])}, with {len(inner)} folders in it",
+            fix=f"{escape(str(where / tops[0]))}",
         )
 
 

@@ -4,7 +4,7 @@ import unicodedata
 from pathlib import PurePosixPath
 
 from tutelage.data.readers.source import Split
-from tutelage.text import shown
+from tutelage.text import escape
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif")
@@ -24,14 +24,14 @@ SPLIT_FOLDERS: dict[str, Split] = {
 }
 
 
-def passed_over(name: str) -> str | None:
+def is_ignored(name: str) -> str | None:
     """Why a file or folder of this name is none of ours (hidden, system file), or None."""
     if name.startswith("."):
         return "hidden"
     return "system file" if name.lower() in SYSTEM_FILES else None
 
 
-def no_image(name: str) -> str | None:
+def is_not_image(name: str) -> str | None:
     """Why a file is not taken for an image by its name, or None; content is looked at only later.
 
     A file without an ending is passed over: folders hold LICENSE and Makefile more often than
@@ -40,12 +40,12 @@ def no_image(name: str) -> str | None:
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in IMAGE_SUFFIXES or suffix in OTHER_PICTURES:
         return None
-    return f"{shown(suffix)} file" if suffix else "file without an ending"
+    return f"{escape(suffix)} file" if suffix else "file without an ending"
 
 
 def class_name(raw: str) -> str:
     """The class name a folder or table cell stands for: text in one Unicode form (NFC)."""
-    return unicodedata.normalize("NFC", shown(raw))
+    return unicodedata.normalize("NFC", escape(raw))
 
 
 def same_class_key(name: str) -> str:

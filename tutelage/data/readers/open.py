@@ -2,9 +2,9 @@
 
 import os
 
-from tutelage.config.data import Data
+from tutelage.config.data import DataConfig
 from tutelage.data.readers.source import Source
-from tutelage.storage.atomic import at_home
+from tutelage.storage.atomic import expand_user
 
 
 def require_data(data: str | os.PathLike[str]) -> None:
@@ -16,12 +16,12 @@ def require_data(data: str | os.PathLike[str]) -> None:
     from tutelage.data.readers import builtin as known
 
     text = os.fspath(data)
-    path = at_home(text)
+    path = expand_user(text)
     if text != "sample" and text not in known.KNOWN and not path.exists():
         raise known.not_found(text, path)
 
 
-def open_source(data: str | os.PathLike[str], settings: Data) -> Source:
+def open_source(data: str | os.PathLike[str], settings: DataConfig) -> Source:
     """Scan a folder, a table (CSV), a zip, the bundled sample, or a known data set.
 
     A known name wins over a folder of the same name; write `./cifar10` for the folder.
@@ -39,10 +39,10 @@ def open_source(data: str | os.PathLike[str], settings: Data) -> Source:
     if text == "sample":
         return archives.open_sample()
     if text in known.KNOWN:
-        return known.open_known(text, settings)
-    path = at_home(text)
+        return known.open_builtin(text, settings)
+    path = expand_user(text)
     if path.is_dir():
         return folders.open_folder(path)
     if path.is_file():
-        return tables.open_table(path) if path.suffix.lower() == ".csv" else archives.open_zip(path)
+        return tables.open_csv(path) if path.suffix.lower() == ".csv" else archives.open_zip(path)
     raise known.not_found(text, path)

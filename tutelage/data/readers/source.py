@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.config.data import Data
-from tutelage.config.schema import fingerprint, table
+from tutelage.config.data import DataConfig
+from tutelage.config.schema import fingerprint, to_table
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -52,7 +52,7 @@ class Source:
     ignored: Mapping[str, int] = field(default_factory=dict)
     """How many files were passed over, by reason."""
 
-    def fingerprint(self, settings: Data) -> str:
+    def fingerprint(self, settings: DataConfig) -> str:
         """A name for these files under these settings, known before anything is decoded.
 
         It changes when a file is added, removed, renamed, rewritten or moved to another class or
@@ -62,6 +62,6 @@ class Source:
         for item in self.items:
             row = (item.name, item.split or "", item.label or "", item.stamp)
             digest.update("\0".join((*row, "\n")).encode("utf-8", "surrogateescape"))
-        plain = table(settings)
+        plain = to_table(settings)
         plain.pop("root", None)
         return fingerprint(plain, self.classes, self.refused, digest.hexdigest())

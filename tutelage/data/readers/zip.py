@@ -11,13 +11,13 @@ import zlib
 from functools import partial
 from pathlib import Path
 
-from tutelage.data.readers.csv import LARGEST_TABLE, is_table, read_table
-from tutelage.data.readers.layout import EXPECTED, arrange
+from tutelage.data.readers.csv import LARGEST_TABLE, is_csv, read_csv
+from tutelage.data.readers.layout import EXPECTED, infer_layout
 from tutelage.data.readers.listing import LARGEST_FILE, File, Listing
-from tutelage.data.readers.names import SPLIT_FOLDERS, no_image, passed_over
+from tutelage.data.readers.names import SPLIT_FOLDERS, is_ignored, is_not_image
 from tutelage.data.readers.source import Source, Unreadable
 from tutelage.errors import InputError
-from tutelage.text import shown
+from tutelage.text import escape
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "fashion-mnist.zip"
 MOST_MEMBERS = 2_000_000
@@ -27,7 +27,7 @@ RATIO_MATTERS_ABOVE = 1 << 20
 
 def open_sample() -> Source:
     """The bundled sample: 13,000 Fashion-MNIST images of 10 classes, the test part unlabelled."""
-    return arrange(scan(SAMPLE), {"kind": "sample", "name": "fashion-mnist"}, where=SAMPLE)
+    return infer_layout(scan_zip(SAMPLE), {"kind": "sample", "name": "fashion-mnist"}, where=SAMPLE)
 
 
 def open_zip(path: Path) -> Source:
@@ -36,27 +36,27 @@ def open_zip(path: Path) -> Source:
     Raises:
         InputError: not a zip, encrypted, with names that could do harm, or of another layout.
     """
-    listing = scan(path)
-    about = {"kind": "zip", "name": shown(path.name)}
+    listing = scan_zip(path)
+    about = {"kind": "zip", "name": escape(path.name)}
     try:
-        tables = [file for file in listing.tables if is_table(file.read())]
+        tables = [file for file in listing.tables if is_csv(file.read())]
     except Unreadable as error:
         raise InputError("cannot read the table", where=path, found=error.reason) from error
     if len(tables) == 1:
         files = {file.name: file for file in listing.files}
         reasons = dict(listing.refused)
         listing.refused.clear()
-        return read_table(
+        return read_csv(
             tables[0].read(),
             lambda name: files.get(name) or reasons.get(name),
             listing,
             about,
             path,
         )
-    return arrange(listing, about, where=path)
+    return infer_layout(listing, about, where=path)
 
 
-def scan(path: Path) -> Listing:
+def scan_zip(path: Path) -> Listing:
     """Every image in a zip, by name; a single folder around everything is left away."""
     try:
         archive = zipfile.ZipFile(path)
@@ -91,14 +91,14 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
             raise InputError(
                 "the zip has a member with an unsafe name",
                 where=path,
-                found=repr(shown(info.filename)),
+                found=repr(escape(info.filename)),
                 expected="relative names without `..`",
             )
         if name in members and not name.endswith("/"):
             raise InputError(
                 "the zip holds a name twice",
                 where=path,
-                found=repr(shown(name)),
+                found=repr(escape(name)),
                 fix="make it anew",
             )
         if info.flag_bits & 1:
@@ -108,7 +108,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
 
 
 def _none_of_ours(name: str) -> str | None:
-    reasons = (passed_over(part) for part in name.removesuffix("/").split("/"))
+    reasons = (is_ignored(part) for part in name.removesuffix("/").split("/"))
     return next(filter(None, reasons), None)
 
 
@@ -137,7 +137,7 @@ def _list(
     if name.endswith("/") or not name:
         return
     file = File(name, partial(_read, archive, member), f"{member.file_size}:{member.CRC:08x}")
-    if reason := no_image(name):
+    if reason := is_not_image(name):
         listing.ignored[reason] += 1
         small = member.file_size <= LARGEST_TABLE
         if name.lower().endswith(".csv") and len(parts) == 1 and small and not _refusal(member):

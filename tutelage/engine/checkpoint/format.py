@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from tutelage.errors import InputError
 from tutelage.storage.atomic import read_json, whole_folder, write_new
-from tutelage.storage.checksums import read_sealed, require_sums, seal
+from tutelage.storage.checksums import read_sealed, require_checksums, seal
 
 FORMAT = 4
 KIND = "a checkpoint"
@@ -87,7 +87,7 @@ def check_checkpoint(folder: Path) -> None:
     """
     manifest = read_sealed(folder / MANIFEST, kind=KIND, version=FORMAT)
     sums = manifest.get("files")
-    require_sums(folder, sums if isinstance(sums, dict) else {}, (TENSORS, FACTS), kind=KIND)
+    require_checksums(folder, sums if isinstance(sums, dict) else {}, (TENSORS, FACTS), kind=KIND)
 
 
 def _chunks(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
@@ -125,7 +125,7 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
     }
 
 
-def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def tensors_under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors saved under a prefix, by their own names."""
     start = f"{prefix}/"
     return {
@@ -138,7 +138,7 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put an optimiser's state back."""
     state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in under("optimizer", tensors).items():
+    for key, tensor in tensors_under("optimizer", tensors).items():
         index, name = key.split("/")
         state.setdefault(int(index), {})[name] = tensor
     groups = optimizer.state_dict()["param_groups"]

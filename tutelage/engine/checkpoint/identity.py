@@ -15,7 +15,7 @@ _ELSEWHERE = {
 """Fields whose change is allowed and told, and what it means."""
 
 
-def identity(**inputs: Any) -> dict[str, Any]:
+def training_identity(**inputs: Any) -> dict[str, Any]:
     """Settings and inputs by name, as plain values, with what computes them.
 
     Args:
@@ -28,7 +28,7 @@ def identity(**inputs: Any) -> dict[str, Any]:
     }
 
 
-def require_same(saved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+def require_same_training(saved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     """Refuse a checkpoint of anything else; returns what a person should know all the same.
 
     Raises:

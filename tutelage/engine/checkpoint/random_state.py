@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-class Randomness(NamedTuple):
+class RandomState(NamedTuple):
     """tensors: the states of torch's generators, by device; facts: those of Python and NumPy."""
 
     tensors: dict[str, Tensor]
@@ -26,7 +26,7 @@ class Randomness(NamedTuple):
         return {name: hashlib.sha256(found).hexdigest() for name, found in contents.items()}
 
 
-def read_randomness() -> Randomness:
+def read_random_state() -> RandomState:
     """The states of all generators of this process, on its own device."""
     tensors = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -37,10 +37,10 @@ def read_randomness() -> Randomness:
         "python": [version, list(state), gauss],
         "numpy": [name, np.asarray(numbers).tolist(), *rest],
     }
-    return Randomness(tensors, facts)
+    return RandomState(tensors, facts)
 
 
-def restore_randomness(saved: Randomness) -> None:
+def restore_random_state(saved: RandomState) -> None:
     """Put the states back, and see that they are.
 
     Raises:
@@ -53,7 +53,7 @@ def restore_randomness(saved: Randomness) -> None:
     torch.set_rng_state(saved.tensors["cpu"])
     if "cuda" in saved.tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(saved.tensors["cuda"])
-    found = read_randomness().sums()
+    found = read_random_state().sums()
     wrong = [name for name, sum_ in saved.sums().items() if found.get(name, sum_) != sum_]
     if wrong:
         raise RuntimeError(f"random numbers do not go on where they stood: {', '.join(wrong)}")

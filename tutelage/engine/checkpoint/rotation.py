@@ -19,19 +19,19 @@ _STEP = re.compile(r"step-\d{8,}")
 _EARLIER = "checkpoint"  # where earlier versions kept the only one
 
 
-class Newest(NamedTuple):
+class LatestCheckpoint(NamedTuple):
     """The newest whole checkpoint, None where there is none at all; and newer ones that are refused: why."""
 
     folder: Path | None
     refused: list[str]
 
 
-def place(run: Path, step: int) -> Path:
+def checkpoint_folder(run: Path, step: int) -> Path:
     """The folder of the checkpoint that a run makes after a step."""
     return run / NAME / f"step-{step:08d}"
 
 
-def newest(run: Path) -> Newest:
+def find_latest_checkpoint(run: Path) -> LatestCheckpoint:
     """The newest checkpoint of a run whose every byte is as it was written.
 
     Raises:
@@ -54,7 +54,7 @@ def newest(run: Path) -> Newest:
             except InputError as error:
                 refused.append(f"{folder.name}: {error.what} ({Path(str(error.where)).name})")
             else:
-                return Newest(folder, refused)
+                return LatestCheckpoint(folder, refused)
     if refused:
         raise InputError(
             "no checkpoint of this run is whole",
@@ -62,24 +62,24 @@ def newest(run: Path) -> Newest:
             found="; ".join(refused),
             fix=f"take {run / NAME} away to begin this run anew",
         )
-    return Newest(None, [])
+    return LatestCheckpoint(None, [])
 
 
-def latest(run: Path) -> Path | None:
+def latest_folder(run: Path) -> Path | None:
     """The newest checkpoint of a run by its name, unread; None where there is none."""
     return next(iter(_steps(run)), None)
 
 
-def rotate(run: Path, keep: Collection[Path]) -> None:
+def keep_last_checkpoints(run: Path, keep: Collection[Path]) -> None:
     """Remove the checkpoints that are not to be kept; what cannot be removed stays."""
     for folder in _steps(run):
         if folder not in keep:
             _remove(folder)
 
 
-def remove_all(run: Path) -> None:
+def remove_checkpoints(run: Path) -> None:
     """Remove every checkpoint: the run is finished."""
-    rotate(run, ())
+    keep_last_checkpoints(run, ())
     with suppress(OSError):
         (run / NAME).rmdir()
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tutelage.engine.checkpoint.format import Checkpoint, check_checkpoint, save_checkpoint
-from tutelage.engine.checkpoint.rotation import KEPT, place, rotate
+from tutelage.engine.checkpoint.rotation import KEPT, checkpoint_folder, keep_last_checkpoints
 from tutelage.errors import InputError, MachineError
 from tutelage.storage.disk import require_free
 
@@ -26,7 +26,7 @@ class _NotFinite(Exception):  # noqa: N818 - nothing failed: such a state is not
     pass
 
 
-class Saver:
+class CheckpointWriter:
     """Writes the checkpoints of one run, one at a time. Its run's lock is held; one thread calls it.
 
     Args:
@@ -63,7 +63,9 @@ class Saver:
         copied = checkpoint._replace(tensors=tensors)
         self._step, self._error = step, None
         self._thread = threading.Thread(
-            target=self._write, args=(copied, place(self._run, step), before), daemon=True
+            target=self._write,
+            args=(copied, checkpoint_folder(self._run, step), before),
+            daemon=True,
         )
         self._thread.start()
 
@@ -118,7 +120,7 @@ class Saver:
             save_checkpoint(folder, checkpoint)
             _read_back(folder)
             self._whole = [*(path for path in self._whole if path != folder), folder][-KEPT:]
-            rotate(self._run, self._whole)
+            keep_last_checkpoints(self._run, self._whole)
         except BaseException as error:
             self._error = error
 

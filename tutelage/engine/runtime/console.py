@@ -3,27 +3,29 @@
 import sys
 import time
 
-from rich.console import Console
+import rich.console
 from rich.live import Live
 from rich.text import Text
 
-from tutelage.text import lines, shown
+from tutelage.text import escape, escape_lines
 
 
-class Screen:
+class Console:
     """What a person sees: one live line that is redrawn, and lasting lines above it.
 
     Not a terminal: lasting lines only, plus the live line every ten seconds.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(file=sys.stderr, highlight=False, quiet=quiet, soft_wrap=True)
+        self.console = rich.console.Console(
+            file=sys.stderr, highlight=False, quiet=quiet, soft_wrap=True
+        )
         self._live: Live | None = None
         self._last = 0.0
 
     def line(self, text: str) -> None:
         """Print a lasting line."""
-        self.console.print(Text(lines(text)))
+        self.console.print(Text(escape_lines(text)))
 
     def status(self, text: str) -> None:
         """Redraw the live line."""
@@ -36,7 +38,7 @@ class Screen:
                 self._live.start()
             if now - self._last > 0.1:
                 self._live.update(
-                    Text(shown(text), overflow="ellipsis", no_wrap=True), refresh=True
+                    Text(escape(text), overflow="ellipsis", no_wrap=True), refresh=True
                 )
                 self._last = now
         elif now - self._last > 10:
@@ -51,7 +53,7 @@ class Screen:
         self._last = time.monotonic()
 
 
-def bar(done: float, width: int = 16) -> str:
+def progress_bar(done: float, width: int = 16) -> str:
     """A progress bar in plain characters.
 
     >>> bar(0.5, width=4)
@@ -61,7 +63,7 @@ def bar(done: float, width: int = 16) -> str:
     return "#" * full + "-" * (width - full)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds for a person.
 
     >>> duration(59), duration(75), duration(7300)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from tutelage.config.training import Machine
+from tutelage.config.training import DeviceConfig
 from tutelage.errors import MachineError, UsageError
 from tutelage.evaluation.latency import device_name
 from tutelage.models.preprocess import Classifier
@@ -42,7 +42,7 @@ class Runtime(NamedTuple):
         classifier.lay_out(torch.channels_last if self.channels_last else torch.contiguous_format)
 
 
-def resolve(machine: Machine) -> Runtime:
+def resolve_runtime(machine: DeviceConfig) -> Runtime:
     """What `auto` means on this machine.
 
     Raises:
@@ -67,7 +67,7 @@ def resolve(machine: Machine) -> Runtime:
     return Runtime(device, half, half is not None or device.type == "cuda")
 
 
-def _half(machine: Machine, device: torch.device) -> torch.dtype | None:
+def _half(machine: DeviceConfig, device: torch.device) -> torch.dtype | None:
     named = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     if machine.precision in named:
         return named[machine.precision]

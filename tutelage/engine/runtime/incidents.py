@@ -13,7 +13,7 @@ from typing import Any
 NAME = "incidents.jsonl"
 
 
-def note(run: Path, event: str, **facts: Any) -> None:
+def note_incident(run: Path, event: str, **facts: Any) -> None:
     """Add an incident; where even that cannot be written, nothing is."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     line = json.dumps({"time": now, "event": event, **facts}, ensure_ascii=False)

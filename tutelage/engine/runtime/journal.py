@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import InputError
-from tutelage.storage.disk import telling
+from tutelage.storage.disk import disk_errors
 
 
-class Journal:
+class EventLog:
     """Append events to a file; `position` and `rewind` keep it in step with a checkpoint.
 
     Raises:
@@ -22,14 +22,14 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with telling(path):
+        with disk_errors(path):
             self._file = path.open("ab", buffering=0)
 
     def write(self, event: str, **facts: Any) -> None:
         """Add one line, handed to the system at once."""
         line = json.dumps({"event": event, **facts}, ensure_ascii=False, allow_nan=False) + "\n"
         left = line.encode("utf-8", "surrogateescape")
-        with telling(self._path, needed=len(left)):
+        with disk_errors(self._path, needed=len(left)):
             while left:
                 left = left[self._file.write(left) :]
 
@@ -39,7 +39,7 @@ class Journal:
 
     def sync(self) -> None:
         """Flush all lines to the disk."""
-        with telling(self._path):
+        with disk_errors(self._path):
             os.fsync(self._file.fileno())
 
     def rewind(self, position: int) -> None:
@@ -56,7 +56,7 @@ class Journal:
                 expected=f"at least {position:,} bytes",
                 fix="take the run's folder of checkpoints away to begin this run anew",
             )
-        with telling(self._path):
+        with disk_errors(self._path):
             self._file.truncate(position)
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class Journal:
         self._file.close()
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
+def read_events(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a journal; a line torn by a crash is left out."""
     events = []
     for line in path.read_bytes().splitlines():
@@ -75,7 +75,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return events
 
 
-def terms_text(terms: Mapping[str, float]) -> str:
+def format_terms(terms: Mapping[str, float]) -> str:
     """Loss terms on one line.
 
     >>> terms_text({"label": 0.5, "kd": 1.25})

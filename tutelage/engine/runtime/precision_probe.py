@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from tutelage.config.training import Machine
+from tutelage.config.training import DeviceConfig
 from tutelage.distributed import World
 from tutelage.engine.runtime.device import Runtime
-from tutelage.evaluation.timing import interleave, ratio
+from tutelage.evaluation.timing import median_ratio, time_interleaved
 from tutelage.models.preprocess import Classifier
 from tutelage.storage.checksums import read_sealed, write_sealed
 
@@ -26,9 +26,9 @@ WORTH = 1.1
 """Half precision must be so much faster to be taken: noise must not decide, and fp32 is more exact."""
 
 
-def settle_precision(
+def choose_precision(
     runtime: Runtime,
-    machine: Machine,
+    machine: DeviceConfig,
     classifier: Classifier,
     *,
     size: int,
@@ -77,8 +77,8 @@ def _gain(runtime: Runtime, classifier: Classifier, size: int, count: int) -> fl
         "half": _step(runtime, classifier, images),
         "fp32": _step(runtime.plain, classifier, images),
     }
-    seconds = interleave(ways, rounds=ROUNDS, warm_up=1)
-    return ratio(seconds["fp32"], seconds["half"])["median"]
+    seconds = time_interleaved(ways, rounds=ROUNDS, warm_up=1)
+    return median_ratio(seconds["fp32"], seconds["half"])["median"]
 
 
 def _step(runtime: Runtime, classifier: Classifier, images: torch.Tensor) -> Callable[[], None]:

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tutelage.distributed import ALONE, World, from_environment, lost, shares
+from tutelage.distributed import ALONE, World, process_lost, shares, world_from_environment
 from tutelage.errors import MachineError
 
 PATIENCE = datetime.timedelta(seconds=25)
@@ -27,14 +27,14 @@ _steps: dist.ProcessGroup | None = None
 
 
 @contextmanager
-def together() -> Iterator[World]:
+def process_group() -> Iterator[World]:
     """The world this process is part of, connected while the block runs; alone where it is the only one.
 
     Raises:
         MachineError: the other processes cannot be reached.
     """
     global _steps
-    world = from_environment()
+    world = world_from_environment()
     if world.size == 1 or dist.is_initialized():  # a caller's own group is used as it is
         yield world if world.size > 1 else ALONE
         return
@@ -53,7 +53,7 @@ def together() -> Iterator[World]:
         _steps = group
         yield world
     except dist.DistError as error:
-        raise lost(error) from error
+        raise process_lost(error) from error
     finally:
         _steps = None
         if dist.is_initialized():
@@ -80,7 +80,7 @@ def step_group() -> dist.ProcessGroup | None:
 
 
 @contextmanager
-def answering(world: World) -> Iterator[None]:
+def watch_peers(world: World) -> Iterator[None]:
     """Collective calls in the block say for a person when another process is gone.
 
     Raises:
@@ -91,7 +91,7 @@ def answering(world: World) -> Iterator[None]:
     except RuntimeError as error:  # gloo raises plain RuntimeErrors, nccl DistErrors, which are too
         if world.size == 1 or not _is_of_processes(error):
             raise
-        raise lost(error) from error
+        raise process_lost(error) from error
 
 
 def _is_of_processes(error: RuntimeError) -> bool:

@@ -14,7 +14,7 @@ from tutelage.distributed import World
 from tutelage.engine.runtime.process_group import gather_rows
 
 
-def share_statistics(holder: nn.Module, device: torch.device, world: World) -> None:
+def sync_batchnorm(holder: nn.Module, device: torch.device, world: World) -> None:
     """Let every BatchNorm inside a module in training see the whole batch; nothing changes alone."""
     if world.size == 1:
         return

@@ -11,9 +11,9 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from tutelage.config.training import Machine, Training
+from tutelage.config.training import DeviceConfig, OptimizationConfig
 from tutelage.engine.runtime.device import Runtime
-from tutelage.evaluation.timing import interleave, spread
+from tutelage.evaluation.timing import median_range, time_interleaved
 from tutelage.models.preprocess import Classifier
 
 SECONDS = 60.0
@@ -27,7 +27,7 @@ LAUNCH_BOUND = 0.004
 
 
 def compile_mode(
-    machine: Machine, device: torch.device, *, steps: int, step_seconds: float
+    machine: DeviceConfig, device: torch.device, *, steps: int, step_seconds: float
 ) -> str | None:
     """The mode for torch.compile, or None to leave the network as it is.
 
@@ -46,8 +46,8 @@ def compile_mode(
 
 def compile_where_it_pays(
     classifier: Classifier,
-    machine: Machine,
-    settings: Training,
+    machine: DeviceConfig,
+    settings: OptimizationConfig,
     runtime: Runtime,
     *,
     size: int,
@@ -95,7 +95,7 @@ def uncompile(network: nn.Module) -> None:
         module._compiled_call_impl = None
 
 
-def eager(*, when: bool) -> contextlib.AbstractContextManager[object]:
+def run_eagerly(*, when: bool) -> contextlib.AbstractContextManager[object]:
     """Compiled networks run as they are written while the block lasts."""
     if not when:
         return contextlib.nullcontext()
@@ -115,5 +115,5 @@ def _step_seconds(classifier: Classifier, runtime: Runtime, size: int, batch: in
         network.zero_grad(set_to_none=True)
 
     settle = torch.cuda.synchronize if runtime.device.type == "cuda" else lambda: None
-    seconds = interleave({"step": step}, rounds=5, warm_up=2, settle=settle)["step"]
-    return spread(seconds)["median"]
+    seconds = time_interleaved({"step": step}, rounds=5, warm_up=2, settle=settle)["step"]
+    return median_range(seconds)["median"]

@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tutelage.config.training import Training
+from tutelage.config.training import OptimizationConfig
 from tutelage.data.loading.loader import Loader
 from tutelage.distributed import ALONE, World
-from tutelage.engine.runtime.console import Screen
-from tutelage.engine.runtime.journal import Journal
+from tutelage.engine.runtime.console import Console
+from tutelage.engine.runtime.journal import EventLog
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.engine.train.state import TrainingState
 from tutelage.evaluation.metrics import Metrics
 from tutelage.teachers.teacher import Teacher
 
 
-class Course(NamedTuple):
+class FitArguments(NamedTuple):
     """All that a training run is given, apart from what changes in it.
 
     identity: what it is a training of; facts: what the journal says of how it is trained; notes: what a
@@ -24,15 +24,15 @@ class Course(NamedTuple):
     """
 
     name: str
-    settings: Training
+    settings: OptimizationConfig
     loader: Loader
     teacher: Teacher
     validate: Callable[[TrainingState], Metrics]
     identity: Mapping[str, Any]
     facts: Mapping[str, Any]
     folder: Path
-    journal: Journal | None
-    screen: Screen
+    journal: EventLog | None
+    screen: Console
     stop: StopRequest
     world: World = ALONE
     notes: Sequence[str] = ()

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from tutelage.engine.runtime.process_group import average_gradient
 from tutelage.engine.train.state import TrainingState
-from tutelage.types import Outcome, Progress
+from tutelage.types import LossOutput, Progress
 
 
-def gradient_norms(state: TrainingState, outcome: Outcome, progress: Progress) -> dict[str, float]:
+def gradient_norms(
+    state: TrainingState, outcome: LossOutput, progress: Progress
+) -> dict[str, float]:
     """The norm of the gradient by the networks' weights of each weighted term of one batch.
 
     A backward pass for each term, and the device is waited for: not for every step. A term that has no say

@@ -10,27 +10,31 @@ from contextlib import closing
 
 from tutelage.data.loading.loader import Loader
 from tutelage.distributed import World
-from tutelage.engine.checkpoint.writer import Saver
-from tutelage.engine.runtime.console import bar, duration
-from tutelage.engine.runtime.journal import terms_text
-from tutelage.engine.runtime.process_group import agreed_stop, answering
-from tutelage.engine.train.context import Course
+from tutelage.engine.checkpoint.writer import CheckpointWriter
+from tutelage.engine.runtime.console import format_duration, progress_bar
+from tutelage.engine.runtime.journal import format_terms
+from tutelage.engine.runtime.process_group import agreed_stop, watch_peers
+from tutelage.engine.train.context import FitArguments
 from tutelage.engine.train.grad_norms import gradient_norms
 from tutelage.engine.train.nonfinite_guard import READ_EVERY
-from tutelage.engine.train.nonfinite_report import require_finite, require_taken, tell
+from tutelage.engine.train.nonfinite_report import (
+    report_skipped_steps,
+    require_any_step,
+    require_finite_weights,
+)
 from tutelage.engine.train.optim import learning_rate
-from tutelage.engine.train.resume import resume
+from tutelage.engine.train.resume import resume_training
 from tutelage.engine.train.state import TrainingState
-from tutelage.engine.train.step import train_on
+from tutelage.engine.train.step import train_step
 from tutelage.errors import Interrupted
-from tutelage.models.snapshots import kept_epochs
+from tutelage.models.snapshots import snapshot_epochs
 from tutelage.models.weights import fingerprint_of
-from tutelage.types import Batch, Outcome, Progress
+from tutelage.types import Batch, LossOutput, Progress
 
 CHECKPOINT_SECONDS = 120.0
 
 
-def fit(state: TrainingState, course: Course) -> None:
+def fit(state: TrainingState, course: FitArguments) -> None:
     """Train to the last epoch, from wherever the run's checkpoint stands.
 
     Raises:
@@ -38,12 +42,12 @@ def fit(state: TrainingState, course: Course) -> None:
         Interrupted: asked to stop; a checkpoint has been saved.
         MachineError: another process of this run has ended.
     """
-    with answering(course.world), closing(_begin(state, course)) as saver:
+    with watch_peers(course.world), closing(_begin(state, course)) as saver:
         _epochs(state, course, saver)
     course.screen.clear()
 
 
-def _epochs(state: TrainingState, course: Course, saver: Saver) -> None:
+def _epochs(state: TrainingState, course: FitArguments, saver: CheckpointWriter) -> None:
     settings, loader, method = course.settings, course.loader, state.method
     shares = _shares(loader, settings.accumulate)
     steps_per_epoch = _steps_per_epoch(course)
@@ -57,7 +61,7 @@ def _epochs(state: TrainingState, course: Course, saver: Saver) -> None:
             )
             last = (state.batch + 1) % settings.accumulate == 0 or state.batch + 1 == len(loader)
             share = shares[state.batch]
-            outcome, total = train_on(
+            outcome, total = train_step(
                 state,
                 batch,
                 course.teacher(batch, progress),
@@ -71,7 +75,7 @@ def _epochs(state: TrainingState, course: Course, saver: Saver) -> None:
             state.sums.add(outcome, total, method.weights_at(progress))
             state.batch += 1
             if state.guard.full:
-                tell(state.guard, state.masked, course)
+                report_skipped_steps(state.guard, state.masked, course)
             saver.look()
             if last and _pause(state, course, due=time.monotonic() - saved > CHECKPOINT_SECONDS):
                 _save(state, course, saver)
@@ -82,15 +86,15 @@ def _epochs(state: TrainingState, course: Course, saver: Saver) -> None:
 
 
 def _watch(
-    state: TrainingState, course: Course, progress: Progress
-) -> Callable[[Outcome], None] | None:
+    state: TrainingState, course: FitArguments, progress: Progress
+) -> Callable[[LossOutput], None] | None:
     """Notes how hard each of several terms pulls, at the first batch of the first and the last epoch."""
     if state.batch or state.epoch not in (0, course.settings.epochs - 1):
         return None
     if len(state.method.weights) < 2:
         return None
 
-    def watch(outcome: Outcome) -> None:
+    def watch(outcome: LossOutput) -> None:
         norms = gradient_norms(state, outcome, progress)
         if course.journal is not None:
             course.journal.write("gradients", epoch=state.epoch + 1, norms=norms)
@@ -98,7 +102,7 @@ def _watch(
     return watch
 
 
-def _steps_per_epoch(course: Course) -> int:
+def _steps_per_epoch(course: FitArguments) -> int:
     return -(-len(course.loader) // course.settings.accumulate)
 
 
@@ -109,7 +113,7 @@ def _shares(loader: Loader, accumulate: int) -> list[float]:
     return [size / sum(group) for group in groups for size in group]
 
 
-def _pause(state: TrainingState, course: Course, *, due: bool) -> bool:
+def _pause(state: TrainingState, course: FitArguments, *, due: bool) -> bool:
     """Whether to save a checkpoint now: it is time, or a process was asked to stop. All agree."""
     if course.world.size == 1:
         return due or bool(course.stop)
@@ -123,10 +127,10 @@ def _pause(state: TrainingState, course: Course, *, due: bool) -> bool:
     return agreed > 0
 
 
-def _begin(state: TrainingState, course: Course) -> Saver:
+def _begin(state: TrainingState, course: FitArguments) -> CheckpointWriter:
     """Go on from the newest checkpoint, or begin; what saves the next ones."""
     journal = course.journal
-    saver, continued = resume(
+    saver, continued = resume_training(
         state,
         course.folder,
         identity=course.identity,
@@ -140,10 +144,10 @@ def _begin(state: TrainingState, course: Course) -> Saver:
     return saver
 
 
-def _save(state: TrainingState, course: Course, saver: Saver) -> None:
+def _save(state: TrainingState, course: FitArguments, saver: CheckpointWriter) -> None:
     """Save where training stands; where a stop was asked, see that it is saved, and stop."""
-    tell(state.guard, state.masked, course)
-    require_finite(state.method, course)
+    report_skipped_steps(state.guard, state.masked, course)
+    require_finite_weights(state.method, course)
     journal = course.journal
     checkpoint = state.checkpoint(
         identity=course.identity, journal=journal.position() if journal is not None else 0
@@ -161,9 +165,11 @@ def _save(state: TrainingState, course: Course, saver: Saver) -> None:
         )
 
 
-def _close_epoch(state: TrainingState, course: Course, clock: "_Clock", saver: Saver) -> None:
-    tell(state.guard, state.masked, course)
-    require_taken(state.masked, course, epoch=state.epoch)
+def _close_epoch(
+    state: TrainingState, course: FitArguments, clock: "_Clock", saver: CheckpointWriter
+) -> None:
+    report_skipped_steps(state.guard, state.masked, course)
+    require_any_step(state.masked, course, epoch=state.epoch)
     if len(set(course.world.everyone(_weights_name(state, course.world)))) > 1:
         raise RuntimeError("the processes of this run no longer hold the same weights")
     train = state.sums.read()
@@ -185,11 +191,11 @@ def _close_epoch(state: TrainingState, course: Course, clock: "_Clock", saver: S
     best = f"(best {100 * state.best.accuracy:.1f} in epoch {state.best.epoch})"
     course.screen.line(
         f"{course.name}: epoch {state.epoch + 1}/{course.settings.epochs}"
-        f"  {terms_text(train['terms'])}  validation {100 * metrics['accuracy']:.1f} % {best}"
-        f"  {duration(state.epoch_timings[-1]['seconds'])}"
+        f"  {format_terms(train['terms'])}  validation {100 * metrics['accuracy']:.1f} % {best}"
+        f"  {format_duration(state.epoch_timings[-1]['seconds'])}"
     )
     # What is kept is a function of the epoch: where an interruption makes it twice, it is made the same.
-    if state.epoch + 1 in kept_epochs(course.settings.keep, course.settings.epochs):
+    if state.epoch + 1 in snapshot_epochs(course.settings.keep, course.settings.epochs):
         if course.world.first:
             course.keep(state)
         course.world.wait()
@@ -203,7 +209,7 @@ def _weights_name(state: TrainingState, world: World) -> str:
 class _Clock:
     """Times an epoch, waiting for data apart, and keeps the live line up to date."""
 
-    def __init__(self, state: TrainingState, course: Course) -> None:
+    def __init__(self, state: TrainingState, course: FitArguments) -> None:
         self._state, self._course = state, course
         self._begin = time.monotonic()
         self._waited = 0.0
@@ -235,8 +241,8 @@ class _Clock:
         speed = self.timings()
         left = (1 - done) * course.settings.epochs * course.loader.images
         course.screen.status(
-            f"{course.name}: epoch {state.epoch + 1}/{course.settings.epochs} {bar(done)} "
-            f"{terms_text(state.sums.read()['terms'])}  {speed['images_per_second']:.0f} images/s, "
+            f"{course.name}: epoch {state.epoch + 1}/{course.settings.epochs} {progress_bar(done)} "
+            f"{format_terms(state.sums.read()['terms'])}  {speed['images_per_second']:.0f} images/s, "
             f"waiting for data {100 * speed['data_wait']:.0f} %, "
-            f"{duration(left / max(speed['images_per_second'], 1e-9))} left"
+            f"{format_duration(left / max(speed['images_per_second'], 1e-9))} left"
         )

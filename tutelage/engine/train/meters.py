@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.types import Outcome
+from tutelage.types import LossOutput
 
 
-class Sums:
+class LossMeters:
     """Images, labelled images, right answers, each term times its images, raw and weighted, in float64.
 
     A batch whose loss is not finite is left out, as its step is. `add` never waits for the device; `read`
@@ -20,7 +20,7 @@ class Sums:
         self.terms = list(terms)
         self._sums = torch.zeros(4 + 2 * len(self.terms), dtype=torch.float64, device=device)
 
-    def add(self, outcome: Outcome, total: Tensor, weights: Mapping[str, float]) -> None:
+    def add(self, outcome: LossOutput, total: Tensor, weights: Mapping[str, float]) -> None:
         """Add a batch; in several processes each adds the whole batch, so that all sums are equal."""
         with torch.no_grad():
             size = len(outcome.labels)

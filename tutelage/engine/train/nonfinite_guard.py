@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from tutelage.losses.per_sample_buffers import Rows
+from tutelage.losses.per_sample_buffers import PerSampleBuffer
 from tutelage.types import Batch, Progress
 
 READ_EVERY = 20
@@ -33,7 +33,7 @@ _UNREAD = 1000
 """Steps that are kept for a `read` that may never come."""
 
 
-class Step(NamedTuple):
+class GuardedStep(NamedTuple):
     """An optimiser step that was read: where it stood; 0 (taken), SKIPPED or MASKED; the ids of its pictures
     in this process, where it was MASKED.
     """
@@ -44,7 +44,7 @@ class Step(NamedTuple):
     ids: tuple[int, ...] = ()
 
 
-class Guard:
+class NonfiniteGuard:
     """Watches the steps of one method.
 
     `begin`, then `heed` each batch of a step, `judge` before the optimiser, `settle` after it; `close` ends
@@ -59,7 +59,9 @@ class Guard:
             device: where.
             every: steps after which `full` asks for a `read`.
         """
-        self._memories = [module for module in method.modules() if isinstance(module, Rows)]
+        self._memories = [
+            module for module in method.modules() if isinstance(module, PerSampleBuffer)
+        ]
         self._small = _by_kind(_small_buffers(method))
         self._before: list[Tensor] | None = None
         self._lost = torch.zeros((), dtype=torch.bool, device=device)
@@ -133,7 +135,7 @@ class Guard:
         """Whether it is time for a `read`."""
         return len(self._steps) >= self._every
 
-    def read(self) -> list[Step]:
+    def read(self) -> list[GuardedStep]:
         """The steps closed since the last time; waits for the device."""
         if not self._steps:
             return []
@@ -142,7 +144,7 @@ class Guard:
         for (progress, batches, _), mark in zip(self._steps, marks, strict=True):
             ids: Iterable[Tensor] = batches if mark == MASKED else ()
             named = tuple(number for some in ids for number in some.tolist())
-            read.append(Step(progress.epoch, progress.step, int(mark), named))
+            read.append(GuardedStep(progress.epoch, progress.step, int(mark), named))
         self._steps.clear()
         return read
 
@@ -168,7 +170,7 @@ def _small_buffers(method: nn.Module) -> list[Tensor]:
     """Every buffer that training may change, but for the large ones, as flat views."""
     found: dict[int, Tensor] = {}
     for module in method.modules():
-        large = module.by_row if isinstance(module, Rows) else ()
+        large = module.by_row if isinstance(module, PerSampleBuffer) else ()
         for name, buffer in module.named_buffers(recurse=False):
             # What is not saved is given, not learned.
             if name not in large and name not in module._non_persistent_buffers_set:
@@ -182,7 +184,7 @@ def _by_kind(flat: Sequence[Tensor]) -> list[list[Tensor]]:
 
 
 @dataclass
-class Masked:
+class SkippedSteps:
     """Of a run's steps: how many were left out so far; the pictures of each that was left out since the last
     that was taken; how many of the open epoch were taken.
     """

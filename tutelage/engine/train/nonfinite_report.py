@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.checkpoint.rotation import latest
-from tutelage.engine.train.nonfinite_guard import MASKED, Guard, Masked, Step
+from tutelage.engine.checkpoint.rotation import latest_folder
+from tutelage.engine.train.nonfinite_guard import SKIPPED, GuardedStep, NonfiniteGuard, SkippedSteps
 from tutelage.errors import DivergedError
-from tutelage.text import shown
+from tutelage.text import escape
 
 if TYPE_CHECKING:
-    from tutelage.engine.train.context import Course
+    from tutelage.engine.train.context import FitArguments
 
 IN_A_ROW = 5
 """Steps left out one after the other at which training stops."""
@@ -22,7 +22,9 @@ _FEW = 3
 """Pictures of a batch that are named to a person; the journal has all."""
 
 
-def tell(guard: Guard, masked: Masked, course: "Course") -> None:
+def report_skipped_steps(
+    guard: NonfiniteGuard, masked: SkippedSteps, course: "FitArguments"
+) -> None:
     """Read the steps closed since the last time, and report those that were left out.
 
     Args:
@@ -34,7 +36,7 @@ def tell(guard: Guard, masked: Masked, course: "Course") -> None:
         DivergedError: `IN_A_ROW` of them came one after the other.
     """
     for step in guard.read():
-        if step.mark != MASKED:
+        if step.mark != SKIPPED:
             masked.taken += 1
             masked.row.clear()
             continue
@@ -43,7 +45,7 @@ def tell(guard: Guard, masked: Masked, course: "Course") -> None:
             raise _diverged(f"{IN_A_ROW} steps in a row, up to step {step.step}", masked, course)
 
 
-def require_taken(masked: Masked, course: "Course", *, epoch: int) -> None:
+def require_any_step(masked: SkippedSteps, course: "FitArguments", *, epoch: int) -> None:
     """At least one step of an epoch was taken; the next epoch's are counted anew.
 
     Raises:
@@ -54,7 +56,7 @@ def require_taken(masked: Masked, course: "Course", *, epoch: int) -> None:
     masked.taken = 0
 
 
-def require_finite(method: nn.Module, course: "Course") -> None:
+def require_finite_weights(method: nn.Module, course: "FitArguments") -> None:
     """Weights that a checkpoint may hold: a rate far too high breaks them by a gradient that is finite.
 
     Raises:
@@ -72,7 +74,7 @@ def require_finite(method: nn.Module, course: "Course") -> None:
             )
 
 
-def _report(step: Step, masked: Masked, course: "Course") -> None:
+def _report(step: GuardedStep, masked: SkippedSteps, course: "FitArguments") -> None:
     ids = [number for part in course.world.everyone(step.ids) for number in part]
     masked.count += 1
     masked.row.append(ids)
@@ -84,7 +86,7 @@ def _report(step: Step, masked: Masked, course: "Course") -> None:
     )
 
 
-def _diverged(what: str, masked: Masked, course: "Course") -> DivergedError:
+def _diverged(what: str, masked: SkippedSteps, course: "FitArguments") -> DivergedError:
     batches = [_named(ids, course.loader.pack) for ids in masked.row[-IN_A_ROW:]]
     return DivergedError(
         f"training stopped itself: the loss or its gradient is not finite in {what}",
@@ -95,8 +97,8 @@ def _diverged(what: str, masked: Masked, course: "Course") -> DivergedError:
     )
 
 
-def _last_checkpoint(course: "Course") -> str:
-    folder = latest(course.folder)
+def _last_checkpoint(course: "FitArguments") -> str:
+    folder = latest_folder(course.folder)
     return f"the last finite checkpoint is {folder}" if folder else "no checkpoint was saved before"
 
 
@@ -104,7 +106,7 @@ def _named(ids: Sequence[int], pack: Pack) -> str:
     """The first pictures of a batch with their files, where the pack still has their list."""
     files = pack.files() if (pack.folder / "images.csv").is_file() else []
     named = [
-        f"{number} ({shown(files[number])})" if files else str(number) for number in ids[:_FEW]
+        f"{number} ({escape(files[number])})" if files else str(number) for number in ids[:_FEW]
     ]
     more = f" and {len(ids) - _FEW} more" if len(ids) > _FEW else ""
     return ", ".join(named) + more

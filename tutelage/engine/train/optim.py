@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tutelage.config.training import Training
+from tutelage.config.training import OptimizationConfig
 
 
-class Weights:
+class ParameterOptimizer:
     """What is trained, and its optimiser (Adam, AdamW or SGD); norms and biases are not decayed.
 
     One optimiser serves several networks as well as one for each would: all three work on each weight by
@@ -23,7 +23,7 @@ class Weights:
     """
 
     def __init__(
-        self, method: nn.Module, settings: Training, learners: Sequence[nn.Module] = ()
+        self, method: nn.Module, settings: OptimizationConfig, learners: Sequence[nn.Module] = ()
     ) -> None:
         self.parameters = [p for p in method.parameters() if p.requires_grad]
         self._views = [nn.Parameter(in_memory_order(p.detach(), p)) for p in self.parameters]
@@ -69,7 +69,7 @@ def in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:
     return tensor.permute(sorted(range(like.ndim), key=lambda axis: -strides[axis]))
 
 
-def _optimizer(groups: list[dict[str, Any]], settings: Training) -> Optimizer:
+def _optimizer(groups: list[dict[str, Any]], settings: OptimizationConfig) -> Optimizer:
     if settings.optimizer == "sgd":
         nesterov = settings.momentum > 0
         made = torch.optim.SGD(
@@ -84,7 +84,7 @@ def _optimizer(groups: list[dict[str, Any]], settings: Training) -> Optimizer:
     return cls(groups, lr=settings.lr, fused=True)
 
 
-def learning_rate(settings: Training, *, step: int, steps_per_epoch: int) -> float:
+def learning_rate(settings: OptimizationConfig, *, step: int, steps_per_epoch: int) -> float:
     """The rate of optimiser step `step` (from 0): linear warm-up, then constant, cosine or steps."""
     total, warmup = settings.epochs * steps_per_epoch, settings.warmup_epochs * steps_per_epoch
     if step < warmup:

@@ -8,25 +8,25 @@ import torch
 from torch.distributed import DistError
 
 from tutelage.engine.checkpoint.format import load_checkpoint
-from tutelage.engine.checkpoint.rotation import Newest, newest
-from tutelage.engine.checkpoint.writer import Saver
-from tutelage.engine.runtime.incidents import note
-from tutelage.engine.runtime.journal import Journal
+from tutelage.engine.checkpoint.rotation import LatestCheckpoint, find_latest_checkpoint
+from tutelage.engine.checkpoint.writer import CheckpointWriter
+from tutelage.engine.runtime.incidents import note_incident
+from tutelage.engine.runtime.journal import EventLog
 from tutelage.engine.train.state import TrainingState
 from tutelage.errors import InputError
-from tutelage.storage.atomic import settle
+from tutelage.storage.atomic import recover_partial_writes
 
 _ODD = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError)
 
 
-def resume(
+def resume_training(
     state: TrainingState,
     run: Path,
     *,
     identity: Mapping[str, Any],
-    journal: Journal | None,
+    journal: EventLog | None,
     say: Callable[[str], None],
-) -> tuple[Saver, bool]:
+) -> tuple[CheckpointWriter, bool]:
     """Put back where training stood, if it stood anywhere.
 
     Args:
@@ -43,19 +43,19 @@ def resume(
         InputError: the checkpoint is of another run, lacks something, or none of several is whole.
     """
 
-    def look() -> Newest:
-        settle(run)
-        return newest(run)
+    def look() -> LatestCheckpoint:
+        recover_partial_writes(run)
+        return find_latest_checkpoint(run)
 
     def tell(text: str) -> None:
         say(text)
         if state.world.first:
-            note(run, "note", text=text)
+            note_incident(run, "note", text=text)
 
-    found: Newest = state.world.first_does(look)
+    found: LatestCheckpoint = state.world.first_does(look)
     for reason in found.refused:
         tell(f"a checkpoint is refused: {reason}")
-    saver = Saver(run, tell=tell, whole=found.folder)
+    saver = CheckpointWriter(run, tell=tell, whole=found.folder)
     if found.folder is None:
         if journal is not None:
             journal.rewind(0)
@@ -77,7 +77,7 @@ def resume(
             fix="take the run's folder of checkpoints away to begin this run anew",
         ) from error
     if journal is not None:
-        note(run, "continued", epoch=state.epoch + 1, step=state.step)
+        note_incident(run, "continued", epoch=state.epoch + 1, step=state.step)
     say(f"continued in epoch {state.epoch + 1}, step {state.step}")
     for line in notes:
         tell(line)

@@ -10,31 +10,35 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
-from tutelage.config.training import Training
+from tutelage.config.training import OptimizationConfig
 from tutelage.distributed import ALONE, World
 from tutelage.engine.checkpoint.format import (
     Checkpoint,
     module_tensors,
     optimizer_tensors,
     restore_optimizer,
-    under,
+    tensors_under,
 )
-from tutelage.engine.checkpoint.identity import require_same
-from tutelage.engine.checkpoint.random_state import Randomness, read_randomness, restore_randomness
+from tutelage.engine.checkpoint.identity import require_same_training
+from tutelage.engine.checkpoint.random_state import (
+    RandomState,
+    read_random_state,
+    restore_random_state,
+)
 from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.runtime.process_group import average_parts, gather_rows, step_group
-from tutelage.engine.train.meters import Sums
-from tutelage.engine.train.nonfinite_guard import READ_EVERY, Guard, Masked
-from tutelage.engine.train.optim import Weights
+from tutelage.engine.train.meters import LossMeters
+from tutelage.engine.train.nonfinite_guard import READ_EVERY, NonfiniteGuard, SkippedSteps
+from tutelage.engine.train.optim import ParameterOptimizer
 from tutelage.errors import InputError
-from tutelage.methods.gather import Sharing
+from tutelage.methods.gather import BatchGather
 from tutelage.methods.method import Method
-from tutelage.models.ema import Average
-from tutelage.types import Outcome
+from tutelage.models.ema import ModelEMA
+from tutelage.types import LossOutput
 
 
 @dataclass
-class Best:
+class BestEpoch:
     """The epoch (from 1) with the highest validation accuracy so far, the earliest of equals."""
 
     epoch: int = 0
@@ -50,30 +54,30 @@ class TrainingState:
     """
 
     def __init__(
-        self, method: Method, settings: Training, runtime: Runtime, world: World = ALONE
+        self, method: Method, settings: OptimizationConfig, runtime: Runtime, world: World = ALONE
     ) -> None:
         self.method = method
         self.world = world
         self.runtime = runtime
-        self.weights = Weights(method, settings, method.learners)
+        self.weights = ParameterOptimizer(method, settings, method.learners)
         # fp16 has few exponents: its losses are scaled up and its gradients down again. Else it does nothing.
         half = runtime.autocast == torch.float16
         self.scaler = GradScaler(runtime.device.type, enabled=half)
         self.compiled_for: int | None = None
         self.parallel = _parallel(method, runtime.device) if world.size > 1 else None
-        self.forward: Callable[..., Outcome] = self.parallel or method
+        self.forward: Callable[..., LossOutput] = self.parallel or method
         self.average = (
-            Average(method.student, settings.ema, runtime.device) if settings.ema else None
+            ModelEMA(method.student, settings.ema, runtime.device) if settings.ema else None
         )
-        self.sums = Sums(list(method.weights), runtime.device)
+        self.sums = LossMeters(list(method.weights), runtime.device)
         # A processor is not waited for: what a step was is read at once.
         every = 1 if runtime.device.type == "cpu" else READ_EVERY
-        self.guard = Guard(method, runtime.device, every=every)
-        self.masked = Masked()
+        self.guard = NonfiniteGuard(method, runtime.device, every=every)
+        self.masked = SkippedSteps()
         self.epoch = 0
         self.batch = 0
         self.step = 0
-        self.best = Best()
+        self.best = BestEpoch()
         self.epoch_timings: list[dict[str, float]] = []
 
     @property
@@ -100,7 +104,7 @@ class TrainingState:
         }
         if self.average is not None:
             tensors |= module_tensors("average", self.average)
-        random = self.world.everyone(read_randomness())
+        random = self.world.everyone(read_random_state())
         for rank, one in enumerate(random):
             tensors |= {f"random/{rank}/{name}": found for name, found in one.tensors.items()}
         facts = {
@@ -135,21 +139,23 @@ class TrainingState:
         """
         tensors, facts = checkpoint.tensors, checkpoint.facts
         self._require_all(checkpoint)
-        notes = require_same(facts["identity"], identity)
-        self.method.load_state_dict(under("method", tensors))
+        notes = require_same_training(facts["identity"], identity)
+        self.method.load_state_dict(tensors_under("method", tensors))
         restore_optimizer(self.weights.optimizer, tensors)
         if facts["scaler"]:
             self.scaler.load_state_dict(facts["scaler"])
         if self.average is not None:
-            self.average.load_state_dict(under("average", tensors))
+            self.average.load_state_dict(tensors_under("average", tensors))
         self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
         self.sums.restore(facts["sums"])
-        self.masked = Masked(**facts["masked"])
-        self.best = Best(**facts["best"], weights=under("best", tensors))
+        self.masked = SkippedSteps(**facts["masked"])
+        self.best = BestEpoch(**facts["best"], weights=tensors_under("best", tensors))
         self.epoch_timings = facts["epoch_timings"]
         # Another number of processes than before: the new ones go on as the first.
         rank = self.world.rank if self.world.rank < len(facts["random"]) else 0
-        restore_randomness(Randomness(under(f"random/{rank}", tensors), facts["random"][rank]))
+        restore_random_state(
+            RandomState(tensors_under(f"random/{rank}", tensors), facts["random"][rank])
+        )
         return notes
 
     def _require_all(self, checkpoint: Checkpoint) -> None:
@@ -174,7 +180,7 @@ class TrainingState:
         if accuracy > self.best.accuracy:
             weights = self.measured.state_dict()
             copies = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-            self.best = Best(self.epoch + 1, accuracy, copies)
+            self.best = BestEpoch(self.epoch + 1, accuracy, copies)
 
     def facts(self) -> dict[str, Any]:
         """The best epoch for a person."""
@@ -202,7 +208,7 @@ _SEND_NO_BUFFERS: Any = {"forward_sync_buffers" if _NEWER else "broadcast_buffer
 
 
 def _parallel(method: Method, device: torch.device) -> DistributedDataParallel:
-    method.sharing = Sharing(gather_rows, average_parts)
+    method.sharing = BatchGather(gather_rows, average_parts)
     # Statistics of BatchNorm are computed over all processes, so buffers are equal without being sent.
     return DistributedDataParallel(
         method,

@@ -6,23 +6,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tutelage.engine.train.compile import eager
+from tutelage.engine.train.compile import run_eagerly
 from tutelage.engine.train.optim import clip_gradient, set_learning_rate
 from tutelage.engine.train.state import TrainingState
-from tutelage.types import Batch, Outcome, Progress, Signal
+from tutelage.types import Batch, LossOutput, Progress, TeacherOutput
 
 
-def learn(
+def backward(
     state: TrainingState,
     batch: Batch,
-    signal: Signal,
+    signal: TeacherOutput,
     progress: Progress,
     *,
     share: float = 1.0,
     last: bool = True,
     phase: int = 0,
-    watch: Callable[[Outcome], None] | None = None,
-) -> tuple[Outcome, Tensor]:
+    watch: Callable[[LossOutput], None] | None = None,
+) -> tuple[LossOutput, Tensor]:
     """Add a batch's gradient to what the parameters hold.
 
     Args:
@@ -31,7 +31,7 @@ def learn(
         signal: what the teacher says about them.
         progress: where training stands.
         share: the batch's weight in the coming update, by images.
-        last: whether `update` follows; processes exchange gradients only then.
+        last: whether `optimizer_step` follows; processes exchange gradients only then.
         phase: of the method.
         watch: looks at the outcome before its graph is gone.
 
@@ -46,8 +46,8 @@ def learn(
         odd = state.compiled_for is not None and (
             len(batch.images) != state.compiled_for or watch is not None
         )
-        with state.runtime.cast(), eager(when=odd):
-            outcome: Outcome = state.forward(batch, signal, progress, phase=phase)
+        with state.runtime.cast(), run_eagerly(when=odd):
+            outcome: LossOutput = state.forward(batch, signal, progress, phase=phase)
         total = state.method.total(outcome, progress)
         if watch is not None:
             watch(outcome)
@@ -56,18 +56,18 @@ def learn(
     return outcome, total
 
 
-def train_on(
+def train_step(
     state: TrainingState,
     batch: Batch,
-    signal: Signal,
+    signal: TeacherOutput,
     progress: Progress,
     *,
     rate: float,
     clip: float | None,
     share: float = 1.0,
     last: bool = True,
-    watch: Callable[[Outcome], None] | None = None,
-) -> tuple[Outcome, Tensor]:
+    watch: Callable[[LossOutput], None] | None = None,
+) -> tuple[LossOutput, Tensor]:
     """Learn from a batch in every phase of the method, with an optimiser step after the last of a group.
 
     Args:
@@ -86,20 +86,20 @@ def train_on(
     """
     outcomes, totals = [], []
     for phase in range(state.method.phases):
-        outcome, total = learn(
+        outcome, total = backward(
             state, batch, signal, progress, share=share, last=last, phase=phase, watch=watch
         )
         outcomes.append(outcome)
         totals.append(total.detach())
         if last:
-            update(state, rate, clip=clip)
+            optimizer_step(state, rate, clip=clip)
     if last:
-        advance(state, progress)
+        after_step(state, progress)
     terms = {name: value for outcome in outcomes for name, value in outcome.terms.items()}
     return outcomes[-1]._replace(terms=terms), torch.stack(totals).sum()
 
 
-def update(state: TrainingState, rate: float, *, clip: float | None) -> None:
+def optimizer_step(state: TrainingState, rate: float, *, clip: float | None) -> None:
     """One optimiser step with the gradients gathered so far.
 
     Args:
@@ -121,7 +121,7 @@ def update(state: TrainingState, rate: float, *, clip: float | None) -> None:
     state.guard.settle()
 
 
-def advance(state: TrainingState, progress: Progress) -> None:
+def after_step(state: TrainingState, progress: Progress) -> None:
     """Count a step, and move on what follows the weights: memories, averages."""
     taken = state.guard.close(progress)
     state.step += 1

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import UsageError
-from tutelage.losses.adapters import adapted, adapter
+from tutelage.losses.adapters import make_adapter, make_adapters
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import check_same
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
-@full_precision
+@in_full_precision
 def ab_loss(student: Tensor, teacher: Tensor, *, margin: float = 1.0) -> Tensor:
     """Squared distance of the student's pre-activations from the right side of the margin.
 
@@ -73,20 +73,22 @@ class ABTerm(FeatureTerm):
     name = "ab"
     wants = "before"
 
-    def __init__(self, pairs: Sequence[Pair], margin: float = 1.0) -> None:
+    def __init__(self, pairs: Sequence[LayerPair], margin: float = 1.0) -> None:
         super().__init__(pairs)
         check_margin(margin)
         self.margin = margin
-        self.adapters = nn.ModuleList(adapter(pair) for pair in pairs)
+        self.adapters = nn.ModuleList(make_adapter(pair) for pair in pairs)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points, each with the share of its stage.
 
         Raises:
             InputError: features that are no maps.
         """
         losses = [
-            ab_loss(*adapted(adapter, *features, term=self.name), margin=self.margin)
+            ab_loss(*make_adapters(adapter, *features, term=self.name), margin=self.margin)
             for adapter, features in zip(self.adapters, self.features(student, signal), strict=True)
         ]
         shares = [2.0 ** (i - len(losses) + 1) for i in range(len(losses))]

@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import UsageError
-from tutelage.losses.feature.spatial import check_places, same_places, unit
+from tutelage.losses.feature.spatial import check_places, same_places, unit_vectors
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 _FAINTEST = 1e-6
 """Absolute value below which a picture's largest feature is as good as 0."""
 
 
-@full_precision
-def attention_loss(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Tensor:
+@in_full_precision
+def at_loss(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Tensor:
     """Mean squared difference of two attention maps, each of length 1.
 
         Q_ihw = (1 / C) sum_c |F_ichw|^p,   q_i = Q_i / ||Q_i||_2   (over all places)
@@ -59,7 +59,7 @@ def _attention(features: Tensor, power: float) -> Tensor:
         # which the length takes out again.
         size = features.detach().abs().amax((1, 2, 3), keepdim=True).clamp(min=_FAINTEST)
         energy = _power(features / size, power).mean(1)
-    return unit(energy.flatten(1), shortest=_FAINTEST**2)
+    return unit_vectors(energy.flatten(1), shortest=_FAINTEST**2)
 
 
 def _power(features: Tensor, power: float) -> Tensor:
@@ -85,24 +85,26 @@ def check_power(power: float) -> None:
         )
 
 
-class AttentionTerm(FeatureTerm):
-    """`attention_loss` of every stage; the larger map is pooled to the smaller first."""
+class ATTerm(FeatureTerm):
+    """`at_loss` of every stage; the larger map is pooled to the smaller first."""
 
     name = "attention"
 
-    def __init__(self, pairs: Sequence[Pair], power: float = 2.0) -> None:
+    def __init__(self, pairs: Sequence[LayerPair], power: float = 2.0) -> None:
         super().__init__(pairs)
         check_power(power)
         self.power = power
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points, as published.
 
         Raises:
             InputError: features that are no maps.
         """
         losses = [
-            attention_loss(*same_places(mine, theirs, term=self.name), power=self.power)
+            at_loss(*same_places(mine, theirs, term=self.name), power=self.power)
             for mine, theirs in self.features(student, signal)
         ]
         return torch.stack(losses).sum()

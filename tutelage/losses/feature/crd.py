@@ -8,19 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tutelage.config.loss_schedule import Pointed, Weighted
+from tutelage.config.loss_schedule import FeatureLossConfig, WeightedLossConfig
 from tutelage.errors import InputError
 from tutelage.losses.embedding import Embedding
-from tutelage.losses.feature.memory_bank import Memory, cosines, settled
+from tutelage.losses.feature.memory_bank import MemoryBank, cosines, settled
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair, pairs
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair, layer_pairs
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import check_temperature, target_class
-from tutelage.losses.term import Ground, own_settings
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.losses.term import BuildContext, term_arguments
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
-@full_precision
+@in_full_precision
 def crd_loss(
     student: Tensor,
     teacher: Tensor,
@@ -77,7 +77,7 @@ def crd_loss(
     return torch.stack(losses).sum(0).mean()
 
 
-@full_precision
+@in_full_precision
 def log_normalizers(student: Tensor, teacher: Tensor, weights: Tensor, *, images: int) -> Tensor:
     """The logarithm [2] of Z = N times the mean of exp(score), over scores [B, 1 + M] weighted [B, M]."""
     every = F.pad(weights, (1, 0), value=1.0).to(student)
@@ -88,7 +88,7 @@ def log_normalizers(student: Tensor, teacher: Tensor, weights: Tensor, *, images
     )
 
 
-@full_precision
+@in_full_precision
 def crd_batch_loss(
     student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float = 0.07
 ) -> Tensor:
@@ -164,7 +164,7 @@ class CRDTerm(FeatureTerm):
 
     def __init__(
         self,
-        pairs: Sequence[Pair],
+        pairs: Sequence[LayerPair],
         temperature: float = 0.07,
         width: int = 128,
         negatives: int = 16384,
@@ -186,17 +186,19 @@ class CRDTerm(FeatureTerm):
         self.teacher = nn.ModuleList(Embedding(pair.teacher, width) for pair in pairs)
         count = len(self.pairs) if memory else 0
         self.memories = nn.ModuleList(
-            Memory(images, width, momentum=momentum) for _ in range(count)
+            MemoryBank(images, width, momentum=momentum) for _ in range(count)
         )
 
     @classmethod
-    def build(cls, settings: Weighted, ground: Ground) -> Self:
+    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
         """A memory has a row for each picture."""
-        assert isinstance(settings, Pointed)
-        found = pairs(cls.wants, settings, ground, term=cls.name)
-        return cls(found, **own_settings(settings), images=ground.images, ids=ground.ids)
+        assert isinstance(settings, FeatureLossConfig)
+        found = layer_pairs(cls.wants, settings, ground, term=cls.name)
+        return cls(found, **term_arguments(settings), images=ground.images, ids=ground.ids)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points.
 
         Raises:
@@ -207,16 +209,16 @@ class CRDTerm(FeatureTerm):
             u, v = self.student[number](mine), self.teacher[number](theirs)
             if self.memories:
                 memory = self.memories[number]
-                assert isinstance(memory, Memory)
+                assert isinstance(memory, MemoryBank)
                 losses.append(self._remembered(u, v, memory, batch, seed=progress.step))
             else:
                 labels = target_class(batch)
                 losses.append(crd_batch_loss(u, v, labels, temperature=self.temperature))
         return torch.stack(losses).sum()
 
-    @full_precision
+    @in_full_precision
     def _remembered(
-        self, student: Tensor, teacher: Tensor, memory: Memory, batch: Batch, *, seed: int
+        self, student: Tensor, teacher: Tensor, memory: MemoryBank, batch: Batch, *, seed: int
     ) -> Tensor:
         """The loss of unit vectors [B, width] against the memory, which takes them in afterwards."""
         places = self.places[batch.ids]

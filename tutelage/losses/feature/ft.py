@@ -6,18 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.feature.spatial import same_places, unit
+from tutelage.losses.feature.spatial import same_places, unit_vectors
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import channels, check_same
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 _SHORTEST = 1e-4
 """Length of a factor below which it is as good as 0: its gradient grows as 1 / length."""
 
 
-@full_precision
+@in_full_precision
 def ft_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean absolute difference of two factors, each of length 1.
 
@@ -42,12 +42,12 @@ def ft_loss(student: Tensor, teacher: Tensor) -> Tensor:
         InputError: the shapes differ.
     """
     check_same(student, teacher, term="ft", expected="factors of the same shape")
-    mine = unit(student.flatten(1), shortest=_SHORTEST)
-    theirs = unit(teacher.detach().flatten(1), shortest=_SHORTEST)
+    mine = unit_vectors(student.flatten(1), shortest=_SHORTEST)
+    theirs = unit_vectors(teacher.detach().flatten(1), shortest=_SHORTEST)
     return (mine - theirs).abs().mean()
 
 
-@full_precision
+@in_full_precision
 def paraphrase_loss(restored: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of the teacher's features and what its paraphraser restores of them.
 
@@ -109,7 +109,7 @@ class FTTerm(FeatureTerm):
     staged = True  # the translator gets no gradient at first, the paraphraser none later on
 
     def __init__(
-        self, pairs: Sequence[Pair], rate: float = 0.5, paraphraser: float = 0.125
+        self, pairs: Sequence[LayerPair], rate: float = 0.5, paraphraser: float = 0.125
     ) -> None:
         super().__init__(pairs)
         if not (rate > 0.0 and 0.0 <= paraphraser < 1.0):
@@ -127,7 +127,9 @@ class FTTerm(FeatureTerm):
             self.paraphrasers.append(Paraphraser(want, factors))
             self.translators.append(translator(have, factors))
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points, of whichever loss it is time for.
 
         Raises:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tutelage.losses.layer_pairs import Pair
+from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.shapes import channels
 
 
-class Mixture(nn.Module):
+class AttentionFusion(nn.Module):
     """Two maps [B, C, H, W] become one: each place weighs both by what it sees in both.
 
     z = x a_1 + y a_2,   a = sigmoid(1 x 1 convolution of [x, y]) of shape [B, 2, H, W]
@@ -32,7 +32,7 @@ class Fusion(nn.Module):
     def __init__(self, have: int, width: int, want: int, *, deepest: bool) -> None:
         super().__init__()
         self.enter = _normed(have, width, 1)
-        self.mixture = None if deepest else Mixture(width)
+        self.mixture = None if deepest else AttentionFusion(width)
         self.leave = _normed(width, want, 3)
 
     def forward(
@@ -52,10 +52,10 @@ class Fusion(nn.Module):
         return self.leave(_resized(fused, size)), fused
 
 
-class Review(nn.Module):
+class ReviewFusion(nn.Module):
     """All stages, from the deepest to the shallowest."""
 
-    def __init__(self, pairs: Sequence[Pair], *, widest: int) -> None:
+    def __init__(self, pairs: Sequence[LayerPair], *, widest: int) -> None:
         super().__init__()
         points = [(channels(pair.student), channels(pair.teacher)) for pair in pairs]
         width = min(widest, points[-1][0])

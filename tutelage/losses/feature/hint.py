@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tutelage.losses.adapters import adapted, adapter
+from tutelage.losses.adapters import make_adapter, make_adapters
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import check_same
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
-@full_precision
+@in_full_precision
 def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of two features of the same shape.
 
@@ -45,18 +45,20 @@ class HintTerm(FeatureTerm):
     name = "hint"
     wants = "middle"
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[LayerPair]) -> None:
         super().__init__(pairs)
-        self.adapters = nn.ModuleList(adapter(pair, activation=True) for pair in pairs)
+        self.adapters = nn.ModuleList(make_adapter(pair, activation=True) for pair in pairs)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The mean over the pairs of points.
 
         Raises:
             InputError: features that are no maps.
         """
         losses = [
-            hint_loss(*adapted(adapter, mine, theirs, term=self.name))
+            hint_loss(*make_adapters(adapter, mine, theirs, term=self.name))
             for adapter, (mine, theirs) in zip(
                 self.adapters, self.features(student, signal), strict=True
             )

@@ -6,21 +6,21 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.loss_schedule import Pointed, Weighted
+from tutelage.config.loss_schedule import FeatureLossConfig, WeightedLossConfig
 from tutelage.errors import InputError
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair, pairs
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair, layer_pairs
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import target_class
 from tutelage.losses.shapes import as_vector, channels, check_same
-from tutelage.losses.term import Ground, own_settings
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.losses.term import BuildContext, term_arguments
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 SHORTEST = 1e-4
 """Lengths are held at this: below it a vector has no direction. Its inverse still fits float16."""
 
 
-@full_precision
+@in_full_precision
 def kdpp_loss(student: Tensor, teacher: Tensor, means: Tensor, labels: Tensor) -> Tensor:
     """Norm and direction: how far the student falls short of the teacher's length along its class's mean.
 
@@ -70,7 +70,7 @@ def _length(vectors: Tensor) -> Tensor:
     return vectors.square().sum(1, keepdim=True).clamp(min=SHORTEST**2).sqrt()
 
 
-class ClassMeans(nn.Module):
+class ClassMeanEMA(nn.Module):
     """Running means [C, D] of the vectors of each class, which are 0 until a class is seen."""
 
     def __init__(self, classes: int, width: int, *, momentum: float) -> None:
@@ -114,34 +114,36 @@ class KDPPTerm(FeatureTerm):
     # The class means are those of the whole batch: several processes must not drift apart.
     across_batch = True
 
-    def __init__(self, pairs: Sequence[Pair], classes: int, momentum: float = 0.9) -> None:
+    def __init__(self, pairs: Sequence[LayerPair], classes: int, momentum: float = 0.9) -> None:
         super().__init__(pairs)
         self.needs = self.needs._replace(labels=True)
         self.connectors = nn.ModuleList(_connector(pair) for pair in pairs)
         self.classes = nn.ModuleList(
-            ClassMeans(classes, channels(pair.teacher), momentum=momentum) for pair in pairs
+            ClassMeanEMA(classes, channels(pair.teacher), momentum=momentum) for pair in pairs
         )
 
     @classmethod
-    def build(cls, settings: Weighted, ground: Ground) -> Self:
+    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
         """The term with a mean for each class."""
-        assert isinstance(settings, Pointed)
-        found = pairs(cls.wants, settings, ground, term=cls.name)
-        return cls(found, ground.classes, **own_settings(settings))
+        assert isinstance(settings, FeatureLossConfig)
+        found = layer_pairs(cls.wants, settings, ground, term=cls.name)
+        return cls(found, ground.classes, **term_arguments(settings))
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points; of a mixture of two pictures the larger share's label counts."""
         labels, losses = target_class(batch), []
         for i, (mine, theirs) in enumerate(self.features(student, signal)):
             mine, theirs = self.connectors[i](as_vector(mine)), as_vector(theirs)
             classes = self.classes[i]
-            assert isinstance(classes, ClassMeans)
+            assert isinstance(classes, ClassMeanEMA)
             if self.training:
                 classes.update(theirs, labels)
             losses.append(kdpp_loss(mine, theirs, classes.means, labels))
         return torch.stack(losses).sum()
 
 
-def _connector(pair: Pair) -> nn.Module:
+def _connector(pair: LayerPair) -> nn.Module:
     have, want = channels(pair.student), channels(pair.teacher)
     return nn.Identity() if have == want else nn.Linear(have, want)

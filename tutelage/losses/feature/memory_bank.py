@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.losses.distances import unit
-from tutelage.losses.per_sample_buffers import Rows
+from tutelage.losses.distances import unit_mean
+from tutelage.losses.per_sample_buffers import PerSampleBuffer
 
 _UNKNOWN = 2**40
 """Class numbers from here on are of pictures without a label, one for each."""
@@ -16,7 +16,7 @@ _NUMBERS = 2**24
 """Most numbers that are computed from a memory at once (unless one picture needs more): 64 MiB in fp32."""
 
 
-class Memory(Rows):
+class MemoryBank(PerSampleBuffer):
     """Unit vectors [N, width] of both networks for N pictures; random until a picture has been seen.
 
     What is remembered of labels is what batches have shown: the class of a picture that is not yet seen, or
@@ -33,8 +33,8 @@ class Memory(Rows):
     def __init__(self, images: int, width: int, *, momentum: float) -> None:
         super().__init__()
         self.momentum = momentum
-        self.register_buffer("student", unit(torch.randn(images, width)))
-        self.register_buffer("teacher", unit(torch.randn(images, width)))
+        self.register_buffer("student", unit_mean(torch.randn(images, width)))
+        self.register_buffer("teacher", unit_mean(torch.randn(images, width)))
         self.register_buffer("labels", torch.full((images,), -1))
         # The logarithms of the student's and the teacher's normaliser, from the first batch on.
         self.register_buffer("log_z", torch.zeros(2))
@@ -91,7 +91,7 @@ class Memory(Rows):
             return
         for memory, now in ((self.student, student), (self.teacher, teacher)):
             moved = self.momentum * memory[ids] + (1 - self.momentum) * now
-            self.overwrite(memory, ids, unit(moved))
+            self.overwrite(memory, ids, unit_mean(moved))
 
 
 def cosines(anchors: Tensor, memory: Tensor, ids: Tensor, rows: Tensor | None) -> Tensor:

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_map, channels, check_same, same_size
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
-@full_precision
+@in_full_precision
 def mgd_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared difference of the restored features and the teacher's, summed over a picture.
 
@@ -38,7 +38,7 @@ def mgd_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (student - teacher.detach()).square().sum() / len(student)
 
 
-def kept(features: Tensor, masked: float, generator: torch.Generator) -> Tensor:
+def random_mask(features: Tensor, masked: float, generator: torch.Generator) -> Tensor:
     """Which places of maps [B, C, H, W] stay: [B, 1, H, W] of 1, and 0 with the probability `masked`.
 
     Args:
@@ -67,13 +67,15 @@ class MGDTerm(FeatureTerm):
     # No picture is compared with another, but which places are masked must not depend on who computes what.
     across_batch = True
 
-    def __init__(self, pairs: Sequence[Pair], masked: float = 0.15) -> None:
+    def __init__(self, pairs: Sequence[LayerPair], masked: float = 0.15) -> None:
         super().__init__(pairs)
         self.masked = masked
         self.aligners = nn.ModuleList(_aligner(pair) for pair in pairs)
         self.generators = nn.ModuleList(_generator(channels(pair.teacher)) for pair in pairs)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points.
 
         Raises:
@@ -85,13 +87,13 @@ class MGDTerm(FeatureTerm):
             mine, theirs = same_size(mine, theirs)
             if random is None:
                 random = torch.Generator(mine.device).manual_seed(progress.step)
-            mask = kept(mine, self.masked, random)
+            mask = random_mask(mine, self.masked, random)
             restored = self.generators[i](self.aligners[i](mine) * mask)
             losses.append(mgd_loss(restored, theirs))
         return torch.stack(losses).sum()
 
 
-def _aligner(pair: Pair) -> nn.Module:
+def _aligner(pair: LayerPair) -> nn.Module:
     have, want = channels(pair.student), channels(pair.teacher)
     return nn.Identity() if have == want else nn.Conv2d(have, want, 1)
 

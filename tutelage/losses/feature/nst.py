@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor
 
-from tutelage.losses.feature.spatial import check_places, same_places, unit
+from tutelage.losses.feature.spatial import check_places, same_places, unit_vectors
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.precision import full_precision
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.losses.precision import in_full_precision
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 _SHORTEST = 1e-6
 """Length below which a channel's pattern is as good as 0."""
 
 
-@full_precision
+@in_full_precision
 def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared mean discrepancy between the patterns of the student's and the teacher's channels.
 
@@ -45,8 +45,8 @@ def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
         InputError: shapes that differ in more than the channels.
     """
     check_places(student, teacher, term="nst")
-    mine = unit(student.flatten(2), shortest=_SHORTEST)
-    theirs = unit(teacher.detach().flatten(2), shortest=_SHORTEST)
+    mine = unit_vectors(student.flatten(2), shortest=_SHORTEST)
+    theirs = unit_vectors(teacher.detach().flatten(2), shortest=_SHORTEST)
     (have, places), want = mine.shape[1:], theirs.shape[1]
     if places * (have + want) < have**2 + have * want + want**2:
         gap = mine.mT @ mine / have - theirs.mT @ theirs / want
@@ -64,7 +64,9 @@ class NSTTerm(FeatureTerm):
 
     name = "nst"
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points.
 
         Raises:

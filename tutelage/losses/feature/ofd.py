@@ -7,15 +7,15 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.loss_schedule import Pointed, Weighted
+from tutelage.config.loss_schedule import FeatureLossConfig, WeightedLossConfig
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.adapters import adapted, adapter
+from tutelage.losses.adapters import make_adapter, make_adapters
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair, pairs
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair, layer_pairs
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import check_same
-from tutelage.losses.term import Ground, own_settings
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.losses.term import BuildContext, term_arguments
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 Norm = tuple[Tensor, Tensor]
 """Weight and bias [C] of a BatchNorm."""
@@ -54,7 +54,7 @@ def negative_means(weight: Tensor, bias: Tensor) -> Tensor:
     return torch.where(log_share > math.log(RARE), b - s * quotient, -3 * s)
 
 
-@full_precision
+@in_full_precision
 def ofd_loss(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
     """Squared distance to the teacher, blind to how far below the margin both are.
 
@@ -100,26 +100,28 @@ class OFDTerm(FeatureTerm):
     name = "ofd"
     wants = "before"
 
-    def __init__(self, pairs: Sequence[Pair], norms: Sequence[Norm]) -> None:
+    def __init__(self, pairs: Sequence[LayerPair], norms: Sequence[Norm]) -> None:
         super().__init__(pairs)
-        self.adapters = nn.ModuleList(adapter(pair) for pair in pairs)
+        self.adapters = nn.ModuleList(make_adapter(pair) for pair in pairs)
         for i, norm in enumerate(norms):
             # Not in the state: they follow from the teacher, who is there whenever a term is built.
             self.register_buffer(f"margin{i}", negative_means(*norm).float(), persistent=False)
 
     @classmethod
-    def build(cls, settings: Weighted, ground: Ground) -> Self:
+    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
         """The term with the margins of the teacher's BatchNorms.
 
         Raises:
             UsageError: a point of the teacher that is the end of no stage, or has no BatchNorm before it.
         """
-        assert isinstance(settings, Pointed)
-        found = pairs(cls.wants, settings, ground, term=cls.name)
+        assert isinstance(settings, FeatureLossConfig)
+        found = layer_pairs(cls.wants, settings, ground, term=cls.name)
         norms = [_norm(pair.teacher.path, ground) for pair in found]
-        return cls(found, norms, **own_settings(settings))
+        return cls(found, norms, **term_arguments(settings))
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The weighted sum over the pairs of points.
 
         Raises:
@@ -127,13 +129,13 @@ class OFDTerm(FeatureTerm):
         """
         losses = []
         for i, (mine, theirs) in enumerate(self.features(student, signal)):
-            mine, theirs = adapted(self.adapters[i], mine, theirs, term=self.name)
+            mine, theirs = make_adapters(self.adapters[i], mine, theirs, term=self.name)
             margin = self.get_buffer(f"margin{i}")
             losses.append(ofd_loss(mine, theirs, margin) / 2 ** (len(self.pairs) - 1 - i))
         return torch.stack(losses).sum()
 
 
-def _norm(path: str, ground: Ground) -> Norm:
+def _norm(path: str, ground: BuildContext) -> Norm:
     stages = {stage.before.path: stage.norm for stage in ground.teacher.stages}
     if path not in stages:
         raise UsageError(

@@ -7,18 +7,18 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tutelage.errors import InputError
-from tutelage.losses.feature.fusion import Review
+from tutelage.losses.feature.fusion import ReviewFusion
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_map, check_same
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 LEVELS = (4, 2, 1)
 """Sides of the pooled maps; the published ones."""
 
 
-@full_precision
+@in_full_precision
 def review_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Hierarchical context loss: squared differences of the maps and of their pooled forms, averaged.
 
@@ -69,11 +69,13 @@ class ReviewTerm(FeatureTerm):
     name = "review"
     wants = "stages"
 
-    def __init__(self, pairs: Sequence[Pair], channels: int = 512) -> None:
+    def __init__(self, pairs: Sequence[LayerPair], channels: int = 512) -> None:
         super().__init__(pairs)
-        self.review = Review(pairs, widest=channels)
+        self.review = ReviewFusion(pairs, widest=channels)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points.
 
         Raises:

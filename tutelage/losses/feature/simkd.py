@@ -6,13 +6,13 @@ from torch import Tensor
 
 from tutelage.errors import UsageError
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_map, channels, check_same, same_size
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
-@full_precision
+@in_full_precision
 def simkd_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of the student's projected last map and the teacher's.
 
@@ -47,7 +47,7 @@ class SimKDTerm(FeatureTerm):
     name = "simkd"
     wants = "last"
 
-    def __init__(self, pairs: Sequence[Pair], reduction: int = 2) -> None:
+    def __init__(self, pairs: Sequence[LayerPair], reduction: int = 2) -> None:
         super().__init__(pairs)
         self.reduction = reduction
         for mine, theirs in pairs:
@@ -58,7 +58,9 @@ class SimKDTerm(FeatureTerm):
                     fix="leave out --terms.simkd.student-points",
                 )
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The loss of the last maps.
 
         Raises:

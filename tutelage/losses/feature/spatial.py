@@ -30,7 +30,7 @@ def check_places(student: Tensor, teacher: Tensor, *, term: str) -> None:
         )
 
 
-def unit(vectors: Tensor, *, shortest: float) -> Tensor:
+def unit_vectors(vectors: Tensor, *, shortest: float) -> Tensor:
     """Vectors [..., N] of length 1; one that is shorter than `shortest` is divided by `shortest`.
 
     So a vector of zeros stays one, and its gradient is finite.

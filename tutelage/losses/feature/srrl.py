@@ -6,21 +6,21 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.loss_schedule import Pointed, Weighted
+from tutelage.config.loss_schedule import FeatureLossConfig, WeightedLossConfig
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.adapters import adapted, adapter
+from tutelage.losses.adapters import make_adapter, make_adapters
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair, pairs
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair, layer_pairs
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_vector, channels, check_same
-from tutelage.losses.term import Ground, own_settings
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.losses.term import BuildContext, term_arguments
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 Head = tuple[Tensor, Tensor]
 """Weight [C, D] and bias [C] of the teacher's last layer."""
 
 
-@full_precision
+@in_full_precision
 def srrl_loss(
     student: Tensor,
     teacher: Tensor,
@@ -82,12 +82,12 @@ class SRRLTerm(FeatureTerm):
     wants = "vector"
 
     def __init__(
-        self, pairs: Sequence[Pair], head: Head, features: float = 1.0, regression: float = 1.0
+        self, pairs: Sequence[LayerPair], head: Head, features: float = 1.0, regression: float = 1.0
     ) -> None:
         super().__init__(pairs)
         self.needs = self.needs._replace(teacher_logits=True)
         self.distance, self.regression = features, regression
-        self.connectors = nn.ModuleList(adapter(pair, activation=True) for pair in pairs)
+        self.connectors = nn.ModuleList(make_adapter(pair, activation=True) for pair in pairs)
         # Not in the state: the head follows from the teacher, who is there whenever a term is built.
         self.weight: Tensor
         self.bias: Tensor
@@ -95,13 +95,13 @@ class SRRLTerm(FeatureTerm):
         self.register_buffer("bias", head[1].detach().clone(), persistent=False)
 
     @classmethod
-    def build(cls, settings: Weighted, ground: Ground) -> Self:
+    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
         """The term with the teacher's last layer.
 
         Raises:
             UsageError: a teacher that ends in no linear layer, or points of another width than it reads.
         """
-        assert isinstance(settings, Pointed)
+        assert isinstance(settings, FeatureLossConfig)
         if ground.teacher.head is None:
             raise UsageError(
                 "terms.srrl reuses the teacher's last linear layer, and there is none",
@@ -109,7 +109,7 @@ class SRRLTerm(FeatureTerm):
                 expected="a teacher that ends in a linear layer",
                 fix="another term: --terms.hint.weight or --terms.rkd-distance.weight",
             )
-        found = pairs(cls.wants, settings, ground, term=cls.name)
+        found = layer_pairs(cls.wants, settings, ground, term=cls.name)
         reads = ground.teacher.head[0].shape[1]
         for pair in found:
             if channels(pair.teacher) != reads:
@@ -119,9 +119,11 @@ class SRRLTerm(FeatureTerm):
                     expected=f"{reads} channels",
                     fix="--terms.srrl.teacher-points",
                 )
-        return cls(found, ground.teacher.head, **own_settings(settings))
+        return cls(found, ground.teacher.head, **term_arguments(settings))
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points.
 
         Raises:
@@ -135,7 +137,7 @@ class SRRLTerm(FeatureTerm):
             self.connectors, self.features(student, signal), strict=True
         ):
             # The partner is only for the size, which here does not matter.
-            connected, _ = adapted(connector, mine, mine, term=self.name)
+            connected, _ = make_adapters(connector, mine, mine, term=self.name)
             losses.append(
                 srrl_loss(
                     as_vector(connected),

@@ -10,16 +10,16 @@ from torch.nn.functional import softplus
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.spatial import same_places
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import channels, check_same
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 LEAST = 1e-5
 """The variance stays above it."""
 
 
-@full_precision
+@in_full_precision
 def vid_loss(mean: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
     """How surprising the teacher's features are to a Gaussian around what the student makes of them.
 
@@ -63,7 +63,7 @@ class Gaussian(nn.Module):
     which is trained, too.
     """
 
-    def __init__(self, pair: Pair, variance: float) -> None:
+    def __init__(self, pair: LayerPair, variance: float) -> None:
         super().__init__()
         have, want = channels(pair.student), channels(pair.teacher)
         self.mean = nn.Sequential(
@@ -87,7 +87,7 @@ class VIDTerm(FeatureTerm):
 
     name = "vid"
 
-    def __init__(self, pairs: Sequence[Pair], variance: float = 5.0) -> None:
+    def __init__(self, pairs: Sequence[LayerPair], variance: float = 5.0) -> None:
         super().__init__(pairs)
         if not (variance > LEAST and math.isfinite(variance)):
             raise UsageError(
@@ -98,7 +98,9 @@ class VIDTerm(FeatureTerm):
             )
         self.gaussians = nn.ModuleList(Gaussian(pair, variance) for pair in pairs)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points, as published.
 
         Raises:

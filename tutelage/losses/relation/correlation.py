@@ -7,19 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.distances import unit
+from tutelage.losses.distances import unit_mean
 from tutelage.losses.embedding import Embedding, FixedEmbedding
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import check_same
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
-@full_precision
-def correlation_loss(
-    student: Tensor, teacher: Tensor, *, gamma: float = 0.4, order: int = 2
-) -> Tensor:
+@in_full_precision
+def cc_loss(student: Tensor, teacher: Tensor, *, gamma: float = 0.4, order: int = 2) -> Tensor:
     """Squared difference of two kernel matrices between the pictures of a batch.
 
         loss = (1 / B^2) sum_ij (K_ij^s - K_ij^t)^2
@@ -58,7 +56,7 @@ def correlation_loss(
             found=f"gamma {gamma}, order {order}",
             expected="a finite gamma above 0, an order of at least 1",
         )
-    mine, theirs = unit(student), unit(teacher.detach().to(student))
+    mine, theirs = unit_mean(student), unit_mean(teacher.detach().to(student))
     return (_kernel(mine, gamma, order) - _kernel(theirs, gamma, order)).square().mean()
 
 
@@ -74,8 +72,8 @@ def _kernel(x: Tensor, gamma: float, order: int) -> Tensor:
     return found
 
 
-class CorrelationTerm(FeatureTerm):
-    """`correlation_loss` of embeddings, summed over pairs of points.
+class CCTerm(FeatureTerm):
+    """`cc_loss` of embeddings, summed over pairs of points.
 
     The student's linear layer is trained, the teacher's is not: if both were, both would learn to map all
     pictures onto one point, where the loss is 0. The teacher's is a random orthogonal matrix. Where it does
@@ -87,7 +85,7 @@ class CorrelationTerm(FeatureTerm):
     across_batch = True
 
     def __init__(
-        self, pairs: Sequence[Pair], gamma: float = 0.4, order: int = 2, width: int = 128
+        self, pairs: Sequence[LayerPair], gamma: float = 0.4, order: int = 2, width: int = 128
     ) -> None:
         super().__init__(pairs)
         self.gamma = gamma
@@ -95,10 +93,12 @@ class CorrelationTerm(FeatureTerm):
         self.student = nn.ModuleList(Embedding(pair.student, width) for pair in pairs)
         self.teacher = nn.ModuleList(FixedEmbedding(pair.teacher, width) for pair in pairs)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points."""
         losses = [
-            correlation_loss(embed(mine), fixed(theirs), gamma=self.gamma, order=self.order)
+            cc_loss(embed(mine), fixed(theirs), gamma=self.gamma, order=self.order)
             for embed, fixed, (mine, theirs) in zip(
                 self.student, self.teacher, self.features(student, signal), strict=True
             )

@@ -8,15 +8,15 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_map, channels
-from tutelage.types import Batch, Output, Point, Progress, Signal
+from tutelage.types import Batch, FeaturePoint, ModelOutput, Progress, TeacherOutput
 
 _POINTS = "--terms.fsp.student-points and --terms.fsp.teacher-points"
 
 
-@full_precision
+@in_full_precision
 def fsp_loss(
     student_entry: Tensor, student_end: Tensor, teacher_entry: Tensor, teacher_end: Tensor
 ) -> Tensor:
@@ -76,7 +76,7 @@ class FSPTerm(FeatureTerm):
     name = "fsp"
     wants = "sections"
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[LayerPair]) -> None:
         super().__init__(pairs)
         if len(pairs) % 2:
             raise UsageError(
@@ -88,7 +88,9 @@ class FSPTerm(FeatureTerm):
         for pair in pairs:
             _check(*pair)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the sections.
 
         Raises:
@@ -105,7 +107,7 @@ class FSPTerm(FeatureTerm):
         return torch.stack(losses).sum()
 
 
-def _check(student: Point, teacher: Point) -> None:
+def _check(student: FeaturePoint, teacher: FeaturePoint) -> None:
     vectors = [point.path for point in (student, teacher) if len(point.shape) < 2]
     if vectors:
         raise UsageError(

@@ -6,17 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import InputError
-from tutelage.losses.adapters import adapted, adapter
+from tutelage.losses.adapters import make_adapter, make_adapters
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_map
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 EPSILON = 1e-6
 
 
-@full_precision
+@in_full_precision
 def icc_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared difference of the correlations between channels, row by row.
 
@@ -88,11 +88,13 @@ class ICCTerm(FeatureTerm):
     name = "icc"
     wants = "last"
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[LayerPair]) -> None:
         super().__init__(pairs)
-        self.adapters = nn.ModuleList(adapter(pair) for pair in pairs)
+        self.adapters = nn.ModuleList(make_adapter(pair) for pair in pairs)
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points.
 
         Raises:
@@ -104,6 +106,6 @@ class ICCTerm(FeatureTerm):
         ):
             mine = as_map(mine, term=self.name)
             # Given twice the same, sizes are left alone: channels are compared, whatever the places.
-            changed, _ = adapted(module, mine, mine, term=self.name)
+            changed, _ = make_adapters(module, mine, mine, term=self.name)
             losses.append(icc_loss(changed, as_map(theirs, term=self.name)))
         return torch.stack(losses).sum()

@@ -9,17 +9,17 @@ from torch.nn.functional import adaptive_avg_pool3d
 
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import Pair
-from tutelage.losses.precision import full_precision
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import check_logits
 from tutelage.losses.shapes import as_map
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 EPSILON = 1e-6
 """Squared distances are divided by the largest of them, or by this where all are smaller."""
 
 
-@full_precision
+@in_full_precision
 def irg_loss(
     student_logits: Tensor,
     teacher_logits: Tensor,
@@ -145,7 +145,7 @@ class IRGTerm(FeatureTerm):
 
     def __init__(
         self,
-        pairs: Sequence[Pair],
+        pairs: Sequence[LayerPair],
         vertices: float = 0.1,
         edges: float = 5.0,
         transformation: float = 5.0,
@@ -156,7 +156,9 @@ class IRGTerm(FeatureTerm):
         self.edges = edges
         self.transformation = transformation
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """`irg_loss` over all points.
 
         Raises:

@@ -3,17 +3,17 @@
 import torch
 from torch import Tensor
 
-from tutelage.losses.distances import check_vectors, unit
+from tutelage.losses.distances import check_vectors, unit_mean
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_vector
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 EPSILON = 1e-7
 """Added to probabilities inside the logarithm, as published."""
 
 
-@full_precision
+@in_full_precision
 def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Divergence between two networks' probabilities that picture i chooses picture j as its neighbour.
 
@@ -47,7 +47,7 @@ def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 def _choices(vectors: Tensor) -> Tensor:
     """Probabilities [B, B] that each picture (a row) chooses each other and itself."""
-    directions = unit(vectors)
+    directions = unit_mean(vectors)
     kernel = ((directions @ directions.T + 1) / 2).clamp(min=0)
     return kernel / kernel.sum(1, keepdim=True)
 
@@ -59,7 +59,9 @@ class PKTTerm(FeatureTerm):
     wants = "vector"
     across_batch = True
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points."""
         losses = [
             pkt_loss(as_vector(mine), as_vector(theirs))

@@ -7,15 +7,15 @@ from torch.utils.checkpoint import checkpoint
 
 from tutelage.losses.distances import check_vectors, relative_distances
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_vector
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 BLOCK = 2**22
 """Angles that are in memory at once: a few tensors of 16 MiB, whatever the batch."""
 
 
-@full_precision
+@in_full_precision
 def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Smooth L1 difference of the cosines of all angles that three pictures form.
 
@@ -84,7 +84,9 @@ class RKDAngleTerm(FeatureTerm):
     across_batch = True
     least = 3
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points.
 
         Raises:

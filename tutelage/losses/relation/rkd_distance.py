@@ -6,12 +6,12 @@ from torch.nn import functional as F
 
 from tutelage.losses.distances import check_vectors, relative_distances
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_vector
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
-@full_precision
+@in_full_precision
 def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Smooth L1 difference of all distances between pictures, each network's in units of its own mean.
 
@@ -50,7 +50,9 @@ class RKDDistanceTerm(FeatureTerm):
     across_batch = True
     least = 2
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points.
 
         Raises:

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import InputError
-from tutelage.losses.distances import unit
+from tutelage.losses.distances import unit_mean
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.precision import full_precision
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.losses.precision import in_full_precision
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
-@full_precision
-def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
+@in_full_precision
+def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared difference of two networks' row-normalised similarities between the pictures of a batch.
 
         loss = (1 / B^2) ||N(student) - N(teacher)||_F^2
@@ -47,17 +47,19 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 def _similarities(features: Tensor) -> Tensor:
     flat = features.flatten(1)
-    return unit(flat @ flat.T)
+    return unit_mean(flat @ flat.T)
 
 
-class SimilarityTerm(FeatureTerm):
-    """`similarity_loss` of what the last stages return."""
+class SPTerm(FeatureTerm):
+    """`sp_loss` of what the last stages return."""
 
     name = "similarity"
     wants = "last"
     across_batch = True
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """The sum over the pairs of points."""
-        losses = [similarity_loss(mine, theirs) for mine, theirs in self.features(student, signal)]
+        losses = [sp_loss(mine, theirs) for mine, theirs in self.features(student, signal)]
         return torch.stack(losses).sum()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import InputError
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
 from tutelage.types import Batch
 
@@ -15,7 +15,7 @@ _LEAST_SQUARE = 1e-30
 """Keeps the root away from 0 where all numbers are 0."""
 
 
-@full_precision
+@in_full_precision
 def dist_loss(
     student_logits: Tensor,
     teacher_logits: Tensor,
@@ -28,14 +28,14 @@ def dist_loss(
 
         loss = T^2 [inter (1 - (1 / B) sum_i rho(q_i., p_i.)) + intra (1 - (1 / C) sum_k rho(q_.k, p_.k))]
 
-        p = softmax(teacher_logits / T),   q = softmax(student_logits / T),   rho: `correlation`
+        p = softmax(teacher_logits / T),   q = softmax(student_logits / T),   rho: `pearson_correlation`
 
     The first part does not change when a picture's probabilities are scaled by a positive number and shifted,
     the second when those of a class are: proportions are taught, not values. Computed in fp32 (fp64
     for fp64 logits). No gradient goes to the teacher.
 
     Huang et al. 2022, Knowledge distillation from a stronger teacher, arXiv:2205.10536, section 4; the
-    factor T^2 is that of the authors' code. Where we differ: see `correlation` for nearly equal numbers.
+    factor T^2 is that of the authors' code. Where we differ: see `pearson_correlation` for nearly equal numbers.
 
     Args:
         student_logits: [B, C] floating point.
@@ -56,13 +56,13 @@ def dist_loss(
     _check_several(student_logits, between_pictures=intra != 0)
     q = (student_logits / temperature).softmax(1)
     p = (teacher_logits.detach().to(q) / temperature).softmax(1)
-    loss = inter * (1 - correlation(q, p, dim=1).mean())
+    loss = inter * (1 - pearson_correlation(q, p, dim=1).mean())
     if intra != 0:
-        loss = loss + intra * (1 - correlation(q, p, dim=0).mean())
+        loss = loss + intra * (1 - pearson_correlation(q, p, dim=0).mean())
     return loss * temperature**2
 
 
-def correlation(x: Tensor, y: Tensor, *, dim: int) -> Tensor:
+def pearson_correlation(x: Tensor, y: Tensor, *, dim: int) -> Tensor:
     """Pearson's correlation of two matrices, row by row (dim 1) or column by column (dim 0).
 
         rho(x, y) = sum_j (x_j - mean x) (y_j - mean y) / (s(x) s(y))

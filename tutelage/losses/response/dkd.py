@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature, target_class
-from tutelage.losses.response.target import Split, check_labels, labelled_mean, split
+from tutelage.losses.response.target import TargetSplit, check_labels, labelled_mean, split_target
 from tutelage.losses.term import Needs
 from tutelage.types import Batch
 
 
-@full_precision
+@in_full_precision
 def dkd_loss(
     student_logits: Tensor,
     teacher_logits: Tensor,
@@ -61,13 +61,13 @@ def dkd_loss(
     check_temperature(temperature)
     if student_logits.shape[1] == 1:
         return student_logits.sum() * 0.0
-    mine, theirs = split(student_logits / temperature, teacher_logits / temperature, labels)
+    mine, theirs = split_target(student_logits / temperature, teacher_logits / temperature, labels)
     tckd = _divergence(_target_or_not(theirs), _target_or_not(mine))
     nckd = _divergence(theirs.others.log_softmax(1), mine.others.log_softmax(1))
     return labelled_mean(target * tckd + rest * nckd, labels) * temperature**2
 
 
-def _target_or_not(logits: Split) -> Tensor:
+def _target_or_not(logits: TargetSplit) -> Tensor:
     """Log p_y and log (1 - p_y), [B, 2]."""
     odds = logits.log_odds
     return torch.stack((F.logsigmoid(odds), F.logsigmoid(-odds)), dim=1)

@@ -3,12 +3,12 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits
 from tutelage.types import Batch
 
 
-@full_precision
+@in_full_precision
 def hard_label_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     """Cross-entropy of the student with the teacher's most probable class.
 

@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tutelage.errors import UsageError, suggest
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
 from tutelage.types import Batch
 
 Direction = Literal["forward", "reverse", "jensen-shannon"]
 
 
-@full_precision
+@in_full_precision
 def kd_loss(
     student_logits: Tensor,
     teacher_logits: Tensor,

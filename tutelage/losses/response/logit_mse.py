@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits
 from tutelage.types import Batch
 
 
-@full_precision
+@in_full_precision
 def logit_mse_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     """Half the squared distance of the logits of a picture, averaged over the batch.
 

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.term import Needs, Term
-from tutelage.types import Batch, Output, Progress, Signal
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 EPSILON = 1e-7
 _LEAST_DEVIATION = 1e-4
 
 
-@full_precision
+@in_full_precision
 def standardized(logits: Tensor) -> Tensor:
     """Each row of logits [B, C] with mean 0 and standard deviation 1: z' = (z - mean) / (std + 1e-7).
 
@@ -51,7 +51,9 @@ class LogitTerm(Term):
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
         """The loss of logits [B, C] of student and teacher."""
 
-    def forward(self, student: Output, signal: Signal, batch: Batch, progress: Progress) -> Tensor:
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
         """Compare the student's logits with the teacher's.
 
         Raises:

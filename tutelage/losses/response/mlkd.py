@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tutelage.errors import UsageError
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
 from tutelage.types import Batch
 
 TEMPERATURES = (2.0, 3.0, 4.0, 5.0, 6.0)
 
 
-@full_precision
+@in_full_precision
 def mlkd_loss(
     student_logits: Tensor,
     teacher_logits: Tensor,

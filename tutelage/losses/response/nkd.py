@@ -3,14 +3,14 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature, target_class
-from tutelage.losses.response.target import check_labels, labelled_mean, split
+from tutelage.losses.response.target import check_labels, labelled_mean, split_target
 from tutelage.losses.term import Needs
 from tutelage.types import Batch
 
 
-@full_precision
+@in_full_precision
 def nkd_loss(
     student_logits: Tensor,
     teacher_logits: Tensor,
@@ -55,7 +55,7 @@ def nkd_loss(
     check_temperature(temperature)
     if student_logits.shape[1] == 1:
         return student_logits.sum() * 0.0
-    mine, theirs = split(student_logits, teacher_logits, labels)
+    mine, theirs = split_target(student_logits, teacher_logits, labels)
     of_target = theirs.log_odds.sigmoid() * F.logsigmoid(mine.log_odds)
     soft = (theirs.others / temperature).softmax(1)
     of_others = (soft * (mine.others / temperature).log_softmax(1)).sum(1)

@@ -9,7 +9,7 @@ from tutelage.errors import InputError
 from tutelage.losses.cross_entropy import UNLABELLED
 
 
-class Split(NamedTuple):
+class TargetSplit(NamedTuple):
     """Logits of the label's class [B] and of the other classes [B, C - 1], in their order."""
 
     target: Tensor
@@ -21,7 +21,9 @@ class Split(NamedTuple):
         return self.target - self.others.logsumexp(1)
 
 
-def split(student: Tensor, teacher: Tensor, labels: Tensor) -> tuple[Split, Split]:
+def split_target(
+    student: Tensor, teacher: Tensor, labels: Tensor
+) -> tuple[TargetSplit, TargetSplit]:
     """Both networks' logits [B, C] (C above 1) taken apart by labels [B]; the teacher's carry no gradient.
 
     The other classes are picked by their number, so that nothing has to be hidden behind a large constant.
@@ -31,7 +33,7 @@ def split(student: Tensor, teacher: Tensor, labels: Tensor) -> tuple[Split, Spli
     numbers = torch.arange(student.shape[1] - 1, device=labels.device)
     others = numbers + (numbers >= target)
     mine, theirs = (
-        Split(logits.gather(1, target).squeeze(1), logits.gather(1, others))
+        TargetSplit(logits.gather(1, target).squeeze(1), logits.gather(1, others))
         for logits in (student, teacher.detach().to(student))
     )
     return mine, theirs

@@ -3,12 +3,12 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
 from tutelage.types import Batch
 
 
-@full_precision
+@in_full_precision
 def ttm_loss(
     student_logits: Tensor,
     teacher_logits: Tensor,

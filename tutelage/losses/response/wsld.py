@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tutelage.losses.precision import full_precision
+from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature, target_class
-from tutelage.losses.response.target import check_labels, labelled_mean, split
+from tutelage.losses.response.target import check_labels, labelled_mean, split_target
 from tutelage.losses.term import Needs
 from tutelage.types import Batch
 
@@ -14,7 +14,7 @@ _SURE = 40.0
 """Above it, log(1 + e^-x) is e^-x to the last digit of float64."""
 
 
-@full_precision
+@in_full_precision
 def wsld_loss(
     student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, temperature: float = 2.0
 ) -> Tensor:
@@ -63,7 +63,7 @@ def wsld_loss(
 
 def _weights(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     """1 - exp(-ce(student) / ce(teacher)) of each row [B]."""
-    mine, theirs = split(student, teacher, labels)
+    mine, theirs = split_target(student, teacher, labels)
     fraction = (_log_cross_entropy(mine.log_odds) - _log_cross_entropy(theirs.log_odds)).exp()
     return -torch.expm1(-fraction)
 

@@ -4,30 +4,30 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from tutelage.config.loss_weights import weights
-from tutelage.config.methods import Teaching
-from tutelage.config.training import Training
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.methods import MethodConfig
+from tutelage.config.training import OptimizationConfig
 from tutelage.errors import UsageError
 from tutelage.losses.term import Term
-from tutelage.methods.factory import Lesson, terms_between, weighing
-from tutelage.methods.method import Weighing
+from tutelage.methods.factory import TrainingFacts, build_terms_between, loss_weighting
+from tutelage.methods.method import LossWeighting
 from tutelage.methods.online.peers import (
-    Beside,
-    Learner,
     Look,
+    Peer,
+    PeerMethod,
     for_each,
-    looking_at,
-    unmoved,
-    word_of,
+    keep_running_stats,
+    observed,
+    teacher_output_of,
 )
-from tutelage.methods.term_values import hears
+from tutelage.methods.term_values import reads_teacher
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Batch, Outcome, Output, Progress, Signal
+from tutelage.types import Batch, LossOutput, ModelOutput, Progress, TeacherOutput
 
 Pairs = dict[tuple[int, int], dict[str, Term]]
 
 
-class Mutual(Beside):
+class DeepMutualLearning(PeerMethod):
     """K networks, each of which minimises its label and the distance from what the others say.
 
         L_i = label_i + (1 / (K - 1)) sum_{j != i} KL(p_j || p_i)
@@ -49,11 +49,11 @@ class Mutual(Beside):
 
     def __init__(
         self,
-        learners: Sequence[Learner],
+        learners: Sequence[Peer],
         weights: Mapping[str, float],
         *,
         alternate: bool = False,
-        weighing: Weighing | None = None,
+        weighing: LossWeighting | None = None,
     ) -> None:
         """Put a method together; `alternate`: one network is updated after the other."""
         super().__init__(learners, weights, weighing=weighing)
@@ -63,32 +63,32 @@ class Mutual(Beside):
     def forward(
         self,
         batch: Batch,
-        signal: Signal,  # noqa: ARG002  all teachers are within
+        signal: TeacherOutput,  # noqa: ARG002  all teachers are within
         progress: Progress,
         *,
         phase: int = 0,
-    ) -> Outcome:
+    ) -> LossOutput:
         """Run all networks once and compare those that learn in this phase with each of the others."""
         everyone = range(len(self.names))
         learning = [phase] if self.alternate else everyone
         outputs = [self._ask(number, batch, learns=number in learning) for number in everyone]
-        words = [word_of(output) for output in outputs]
+        words = [teacher_output_of(output) for output in outputs]
         terms: dict[str, Tensor] = {}
         for number in learning:
             others = [word for other, word in enumerate(words) if other != number]
             terms |= self.compared(number, outputs[number], others, batch, progress)
         return self.outcome(outputs[0], terms, batch)
 
-    def _ask(self, number: int, batch: Batch, *, learns: bool) -> Output:
+    def _ask(self, number: int, batch: Batch, *, learns: bool) -> ModelOutput:
         if learns:
             return self.say(number, batch.images)
-        with unmoved([self.student, *self.peers][number]):
+        with keep_running_stats([self.student, *self.peers][number]):
             return self.say(number, batch.images)
 
 
-def build(
-    settings: Teaching, student: Classifier, others: Sequence[Classifier], lesson: Lesson
-) -> Mutual:
+def build_dml(
+    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], lesson: TrainingFacts
+) -> DeepMutualLearning:
     """The method of some settings; every ordered pair of networks has terms of its own.
 
     Raises:
@@ -96,7 +96,7 @@ def build(
             idea that does not fit these networks.
     """
     alternate = settings.methods.mutual.alternate
-    if alternate and isinstance(settings, Training) and settings.accumulate > 1:
+    if alternate and isinstance(settings, OptimizationConfig) and settings.accumulate > 1:
         raise UsageError(
             "networks that are updated one after the other cannot gather gradients over several batches: "
             "each has to hear what the others say after their update",
@@ -107,13 +107,13 @@ def build(
     names = ["", *(f"peer{number}" for number in range(1, len(networks)))]
     pairs = _pairs(networks, settings, lesson)
     learners = [
-        Learner(name, network, _look(number, network, pairs), _lessons(number, pairs))
+        Peer(name, network, _look(number, network, pairs), _lessons(number, pairs))
         for number, (name, network) in enumerate(zip(names, networks, strict=True))
     ]
     kept = learners[0].lessons[0]
-    each = {name: weight for name, weight in weights(settings).items() if name in kept}
-    now = weighing(settings, lesson.epochs)
-    return Mutual(
+    each = {name: weight for name, weight in loss_weights(settings).items() if name in kept}
+    now = loss_weighting(settings, lesson.epochs)
+    return DeepMutualLearning(
         learners,
         for_each(each, names),
         alternate=alternate,
@@ -123,14 +123,14 @@ def build(
     )
 
 
-def _pairs(networks: Sequence[Classifier], settings: Teaching, lesson: Lesson) -> Pairs:
+def _pairs(networks: Sequence[Classifier], settings: MethodConfig, lesson: TrainingFacts) -> Pairs:
     """The terms by (who learns, who teaches); alone, a network keeps those that hear nobody."""
     count = len(networks)
     if count == 1:
-        terms = terms_between(networks[0], networks[0], settings, lesson)
-        return {(0, 0): {name: term for name, term in terms.items() if not hears(term)}}
+        terms = build_terms_between(networks[0], networks[0], settings, lesson)
+        return {(0, 0): {name: term for name, term in terms.items() if not reads_teacher(term)}}
     return {
-        (i, j): terms_between(networks[i], networks[j], settings, lesson, salt=i * count + j)
+        (i, j): build_terms_between(networks[i], networks[j], settings, lesson, salt=i * count + j)
         for i in range(count)
         for j in range(count)
         if i != j
@@ -139,10 +139,10 @@ def _pairs(networks: Sequence[Classifier], settings: Teaching, lesson: Lesson) -
 
 def _lessons(number: int, pairs: Pairs) -> list[dict[str, Term]]:
     first, *rest = [terms for (learns, _), terms in pairs.items() if learns == number]
-    return [first, *({n: t for n, t in terms.items() if hears(t)} for terms in rest)]
+    return [first, *({n: t for n, t in terms.items() if reads_teacher(t)} for terms in rest)]
 
 
 def _look(number: int, network: Classifier, pairs: Pairs) -> Look:
     own = [terms for (learns, _), terms in pairs.items() if learns == number]
     taught = [terms for (_, teaches), terms in pairs.items() if teaches == number]
-    return looking_at(network, own, taught)
+    return observed(network, own, taught)

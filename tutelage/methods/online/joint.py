@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from tutelage.config.loss_weights import weights
-from tutelage.config.methods import Teaching
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.methods import MethodConfig
 from tutelage.losses.cross_entropy import LabelTerm
-from tutelage.methods.factory import Lesson, terms_between, weighing
-from tutelage.methods.online.peers import Beside, Learner, looking_at, word_of
+from tutelage.methods.factory import TrainingFacts, build_terms_between, loss_weighting
+from tutelage.methods.online.peers import Peer, PeerMethod, observed, teacher_output_of
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Batch, Outcome, Progress, Signal
+from tutelage.types import Batch, LossOutput, Progress, TeacherOutput
 
 TEACHER_TERM = "teacher.label"
 
 
-class Joint(Beside):
+class JointTraining(PeerMethod):
     """A teacher minimises the label, and a student its objective under what the teacher says at that moment.
 
         L = label(z_teacher) + sum of weight * term(z_student, sg z_teacher)
@@ -30,39 +30,39 @@ class Joint(Beside):
     def forward(
         self,
         batch: Batch,
-        signal: Signal,  # noqa: ARG002  the teacher is within
+        signal: TeacherOutput,  # noqa: ARG002  the teacher is within
         progress: Progress,
         *,
         phase: int = 0,  # noqa: ARG002  there is one
-    ) -> Outcome:
+    ) -> LossOutput:
         """Run both once; the student is compared with the teacher and both with the labels."""
         teacher = self.say(1, batch.images)
         student = self.say(0, batch.images)
         terms = {
-            **self.compared(0, student, [word_of(teacher)], batch, progress),
+            **self.compared(0, student, [teacher_output_of(teacher)], batch, progress),
             **self.compared(1, teacher, [], batch, progress),
         }
         return self.outcome(student, terms, batch)
 
 
-def build(
-    settings: Teaching, student: Classifier, others: Sequence[Classifier], lesson: Lesson
-) -> Joint:
+def build_joint(
+    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], lesson: TrainingFacts
+) -> JointTraining:
     """The method of some settings; `others` is the teacher in the making.
 
     Raises:
         UsageError: points that do not exist, or an idea that does not fit these networks.
     """
     (teacher,) = others
-    terms = terms_between(student, teacher, settings, lesson)
+    terms = build_terms_between(student, teacher, settings, lesson)
     label = {"label": LabelTerm(smoothing=lesson.label_smoothing)}
     learners = [
-        Learner("", student, looking_at(student, [terms], []), [terms]),
-        Learner("teacher", teacher, looking_at(teacher, [], [terms]), [label]),
+        Peer("", student, observed(student, [terms], []), [terms]),
+        Peer("teacher", teacher, observed(teacher, [], [terms]), [label]),
     ]
-    now = weighing(settings, lesson.epochs)
-    return Joint(
+    now = loss_weighting(settings, lesson.epochs)
+    return JointTraining(
         learners,
-        {**weights(settings), TEACHER_TERM: 1.0},
+        {**loss_weights(settings), TEACHER_TERM: 1.0},
         weighing=lambda progress: {**now(progress), TEACHER_TERM: 1.0},
     )

@@ -7,24 +7,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tutelage.config.loss_weights import weights
-from tutelage.config.methods import Teaching
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.methods import MethodConfig
 from tutelage.losses.cross_entropy import UNLABELLED, LabelTerm
-from tutelage.losses.precision import full_precision
-from tutelage.losses.registry import make_terms
-from tutelage.losses.term import Ground
-from tutelage.methods.factory import Lesson, weighing
-from tutelage.methods.method import Weighing
-from tutelage.methods.online.peers import Beside, Learner, for_each, word_of
-from tutelage.methods.term_values import compare
+from tutelage.losses.precision import in_full_precision
+from tutelage.losses.registry import build_terms
+from tutelage.losses.term import BuildContext
+from tutelage.methods.factory import TrainingFacts, loss_weighting
+from tutelage.methods.method import LossWeighting
+from tutelage.methods.online.peers import Peer, PeerMethod, for_each, teacher_output_of
+from tutelage.methods.term_values import term_losses
 from tutelage.models.preprocess import Classifier
-from tutelage.types import NO_SIGNAL, UNSTUDIED, Batch, Mixed, Outcome, Output, Progress, Signal
+from tutelage.types import (
+    NO_NETWORK_INFO,
+    NO_TEACHER_OUTPUT,
+    Batch,
+    LossOutput,
+    MixedLabels,
+    ModelOutput,
+    Progress,
+    TeacherOutput,
+)
 
 GATE_TERM = "ensemble.label"
 Combine = Literal["gate", "mean", "least-loss"]
 
 
-@full_precision
+@in_full_precision
 def gated_logits(said: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The logits of K networks, weighted for each picture by a gate that reads all of them.
 
@@ -50,8 +59,8 @@ def gated_logits(said: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.einsum("bk,kbc->bc", shares, said)
 
 
-@full_precision
-def least_loss_logits(said: Tensor, labels: Tensor, mixed: Mixed | None = None) -> Tensor:
+@in_full_precision
+def least_loss_logits(said: Tensor, labels: Tensor, mixed: MixedLabels | None = None) -> Tensor:
     """For each picture the logits of that of K networks whose cross-entropy with the label is least.
 
         e_i = z_ik,   k = argmin_k -log softmax(z_ik)[y_i]
@@ -91,7 +100,7 @@ def _losses(said: Tensor, labels: Tensor) -> Tensor:
     )
 
 
-class Gate(nn.Module):
+class EnsembleGate(nn.Module):
     """`gated_logits` with a weight [K, K * C] and a bias [K] that learn; it begins as the mean."""
 
     def __init__(self, networks: int, classes: int) -> None:
@@ -105,7 +114,7 @@ class Gate(nn.Module):
         return found
 
 
-class Ensemble(Beside):
+class OnlineEnsemble(PeerMethod):
     """K networks, each of which minimises its terms against the logits e that all of them make together.
 
         L_i = label_i + KL(softmax(e / T) || softmax(z_i / T)) T^2
@@ -122,13 +131,13 @@ class Ensemble(Beside):
 
     def __init__(
         self,
-        learners: Sequence[Learner],
+        learners: Sequence[Peer],
         weights: Mapping[str, float],
         *,
         combine: Combine,
         classes: int,
         label_smoothing: float = 0.0,
-        weighing: Weighing | None = None,
+        weighing: LossWeighting | None = None,
     ) -> None:
         """Put a method together.
 
@@ -143,7 +152,7 @@ class Ensemble(Beside):
         own = {GATE_TERM: 1.0} if combine == "gate" else {}
         super().__init__(learners, {**weights, **own}, weighing=weighing)
         self.combine: Combine = combine
-        self.gate = Gate(len(learners), classes) if combine == "gate" else None
+        self.gate = EnsembleGate(len(learners), classes) if combine == "gate" else None
         self.gate_term = LabelTerm(smoothing=label_smoothing)
 
     @property
@@ -154,24 +163,24 @@ class Ensemble(Beside):
     def forward(
         self,
         batch: Batch,
-        signal: Signal,  # noqa: ARG002  all teachers are within
+        signal: TeacherOutput,  # noqa: ARG002  all teachers are within
         progress: Progress,
         *,
         phase: int = 0,  # noqa: ARG002  there is one
-    ) -> Outcome:
+    ) -> LossOutput:
         """Run all networks once and compare each with what they say together."""
         outputs = [self.say(number, batch.images) for number in range(len(self.names))]
-        together = self.together([word_of(output) for output in outputs], batch)
-        word = word_of(Output(together, {}))
+        together = self.together([teacher_output_of(output) for output in outputs], batch)
+        word = teacher_output_of(ModelOutput(together, {}))
         terms: dict[str, Tensor] = {}
         for number, output in enumerate(outputs):
             terms |= self.compared(number, output, [word], batch, progress)
         if self.gate is not None:
-            own, gated = {GATE_TERM: self.gate_term}, Output(together, {})
-            terms |= compare(own, gated, NO_SIGNAL, batch, progress, self.sharing)
+            own, gated = {GATE_TERM: self.gate_term}, ModelOutput(together, {})
+            terms |= term_losses(own, gated, NO_TEACHER_OUTPUT, batch, progress, self.sharing)
         return self.outcome(outputs[0], terms, batch)
 
-    def together(self, words: Sequence[Signal], batch: Batch) -> Tensor:
+    def together(self, words: Sequence[TeacherOutput], batch: Batch) -> Tensor:
         """The ensemble's logits [B, C] for this process's pictures; with a graph for the gate alone."""
         said = torch.stack([word.logits for word in words if word.logits is not None])
         if self.gate is not None:
@@ -182,30 +191,30 @@ class Ensemble(Beside):
         return least_loss_logits(said, batch.labels, batch.mixed)
 
 
-def build(
-    settings: Teaching, student: Classifier, others: Sequence[Classifier], lesson: Lesson
-) -> Ensemble:
+def build_online_ensemble(
+    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], lesson: TrainingFacts
+) -> OnlineEnsemble:
     """The method of some settings; each network has terms of its own."""
     networks = [student, *others]
     names = ["", *(f"peer{number}" for number in range(1, len(networks)))]
-    ground = Ground(
-        UNSTUDIED,
-        UNSTUDIED,
+    ground = BuildContext(
+        NO_NETWORK_INFO,
+        NO_NETWORK_INFO,
         classes=lesson.classes,
         images=len(lesson.ids),
         ids=lesson.ids,
         label_smoothing=lesson.label_smoothing,
     )
     learners = [
-        Learner(name, network, network, [make_terms(settings, ground, seed=lesson.seed + number)])
+        Peer(name, network, network, [build_terms(settings, ground, seed=lesson.seed + number)])
         for number, (name, network) in enumerate(zip(names, networks, strict=True))
     ]
-    now = weighing(settings, lesson.epochs)
+    now = loss_weighting(settings, lesson.epochs)
     combine = settings.methods.ensemble.combine
     own = {GATE_TERM: 1.0} if combine == "gate" else {}
-    return Ensemble(
+    return OnlineEnsemble(
         learners,
-        for_each(weights(settings), names),
+        for_each(loss_weights(settings), names),
         combine=combine,
         classes=lesson.classes,
         label_smoothing=lesson.label_smoothing,

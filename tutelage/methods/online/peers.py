@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.term import Needs, Term
-from tutelage.methods.method import Method, Weighing
-from tutelage.methods.term_values import compare_with_each, needs_of, terms_in
-from tutelage.models.feature_hooks import Tapped
+from tutelage.methods.method import LossWeighting, Method
+from tutelage.methods.term_values import combined_needs, term_losses_of_each, terms_of
+from tutelage.models.feature_hooks import FeatureExtractor
 from tutelage.models.preprocess import Classifier
-from tutelage.types import NO_SIGNAL, Batch, Output, Progress, Signal
+from tutelage.types import NO_TEACHER_OUTPUT, Batch, ModelOutput, Progress, TeacherOutput
 
-Look = Callable[[Tensor], Output]
+Look = Callable[[Tensor], ModelOutput]
 
 
-class Learner(NamedTuple):
+class Peer(NamedTuple):
     """One of several networks.
 
     name: before its terms, empty for the student; look: calls the network and records what terms look at in
@@ -49,27 +49,27 @@ def for_each(weights: Mapping[str, float], learners: Sequence[str]) -> dict[str,
     return {term_name(n, term): weight for n in learners for term, weight in weights.items()}
 
 
-def word_of(output: Output) -> Signal:
+def teacher_output_of(output: ModelOutput) -> TeacherOutput:
     """What a network says, as a teacher: in fp32 or fp64, and with no way back into it."""
     logits = output.logits.detach()
-    return Signal(
+    return TeacherOutput(
         logits.to(torch.promote_types(logits.dtype, torch.float32)),
         {point: features.detach() for point, features in output.features.items()},
     )
 
 
-def looking_at(
+def observed(
     network: Classifier, own: Sequence[Mapping[str, Term]], taught: Sequence[Mapping[str, Term]]
 ) -> Look:
     """What calls a network and records what its own terms, and those it teaches by, look at in it."""
     points = [p for terms in own for term in terms.values() for p in term.needs.student_points]
     for term in (term for terms in taught for term in terms.values()):
         points += [*term.needs.teacher_points, *term.needs.teacher_vectors]
-    return Tapped(network, points) if points else network
+    return FeatureExtractor(network, points) if points else network
 
 
 @contextmanager
-def unmoved(network: nn.Module) -> Iterator[None]:
+def keep_running_stats(network: nn.Module) -> Iterator[None]:
     """A network is only asked: no graph is built, and its running statistics stay what they were.
 
     It answers as in training, by the statistics of the batch.
@@ -81,15 +81,15 @@ def unmoved(network: nn.Module) -> Iterator[None]:
             buffer.copy_(before)
 
 
-class Beside(Method):
+class PeerMethod(Method):
     """A student and its companions. Subclasses write `forward`."""
 
     def __init__(
         self,
-        learners: Sequence[Learner],
+        learners: Sequence[Peer],
         weights: Mapping[str, float],
         *,
-        weighing: Weighing | None = None,
+        weighing: LossWeighting | None = None,
     ) -> None:
         """Put a method together.
 
@@ -119,7 +119,7 @@ class Beside(Method):
     @property
     def needs(self) -> Needs:
         """Labels and ids; everything a term hears of a teacher comes from within."""
-        needs = needs_of(self._all_terms())
+        needs = combined_needs(self._all_terms())
         return Needs(labels=needs.labels, ids=needs.ids, student_points=needs.student_points)
 
     @property
@@ -145,25 +145,25 @@ class Beside(Method):
         """The terms of one network, under each of its teachers."""
         own = self.lessons[number]
         assert isinstance(own, nn.ModuleList)
-        return [terms_in(terms) for terms in own if isinstance(terms, nn.ModuleDict)]
+        return [terms_of(terms) for terms in own if isinstance(terms, nn.ModuleDict)]
 
-    def say(self, number: int, images: Tensor) -> Output:
+    def say(self, number: int, images: Tensor) -> ModelOutput:
         """What one network says about pictures, with all that terms look at in it."""
         return self._looks[number](images)
 
     def compared(
         self,
         number: int,
-        output: Output,
-        words: Sequence[Signal],
+        output: ModelOutput,
+        words: Sequence[TeacherOutput],
         batch: Batch,
         progress: Progress,
     ) -> dict[str, Tensor]:
         """The terms of one network under its teachers' words, each of which counts the same."""
         lessons = self.lessons_of(number)
-        heard = list(words) or [NO_SIGNAL]
+        heard = list(words) or [NO_TEACHER_OUTPUT]
         shares = [1 / len(heard)] * len(heard)
-        found = compare_with_each(lessons, output, heard, shares, batch, progress, self.sharing)
+        found = term_losses_of_each(lessons, output, heard, shares, batch, progress, self.sharing)
         return {term_name(self.names[number], term): value for term, value in found.items()}
 
     def _all_terms(self) -> list[Term]:

@@ -7,35 +7,35 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.loss_weights import weights
-from tutelage.config.methods import Teaching
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.methods import MethodConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.cross_entropy import LabelTerm
 from tutelage.losses.feature.hint import hint_loss
 from tutelage.losses.shapes import as_map, same_size
 from tutelage.losses.term import Needs, Term
-from tutelage.methods.factory import Lesson, terms_between, weighing
-from tutelage.methods.method import Method, Weighing
-from tutelage.methods.term_values import compare, terms_in
-from tutelage.models.feature_hooks import Tapped
-from tutelage.models.introspect import study
+from tutelage.methods.factory import TrainingFacts, build_terms_between, loss_weighting
+from tutelage.methods.method import LossWeighting, Method
+from tutelage.methods.term_values import term_losses, terms_of
+from tutelage.models.feature_hooks import FeatureExtractor
+from tutelage.models.introspect import inspect_network
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Batch, Outcome, Output, Point, Progress, Signal
+from tutelage.types import Batch, FeaturePoint, LossOutput, ModelOutput, Progress, TeacherOutput
 
 
-def build(
-    settings: Teaching,
+def build_byot(
+    settings: MethodConfig,
     student: Classifier,
     others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: Lesson,
-) -> "Exits":
+    lesson: TrainingFacts,
+) -> "BeYourOwnTeacher":
     """The method of some settings.
 
     Raises:
         UsageError: a network without earlier stages, or with stages that are no maps; a term of one's own
             that is called as the distance of features is here.
     """
-    if "features" in weights(settings):
+    if "features" in loss_weights(settings):
         raise UsageError(
             "own.features is the name of a term of the method exits", fix="another name"
         )
@@ -43,31 +43,31 @@ def build(
     shapes = [map_shape(end) for end in ends]
     exits = {}
     for number, end in enumerate(ends[:-1]):
-        terms = terms_between(student, student, settings, lesson, salt=number)
+        terms = build_terms_between(student, student, settings, lesson, salt=number)
         if settings.methods.exits.features:
-            terms["features"] = Distance()
+            terms["features"] = FeatureDistance()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(lesson.seed + zlib.crc32(end.path.encode()))
-            exits[end.path] = Exit(shapes[number:], lesson.classes, terms)
-    return Exits(
+            exits[end.path] = EarlyExit(shapes[number:], lesson.classes, terms)
+    return BeYourOwnTeacher(
         student,
         exits,
         LabelTerm(lesson.label_smoothing),
-        weights(settings),
-        weighing(settings, lesson.epochs),
-        look=Tapped(student, [end.path for end in ends]),
+        loss_weights(settings),
+        loss_weighting(settings, lesson.epochs),
+        look=FeatureExtractor(student, [end.path for end in ends]),
         last=ends[-1].path,
         features=settings.methods.exits.features,
     )
 
 
-def stage_ends(student: Classifier, size: int) -> list[Point]:
+def stage_ends(student: Classifier, size: int) -> list[FeaturePoint]:
     """Where each stage of a network ends, the last one included.
 
     Raises:
         UsageError: there is none before the last, or one whose tensor is overwritten later.
     """
-    anatomy = study(student, size)
+    anatomy = inspect_network(student, size)
     ends = [stage.end for stage in anatomy.stages]
     if len(ends) < 2:
         raise UsageError(
@@ -83,7 +83,7 @@ def stage_ends(student: Classifier, size: int) -> list[Point]:
     return ends
 
 
-def map_shape(point: Point) -> tuple[int, int, int]:
+def map_shape(point: FeaturePoint) -> tuple[int, int, int]:
     """Channels, height and width of a point, whether a map or tokens that form a square.
 
     Raises:
@@ -100,7 +100,7 @@ def map_shape(point: Point) -> tuple[int, int, int]:
     return channels, height, width
 
 
-class Distance(Term):
+class FeatureDistance(Term):
     """The mean squared difference of an exit's features and the last ones, both [B, C, H, W] at `last`."""
 
     across_batch = False
@@ -108,8 +108,8 @@ class Distance(Term):
 
     def forward(
         self,
-        student: Output,
-        signal: Signal,
+        student: ModelOutput,
+        signal: TeacherOutput,
         batch: Batch,  # noqa: ARG002  features say it all
         progress: Progress,  # noqa: ARG002
     ) -> Tensor:
@@ -117,7 +117,7 @@ class Distance(Term):
         return hint_loss(*same_size(student.features["last"], signal.features["last"]))
 
 
-class Exit(nn.Module):
+class EarlyExit(nn.Module):
     """An early end of a network: a small bottleneck for each stage it leaves out, a mean, a linear layer."""
 
     def __init__(
@@ -135,10 +135,10 @@ class Exit(nn.Module):
         self.head = nn.Linear(shapes[-1][0], classes)
         self.terms = nn.ModuleDict(dict(terms))
 
-    def forward(self, features: Tensor) -> Output:
+    def forward(self, features: Tensor) -> ModelOutput:
         """Features of its stage -> logits [B, C], and the features they are made of as point `last`."""
         found = self.bottleneck(as_map(features, term="exits"))
-        return Output(self.head(found.mean((2, 3))), {"last": found})
+        return ModelOutput(self.head(found.mean((2, 3))), {"last": found})
 
 
 class _Depthwise(nn.Conv2d):
@@ -164,7 +164,7 @@ def _separable(have: tuple[int, int, int], want: tuple[int, int, int]) -> nn.Seq
     )
 
 
-class Exits(Method):
+class BeYourOwnTeacher(Method):
     """Be your own teacher (BYOT): the last exit teaches those at the earlier stages, in one network.
 
         loss = CE(y, q) + sum_i [(1 - alpha) CE(y, q_i) + alpha T^2 KL(q || q_i) + features d(F_i, F)]
@@ -183,12 +183,12 @@ class Exits(Method):
     def __init__(
         self,
         student: nn.Module,
-        exits: Mapping[str, Exit],
+        exits: Mapping[str, EarlyExit],
         label: Term,
         weights: Mapping[str, float],
-        weighing: Weighing,
+        weighing: LossWeighting,
         *,
-        look: Callable[[Tensor], Output],
+        look: Callable[[Tensor], ModelOutput],
         last: str,
         features: float,
     ) -> None:
@@ -226,7 +226,7 @@ class Exits(Method):
         named = {
             f"exit{number}.{name}": term
             for number, end in enumerate(self._ends(), 1)
-            for name, term in terms_in(end.terms).items()
+            for name, term in terms_of(end.terms).items()
         }
         return {"label": self.label, **named}
 
@@ -242,25 +242,25 @@ class Exits(Method):
     def forward(
         self,
         batch: Batch,
-        signal: Signal,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
         progress: Progress,
         *,
         phase: int = 0,  # noqa: ARG002  there is one
-    ) -> Outcome:
+    ) -> LossOutput:
         """Run the network once and each exit on what its stage made of the pictures."""
         output = self._look(batch.images)
         last = as_map(output.features[self._last], term="exits")
-        word = Signal(output.logits.detach(), {"last": last.detach()})
+        word = TeacherOutput(output.logits.detach(), {"last": last.detach()})
         label = {"label": self.label}
-        found = compare(label, output, word, batch, progress, self.sharing)
+        found = term_losses(label, output, word, batch, progress, self.sharing)
         for number, (point, end) in enumerate(zip(self._points, self._ends(), strict=True), 1):
-            said: Output = end(output.features[point])
-            own = compare(terms_in(end.terms), said, word, batch, progress, self.sharing)
+            said: ModelOutput = end(output.features[point])
+            own = term_losses(terms_of(end.terms), said, word, batch, progress, self.sharing)
             found |= {f"exit{number}.{name}": value for name, value in own.items()}
         return self.outcome(output, found, batch)
 
-    def _ends(self) -> list[Exit]:
-        return [end for end in self.exits if isinstance(end, Exit)]
+    def _ends(self) -> list[EarlyExit]:
+        return [end for end in self.exits if isinstance(end, EarlyExit)]
 
     def _of_all(self, one: Mapping[str, float]) -> dict[str, float]:
         one = {**one, "features": self.features} if self.features else one

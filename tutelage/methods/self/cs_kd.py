@@ -4,39 +4,39 @@ from collections.abc import Sequence
 
 import torch
 
-from tutelage.config.augmentation import Views
-from tutelage.config.loss_weights import weights
-from tutelage.config.methods import Teaching
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.methods import MethodConfig
 from tutelage.errors import UsageError
-from tutelage.methods.factory import Lesson, terms_between, weighing
-from tutelage.methods.registry import refuse_mixtures
-from tutelage.methods.self.self_student import SelfTaught
+from tutelage.methods.factory import TrainingFacts, build_terms_between, loss_weighting
+from tutelage.methods.registry import check_mixtures
+from tutelage.methods.self.self_student import SelfStudentMethod
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Batch, Outcome, Progress, Signal
+from tutelage.types import Batch, LossOutput, Progress, TeacherOutput
 
 
-def build(
-    settings: Teaching,
+def build_cs_kd(
+    settings: MethodConfig,
     student: Classifier,
     others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: Lesson,
-) -> "ClassWise":
+    lesson: TrainingFacts,
+) -> "ClassWiseSelfKD":
     """The method of some settings.
 
     Raises:
         UsageError: views of two pictures, which have no one class.
     """
-    if isinstance(settings, Views):
-        refuse_mixtures(settings.method, settings)
-    return ClassWise(
+    if isinstance(settings, AugmentationConfig):
+        check_mixtures(settings.method, settings)
+    return ClassWiseSelfKD(
         student,
-        terms_between(student, student, settings, lesson),
-        weights(settings),
-        weighing=weighing(settings, lesson.epochs),
+        build_terms_between(student, student, settings, lesson),
+        loss_weights(settings),
+        weighing=loss_weighting(settings, lesson.epochs),
     )
 
 
-class ClassWise(SelfTaught):
+class ClassWiseSelfKD(SelfStudentMethod):
     """Class-wise self-knowledge distillation (CS-KD).
 
         loss = CE(y, q(x)) + lambda T^2 KL(p(x') || q(x))
@@ -57,11 +57,11 @@ class ClassWise(SelfTaught):
     def forward(
         self,
         batch: Batch,
-        signal: Signal,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
         progress: Progress,
         *,
         phase: int = 0,  # noqa: ARG002  there is one
-    ) -> Outcome:
+    ) -> LossOutput:
         """Compare what is said about each picture with what is said about its partner.
 
         Raises:
@@ -76,4 +76,4 @@ class ClassWise(SelfTaught):
         # In this order: autocast keeps its copies of the weights, and those made here would have no gradient.
         with torch.no_grad():
             partner = self.say(batch.partners).logits
-        return self.judged(output, Signal(partner, {}), batch, progress)
+        return self.judged(output, TeacherOutput(partner, {}), batch, progress)

@@ -7,47 +7,52 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.loss_weights import weights
-from tutelage.config.methods import Teaching
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.methods import MethodConfig
 from tutelage.losses.term import Term
-from tutelage.methods.factory import Lesson, looking, terms_between, weighing
-from tutelage.methods.method import Weighing
-from tutelage.methods.self.self_student import SelfTaught
-from tutelage.methods.term_values import needs_of
-from tutelage.models.ema import move_towards
-from tutelage.models.feature_hooks import Tapped
+from tutelage.methods.factory import (
+    TrainingFacts,
+    build_terms_between,
+    feature_extractor,
+    loss_weighting,
+)
+from tutelage.methods.method import LossWeighting
+from tutelage.methods.self.self_student import SelfStudentMethod
+from tutelage.methods.term_values import combined_needs
+from tutelage.models.ema import ema_update
+from tutelage.models.feature_hooks import FeatureExtractor
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Batch, Outcome, Output, Progress, Signal
+from tutelage.types import Batch, LossOutput, ModelOutput, Progress, TeacherOutput
 
 
-def build(
-    settings: Teaching,
+def build_mean_teacher(
+    settings: MethodConfig,
     student: Classifier,
     others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: Lesson,
-) -> "Momentum":
+    lesson: TrainingFacts,
+) -> "MeanTeacher":
     """The method of some settings.
 
     Raises:
         UsageError: points that do not exist, or an idea that does not fit the network.
     """
     average = copy.deepcopy(student).eval().requires_grad_(False)
-    terms = terms_between(student, average, settings, lesson)
-    needs = needs_of(terms.values())
+    terms = build_terms_between(student, average, settings, lesson)
+    needs = combined_needs(terms.values())
     points = (*needs.teacher_points, *needs.teacher_vectors)
-    return Momentum(
+    return MeanTeacher(
         student,
         average,
         terms,
-        weights(settings),
-        weighing(settings, lesson.epochs),
-        look=looking(student, [terms]),
-        listen=Tapped(average, points) if points else None,
+        loss_weights(settings),
+        loss_weighting(settings, lesson.epochs),
+        look=feature_extractor(student, [terms]),
+        listen=FeatureExtractor(average, points) if points else None,
         momentum=settings.methods.momentum.momentum,
     )
 
 
-class Momentum(SelfTaught):
+class MeanTeacher(SelfStudentMethod):
     """An average of the student's weights over its steps teaches it (mean teacher).
 
         a_0 = student,   a_n = m_n a_(n-1) + (1 - m_n) w_n,   m_n = min(momentum, 1 - 1 / n)
@@ -69,11 +74,11 @@ class Momentum(SelfTaught):
         average: nn.Module,
         terms: Mapping[str, Term],
         weights: Mapping[str, float],
-        weighing: Weighing | None = None,
+        weighing: LossWeighting | None = None,
         *,
         momentum: float,
-        look: Callable[[Tensor], Output] | None = None,
-        listen: Callable[[Tensor], Output] | None = None,
+        look: Callable[[Tensor], ModelOutput] | None = None,
+        listen: Callable[[Tensor], ModelOutput] | None = None,
     ) -> None:
         """Put a method together.
 
@@ -101,22 +106,22 @@ class Momentum(SelfTaught):
     def forward(
         self,
         batch: Batch,
-        signal: Signal,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
         progress: Progress,
         *,
         phase: int = 0,  # noqa: ARG002  there is one
-    ) -> Outcome:
+    ) -> LossOutput:
         """Compare the student with its average."""
         with torch.no_grad():
-            word: Output = (self._listen or self.average)(batch.images)
+            word: ModelOutput = (self._listen or self.average)(batch.images)
         return self.judged(
-            self.say(batch.images), Signal(word.logits, word.features), batch, progress
+            self.say(batch.images), TeacherOutput(word.logits, word.features), batch, progress
         )
 
     @torch.no_grad()
     def after_step(self, progress: Progress, taken: Tensor) -> None:
         """Move the average on; a function of the step, so that a resume needs no more than the weights."""
         keep = min(self.momentum, progress.step / (progress.step + 1))
-        move_towards(self.average.parameters(), self.student.parameters(), (1 - keep) * taken)
+        ema_update(self.average.parameters(), self.student.parameters(), (1 - keep) * taken)
         for mean, buffer in zip(self.average.buffers(), self.student.buffers(), strict=True):
             mean.copy_(buffer)

@@ -5,48 +5,48 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.augmentation import Views
-from tutelage.config.loss_weights import weights
-from tutelage.config.methods import Teaching
+from tutelage.config.augmentation import AugmentationConfig
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.methods import MethodConfig
 from tutelage.losses.cross_entropy import LabelTerm
-from tutelage.losses.per_sample_buffers import Rows
+from tutelage.losses.per_sample_buffers import PerSampleBuffer
 from tutelage.losses.term import Term
-from tutelage.methods.factory import Lesson, terms_between, weighing
-from tutelage.methods.gather import whole_rows
-from tutelage.methods.method import Weighing
-from tutelage.methods.registry import refuse_mixtures
-from tutelage.methods.self.self_student import SelfTaught
-from tutelage.methods.term_values import hears
+from tutelage.methods.factory import TrainingFacts, build_terms_between, loss_weighting
+from tutelage.methods.gather import gather_rows
+from tutelage.methods.method import LossWeighting
+from tutelage.methods.registry import check_mixtures
+from tutelage.methods.self.self_student import SelfStudentMethod
+from tutelage.methods.term_values import reads_teacher
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Batch, Outcome, Progress, Signal
+from tutelage.types import Batch, LossOutput, Progress, TeacherOutput
 
 
-def build(
-    settings: Teaching,
+def build_ps_kd(
+    settings: MethodConfig,
     student: Classifier,
     others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: Lesson,
-) -> "Past":
+    lesson: TrainingFacts,
+) -> "ProgressiveSelfKD":
     """The method of some settings.
 
     Raises:
         UsageError: views of two pictures, about which no single picture's past says anything.
     """
-    if isinstance(settings, Views):
-        refuse_mixtures(settings.method, settings)
-    terms = terms_between(student, student, settings, lesson)
-    base = weighing(settings, lesson.epochs)
-    given = weights(settings)
+    if isinstance(settings, AugmentationConfig):
+        check_mixtures(settings.method, settings)
+    terms = build_terms_between(student, student, settings, lesson)
+    base = loss_weighting(settings, lesson.epochs)
+    given = loss_weights(settings)
     if "label" not in terms:
         # At alpha = 1, too, the labels have what the past has not yet.
         terms = {"label": LabelTerm(lesson.label_smoothing), **terms}
         given = {"label": 0.0, **given}
-    heard = [name for name, term in terms.items() if hears(term)]
-    grown = growing(base, heard, lesson.epochs)
-    return Past(student, terms, given, grown, ids=lesson.ids, classes=lesson.classes)
+    heard = [name for name, term in terms.items() if reads_teacher(term)]
+    grown = growing_alpha(base, heard, lesson.epochs)
+    return ProgressiveSelfKD(student, terms, given, grown, ids=lesson.ids, classes=lesson.classes)
 
 
-def growing(base: Weighing, heard: Collection[str], epochs: int) -> Weighing:
+def growing_alpha(base: LossWeighting, heard: Collection[str], epochs: int) -> LossWeighting:
     """Weights that grow with the epochs for terms that hear the past, and what they give up for `label`.
 
         w_k(e) = w_k e / E,   w_label(e) = w_label + sum_k w_k (1 - e / E)
@@ -64,7 +64,7 @@ def growing(base: Weighing, heard: Collection[str], epochs: int) -> Weighing:
     return weights_now
 
 
-class Past(SelfTaught, Rows):
+class ProgressiveSelfKD(SelfStudentMethod, PerSampleBuffer):
     """Self-knowledge distillation with progressive refinement of targets (PS-KD).
 
         loss_e = (1 - a_e) CE(y, q) + a_e T^2 KL(p_(e-1) || q),   a_e = alpha e / E
@@ -92,7 +92,7 @@ class Past(SelfTaught, Rows):
         student: nn.Module,
         terms: Mapping[str, Term],
         weights: Mapping[str, float],
-        weighing: Weighing,
+        weighing: LossWeighting,
         *,
         ids: Tensor,
         classes: int,
@@ -114,21 +114,21 @@ class Past(SelfTaught, Rows):
     def forward(
         self,
         batch: Batch,
-        signal: Signal,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
         progress: Progress,
         *,
         phase: int = 0,  # noqa: ARG002  there is one
-    ) -> Outcome:
+    ) -> LossOutput:
         """Compare with the epoch before, then remember this one for the next."""
         output = self.say(batch.images)
         # In the first epoch, where it has no weight, the past is the present: a term of 0.
         before = output.logits.detach()
         if progress.epoch:
             before = self.said[self._places(batch.ids)]
-        outcome = self.judged(output, Signal(before, {}), batch, progress)
+        outcome = self.judged(output, TeacherOutput(before, {}), batch, progress)
         if self.training:
             # Of all processes, so that each knows the past of a picture whoever is shown it next.
-            places = self._places(whole_rows(batch.ids, batch, self.sharing))
+            places = self._places(gather_rows(batch.ids, batch, self.sharing))
             self.overwrite(self.said, places, outcome.logits)
         return outcome
 

@@ -6,29 +6,29 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.loss_weights import weights
-from tutelage.config.methods import Teaching
+from tutelage.config.loss_weights import loss_weights
+from tutelage.config.methods import MethodConfig
 from tutelage.losses.cross_entropy import UNLABELLED
 from tutelage.losses.term import Term
-from tutelage.methods.factory import Lesson, terms_between, weighing
-from tutelage.methods.method import Weighing
-from tutelage.methods.self.self_student import SelfTaught
+from tutelage.methods.factory import TrainingFacts, build_terms_between, loss_weighting
+from tutelage.methods.method import LossWeighting
+from tutelage.methods.self.self_student import SelfStudentMethod
 from tutelage.models.preprocess import Classifier
-from tutelage.types import Batch, Mixed, Outcome, Progress, Signal
+from tutelage.types import Batch, LossOutput, MixedLabels, Progress, TeacherOutput
 
 
-def build(
-    settings: Teaching,
+def build_tf_kd(
+    settings: MethodConfig,
     student: Classifier,
     others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: Lesson,
-) -> "Virtual":
+    lesson: TrainingFacts,
+) -> "TeacherFreeKD":
     """The method of some settings."""
-    return Virtual(
+    return TeacherFreeKD(
         student,
-        terms_between(student, student, settings, lesson),
-        weights(settings),
-        weighing(settings, lesson.epochs),
+        build_terms_between(student, student, settings, lesson),
+        loss_weights(settings),
+        loss_weighting(settings, lesson.epochs),
         correct=settings.methods.virtual.correct,
     )
 
@@ -38,7 +38,7 @@ def virtual_logits(
     classes: int,
     *,
     correct: float,
-    mixed: Mixed | None = None,
+    mixed: MixedLabels | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """What the virtual teacher says: log u, so that softmax(log u / T) is its softened word.
@@ -74,7 +74,7 @@ def _log_word(labels: Tensor, classes: int, correct: float, dtype: torch.dtype) 
     return word.masked_fill((labels == UNLABELLED)[:, None], -math.log(classes))
 
 
-class Virtual(SelfTaught):
+class TeacherFreeKD(SelfStudentMethod):
     """Teacher-free distillation by a designed teacher (Tf-KD_reg).
 
         loss = (1 - alpha) CE(y, q) + alpha KL(u^T || q),   u^T = softmax(log u / T)
@@ -95,7 +95,7 @@ class Virtual(SelfTaught):
         student: nn.Module,
         terms: Mapping[str, Term],
         weights: Mapping[str, float],
-        weighing: Weighing | None = None,
+        weighing: LossWeighting | None = None,
         *,
         correct: float,
     ) -> None:
@@ -106,11 +106,11 @@ class Virtual(SelfTaught):
     def forward(
         self,
         batch: Batch,
-        signal: Signal,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
         progress: Progress,
         *,
         phase: int = 0,  # noqa: ARG002  there is one
-    ) -> Outcome:
+    ) -> LossOutput:
         """Compare with what the virtual teacher says about the labels."""
         output = self.say(batch.images)
         word = virtual_logits(
@@ -120,4 +120,4 @@ class Virtual(SelfTaught):
             mixed=batch.mixed,
             dtype=torch.promote_types(output.logits.dtype, torch.float32),
         )
-        return self.judged(output, Signal(word, {}), batch, progress)
+        return self.judged(output, TeacherOutput(word, {}), batch, progress)

@@ -22,7 +22,7 @@ from tutelage.models.cifar.wideresnet import WideResNet
 _X4 = (32, 64, 128, 256)
 
 
-class Entry(NamedTuple):
+class CifarEntry(NamedTuple):
     """A class with the options that make one of its networks, and its first convolution's name."""
 
     network: Callable[..., CifarNetwork]
@@ -31,18 +31,18 @@ class Entry(NamedTuple):
 
 
 NETWORKS = {
-    **{f"cifar_resnet{d}": Entry(ResNet, {"depth": d}) for d in (8, 14, 20, 32, 44, 56, 110)},
-    **{f"cifar_resnet{d}x4": Entry(ResNet, {"depth": d, "widths": _X4}) for d in (8, 32)},
+    **{f"cifar_resnet{d}": CifarEntry(ResNet, {"depth": d}) for d in (8, 14, 20, 32, 44, 56, 110)},
+    **{f"cifar_resnet{d}x4": CifarEntry(ResNet, {"depth": d, "widths": _X4}) for d in (8, 32)},
     **{
-        f"cifar_wrn_{d}_{k}": Entry(WideResNet, {"depth": d, "widen": k})
+        f"cifar_wrn_{d}_{k}": CifarEntry(WideResNet, {"depth": d, "widen": k})
         for d in (16, 40)
         for k in (1, 2)
     },
-    "cifar_vgg8": Entry(VGG, {"convolutions": (1, 1, 1, 1, 1)}, "layer1.0"),
-    "cifar_vgg13": Entry(VGG, {"convolutions": (2, 2, 2, 2, 2)}, "layer1.0"),
-    "cifar_mobilenetv2_half": Entry(MobileNetV2, {"width": 0.5}),
-    "cifar_shufflenetv1": Entry(ShuffleNetV1, {}),
-    "cifar_shufflenetv2": Entry(ShuffleNetV2, {}),
+    "cifar_vgg8": CifarEntry(VGG, {"convolutions": (1, 1, 1, 1, 1)}, "layer1.0"),
+    "cifar_vgg13": CifarEntry(VGG, {"convolutions": (2, 2, 2, 2, 2)}, "layer1.0"),
+    "cifar_mobilenetv2_half": CifarEntry(MobileNetV2, {"width": 0.5}),
+    "cifar_shufflenetv1": CifarEntry(ShuffleNetV1, {}),
+    "cifar_shufflenetv2": CifarEntry(ShuffleNetV2, {}),
 }
 
 # timm looks for this name where a network is registered.
@@ -63,7 +63,7 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-def _maker(name: str, entry: Entry) -> Callable[..., nn.Module]:
+def _maker(name: str, entry: CifarEntry) -> Callable[..., nn.Module]:
     def make(pretrained: bool = False, **options: Any) -> nn.Module:
         network: nn.Module = build_model_with_cfg(
             entry.network, name, pretrained, **entry.options, **options

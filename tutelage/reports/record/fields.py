@@ -89,7 +89,7 @@ def read_sealed_json(path: Path) -> Fields:
     Raises:
         InputError: it is missing, or is not what was written.
     """
-    require_there(path)
+    require_file(path)
     return Fields(read_sealed(path, kind="a job", fix=job_fix(path.parent)), path)
 
 
@@ -106,11 +106,11 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: it is missing or unreadable.
     """
-    require_there(path)
+    require_file(path)
     return read_file(path, largest=LARGEST_TEXT).decode("utf-8", "surrogateescape")
 
 
-def require_there(path: Path) -> None:
+def require_file(path: Path) -> None:
     """Refuse a folder without a file that a finished one has.
 
     Raises:

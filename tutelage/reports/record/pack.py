@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from tutelage.data.pack.pack import FIX, KIND, SMALL
 from tutelage.errors import InputError
 from tutelage.reports.record.fields import Fields, read_sealed_json, read_text
-from tutelage.reports.record.types import Data
+from tutelage.reports.record.types import DataRecord
 from tutelage.reports.wording import plain
-from tutelage.storage.checksums import Sums, require_sums
-from tutelage.text import uncell
+from tutelage.storage.checksums import Sums, require_checksums
+from tutelage.text import unescape_csv
 
 SPLITS = ("train", "val", "test")
 
 
-def read_data(job: Path) -> Data:
+def read_data(job: Path) -> DataRecord:
     """The data part of a job folder: data.json, and from pack/ whatever of it is still there.
 
     Raises:
@@ -38,12 +38,12 @@ def read_data(job: Path) -> Data:
     for found, least, most in ((labels, -1, classes), (splits, 0, len(SPLITS))):
         if found is not None and not ((found >= least) & (found < most)).all():
             raise InputError("a label or split of the pack is out of range", where=pack)
-    return Data(
+    return DataRecord(
         image_size=size,
         count=count,
-        source=flat(manifest.plain.get("source")),
-        settings=flat(manifest.plain.get("settings")),
-        notes=flat(manifest.plain.get("notes")),
+        source=list_scalars(manifest.plain.get("source")),
+        settings=list_scalars(manifest.plain.get("settings")),
+        notes=list_scalars(manifest.plain.get("notes")),
         quarantine=tuple(_quarantine(manifest)),
         fingerprint=plain(manifest.text("fingerprint", "")),
         class_counts=None
@@ -75,7 +75,7 @@ def find_leaks(keys: NDArray[np.int64], splits: NDArray[np.uint8]) -> dict[str, 
     }
 
 
-def flat(value: object, prefix: str = "") -> dict[str, str]:
+def list_scalars(value: object, prefix: str = "") -> dict[str, str]:
     """Nested settings as dotted names and readable text; nothing for what is not a table."""
     result: dict[str, str] = {}
     if not isinstance(value, Mapping):
@@ -83,7 +83,7 @@ def flat(value: object, prefix: str = "") -> dict[str, str]:
     for key, item in value.items():
         name = plain(f"{prefix}{key}")
         if isinstance(item, Mapping):
-            result.update(flat(item, f"{name}."))
+            result.update(list_scalars(item, f"{name}."))
         else:
             result[name] = plain(item if isinstance(item, str) else json.dumps(item, default=str))
     return result
@@ -113,7 +113,7 @@ def _array(
             expected=f"{expected} bytes, as data.json says",
         )
     if sums is not None:
-        require_sums(path.parent, sums, [path.name], kind=KIND, fix=FIX)
+        require_checksums(path.parent, sums, [path.name], kind=KIND, fix=FIX)
     return np.memmap(path, dtype=kind, mode="r", shape=shape)
 
 
@@ -125,5 +125,5 @@ def _file_names(path: Path) -> dict[int, str]:
     for row in csv.DictReader(io.StringIO(read_text(path), newline="")):
         name, number = row.get("file") or "", row.get("id") or ""
         if number.isdigit():
-            names[int(number)] = plain(uncell(name))
+            names[int(number)] = plain(unescape_csv(name))
     return names

@@ -9,27 +9,27 @@ import numpy as np
 
 from tutelage.config.toml import parse_toml, read_toml
 from tutelage.errors import InputError, UsageError
-from tutelage.reports.record.fields import Fields, json_lines, read_sealed_json, require_there
-from tutelage.reports.record.pack import flat, read_data
+from tutelage.reports.record.fields import Fields, json_lines, read_sealed_json, require_file
+from tutelage.reports.record.pack import list_scalars, read_data
 from tutelage.reports.record.scores import read_cost, read_scored
-from tutelage.reports.record.terms import read_terms
+from tutelage.reports.record.terms import read_loss_terms
 from tutelage.reports.record.types import (
     ROLES,
-    Epoch,
-    Latency,
-    Predictions,
-    Record,
-    Run,
-    Scored,
+    EpochRecord,
+    JobRecord,
+    LatencyRecord,
+    PredictionsRecord,
+    RunRecord,
+    ScoredRecord,
     Split,
-    Timings,
+    TimingsRecord,
 )
 from tutelage.reports.wording import plain
 from tutelage.storage.run_results import Results, open_results, require_job
-from tutelage.storage.safe_paths import inside, require_plain
+from tutelage.storage.safe_paths import path_inside, require_plain
 
 
-def read_job(job: Path) -> Record:
+def read_job(job: Path) -> JobRecord:
     """Everything a report needs from a job folder, as `tutelage run` leaves it.
 
     Raises:
@@ -43,7 +43,7 @@ def read_job(job: Path) -> Record:
     classes = tuple(
         plain(str(name)) for name in read_sealed_json(job / "data.json").items("classes")
     )
-    record = Record(
+    record = JobRecord(
         title=plain(plan.text("title", "")) or plain(job.name),
         recipe=plain(plan.text("recipe", "")),
         temperature=plan.optional_number("temperature"),
@@ -72,7 +72,7 @@ def _ensembles(plan: Fields, runs: set[str]) -> dict[str, tuple[str, ...]]:
     return named
 
 
-def read_runs(folders: Sequence[Path]) -> Record:
+def read_runs(folders: Sequence[Path]) -> JobRecord:
     """A record of run folders without a job: no pack, so no pictures.
 
     Raises:
@@ -86,7 +86,7 @@ def read_runs(folders: Sequence[Path]) -> Record:
             replace(run, name=plain("/".join(folder.resolve().parts[-2:])))
             for run, folder in zip(runs, folders, strict=True)
         )
-    record = Record(
+    record = JobRecord(
         title=" · ".join(dict.fromkeys(run.name for run in runs)),
         recipe="",
         temperature=None,
@@ -115,17 +115,17 @@ def specialist_folders(job: Path) -> list[Path]:
 def _planned(job: Path, *, specialists: bool) -> list[Path]:
     entries = read_sealed_json(job / "plan.json").tables("runs")
     chosen = [e for e in entries if (e.text("role", "") == "specialist") == specialists]
-    return [inside(job, entry.text("folder"), where=job / "plan.json") for entry in chosen]
+    return [path_inside(job, entry.text("folder"), where=job / "plan.json") for entry in chosen]
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunRecord:
     """One finished run folder.
 
     Raises:
         InputError: a file is missing or cannot be read; the message names it.
     """
     require_plain(folder)
-    require_there(folder / "run.json")
+    require_file(folder / "run.json")
     results = open_results(folder)
     about = Fields(results.facts, folder / "run.json")
     scores = Fields(results.table("scores.json"), folder / "scores.json")
@@ -137,7 +137,7 @@ def read_run(folder: Path) -> Run:
     journal = results.read("journal.jsonl").decode("utf-8", "surrogateescape")
     events = list(json_lines(journal, folder / "journal.jsonl"))
     last = read_scored(scores.table("last"))
-    return Run(
+    return RunRecord(
         name=plain(about.text("name")),
         role=role,
         seed=about.integer("seed"),
@@ -149,11 +149,11 @@ def read_run(folder: Path) -> Run:
         best=read_scored(scores.table("best")),
         cost=read_cost(scores.table("cost")),
         journal=_journal(events),
-        terms=read_terms(events),
+        terms=read_loss_terms(events),
         notes=tuple(plain(e.text("text", "")) for e in events if e.plain.get("event") == "note"),
         timings=_timings(Fields(results.timings(), folder / "timings.json")),
-        settings=flat(parse_toml(results.read("config.toml"), folder / "config.toml")),
-        environment=flat(results.table("environment.json")),
+        settings=list_scalars(parse_toml(results.read("config.toml"), folder / "config.toml")),
+        environment=list_scalars(results.table("environment.json")),
         predictions=_answers(results, last),
         scores=scores.plain,
         beside={
@@ -163,21 +163,23 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def _answers(results: Results, last: Scored, *, beside: str = "") -> dict[Split, Predictions]:
+def _answers(
+    results: Results, last: ScoredRecord, *, beside: str = ""
+) -> dict[Split, PredictionsRecord]:
     splits: tuple[Split, ...] = ("val",) if last.test is None else ("val", "test")
     return {split: _predictions(results, split, beside) for split in splits}
 
 
-def _predictions(results: Results, split: Split, beside: str) -> Predictions:
+def _predictions(results: Results, split: Split, beside: str) -> PredictionsRecord:
     found = results.answers(split, beside=beside)
-    return Predictions(
+    return PredictionsRecord(
         found["ids"].astype(np.int64),
         found["labels"].astype(np.int64),
         found["logits"].astype(np.float32, copy=False),
     )
 
 
-def _journal(events: list[Fields]) -> tuple[Epoch, ...]:
+def _journal(events: list[Fields]) -> tuple[EpochRecord, ...]:
     """The epochs in order; where a resumed run wrote an epoch twice, the later line holds."""
     epochs = {}
     for event in events:
@@ -185,7 +187,7 @@ def _journal(events: list[Fields]) -> tuple[Epoch, ...]:
             continue
         train, val = event.table("train"), event.table("val")
         terms = train.optional_table("terms")
-        epochs[event.integer("epoch")] = Epoch(
+        epochs[event.integer("epoch")] = EpochRecord(
             epoch=event.integer("epoch"),
             lr=event.optional_number("lr") or 0.0,
             train_loss=_number(train, "loss"),
@@ -202,18 +204,18 @@ def _number(fields: Fields, key: str) -> float:
     return float("nan") if value is None else value
 
 
-def _timings(fields: Fields) -> Timings:
+def _timings(fields: Fields) -> TimingsRecord:
     epochs = list(fields.tables("epochs")) if fields.plain.get("epochs") else []
     speeds = [s for e in epochs if (s := e.optional_number("images_per_second")) is not None]
     waits = [w for e in epochs if (w := e.optional_number("data_wait")) is not None]
     latency = fields.tables("latency") if fields.plain.get("latency") else ()
-    return Timings(
+    return TimingsRecord(
         total_seconds=fields.number("total_seconds"),
         images_per_second=median(speeds) if speeds else None,
         data_wait=sum(waits) / len(waits) if waits else None,
         teacher_pass_seconds=fields.optional_number("teacher_pass_seconds"),
         latency=tuple(
-            Latency(
+            LatencyRecord(
                 batch=row.integer("batch"),
                 p50_ms=row.number("p50_ms"),
                 p95_ms=row.number("p95_ms"),
@@ -227,7 +229,7 @@ def _timings(fields: Fields) -> Timings:
 def _settings(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise InputError("config.toml is missing: the folder is not complete", where=path)
-    return flat(read_toml(path))
+    return list_scalars(read_toml(path))
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -236,7 +238,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return tuple(plain(row.text("class")) for row in rows)
 
 
-def _check(record: Record, where: Path) -> None:
+def _check(record: JobRecord, where: Path) -> None:
     names = [run.name for run in record.runs]
     if not names:
         raise InputError("there is no run to report", where=where)

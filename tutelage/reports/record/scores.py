@@ -4,22 +4,29 @@ import numpy as np
 
 from tutelage.errors import InputError
 from tutelage.reports.record.fields import Fields
-from tutelage.reports.record.types import Bin, ClassScore, Cost, Fidelity, Metrics, Scored
+from tutelage.reports.record.types import (
+    BinRecord,
+    ClassScoreRecord,
+    CostRecord,
+    FidelityRecord,
+    MetricsRecord,
+    ScoredRecord,
+)
 
 
-def read_scored(fields: Fields) -> Scored:
+def read_scored(fields: Fields) -> ScoredRecord:
     """The part of one epoch, `last` or `best`."""
     test = fields.optional_table("test")
-    return Scored(
+    return ScoredRecord(
         epoch=fields.integer("epoch"),
         val=read_metrics(fields.table("val")),
         test=read_metrics(test) if test is not None else None,
     )
 
 
-def read_cost(fields: Fields) -> Cost:
+def read_cost(fields: Fields) -> CostRecord:
     """What the network costs."""
-    return Cost(
+    return CostRecord(
         parameters=fields.integer("parameters"),
         flops=fields.integer("flops"),
         size_bytes=fields.integer("size_bytes"),
@@ -29,7 +36,7 @@ def read_cost(fields: Fields) -> Cost:
     )
 
 
-def read_metrics(fields: Fields) -> Metrics:
+def read_metrics(fields: Fields) -> MetricsRecord:
     """One network on one split.
 
     Raises:
@@ -38,7 +45,7 @@ def read_metrics(fields: Fields) -> Metrics:
     low, high = (_plain_number(fields, item) for item in fields.items("accuracy_interval"))
     fidelity = fields.optional_table("fidelity")
     per_class = tuple(
-        ClassScore(
+        ClassScoreRecord(
             images=row.integer("images"),
             precision=row.optional_number("precision") or 0.0,
             recall=row.optional_number("recall") or 0.0,
@@ -57,7 +64,7 @@ def read_metrics(fields: Fields) -> Metrics:
             found=confusion.shape,
             expected=(len(per_class), len(per_class)),
         )
-    return Metrics(
+    return MetricsRecord(
         images=fields.integer("images"),
         accuracy=fields.number("accuracy"),
         accuracy_interval=(low, high),
@@ -69,7 +76,7 @@ def read_metrics(fields: Fields) -> Metrics:
         per_class=per_class,
         confusion=confusion,
         reliability=tuple(
-            Bin(
+            BinRecord(
                 lower=row.number("lower"),
                 upper=row.number("upper"),
                 images=row.integer("count"),
@@ -78,7 +85,7 @@ def read_metrics(fields: Fields) -> Metrics:
             )
             for row in fields.tables("reliability")
         ),
-        fidelity=Fidelity(agreement=fidelity.number("agreement"), kl=_maybe(fidelity, "kl"))
+        fidelity=FidelityRecord(agreement=fidelity.number("agreement"), kl=_maybe(fidelity, "kl"))
         if fidelity is not None
         else None,
     )

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from tutelage.reports.record.fields import Fields
-from tutelage.reports.record.types import Pull, TermFacts
+from tutelage.reports.record.types import PullRecord, TermRecord
 from tutelage.reports.wording import plain
 
 
-def read_terms(events: Sequence[Fields]) -> tuple[TermFacts, ...]:
+def read_loss_terms(events: Sequence[Fields]) -> tuple[TermRecord, ...]:
     """The terms of a run from its journal; none where an older version wrote it.
 
     Raises:
@@ -17,7 +17,7 @@ def read_terms(events: Sequence[Fields]) -> tuple[TermFacts, ...]:
     if begin is None or not begin.plain.get("terms"):
         return ()
     return tuple(
-        TermFacts(
+        TermRecord(
             name=plain(term.text("name")),
             weight=term.number("weight"),
             points=tuple(map(_point, term.tables("points"))),
@@ -37,7 +37,7 @@ def _point(point: Fields) -> str:
     return " | ".join(sides)
 
 
-def _pulls(events: Sequence[Fields], term: str) -> tuple[Pull, ...]:
+def _pulls(events: Sequence[Fields], term: str) -> tuple[PullRecord, ...]:
     """A term at the end of each epoch, with the norm of its gradient where that was measured."""
     # Where networks are updated one after the other, each tells of its own terms.
     norms = {
@@ -52,7 +52,7 @@ def _pulls(events: Sequence[Fields], term: str) -> tuple[Pull, ...]:
             continue
         train, epoch = event.table("train"), event.integer("epoch")
         shares = train.optional_table("shares")
-        pulls[epoch] = Pull(
+        pulls[epoch] = PullRecord(
             value=train.table("terms").optional_number(term),
             share=shares.optional_number(term) if shares else None,
             gradient=norms.get(epoch),

@@ -15,7 +15,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 SPLIT_WORDS: dict[Split, str] = {"val": "validation", "test": "test"}
 
 
-class ClassScore(NamedTuple):
+class ClassScoreRecord(NamedTuple):
     """One class: shares in 0..1, `images` with that label."""
 
     images: int
@@ -24,7 +24,7 @@ class ClassScore(NamedTuple):
     f1: float
 
 
-class Bin(NamedTuple):
+class BinRecord(NamedTuple):
     """One confidence bin: mean confidence and accuracy of the predictions in it."""
 
     lower: float
@@ -34,14 +34,14 @@ class Bin(NamedTuple):
     accuracy: float
 
 
-class Fidelity(NamedTuple):
+class FidelityRecord(NamedTuple):
     """Closeness to the teacher: share of equal predictions, and KL(teacher || this) in nats."""
 
     agreement: float
     kl: float
 
 
-class Metrics(NamedTuple):
+class MetricsRecord(NamedTuple):
     """One network on one split; shares in 0..1, `confusion` [C, C] with a row for each label."""
 
     images: int
@@ -52,25 +52,25 @@ class Metrics(NamedTuple):
     nll: float
     brier: float
     ece: float
-    per_class: tuple[ClassScore, ...]
+    per_class: tuple[ClassScoreRecord, ...]
     confusion: NDArray[np.int64]
-    reliability: tuple[Bin, ...]
-    fidelity: Fidelity | None
+    reliability: tuple[BinRecord, ...]
+    fidelity: FidelityRecord | None
 
 
-class Scored(NamedTuple):
+class ScoredRecord(NamedTuple):
     """One epoch of a run, measured; `test` is None without labelled test images."""
 
     epoch: int
-    val: Metrics
-    test: Metrics | None
+    val: MetricsRecord
+    test: MetricsRecord | None
 
-    def on(self, split: Split) -> Metrics | None:
+    def on(self, split: Split) -> MetricsRecord | None:
         """The metrics of one split."""
         return self.val if split == "val" else self.test
 
 
-class Cost(NamedTuple):
+class CostRecord(NamedTuple):
     """What a network costs: FLOPs of one image, multiply and add counted separately."""
 
     parameters: int
@@ -81,7 +81,7 @@ class Cost(NamedTuple):
     flops_1000_224: int | None
 
 
-class Epoch(NamedTuple):
+class EpochRecord(NamedTuple):
     """One line of the journal."""
 
     epoch: int
@@ -93,7 +93,7 @@ class Epoch(NamedTuple):
     terms: Mapping[str, float]
 
 
-class Pull(NamedTuple):
+class PullRecord(NamedTuple):
     """A term in one epoch: raw value, share of the loss, norm of its weighted gradient where measured."""
 
     value: float | None
@@ -101,7 +101,7 @@ class Pull(NamedTuple):
     gradient: float | None
 
 
-class TermFacts(NamedTuple):
+class TermRecord(NamedTuple):
     """One term of a run: `points` are those of student and teacher, `pulls` one for each epoch."""
 
     name: str
@@ -109,10 +109,10 @@ class TermFacts(NamedTuple):
     points: tuple[str, ...]
     adapters: tuple[str, ...]
     parameters: int
-    pulls: tuple[Pull, ...]
+    pulls: tuple[PullRecord, ...]
 
 
-class Latency(NamedTuple):
+class LatencyRecord(NamedTuple):
     """Milliseconds for one batch."""
 
     batch: int
@@ -121,33 +121,33 @@ class Latency(NamedTuple):
     device: str
 
 
-class Timings(NamedTuple):
+class TimingsRecord(NamedTuple):
     """Wall-clock facts; median speed, and the mean share of time spent waiting for data."""
 
     total_seconds: float
     images_per_second: float | None
     data_wait: float | None
     teacher_pass_seconds: float | None
-    latency: tuple[Latency, ...]
+    latency: tuple[LatencyRecord, ...]
 
 
-class Predictions(NamedTuple):
+class PredictionsRecord(NamedTuple):
     """Last-epoch answers: `ids` and `labels` int64 [N] (-1 unlabelled), `logits` float32 [N, C]."""
 
     ids: NDArray[np.int64]
     labels: NDArray[np.int64]
     logits: NDArray[np.float32]
 
-    def labelled(self) -> "Predictions":
+    def labelled(self) -> "PredictionsRecord":
         """Only the images with a label, in order of id."""
         keep = np.flatnonzero(self.labels >= 0)
         keep = keep[np.argsort(self.ids[keep], kind="stable")]
-        return Predictions(self.ids[keep], self.labels[keep], self.logits[keep])
+        return PredictionsRecord(self.ids[keep], self.labels[keep], self.logits[keep])
 
-    def only(self, position: int) -> "Predictions":
+    def only(self, position: int) -> "PredictionsRecord":
         """One image as a table of one row."""
         row = slice(position, position + 1)
-        return Predictions(self.ids[row], self.labels[row], self.logits[row])
+        return PredictionsRecord(self.ids[row], self.labels[row], self.logits[row])
 
     def predicted(self) -> NDArray[np.int64]:
         """The predicted class of each image, int64 [N]."""
@@ -165,7 +165,7 @@ class Predictions(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunRecord:
     """One finished run folder."""
 
     name: str
@@ -175,24 +175,24 @@ class Run:
     published_name: str
     weights: str
     epochs: int
-    last: Scored
-    best: Scored
-    cost: Cost
-    journal: tuple[Epoch, ...]
-    terms: tuple[TermFacts, ...]
+    last: ScoredRecord
+    best: ScoredRecord
+    cost: CostRecord
+    journal: tuple[EpochRecord, ...]
+    terms: tuple[TermRecord, ...]
     notes: tuple[str, ...]
-    timings: Timings
+    timings: TimingsRecord
     settings: Mapping[str, str]
     environment: Mapping[str, str]
-    predictions: Mapping[Split, Predictions]
+    predictions: Mapping[Split, PredictionsRecord]
     scores: Mapping[str, object]
     """scores.json as it was read."""
-    beside: Mapping[str, Mapping[Split, Predictions]] = field(default_factory=dict)
+    beside: Mapping[str, Mapping[Split, PredictionsRecord]] = field(default_factory=dict)
     """What the networks that learned in the same run said, by their names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class DataRecord:
     """What the pack says about the images."""
 
     image_size: int
@@ -216,7 +216,7 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class JobRecord:
     """Everything a report is made of."""
 
     title: str
@@ -224,20 +224,20 @@ class Record:
     temperature: float | None
     alpha: float | None
     classes: tuple[str, ...]
-    runs: tuple[Run, ...]
-    data: Data | None
+    runs: tuple[RunRecord, ...]
+    data: DataRecord | None
     settings: Mapping[str, str]
-    specialists: tuple[Run, ...] = ()
+    specialists: tuple[RunRecord, ...] = ()
     """Apart from all other runs, because they know other classes and nothing of theirs can be compared."""
     ensembles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The runs that are asked together, by the name of the student they belong to, which is the last one."""
 
-    def of(self, role: Role) -> tuple[Run, ...]:
+    def of(self, role: Role) -> tuple[RunRecord, ...]:
         """The runs of one role, by seed."""
         chosen = [run for run in self.runs if run.role == role]
         return tuple(sorted(chosen, key=lambda run: (run.seed, run.name)))
 
-    def alike(self, role: Role) -> tuple[Run, ...]:
+    def alike(self, role: Role) -> tuple[RunRecord, ...]:
         """Those of a role that have the network of its first: what a mean over seeds can be taken of."""
         runs = self.of(role)
         return tuple(run for run in runs if run.model == runs[0].model)

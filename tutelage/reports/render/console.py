@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from tutelage.reports.record.types import SPLIT_WORDS, Record
-from tutelage.reports.render.tables import accuracy_with_interval, comparison, roles_of
-from tutelage.reports.statistics.secondary import further_sentences
-from tutelage.reports.statistics.verdict import compare
+from tutelage.reports.record.types import SPLIT_WORDS, JobRecord
+from tutelage.reports.render.tables import accuracy_with_interval, comparison_table, roles_of
+from tutelage.reports.statistics.secondary import secondary_sentences
+from tutelage.reports.statistics.verdict import compare_runs
 from tutelage.reports.wording import count_of, number, short
 
 SHOWN = ("accuracy", "best_accuracy", "macro_f1", "nll", "ece", "agreement")
 
 
-def render_comparison(record: Record) -> list[str]:
+def render_comparison(record: JobRecord) -> list[str]:
     """The runs, the metrics by role, and the verdict; no line is wider than needed."""
     split = record.split()
     images = record.runs[0].last.on(split)
@@ -25,17 +25,17 @@ def render_comparison(record: Record) -> list[str]:
              last.text, last.note, best.text, number(run.cost.parameters / 1e6, 2),
              number(run.cost.flops / 1e9, 2)]
         )  # fmt: skip
-    verdict = compare(record)
+    verdict = compare_runs(record)
     roles = roles_of(record)
     lines = [f"last epoch, {on} (best: best epoch on validation)", "", *align(runs)]
     if len(roles) > 1:
         metrics = [["", *roles, "student - control"]]
-        for line in comparison(record, verdict):
+        for line in comparison_table(record, verdict):
             if line.key in SHOWN:
                 cells = [line.cells[role].text for role in roles]
                 metrics.append([line.label, *cells, line.difference.text])
         lines += ["", *align(metrics)]
-    return [*lines, "", verdict.sentence, *further_sentences(record)]
+    return [*lines, "", verdict.sentence, *secondary_sentences(record)]
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 
-from tutelage.reports.record.types import Record, Run
+from tutelage.reports.record.types import JobRecord, RunRecord
 from tutelage.reports.wording import csv_cell
 
 Value = str | int | float | None
@@ -21,7 +21,7 @@ def render_csv(head: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
     return buffer.getvalue()
 
 
-def runs_csv(record: Record) -> str:
+def runs_csv(record: JobRecord) -> str:
     """One row a run: last and best epoch on both splits, cost and time."""
     measured = ("accuracy", "macro_f1", "top5", "nll", "brier", "ece")
     head = ["run", "role", "seed", "model", "weights", "epochs", "best_epoch"]
@@ -42,7 +42,7 @@ def runs_csv(record: Record) -> str:
     return render_csv(head, rows)
 
 
-def per_class_csv(record: Record) -> str:
+def per_class_csv(record: JobRecord) -> str:
     """One row a run and class, last epoch, on the split of the report."""
     rows: list[Sequence[Value]] = []
     for run in record.runs:
@@ -53,7 +53,7 @@ def per_class_csv(record: Record) -> str:
     return render_csv(head, rows)
 
 
-def curves_csv(record: Record) -> str:
+def curves_csv(record: JobRecord) -> str:
     """One row a run and epoch, every loss term in its own column."""
     terms = sorted({name for run in record.runs for epoch in run.journal for name in epoch.terms})
     fields = ("epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -65,7 +65,7 @@ def curves_csv(record: Record) -> str:
     return render_csv(["run", "role", "seed", *fields, *(f"term_{t}" for t in terms)], rows)
 
 
-def differences_csv(record: Record) -> str:
+def differences_csv(record: JobRecord) -> str:
     """One row a labelled image: 1 where a run is right, 0 where wrong, empty where not measured."""
     split = record.split()
     answers = {run.name: _right(run, record) for run in record.runs}
@@ -86,7 +86,7 @@ def differences_csv(record: Record) -> str:
     return render_csv(["id", "file", "class", *(run.name for run in record.runs)], rows)
 
 
-def _right(run: Run, record: Record) -> dict[int, int]:
+def _right(run: RunRecord, record: JobRecord) -> dict[int, int]:
     table = run.predictions[record.split()].labelled()
     return dict(zip(table.ids.tolist(), table.correct().astype(int).tolist(), strict=True))
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tutelage.reports.record.types import Record, Run
-from tutelage.reports.wording import NONE, duration, number, percent
+from tutelage.reports.record.types import JobRecord, RunRecord
+from tutelage.reports.wording import NONE, number, percent, spell_duration
 
 ROWS_SHOWN = 40
 
@@ -24,14 +24,14 @@ class DataLines(NamedTuple):
 class RunLine(NamedTuple):
     """Timings of one run."""
 
-    run: Run
+    run: RunRecord
     total: str
     speed: str
     waiting: str
     teacher_pass: str
 
 
-class Details(NamedTuple):
+class EnvironmentDetails(NamedTuple):
     """Settings and environment: what all runs share, then what differs by run."""
 
     timings: list[RunLine]
@@ -43,7 +43,7 @@ class Details(NamedTuple):
     notes: list[tuple[str, str]]
 
 
-def data_lines(record: Record) -> DataLines | None:
+def data_lines(record: JobRecord) -> DataLines | None:
     """The data section, or nothing for runs without a job."""
     data = record.data
     if data is None:
@@ -73,11 +73,11 @@ def data_lines(record: Record) -> DataLines | None:
     )
 
 
-def run_details(record: Record) -> Details:
+def run_details(record: JobRecord) -> EnvironmentDetails:
     """Settings, environment and timings of every run."""
     shared, different = split_shared([run.settings for run in record.runs])
     environment, environment_different = split_shared([run.environment for run in record.runs])
-    return Details(
+    return EnvironmentDetails(
         timings=[_timing(run) for run in (*record.runs, *record.specialists)],
         job=list(record.settings.items()),
         shared=shared,
@@ -102,14 +102,14 @@ def split_shared(
     return shared, different
 
 
-def _timing(run: Run) -> RunLine:
+def _timing(run: RunRecord) -> RunLine:
     timings = run.timings
     return RunLine(
         run=run,
-        total=duration(timings.total_seconds),
+        total=spell_duration(timings.total_seconds),
         speed=number(timings.images_per_second, 0),
         waiting=NONE if timings.data_wait is None else percent(timings.data_wait) + " %",
         teacher_pass=NONE
         if timings.teacher_pass_seconds is None
-        else duration(timings.teacher_pass_seconds),
+        else spell_duration(timings.teacher_pass_seconds),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.reports.record.types import Record, Role, Run
+from tutelage.reports.record.types import JobRecord, Role, RunRecord
 from tutelage.storage.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Figure(NamedTuple):
     dark_svg: bytes
 
 
-def draw_figures(record: Record) -> list[Figure]:
+def draw_figures(record: JobRecord) -> list[Figure]:
     """The figures of every role that has a journal."""
     figures = []
     for role in DRAWN:
@@ -62,7 +62,7 @@ def write_figures(figures: list[Figure], folder: Path) -> None:
         write_bytes(folder / f"{figure.name}.png", figure.png)
 
 
-def _draw(runs: list[Run], quantity: str, kind: str, *, dark: bool) -> bytes:
+def _draw(runs: list[RunRecord], quantity: str, kind: str, *, dark: bool) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
     from matplotlib.ticker import MaxNLocator
@@ -110,7 +110,7 @@ def style(*, dark: bool) -> Style:
 
 
 def _curves(
-    axes: "Axes", runs: list[Run], key: str, colour: str, style: object, label: str
+    axes: "Axes", runs: list[RunRecord], key: str, colour: str, style: object, label: str
 ) -> None:
     """Each run thin, their mean thick over the epochs that all have."""
     scale = 100 if key.endswith("accuracy") else 1

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.reports.record.types import Predictions, Record, Run, Split
+from tutelage.reports.record.types import JobRecord, PredictionsRecord, RunRecord, Split
 
 
 class Answer(NamedTuple):
@@ -34,7 +34,7 @@ class Change(NamedTuple):
     lost_shown: tuple[Shown, ...]
 
 
-def find_changes(record: Record, seeds: tuple[int, ...], split: Split, limit: int) -> Change:
+def find_changes(record: JobRecord, seeds: tuple[int, ...], split: Split, limit: int) -> Change:
     """What the students learned that the controls did not, and what they lost, for paired seeds.
 
     *Most* is more than half of the seeds, and the other side fewer than half. The images shown are
@@ -57,14 +57,16 @@ def find_changes(record: Record, seeds: tuple[int, ...], split: Split, limit: in
     )
 
 
-def find_mistakes(run: Run, split: Split, limit: int) -> tuple[Shown, ...]:
+def find_mistakes(run: RunRecord, split: Split, limit: int) -> tuple[Shown, ...]:
     """The wrong answers of one run that it is surest of."""
     answers = run.predictions[split].labelled()
     wrong = np.flatnonzero(~answers.correct())
     return _show(_largest(wrong, answers.probabilities().max(axis=1), limit), (run,), split)
 
 
-def find_disagreements(teacher: Run, student: Run, split: Split, limit: int) -> tuple[Shown, ...]:
+def find_disagreements(
+    teacher: RunRecord, student: RunRecord, split: Split, limit: int
+) -> tuple[Shown, ...]:
     """Where teacher and student answer differently, surest first (product of probabilities)."""
     first, second = (run.predictions[split].labelled() for run in (teacher, student))
     if not np.array_equal(first.ids, second.ids):
@@ -87,12 +89,12 @@ def confused_pairs(confusion: NDArray[np.int64], limit: int) -> list[tuple[int, 
     ]
 
 
-def _mean_correct(runs: list[Run], split: Split) -> NDArray[np.float64]:
+def _mean_correct(runs: list[RunRecord], split: Split) -> NDArray[np.float64]:
     rows = [run.predictions[split].labelled().correct() for run in runs]
     return np.asarray(np.mean(rows, axis=0), dtype=np.float64)
 
 
-def _mean_label_probability(runs: list[Run], split: Split) -> NDArray[np.float64]:
+def _mean_label_probability(runs: list[RunRecord], split: Split) -> NDArray[np.float64]:
     rows = []
     for run in runs:
         answers = run.predictions[split].labelled()
@@ -105,8 +107,10 @@ def _largest(chosen: NDArray[np.int64], key: NDArray[np.float64], limit: int) ->
     return chosen[np.argsort(-key[chosen], kind="stable")[:limit]]
 
 
-def _show(positions: NDArray[np.int64], runs: tuple[Run, ...], split: Split) -> tuple[Shown, ...]:
-    tables: list[Predictions] = [run.predictions[split].labelled() for run in runs]
+def _show(
+    positions: NDArray[np.int64], runs: tuple[RunRecord, ...], split: Split
+) -> tuple[Shown, ...]:
+    tables: list[PredictionsRecord] = [run.predictions[split].labelled() for run in runs]
     shown = []
     for position in positions:
         answers = []

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tutelage.reports.record.fields import strict
-from tutelage.reports.record.types import SPLIT_WORDS, Record, Split
+from tutelage.reports.record.types import SPLIT_WORDS, JobRecord, Split
 from tutelage.reports.render.environment import data_lines, run_details
 from tutelage.reports.render.figures import Figure
 from tutelage.reports.render.gallery import (
@@ -27,22 +27,22 @@ from tutelage.reports.render.html_sections import (
     plateau_sentences,
     tiles,
 )
-from tutelage.reports.render.loss_terms import lesson
-from tutelage.reports.render.peers import sides, sides_note
+from tutelage.reports.render.loss_terms import loss_term_table
+from tutelage.reports.render.peers import peer_lines, peer_note
 from tutelage.reports.render.published import NOTE, has_published
 from tutelage.reports.render.svg_charts import draw_whisker
 from tutelage.reports.render.tables import (
     accuracy_with_interval,
     chosen_note,
-    comparison,
+    comparison_table,
     published_form,
     roles_of,
 )
-from tutelage.reports.render.thumbnails import Pictures
-from tutelage.reports.statistics.secondary import further_sentences
-from tutelage.reports.statistics.specialists import council
+from tutelage.reports.render.thumbnails import Thumbnails
+from tutelage.reports.statistics.secondary import secondary_sentences
+from tutelage.reports.statistics.specialists import specialists_summary
 from tutelage.reports.statistics.verdict import Verdict
-from tutelage.reports.wording import count_of, duration, number, percent, points, short
+from tutelage.reports.wording import count_of, number, percent, points, short, spell_duration
 
 FOLDER = Path(__file__).parent
 PICTURES_EACH = 12
@@ -58,7 +58,7 @@ class Images(NamedTuple):
     disagreements: tuple[Shown, ...]
 
 
-def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
+def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> str:
     """The whole page as text; the same record gives the same bytes."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
@@ -70,7 +70,7 @@ def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
     environment.filters.update(
         percent=percent, points=points, number=number, short=short, minus=_minus
     )
-    environment.globals.update(count_of=count_of, duration=duration)
+    environment.globals.update(count_of=count_of, duration=spell_duration)
     style = _read("vendor/uPlot.min.css") + _read("templates/report.css")
     notice = f"/*! uPlot\n{_read('vendor/uPlot.LICENSE')}\n*/\n"
     script = notice + _read("vendor/uPlot.iife.min.js") + "\n" + _read("templates/report.js")
@@ -81,13 +81,13 @@ def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
         verdict=verdict,
         split=split,
         split_word=SPLIT_WORDS[split],
-        further=further_sentences(record),
+        further=secondary_sentences(record),
         whisker=draw_whisker(verdict),
         tiles=tiles(record),
         roles=roles_of(record),
         published=published_form(record),
         published_note=NOTE if has_published(record) else "",
-        comparison=comparison(record, verdict),
+        comparison=comparison_table(record, verdict),
         chosen_note=chosen_note(split),
         accuracy=accuracy_with_interval,
         plateaus=plateau_sentences(record),
@@ -97,13 +97,13 @@ def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
         confusions=confusions(record),
         figures=[(figure, _svg_uri(figure.svg), _svg_uri(figure.dark_svg)) for figure in figures],
         images=_images(record, verdict, split),
-        pictures=Pictures(record.data, PICTURE_BUDGET),
+        pictures=Thumbnails(record.data, PICTURE_BUDGET),
         data=data_lines(record),
         details=run_details(record),
-        lesson=lesson(record),
-        sides=sides(record),
-        sides_note=sides_note(split),
-        council=council(record),
+        lesson=loss_term_table(record),
+        sides=peer_lines(record),
+        sides_note=peer_note(split),
+        council=specialists_summary(record),
         random_teacher=any(run.weights == "none" for run in record.of("teacher")),
         curves=Markup(curve_data(record)),
         style=Markup(style),
@@ -113,7 +113,7 @@ def render_page(record: Record, verdict: Verdict, figures: list[Figure]) -> str:
     )
 
 
-def curve_data(record: Record) -> str:
+def curve_data(record: JobRecord) -> str:
     r"""Every run's journal as JSON for a script element: `<`, `>` and `&` as \u escapes."""
     length = max((len(run.journal) for run in record.runs), default=0)
     keys = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
@@ -138,7 +138,7 @@ def curve_data(record: Record) -> str:
     return text
 
 
-def _images(record: Record, verdict: Verdict, split: Split) -> Images:
+def _images(record: JobRecord, verdict: Verdict, split: Split) -> Images:
     students, teachers = record.of("student"), record.of("teacher")
     change = None
     if verdict.pairs:

@@ -4,17 +4,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tutelage.reports.record.types import ROLES, SPLIT_WORDS, Cost, Record, Role, Run
+from tutelage.reports.record.types import ROLES, SPLIT_WORDS, CostRecord, JobRecord, Role, RunRecord
 from tutelage.reports.render.gallery import confused_pairs
 from tutelage.reports.render.svg_charts import (
     Bar,
     Heat,
-    ReliabilityBin,
+    ReliabilityBar,
     draw_bar,
     draw_heat,
     pool_bins,
 )
-from tutelage.reports.render.tables import Cell, roles_of, spread_cell
+from tutelage.reports.render.tables import TableCell, roles_of, spread_cell
 from tutelage.reports.statistics.plateau import find_plateau
 from tutelage.reports.wording import count_of, number, percent, points
 
@@ -36,19 +36,19 @@ class ClassLine(NamedTuple):
 
     name: str
     images: int
-    recalls: dict[Role, Cell]
-    f1: Cell
-    difference: Cell
+    recalls: dict[Role, TableCell]
+    f1: TableCell
+    difference: TableCell
     bar: Bar
 
 
-class Panel(NamedTuple):
+class ConfusionPanel(NamedTuple):
     """What is drawn for one role: confusion matrix (None above 30 classes) and reliability."""
 
     role: Role
     title: str
     heat: Heat | None
-    bins: list[ReliabilityBin]
+    bins: list[ReliabilityBar]
     ece: str
 
 
@@ -60,7 +60,7 @@ class Confusion(NamedTuple):
     counts: dict[Role, str]
 
 
-def tiles(record: Record) -> list[Tile]:
+def tiles(record: JobRecord) -> list[Tile]:
     """Accuracy of each role, then cost: student first, teacher beside it."""
     split = record.split()
     made = []
@@ -90,7 +90,7 @@ def tiles(record: Record) -> list[Tile]:
     return made
 
 
-def class_lines(record: Record) -> tuple[list[ClassLine], bool]:
+def class_lines(record: JobRecord) -> tuple[list[ClassLine], bool]:
     """Recall by class, and whether some were left out: above 40, the widest differences stay."""
     split = record.split()
     tables = {
@@ -119,7 +119,7 @@ def class_lines(record: Record) -> tuple[list[ClassLine], bool]:
                     for role, rows in tables.items()
                 },
                 f1=spread_cell([table[index].f1 for table in tables[main]], 1, 100),
-                difference=Cell(points(difference), difference) if paired else Cell(""),
+                difference=TableCell(points(difference), difference) if paired else TableCell(""),
                 bar=draw_bar(difference, extent),
             )
         )
@@ -129,7 +129,7 @@ def class_lines(record: Record) -> tuple[list[ClassLine], bool]:
     return [lines[index] for index in sorted(widest, key=lambda i: -differences[i])], True
 
 
-def panels(record: Record) -> list[Panel]:
+def panels(record: JobRecord) -> list[ConfusionPanel]:
     """Confusion and reliability by role, summed over its seeds."""
     split = record.split()
     made = []
@@ -138,7 +138,7 @@ def panels(record: Record) -> list[Panel]:
         seeds = f", {len(found)} seeds together" if len(found) > 1 else ""
         total = np.sum([m.confusion for m in found], axis=0)
         made.append(
-            Panel(
+            ConfusionPanel(
                 role=role,
                 title=role.capitalize() + seeds,
                 heat=draw_heat(total, record.classes),
@@ -149,7 +149,7 @@ def panels(record: Record) -> list[Panel]:
     return made
 
 
-def confusions(record: Record, limit: int = 10) -> list[Confusion]:
+def confusions(record: JobRecord, limit: int = 10) -> list[Confusion]:
     """The most confused pairs of the student (else of the first role), with every role's count."""
     split = record.split()
     totals = {
@@ -172,7 +172,7 @@ def confusions(record: Record, limit: int = 10) -> list[Confusion]:
     ]
 
 
-def plateau_sentences(record: Record) -> list[str]:
+def plateau_sentences(record: JobRecord) -> list[str]:
     """When each role's validation accuracy levels off, student first; mean curve and each seed."""
     sentences = []
     for role in sorted(ROLES, key=lambda role: ("student", "control", *ROLES).index(role)):
@@ -199,7 +199,7 @@ def plateau_sentences(record: Record) -> list[str]:
 
 
 def _cost_tile(
-    label: str, field: str, unit_size: float, unit: str, small: Run, big: Run | None
+    label: str, field: str, unit_size: float, unit: str, small: RunRecord, big: RunRecord | None
 ) -> Tile:
     value = float(getattr(small.cost, field))
     note = small.published_name or small.model
@@ -208,14 +208,14 @@ def _cost_tile(
     return Tile(label, _cost(small.cost, field, unit_size), unit, note, "")
 
 
-def _cost(cost: Cost, field: str, unit_size: float) -> str:
+def _cost(cost: CostRecord, field: str, unit_size: float) -> str:
     value = float(getattr(cost, field)) / unit_size
     return number(value, 1 if value >= 100 else 2 if value >= 0.1 else 4)
 
 
-def _ratio(big: Run, field: str, value: float) -> str:
+def _ratio(big: RunRecord, field: str, value: float) -> str:
     return f"{number(float(getattr(big.cost, field)) / value, 1)} times as much"
 
 
-def _first_latency(run: Run) -> float | None:
+def _first_latency(run: RunRecord) -> float | None:
     return next((row.p50_ms for row in run.timings.latency if row.batch == 1), None)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tutelage.reports.record.types import Record, Run, TermFacts
+from tutelage.reports.record.types import JobRecord, RunRecord, TermRecord
 from tutelage.reports.wording import NONE
 
 
@@ -19,7 +19,7 @@ class TermLine(NamedTuple):
     adapters: str
 
 
-class Lesson(NamedTuple):
+class LossTermTable(NamedTuple):
     """The terms of one run, which stands for all with the same settings."""
 
     run: str
@@ -27,19 +27,19 @@ class Lesson(NamedTuple):
     looks_inside: bool
 
 
-def lesson(record: Record) -> Lesson | None:
+def loss_term_table(record: JobRecord) -> LossTermTable | None:
     """The terms of the first student; None where nobody was taught, or by an older version."""
-    run: Run | None = next((run for run in record.of("student") if run.terms), None)
+    run: RunRecord | None = next((run for run in record.of("student") if run.terms), None)
     if run is None:
         return None
-    return Lesson(
+    return LossTermTable(
         run.name,
         tuple(map(_line, run.terms)),
         any(term.points for term in run.terms),
     )
 
 
-def _line(term: TermFacts) -> TermLine:
+def _line(term: TermRecord) -> TermLine:
     adapters = ", ".join(term.adapters)
     if term.parameters:
         adapters = f"{adapters or 'own weights'} ({term.parameters:,} parameters)"

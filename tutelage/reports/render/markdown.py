@@ -2,30 +2,30 @@
 
 from collections.abc import Iterable, Sequence
 
-from tutelage.reports.record.types import SPLIT_WORDS, Record
+from tutelage.reports.record.types import SPLIT_WORDS, JobRecord
 from tutelage.reports.render.environment import data_lines, run_details
 from tutelage.reports.render.figures import Figure
 from tutelage.reports.render.html_sections import class_lines, plateau_sentences
-from tutelage.reports.render.loss_terms import lesson
-from tutelage.reports.render.peers import sides, sides_note
+from tutelage.reports.render.loss_terms import loss_term_table
+from tutelage.reports.render.peers import peer_lines, peer_note
 from tutelage.reports.render.published import NOTE, has_published
 from tutelage.reports.render.tables import (
     accuracy_with_interval,
     chosen_note,
-    comparison,
+    comparison_table,
     published_form,
     roles_of,
 )
-from tutelage.reports.statistics.secondary import further_sentences
-from tutelage.reports.statistics.specialists import council
+from tutelage.reports.statistics.secondary import secondary_sentences
+from tutelage.reports.statistics.specialists import specialists_summary
 from tutelage.reports.statistics.verdict import Verdict
 from tutelage.reports.wording import NONE, count_of, markdown_cell, percent, points
 
 
-def render_markdown(record: Record, verdict: Verdict, figures: Sequence[Figure]) -> str:
+def render_markdown(record: JobRecord, verdict: Verdict, figures: Sequence[Figure]) -> str:
     """The whole file; the same record gives the same bytes."""
     split = record.split()
-    parts = [f"# {markdown_cell(record.title)}", verdict.sentence, *further_sentences(record)]
+    parts = [f"# {markdown_cell(record.title)}", verdict.sentence, *secondary_sentences(record)]
     if any(run.weights == "none" for run in record.of("teacher")):
         parts.append("The teacher started from random weights: no pretrained weights were used.")
     parts += ["## Results in the published form", _published(record)]
@@ -44,11 +44,11 @@ def render_markdown(record: Record, verdict: Verdict, figures: Sequence[Figure])
     parts += _data(record)
     parts += ["## Time", _timings(record)]
     if notes := run_details(record).notes:
-        parts += ["## Notes from training", table(["Run", "Note"], notes)]
+        parts += ["## Notes from training", markdown_table(["Run", "Note"], notes)]
     return "\n\n".join(parts) + "\n"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table, the first column to the left and the others to the right."""
     lines = [
         head,
@@ -58,10 +58,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _published(record: Record) -> str:
+def _published(record: JobRecord) -> str:
     head = ["Network", "", "Best accuracy (%)", "Size (MB)", "Size (KiB / 1000)", "Epochs",
             "Parameters (M)", "FLOPs (G)"]  # fmt: skip
-    return table(
+    return markdown_table(
         head,
         [
             [f"{line.role.capitalize()}, {line.network}", line.kind, line.accuracy.text,
@@ -71,17 +71,17 @@ def _published(record: Record) -> str:
     )  # fmt: skip
 
 
-def _comparison(record: Record, verdict: Verdict) -> str:
+def _comparison(record: JobRecord, verdict: Verdict) -> str:
     roles = roles_of(record)
     rows = []
-    for line in comparison(record, verdict):
+    for line in comparison_table(record, verdict):
         note = f" ({line.difference.note})" if line.difference.note else ""
         cells = [line.cells[role].text for role in roles]
         rows.append([line.label, *cells, line.difference.text + note])
-    return table(["", *(role.capitalize() for role in roles), "Student - control"], rows)
+    return markdown_table(["", *(role.capitalize() for role in roles), "Student - control"], rows)
 
 
-def _runs(record: Record) -> str:
+def _runs(record: JobRecord) -> str:
     split = record.split()
     rows = []
     for run in record.runs:
@@ -93,11 +93,11 @@ def _runs(record: Record) -> str:
         )  # fmt: skip
     head = ["Run", "Network", "Seed", "Accuracy, last (%)", "95 % interval", "Accuracy, best (%)",
             "Best epoch"]  # fmt: skip
-    return table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _pairs(verdict: Verdict) -> str:
-    return table(
+    return markdown_table(
         ["Seed", "Student (%)", "Control (%)", "Difference", "Images gained", "Images lost"],
         [
             [str(p.seed), percent(p.student_accuracy, 2), percent(p.control_accuracy, 2),
@@ -107,31 +107,31 @@ def _pairs(verdict: Verdict) -> str:
     )  # fmt: skip
 
 
-def _sides(record: Record) -> list[str]:
-    found = sides(record)
+def _sides(record: JobRecord) -> list[str]:
+    found = peer_lines(record)
     if not found:
         return []
     head = ["Run", "Who", "Network", "Accuracy (%)", "95 % interval", "Validation (%)",
             "Negative log-likelihood", "Parameters (M)", "Alone (%)", "Gain (points)",
             "Best on validation"]  # fmt: skip
     rows = [[*side[:-1], "yes" if side.best else ""] for side in found]
-    return ["## Learned side by side", table(head, rows), sides_note(record.split())]
+    return ["## Learned side by side", markdown_table(head, rows), peer_note(record.split())]
 
 
-def _council(record: Record) -> list[str]:
-    found = council(record)
+def _council(record: JobRecord) -> list[str]:
+    found = specialists_summary(record)
     if found is None:
         return []
     head = ["Classes", "Images", "Generalist (%)", "Together (%)", "Difference"]
-    parts = ["## A generalist and its specialists", table(head, found.seats), found.note]
+    parts = ["## A generalist and its specialists", markdown_table(head, found.seats), found.note]
     if found.trained:
         head = ["Run", "Network", "Classes", "Own images", "Others an epoch", "Epochs", "Total"]
-        parts += ["### The specialists", table(head, found.trained)]
+        parts += ["### The specialists", markdown_table(head, found.trained)]
     return parts
 
 
-def _lesson(record: Record) -> list[str]:
-    found = lesson(record)
+def _lesson(record: JobRecord) -> list[str]:
+    found = loss_term_table(record)
     if found is None:
         return []
     head = [
@@ -152,14 +152,14 @@ def _lesson(record: Record) -> list[str]:
         f"{found.run}, from the first epoch to the last. Gradient: its norm, of the weighted term by the "
         "student's weights, on the first batch of these epochs."
     )
-    return ["## What the student was taught", table(head, rows), note]
+    return ["## What the student was taught", markdown_table(head, rows), note]
 
 
-def _classes(record: Record) -> str:
+def _classes(record: JobRecord) -> str:
     roles = roles_of(record)
     lines, cut = class_lines(record)
     head = ["Class", "Images", *(f"{role.capitalize()} right (%)" for role in roles)]
-    shown = table(
+    shown = markdown_table(
         [*head, "Student - control"],
         [
             [line.name, str(line.images), *(line.recalls[role].text for role in roles),
@@ -170,25 +170,25 @@ def _classes(record: Record) -> str:
     return shown + ("\n\nThe widest differences only; per_class.csv has all." if cut else "")
 
 
-def _data(record: Record) -> list[str]:
+def _data(record: JobRecord) -> list[str]:
     data = data_lines(record)
     if data is None:
         return []
-    parts = ["## Data", table(["", ""], data.facts)]
+    parts = ["## Data", markdown_table(["", ""], data.facts)]
     if data.counts:
         rows = [[name, str(train), str(val), str(test)] for name, train, val, test in data.counts]
-        parts.append(table(["Class", "Training", "Validation", "Test"], rows))
+        parts.append(markdown_table(["Class", "Training", "Validation", "Test"], rows))
     parts += [
         f"{count_of(leaked, 'image')} of the {name} split with the pixels of a training image."
         for name, leaked in data.leaks
     ]
     if data.quarantine:
-        parts += ["### Left out", table(["File", "Reason"], data.quarantine)]
+        parts += ["### Left out", markdown_table(["File", "Reason"], data.quarantine)]
     return parts
 
 
-def _timings(record: Record) -> str:
-    return table(
+def _timings(record: JobRecord) -> str:
+    return markdown_table(
         ["Run", "Total", "Images a second", "Waiting for data", "Teacher pass"],
         [
             [line.run.name, line.total, line.speed, line.waiting, line.teacher_pass]

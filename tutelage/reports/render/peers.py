@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from tutelage.reports.record.fields import Fields
 from tutelage.reports.record.scores import read_cost, read_metrics
-from tutelage.reports.record.types import SPLIT_WORDS, Metrics, Record, Run, Split
+from tutelage.reports.record.types import SPLIT_WORDS, JobRecord, MetricsRecord, RunRecord, Split
 from tutelage.reports.render.tables import accuracy_with_interval
 from tutelage.reports.wording import NONE, number, percent, plain, points
 
 
-class Side(NamedTuple):
+class PeerLine(NamedTuple):
     """One of those who learned together, as text.
 
     alone: the same network's accuracy without the others; gain: how much better it is with them; best:
@@ -31,7 +31,7 @@ class Side(NamedTuple):
     best: bool
 
 
-def sides(record: Record) -> list[Side]:
+def peer_lines(record: JobRecord) -> list[PeerLine]:
     """Everyone of every run that had companions, the student first and the ensemble last.
 
     Raises:
@@ -42,7 +42,7 @@ def sides(record: Record) -> list[Side]:
     return [side for run in runs for side in _of(run, split, _alone(record, run))]
 
 
-def sides_note(split: Split) -> str:
+def peer_note(split: Split) -> str:
     """What must be said below the table."""
     return (
         f"Accuracy on the {SPLIT_WORDS[split]} split after the last epoch. Ensemble: the mean of the "
@@ -52,7 +52,7 @@ def sides_note(split: Split) -> str:
     )
 
 
-def _alone(record: Record, run: Run) -> dict[str, Metrics | None]:
+def _alone(record: JobRecord, run: RunRecord) -> dict[str, MetricsRecord | None]:
     """How those of a run did where they were trained without the others, by their names."""
     found = {}
     for own in (*record.of("control"), *record.of("alone")):
@@ -61,7 +61,7 @@ def _alone(record: Record, run: Run) -> dict[str, Metrics | None]:
     return {name: own.last.on(record.split()) for name, own in found.items()}
 
 
-def _of(run: Run, split: Split, alone: Mapping[str, Metrics | None]) -> list[Side]:
+def _of(run: RunRecord, split: Split, alone: Mapping[str, MetricsRecord | None]) -> list[PeerLine]:
     fields = Fields(run.scores, Path(run.name) / "scores.json")
     best = fields.table("best_together").text("name")
     network = run.published_name or run.model
@@ -78,22 +78,22 @@ def _of(run: Run, split: Split, alone: Mapping[str, Metrics | None]) -> list[Sid
     return [side._replace(best=side.name == best) for side in found]
 
 
-def _metrics(fields: Fields, split: Split) -> tuple[Metrics, Metrics | None]:
+def _metrics(fields: Fields, split: Split) -> tuple[MetricsRecord, MetricsRecord | None]:
     shown = fields.optional_table(split)
     return read_metrics(fields.table("val")), read_metrics(shown) if shown else None
 
 
 def _side(
-    run: Run,
+    run: RunRecord,
     name: str,
     network: str,
-    metrics: tuple[Metrics, Metrics | None],
+    metrics: tuple[MetricsRecord, MetricsRecord | None],
     parameters: int,
-    without: Metrics | None,
-) -> Side:
+    without: MetricsRecord | None,
+) -> PeerLine:
     val, shown = metrics
     cell = accuracy_with_interval(shown)
-    return Side(
+    return PeerLine(
         run=run.name,
         name=name,
         network=network,

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tutelage.reports.record.types import Record, Role, Run
+from tutelage.reports.record.types import JobRecord, Role, RunRecord
 
 
 class Published(NamedTuple):
@@ -28,13 +28,13 @@ NOTE = (
 )
 
 
-def published_row(run: Run) -> Published | None:
+def published_row(run: RunRecord) -> Published | None:
     """The published row of a run's role and network, if there is one."""
     names = (run.published_name, run.model.split(".")[0])
     keys = ["".join(c for c in name.lower() if c.isalnum()) for name in names]
     return next((TABLE[run.role, key] for key in keys if (run.role, key) in TABLE), None)
 
 
-def has_published(record: Record) -> bool:
+def has_published(record: JobRecord) -> bool:
     """Whether anything published stands beside what was measured."""
     return any(published_row(run) for run in record.runs)

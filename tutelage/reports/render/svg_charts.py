@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.reports.record.types import Bin, Metrics
+from tutelage.reports.record.types import BinRecord, MetricsRecord
 from tutelage.reports.statistics.verdict import Verdict, decimals_for
 from tutelage.reports.wording import points, short
 
@@ -64,7 +64,7 @@ class Heat(NamedTuple):
     numbers: bool
 
 
-class ReliabilityBin(NamedTuple):
+class ReliabilityBar(NamedTuple):
     """One bar of a reliability diagram: all 0..1."""
 
     lower: float
@@ -137,14 +137,14 @@ def draw_heat(confusion: NDArray[np.int64], classes: tuple[str, ...]) -> Heat | 
     return Heat(margin + cell * count + 2, cell, margin, labels, cells, count <= 12)
 
 
-def pool_bins(metrics: list[Metrics]) -> list[ReliabilityBin]:
+def pool_bins(metrics: list[MetricsRecord]) -> list[ReliabilityBar]:
     """The bins of several seeds as one diagram, weighted by their images."""
     total = sum(row.images for one in metrics for row in one.reliability)
     pooled = []
     for bins in zip(*(one.reliability for one in metrics), strict=True):
         images = sum(row.images for row in bins)
         pooled.append(
-            ReliabilityBin(
+            ReliabilityBar(
                 lower=bins[0].lower,
                 width=bins[0].upper - bins[0].lower,
                 accuracy=_weighted(bins, [row.accuracy for row in bins], images),
@@ -156,7 +156,7 @@ def pool_bins(metrics: list[Metrics]) -> list[ReliabilityBin]:
     return pooled
 
 
-def _weighted(bins: tuple[Bin, ...], values: list[float], images: int) -> float:
+def _weighted(bins: tuple[BinRecord, ...], values: list[float], images: int) -> float:
     total = sum(row.images * value for row, value in zip(bins, values, strict=True))
     return total / images if images else 0.0
 

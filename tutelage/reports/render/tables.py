@@ -6,13 +6,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tutelage.reports.record.types import ROLES, SPLIT_WORDS, Metrics, Record, Role, Run, Split
+from tutelage.reports.record.types import (
+    ROLES,
+    SPLIT_WORDS,
+    JobRecord,
+    MetricsRecord,
+    Role,
+    RunRecord,
+    Split,
+)
 from tutelage.reports.render.published import Published, published_row
 from tutelage.reports.statistics.verdict import Verdict, decimals_for
 from tutelage.reports.wording import NONE, number, percent, points
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A number as text, with what a machine may read; `note` is small print under it."""
 
     text: str
@@ -20,13 +28,13 @@ class Cell(NamedTuple):
     note: str = ""
 
 
-class Line(NamedTuple):
+class TableLine(NamedTuple):
     """One line of a table: a key for machines, a label, a cell for each role, the difference."""
 
     key: str
     label: str
-    cells: dict[Role, Cell]
-    difference: Cell
+    cells: dict[Role, TableCell]
+    difference: TableCell
 
 
 class PublishedLine(NamedTuple):
@@ -35,7 +43,7 @@ class PublishedLine(NamedTuple):
     role: Role
     network: str
     kind: str
-    accuracy: Cell
+    accuracy: TableCell
     size_mb: str
     size_kib: str
     epochs: str
@@ -43,10 +51,10 @@ class PublishedLine(NamedTuple):
     flops: str
 
 
-Getter = Callable[[Run], float | None]
+Getter = Callable[[RunRecord], float | None]
 
 
-def roles_of(record: Record) -> tuple[Role, ...]:
+def roles_of(record: JobRecord) -> tuple[Role, ...]:
     """The roles that are compared and have runs, in the order of `ROLES`.
 
     What companions reach alone stands where they are told.
@@ -54,7 +62,7 @@ def roles_of(record: Record) -> tuple[Role, ...]:
     return tuple(role for role in ROLES if record.of(role) and role != "alone")
 
 
-def comparison(record: Record, verdict: Verdict) -> list[Line]:
+def comparison_table(record: JobRecord, verdict: Verdict) -> list[TableLine]:
     """Every metric by role: mean and standard deviation over seeds, and student minus control."""
     split = record.split()
     lines = [
@@ -79,12 +87,12 @@ def comparison(record: Record, verdict: Verdict) -> list[Line]:
         digits = decimals_for(verdict.interval)
         bounds = (points(bound, digits) for bound in verdict.interval)
         note = "95 % interval " + " to ".join(bounds)
-        shown = Cell(points(verdict.difference or 0.0, digits), verdict.difference, note)
+        shown = TableCell(points(verdict.difference or 0.0, digits), verdict.difference, note)
         lines[0] = lines[0]._replace(difference=shown)
     return lines
 
 
-def published_form(record: Record) -> list[PublishedLine]:
+def published_form(record: JobRecord) -> list[PublishedLine]:
     """The columns of the published table, by role: measured, and published where there is a row."""
     lines = []
     for role, runs in _by_network(record):
@@ -109,38 +117,40 @@ def published_form(record: Record) -> list[PublishedLine]:
     return lines
 
 
-def _by_network(record: Record) -> list[tuple[Role, list[Run]]]:
+def _by_network(record: JobRecord) -> list[tuple[Role, list[RunRecord]]]:
     """The runs of each role and network: several teachers, and assistants, need not be alike."""
-    found: dict[tuple[Role, str], list[Run]] = {}
+    found: dict[tuple[Role, str], list[RunRecord]] = {}
     for role in roles_of(record):
         for run in record.of(role):
             found.setdefault((role, run.model), []).append(run)
     return [(role, runs) for (role, _), runs in found.items()]
 
 
-def spread_cell(values: list[float], decimals: int, scale: float = 1.0) -> Cell:
+def spread_cell(values: list[float], decimals: int, scale: float = 1.0) -> TableCell:
     """Mean and, over two seeds or more, standard deviation."""
     if not values:
-        return Cell(NONE)
+        return TableCell(NONE)
     scaled = scale * np.array(values)
     text = number(float(scaled.mean()), decimals)
     if len(values) > 1 and math.isfinite(float(scaled.std(ddof=1))):
         text += f" ± {number(float(scaled.std(ddof=1)), decimals)}"
-    return Cell(text, _mean(values))
+    return TableCell(text, _mean(values))
 
 
-def metric_value(metrics: Metrics | None, name: str) -> float | None:
+def metric_value(metrics: MetricsRecord | None, name: str) -> float | None:
     """One number of the metrics by its field name; None where there is none."""
     value = None if metrics is None else getattr(metrics, name)
     return None if value is None else float(value)
 
 
-def accuracy_with_interval(metrics: Metrics | None) -> Cell:
+def accuracy_with_interval(metrics: MetricsRecord | None) -> TableCell:
     """One run's accuracy in per cent with its Wilson interval."""
     if metrics is None:
-        return Cell(NONE)
+        return TableCell(NONE)
     low, high = metrics.accuracy_interval
-    return Cell(percent(metrics.accuracy), metrics.accuracy, f"{percent(low)} to {percent(high)}")
+    return TableCell(
+        percent(metrics.accuracy), metrics.accuracy, f"{percent(low)} to {percent(high)}"
+    )
 
 
 def chosen_note(split: Split) -> str:
@@ -153,13 +163,13 @@ def chosen_note(split: Split) -> str:
     )
 
 
-def _published_lines(role: Role, run: Run, row: Published) -> list[PublishedLine]:
+def _published_lines(role: Role, run: RunRecord, row: Published) -> list[PublishedLine]:
     return [
         PublishedLine(
             role=role,
             network=f"{row.network}, 1000 classes",
             kind="counted here, at 224 x 224",
-            accuracy=Cell(NONE),
+            accuracy=TableCell(NONE),
             size_mb=NONE,
             size_kib=NONE,
             epochs=NONE,
@@ -170,7 +180,9 @@ def _published_lines(role: Role, run: Run, row: Published) -> list[PublishedLine
             role=role,
             network=row.network,
             kind="published",
-            accuracy=Cell(number(row.best_accuracy_percent, 1), row.best_accuracy_percent / 100),
+            accuracy=TableCell(
+                number(row.best_accuracy_percent, 1), row.best_accuracy_percent / 100
+            ),
             size_mb=NONE,
             size_kib=number(row.size_mb, 1),
             epochs=str(row.epochs),
@@ -184,24 +196,24 @@ def _in_units(value: int | None, unit: float) -> str:
     return NONE if value is None else number(value / unit, 2)
 
 
-def _share_line(record: Record, key: str, label: str, get: Getter) -> Line:
+def _share_line(record: JobRecord, key: str, label: str, get: Getter) -> TableLine:
     return _line(record, key, label, get, 1, 100)
 
 
 def _line(
-    record: Record, key: str, label: str, get: Getter, decimals: int, scale: float = 1.0
-) -> Line:
+    record: JobRecord, key: str, label: str, get: Getter, decimals: int, scale: float = 1.0
+) -> TableLine:
     found: dict[Role, list[float]] = {
         role: [value for run in record.alike(role) if (value := get(run)) is not None]
         for role in roles_of(record)
     }
     cells = {role: spread_cell(values, decimals, scale) for role, values in found.items()}
-    difference = Cell(NONE)
+    difference = TableCell(NONE)
     if found.get("student") and found.get("control"):
         value = _mean(found["student"]) - _mean(found["control"])
         text = points(value, decimals) if scale == 100 else _signed(value, decimals)
-        difference = Cell(text, value)
-    return Line(key, label, cells, difference)
+        difference = TableCell(text, value)
+    return TableLine(key, label, cells, difference)
 
 
 def _signed(value: float, decimals: int) -> str:
@@ -221,7 +233,7 @@ def _best(split: Split) -> Getter:
 
 
 def _agreement(split: Split) -> Getter:
-    def get(run: Run) -> float | None:
+    def get(run: RunRecord) -> float | None:
         metrics = run.last.on(split)
         return metrics.fidelity.agreement if metrics and metrics.fidelity else None
 
@@ -229,7 +241,7 @@ def _agreement(split: Split) -> Getter:
 
 
 def _kl(split: Split) -> Getter:
-    def get(run: Run) -> float | None:
+    def get(run: RunRecord) -> float | None:
         metrics = run.last.on(split)
         return metrics.fidelity.kl if metrics and metrics.fidelity else None
 
@@ -237,7 +249,7 @@ def _kl(split: Split) -> Getter:
 
 
 def _latency(batch: int, key: str) -> Getter:
-    def get(run: Run) -> float | None:
+    def get(run: RunRecord) -> float | None:
         rows = [row for row in run.timings.latency if row.batch == batch]
         return float(getattr(rows[0], key)) if rows else None
 

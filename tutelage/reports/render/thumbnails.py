@@ -10,16 +10,16 @@ from PIL import Image
 from tutelage.data.decode.prepare import pixel_key
 from tutelage.data.pack.pack import FIX, KIND
 from tutelage.errors import InputError
-from tutelage.reports.record.types import Data
+from tutelage.reports.record.types import DataRecord
 
 PNG_UP_TO = 64
 THUMBNAIL = 112
 
 
-class Pictures:
+class Thumbnails:
     """Turns rows of the pack into data URIs until the budget is spent; then gives None."""
 
-    def __init__(self, data: Data | None, budget_bytes: int) -> None:
+    def __init__(self, data: DataRecord | None, budget_bytes: int) -> None:
         self._data = data
         self._left = budget_bytes
         self._made: dict[int, str] = {}
@@ -31,7 +31,7 @@ class Pictures:
         pixels = None if self._data is None else _pixels(self._data, image_id)
         if pixels is None:
             return None
-        uri = picture_uri(pixels)
+        uri = image_uri(pixels)
         if len(uri) > self._left:
             return None
         self._left -= len(uri)
@@ -39,7 +39,7 @@ class Pictures:
         return uri
 
 
-def _pixels(data: Data, image_id: int) -> NDArray[np.uint8] | None:
+def _pixels(data: DataRecord, image_id: int) -> NDArray[np.uint8] | None:
     if data.pixels is None or data.keys is None or not 0 <= image_id < len(data.pixels):
         return None
     pixels = np.asarray(data.pixels[image_id])
@@ -52,7 +52,7 @@ def _pixels(data: Data, image_id: int) -> NDArray[np.uint8] | None:
     return pixels
 
 
-def picture_uri(pixels: NDArray[np.uint8]) -> str:
+def image_uri(pixels: NDArray[np.uint8]) -> str:
     """One uint8 image [S, S, 3]: PNG up to 64 pixels, so that small ones are exact, else a JPEG."""
     image = Image.fromarray(pixels)
     buffer = io.BytesIO()

@@ -4,20 +4,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tutelage.reports.record.types import SPLIT_WORDS, Record
-from tutelage.reports.statistics.specialists import council_sentences
+from tutelage.reports.record.types import SPLIT_WORDS, JobRecord
+from tutelage.reports.statistics.specialists import specialist_sentences
 from tutelage.reports.statistics.verdict import (
     SEEDS_NEEDED,
     Verdict,
     decimals_for,
-    judge,
     pair_up,
-    unequal,
+    unequal_budgets,
+    verdict_of,
 )
 from tutelage.reports.wording import count_of, percent, points
 
 
-class Ensemble(NamedTuple):
+class EnsembleGain(NamedTuple):
     """A student and those before it, asked together. runs: names; accuracies in 0..1: theirs, and its own."""
 
     student: str
@@ -26,17 +26,17 @@ class Ensemble(NamedTuple):
     alone: float
 
 
-def further_sentences(record: Record) -> list[str]:
+def secondary_sentences(record: JobRecord) -> list[str]:
     """One sentence for each of these that the job has."""
     return [
-        *council_sentences(record),
+        *specialist_sentences(record),
         *_compute_sentence(record),
         *_beside_sentences(record),
         *_ensemble_sentence(record),
     ]
 
 
-def at_equal_compute(record: Record) -> Verdict | None:
+def at_equal_compute(record: JobRecord) -> Verdict | None:
     """Student minus plain training of as much compute, by seed; None where there is none of it.
 
     A student that teaches itself costs more than its control; the time could as well have been spent on
@@ -44,12 +44,12 @@ def at_equal_compute(record: Record) -> Verdict | None:
     """
     students, longer = record.of("student"), record.of("longer")
     split = record.split()
-    if not students or not longer or unequal(students, longer, split, same_epochs=False):
+    if not students or not longer or unequal_budgets(students, longer, split, same_epochs=False):
         return None
-    return judge(*pair_up(students, longer, split), split)
+    return verdict_of(*pair_up(students, longer, split), split)
 
 
-def beside_alone(record: Record) -> dict[str, Verdict]:
+def peers_against_alone(record: JobRecord) -> dict[str, Verdict]:
     """Each network that learned beside the students minus itself trained alone, by seed; by its name."""
     students, split = [run for run in record.of("student") if run.beside], record.split()
     names = dict.fromkeys(name for run in students for name in run.beside)
@@ -58,11 +58,11 @@ def beside_alone(record: Record) -> dict[str, Verdict]:
         own = [run for run in students if name in run.beside]
         alone = [run for run in record.of("alone") if run.name == f"{name}-alone-{run.seed}"]
         if {run.seed for run in own} & {run.seed for run in alone}:
-            found[name] = judge(*pair_up(own, alone, split, companion=name), split)
+            found[name] = verdict_of(*pair_up(own, alone, split, companion=name), split)
     return found
 
 
-def ensembles(record: Record) -> list[Ensemble]:
+def ensemble_gains(record: JobRecord) -> list[EnsembleGain]:
     """For each student with earlier generations, the accuracy of the mean of all their probabilities.
 
     Furlanello et al. 2018, arXiv:1805.04770: born-again network ensembles.
@@ -75,11 +75,11 @@ def ensembles(record: Record) -> list[Ensemble]:
         labels = answers[-1].labels
         accuracy = float((mean.argmax(axis=1) == labels).mean())
         alone = float(by_name[student].predictions[split].labelled().correct().mean())
-        found.append(Ensemble(student, tuple(names), accuracy, alone))
+        found.append(EnsembleGain(student, tuple(names), accuracy, alone))
     return found
 
 
-def _compute_sentence(record: Record) -> list[str]:
+def _compute_sentence(record: JobRecord) -> list[str]:
     found = at_equal_compute(record)
     if found is None:
         return []
@@ -87,10 +87,10 @@ def _compute_sentence(record: Record) -> list[str]:
     return _difference(f"At equal compute, against plain training of {epochs}", found)
 
 
-def _beside_sentences(record: Record) -> list[str]:
+def _beside_sentences(record: JobRecord) -> list[str]:
     return [
         sentence
-        for name, found in beside_alone(record).items()
+        for name, found in peers_against_alone(record).items()
         for sentence in _difference(f"{name}, against itself trained alone", found)
     ]
 
@@ -106,8 +106,8 @@ def _difference(against: str, found: Verdict) -> list[str]:
     return [f"{told} (95 % interval {bounds}) over {len(found.pairs)} seeds."]
 
 
-def _ensemble_sentence(record: Record) -> list[str]:
-    found = ensembles(record)
+def _ensemble_sentence(record: JobRecord) -> list[str]:
+    found = ensemble_gains(record)
     if not found:
         return []
     together, alone = (

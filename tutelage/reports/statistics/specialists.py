@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tutelage.reports.record.fields import Fields
-from tutelage.reports.record.types import SPLIT_WORDS, Record, Run, Split
-from tutelage.reports.wording import NONE, count_of, duration, number, percent, plain, points
+from tutelage.reports.record.types import SPLIT_WORDS, JobRecord, RunRecord, Split
+from tutelage.reports.wording import NONE, count_of, number, percent, plain, points, spell_duration
 
 
-class Seat(NamedTuple):
+class SpecialistLine(NamedTuple):
     """Some classes, and how many of their images are named rightly, as text."""
 
     classes: str
@@ -18,7 +18,7 @@ class Seat(NamedTuple):
     difference: str
 
 
-class Trained(NamedTuple):
+class SpecialistTraining(NamedTuple):
     """One specialist, as text: its training images of its classes and of others, an epoch."""
 
     run: str
@@ -30,15 +30,15 @@ class Trained(NamedTuple):
     total: str
 
 
-class Council(NamedTuple):
+class SpecialistsSummary(NamedTuple):
     """What a student was taught by; note: what must be said below the tables."""
 
-    seats: tuple[Seat, ...]
-    trained: tuple[Trained, ...]
+    seats: tuple[SpecialistLine, ...]
+    trained: tuple[SpecialistTraining, ...]
     note: str
 
 
-def council(record: Record) -> Council | None:
+def specialists_summary(record: JobRecord) -> SpecialistsSummary | None:
     """The council of the first student, which is that of all; None where nobody had one.
 
     Raises:
@@ -58,16 +58,16 @@ def council(record: Record) -> Council | None:
     whole = {"generalist": measured.number("generalist"), "together": together.number("accuracy")}
     whole |= {"images": together.integer("images")}
     seats.append(_seat("all classes", Fields(whole, facts.where)))
-    return Council(
+    return SpecialistsSummary(
         tuple(seats),
         tuple(map(_trained, record.specialists)),
         _note(facts.integer("active"), split),
     )
 
 
-def council_sentences(record: Record) -> list[str]:
+def specialist_sentences(record: JobRecord) -> list[str]:
     """What a generalist and its specialists reach together; none where nobody had them."""
-    found = council(record)
+    found = specialists_summary(record)
     if found is None:
         return []
     *groups, whole = found.seats
@@ -79,7 +79,7 @@ def council_sentences(record: Record) -> list[str]:
     ]
 
 
-def _first(record: Record) -> tuple[Fields, Split] | None:
+def _first(record: JobRecord) -> tuple[Fields, Split] | None:
     for run in record.runs:
         facts = Fields(run.scores, Path(run.name) / "scores.json").optional_table("council")
         if facts is not None:
@@ -91,9 +91,9 @@ def _names(group: Fields) -> str:
     return ", ".join(plain(str(name)) for name in group.items("classes"))
 
 
-def _seat(classes: str, fields: Fields) -> Seat:
+def _seat(classes: str, fields: Fields) -> SpecialistLine:
     alone, both = fields.optional_number("generalist"), fields.optional_number("together")
-    return Seat(
+    return SpecialistLine(
         classes=classes,
         images=number(fields.integer("images"), 0),
         generalist=NONE if alone is None else percent(alone),
@@ -102,16 +102,16 @@ def _seat(classes: str, fields: Fields) -> Seat:
     )
 
 
-def _trained(run: Run) -> Trained:
+def _trained(run: RunRecord) -> SpecialistTraining:
     facts = Fields(run.scores, Path(run.name) / "scores.json").table("specialist")
-    return Trained(
+    return SpecialistTraining(
         run=run.name,
         network=run.published_name or run.model,
         classes=_names(facts),
         own=number(facts.integer("own"), 0),
         others=f"{facts.integer('drawn'):,} of {facts.integer('others'):,}",
         epochs=str(run.epochs),
-        total=duration(run.timings.total_seconds),
+        total=spell_duration(run.timings.total_seconds),
     )
 
 

@@ -10,7 +10,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.reports.record.types import SPLIT_WORDS, Predictions, Record, Run, Split
+from tutelage.reports.record.types import (
+    SPLIT_WORDS,
+    JobRecord,
+    PredictionsRecord,
+    RunRecord,
+    Split,
+)
 from tutelage.reports.statistics.intervals import (
     RESAMPLES,
     Interval,
@@ -25,7 +31,7 @@ Outcome = Literal[
 SEEDS_NEEDED = 3
 
 
-class Pair(NamedTuple):
+class SeedPair(NamedTuple):
     """One student and its control of the same seed; `gained` and `lost` count images."""
 
     seed: int
@@ -45,7 +51,7 @@ class Verdict(NamedTuple):
     sentence: str
     split: Split
     images: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[SeedPair, ...]
     difference: float | None
     deviation: float | None
     """Standard deviation of the difference over seeds."""
@@ -55,7 +61,7 @@ class Verdict(NamedTuple):
     over_images: Interval | None
 
 
-def compare(record: Record, *, resamples: int = RESAMPLES, seed: int = 0) -> Verdict:
+def compare_runs(record: JobRecord, *, resamples: int = RESAMPLES, seed: int = 0) -> Verdict:
     """Whether distillation helped, and how sure that is."""
     split = record.split()
     students, controls = record.of("student"), record.of("control")
@@ -67,15 +73,19 @@ def compare(record: Record, *, resamples: int = RESAMPLES, seed: int = 0) -> Ver
             split,
             "No control was trained, so nothing can be said about whether distillation helped.",
         )
-    reason = unequal(students, controls, split)
+    reason = unequal_budgets(students, controls, split)
     if reason:
         return _nothing("unequal", split, f"Student and control cannot be compared: {reason}.")
-    return judge(*pair_up(students, controls, split), split, resamples=resamples, seed=seed)
+    return verdict_of(*pair_up(students, controls, split), split, resamples=resamples, seed=seed)
 
 
 def pair_up(
-    students: Sequence[Run], controls: Sequence[Run], split: Split, *, companion: str | None = None
-) -> tuple[tuple[Pair, ...], NDArray[np.float64]]:
+    students: Sequence[RunRecord],
+    controls: Sequence[RunRecord],
+    split: Split,
+    *,
+    companion: str | None = None,
+) -> tuple[tuple[SeedPair, ...], NDArray[np.float64]]:
     """Students and controls of the same seed, and the difference by image [N] of all of them.
 
     With a name of a companion, that network of each student's run is compared in the student's place.
@@ -94,14 +104,16 @@ def pair_up(
     return pairs, difference_by_image(answers)
 
 
-def difference_by_image(answers: Sequence[tuple[Predictions, Predictions]]) -> NDArray[np.float64]:
+def difference_by_image(
+    answers: Sequence[tuple[PredictionsRecord, PredictionsRecord]],
+) -> NDArray[np.float64]:
     """Mean over seeds of student correct minus control correct, [N] in -1..1."""
     rows = [s.correct().astype(np.float64) - c.correct() for s, c in answers]
     return np.asarray(np.mean(rows, axis=0), dtype=np.float64)
 
 
-def judge(
-    pairs: tuple[Pair, ...],
+def verdict_of(
+    pairs: tuple[SeedPair, ...],
     by_image: NDArray[np.float64],
     split: Split,
     *,
@@ -143,7 +155,7 @@ def decimals_for(interval: Interval | None) -> int:
 
 def _sentence(
     outcome: Outcome,
-    pairs: tuple[Pair, ...],
+    pairs: tuple[SeedPair, ...],
     difference: float,
     interval: Interval,
     by_image: NDArray[np.float64],
@@ -172,8 +184,12 @@ def _sentence(
     )
 
 
-def unequal(
-    students: Sequence[Run], controls: Sequence[Run], split: Split, *, same_epochs: bool = True
+def unequal_budgets(
+    students: Sequence[RunRecord],
+    controls: Sequence[RunRecord],
+    split: Split,
+    *,
+    same_epochs: bool = True,
 ) -> str:
     """Why no pair is fair, or nothing; with `same_epochs` also where one was trained for longer."""
     for word, runs in (("students", students), ("controls", controls)):
@@ -197,14 +213,16 @@ def unequal(
 
 
 def _both_correct(
-    answers: tuple[Predictions, Predictions],
+    answers: tuple[PredictionsRecord, PredictionsRecord],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return answers[0].correct(), answers[1].correct()
 
 
-def _pair(run: Run, control: Run, ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> Pair:
+def _pair(
+    run: RunRecord, control: RunRecord, ours: NDArray[np.bool_], theirs: NDArray[np.bool_]
+) -> SeedPair:
     gained, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-    return Pair(
+    return SeedPair(
         seed=run.seed,
         student=run.name,
         control=control.name,

@@ -8,7 +8,7 @@ import numpy as np
 
 from tutelage.reports.statistics.intervals import Interval, bootstrap_interval, t_interval
 from tutelage.reports.statistics.verdict import SEEDS_NEEDED
-from tutelage.reports.sweep.results import Cell
+from tutelage.reports.sweep.results import SweepResult
 from tutelage.reports.wording import points
 
 NOTHING = "-"
@@ -23,8 +23,8 @@ class Difference(NamedTuple):
     seeds: int
 
 
-def difference(
-    these: Sequence[Cell], those: Sequence[Cell], *, equal: str = "epochs"
+def sweep_difference(
+    these: Sequence[SweepResult], those: Sequence[SweepResult], *, equal: str = "epochs"
 ) -> Difference | None:
     """Accuracy apart, seed by seed; None where no seed is in both, with the same network, budget and images.
 
@@ -45,7 +45,7 @@ def difference(
     return Difference(float(apart.mean()), wider, len(pairs))
 
 
-def _fair(cell: Cell, epochs: int) -> tuple[int | str, ...]:
+def _fair(cell: SweepResult, epochs: int) -> tuple[int | str, ...]:
     """What two cells have in common that may be compared."""
     return cell.seed, cell.model, epochs, cell.image_size, len(cell.right)
 

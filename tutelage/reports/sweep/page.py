@@ -10,12 +10,17 @@ from tutelage.reports.sweep.differences import (
     NOTHING,
     Difference,
     beyond_chance,
-    difference,
     in_per_cent,
     in_points,
+    sweep_difference,
 )
-from tutelage.reports.sweep.results import Cell, read_cells
-from tutelage.reports.sweep.teacher_epochs import Length, draw_lengths, length_lines, lengths
+from tutelage.reports.sweep.results import SweepResult, read_results
+from tutelage.reports.sweep.teacher_epochs import (
+    TeacherLength,
+    draw_lengths,
+    length_lines,
+    teacher_lengths,
+)
 from tutelage.reports.wording import markdown_cell
 from tutelage.storage.atomic import write_bytes
 
@@ -24,51 +29,51 @@ class _Side(NamedTuple):
     """What a table's rows are held against: by its name, and how a row's difference to it is found."""
 
     name: str
-    apart: Callable[[Sequence[Cell]], Difference | None]
+    apart: Callable[[Sequence[SweepResult]], Difference | None]
 
 
-class Ways(NamedTuple):
+class SweepRows(NamedTuple):
     """The cells of a sweep: of students by what they were taught, and what they are held against."""
 
-    students: dict[str, list[Cell]]
-    controls: list[Cell]
-    longer: list[Cell]
-    teachers: list[Cell]
+    students: dict[str, list[SweepResult]]
+    controls: list[SweepResult]
+    longer: list[SweepResult]
+    teachers: list[SweepResult]
 
     def order(self) -> list[str]:
         """The students, the most accurate first."""
         return sorted(self.students, key=lambda name: (-_mean(self.students[name]), name))
 
 
-def sorted_out(cells: Sequence[Cell]) -> Ways:
+def sort_results(cells: Sequence[SweepResult]) -> SweepRows:
     """The cells by what they are for."""
-    students: dict[str, list[Cell]] = {}
+    students: dict[str, list[SweepResult]] = {}
     for cell in cells:
         if cell.role == "student":
             students.setdefault(cell.objective, []).append(cell)
     others = ([c for c in cells if c.role == role] for role in ("control", "longer", "teacher"))
-    return Ways(students, *others)
+    return SweepRows(students, *others)
 
 
-def write_grid(folder: Path) -> Path:
+def write_sweep_page(folder: Path) -> Path:
     """Write the page of a folder of cells, as a Markdown file beside it. Returns the file.
 
     Where teachers of several lengths taught, their curve is drawn beside it: FOLDER.svg.
     """
-    cells, path = read_cells(folder), folder.parent / f"{folder.name}.md"
-    found = _lengths(sorted_out(cells))
+    cells, path = read_results(folder), folder.parent / f"{folder.name}.md"
+    found = _lengths(sort_results(cells))
     if found:
         write_bytes(path.with_suffix(".svg"), draw_lengths(found))
-    write_bytes(path, grid(cells, curve=f"{folder.name}.svg").encode())
+    write_bytes(path, sweep_page(cells, curve=f"{folder.name}.svg").encode())
     return path
 
 
-def grid(cells: Sequence[Cell], *, curve: str = "") -> str:
+def sweep_page(cells: Sequence[SweepResult], *, curve: str = "") -> str:
     """The page as Markdown: a table, what helped, what did not, and where the figures come from.
 
     `curve` is the file of the curve over the teacher's lengths, which is shown where there are several.
     """
-    ways = sorted_out(cells)
+    ways = sort_results(cells)
     lines = [*_head(cells, ways), "", *_table(ways), "", *_verdicts(ways)]
     found = _lengths(ways)
     if found:
@@ -77,24 +82,27 @@ def grid(cells: Sequence[Cell], *, curve: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def sides(ways: Ways) -> list[_Side]:
+def sweep_sides(ways: SweepRows) -> list[_Side]:
     """What students are held against: always the control, and what else there is."""
-    found = [_Side("control", lambda own: difference(own, ways.controls))]
+    found = [_Side("control", lambda own: sweep_difference(own, ways.controls))]
     if ways.longer:
         found.append(
-            _Side("equal compute", lambda own: difference(own, ways.longer, equal="plain_epochs"))
+            _Side(
+                "equal compute",
+                lambda own: sweep_difference(own, ways.longer, equal="plain_epochs"),
+            )
         )
     if kd := ways.students.get("kd"):
-        found.append(_Side("kd", lambda own: None if own is kd else difference(own, kd)))
+        found.append(_Side("kd", lambda own: None if own is kd else sweep_difference(own, kd)))
     return found
 
 
-def _lengths(ways: Ways) -> list[Length]:
+def _lengths(ways: SweepRows) -> list[TeacherLength]:
     """What teachers of several lengths reached, and their students; empty where all had one length."""
-    return lengths(ways.students, ways.teachers, ways.controls)
+    return teacher_lengths(ways.students, ways.teachers, ways.controls)
 
 
-def _head(cells: Sequence[Cell], ways: Ways) -> list[str]:
+def _head(cells: Sequence[SweepResult], ways: SweepRows) -> list[str]:
     students = [cell for own in ways.students.values() for cell in own]
     shown = students or ways.controls or list(cells)
     facts = [_one_of(str(getattr(cell, field)) for cell in shown) for field in ("model", "epochs")]
@@ -116,8 +124,8 @@ def _head(cells: Sequence[Cell], ways: Ways) -> list[str]:
     return lines
 
 
-def _table(ways: Ways) -> list[str]:
-    against = sides(ways)
+def _table(ways: SweepRows) -> list[str]:
+    against = sweep_sides(ways)
     asked = any(cell.together is not None for own in ways.students.values() for cell in own)
     names = ["objective", "seeds", "accuracy %"]
     for side in against:
@@ -148,8 +156,8 @@ _AGAINST = {
 }
 
 
-def _verdicts(ways: Ways) -> list[str]:
-    control, *others = sides(ways)
+def _verdicts(ways: SweepRows) -> list[str]:
+    control, *others = sweep_sides(ways)
     placed = {name: beyond_chance(control.apart(own)) for name, own in ways.students.items()}
     texts = {
         1: "Better than no teacher, beyond chance",
@@ -181,7 +189,7 @@ def _verdicts(ways: Ways) -> list[str]:
     return lines
 
 
-def _origin(cells: Sequence[Cell], ways: Ways) -> list[str]:
+def _origin(cells: Sequence[SweepResult], ways: SweepRows) -> list[str]:
     taught_by: dict[int, set[str]] = {}
     for cell in (cell for own in ways.students.values() for cell in own):
         if cell.teacher_epochs is not None:
@@ -203,7 +211,7 @@ def _one_of(values: Iterable[str]) -> str:
     return " or ".join(map(markdown_cell, sorted(set(values))))
 
 
-def _mean(cells: Sequence[Cell]) -> float:
+def _mean(cells: Sequence[SweepResult]) -> float:
     return mean(cell.accuracy for cell in cells)
 
 

@@ -21,7 +21,7 @@ FORMAT = 3
 _FIX = "remove it; the same `tutelage sweep` does its run again"
 
 
-class About(NamedTuple):
+class SweepRunInfo(NamedTuple):
     """What a run's own folder does not tell about its place in a sweep.
 
     name: of the run, and of the cell's file; objective: what the table calls it; role: as in a report;
@@ -39,8 +39,8 @@ class About(NamedTuple):
     plain_epochs: int
 
 
-class Cell(NamedTuple):
-    """One run: what it is of, as in `About`, and how it did on the validation images after its last epoch.
+class SweepResult(NamedTuple):
+    """One run: what it is of, as in `SweepRunInfo`, and how it did on the validation images after its last epoch.
 
     right: for each labelled validation image, whether it was named rightly; agreement: with the teacher;
     together: accuracy of the mean answer of all networks that learned in the run, None where it was one;
@@ -69,7 +69,7 @@ class Cell(NamedTuple):
     software: str
 
 
-def write_cell(folder: Path, run: Path, about: About) -> Path:
+def write_result(folder: Path, run: Path, about: SweepRunInfo) -> Path:
     """Keep a finished run as a cell.
 
     Args:
@@ -116,23 +116,23 @@ def write_cell(folder: Path, run: Path, about: About) -> Path:
     return path
 
 
-def read_cells(folder: Path) -> list[Cell]:
+def read_results(folder: Path) -> list[SweepResult]:
     """All cells of a folder, by objective and seed.
 
     Raises:
         InputError: a file is no cell.
     """
-    return [read_cell(path) for path in sorted(folder.glob("*.json"))]
+    return [read_result(path) for path in sorted(folder.glob("*.json"))]
 
 
-def read_cell(path: Path) -> Cell:
+def read_result(path: Path) -> SweepResult:
     """One cell.
 
     Raises:
         InputError: it is none, it is damaged, or it has another one's name.
     """
     found = read_sealed(path, kind="a cell of a sweep", version=FORMAT, fix=_FIX)
-    facts, kinds = Fields(found, path), get_type_hints(Cell)
+    facts, kinds = Fields(found, path), get_type_hints(SweepResult)
     if set(facts.plain) != {*kinds, "format", "name", "images"}:
         raise InputError("not a cell of a sweep", where=path, expected=f"one of format {FORMAT}")
     if facts.text("name") != path.stem:
@@ -147,7 +147,7 @@ def read_cell(path: Path) -> Cell:
         int | None: facts.optional_integer,
     }
     plain = {name: read[kind](name) for name, kind in kinds.items() if name != "right"}
-    return Cell(**plain, right=_answers(facts))
+    return SweepResult(**plain, right=_answers(facts))
 
 
 def _answers(facts: Fields) -> NDArray[np.bool_]:
@@ -167,7 +167,7 @@ def _answers(facts: Fields) -> NDArray[np.bool_]:
     return np.unpackbits(packed)[:images].astype(bool)
 
 
-def known(cells: Sequence[Cell], objective: str, seed: int, identity: str) -> bool:
+def known_results(cells: Sequence[SweepResult], objective: str, seed: int, identity: str) -> bool:
     """Whether a run of these settings and pictures is among the cells."""
     wanted = (objective, seed, identity)
     return any((cell.objective, cell.seed, cell.identity) == wanted for cell in cells)

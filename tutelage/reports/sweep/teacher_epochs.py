@@ -9,15 +9,15 @@ from tutelage.reports.render.figures import style
 from tutelage.reports.sweep.differences import (
     NOTHING,
     Difference,
-    difference,
     in_per_cent,
     in_points,
+    sweep_difference,
 )
-from tutelage.reports.sweep.results import Cell
+from tutelage.reports.sweep.results import SweepResult
 from tutelage.reports.wording import markdown_cell
 
 
-class Length(NamedTuple):
+class TeacherLength(NamedTuple):
     """What a teacher of some epochs reached, in shares, and its students, one value a seed.
 
     way: what they were taught; control: mean of the same students without a teacher, None where there are
@@ -32,11 +32,11 @@ class Length(NamedTuple):
     apart: Difference | None
 
 
-def lengths(
-    students: Mapping[str, Sequence[Cell]],
-    teachers: Sequence[Cell],
-    controls: Sequence[Cell],
-) -> list[Length]:
+def teacher_lengths(
+    students: Mapping[str, Sequence[SweepResult]],
+    teachers: Sequence[SweepResult],
+    controls: Sequence[SweepResult],
+) -> list[TeacherLength]:
     """By what was taught, and then by how long the teacher was trained; empty where all had one length.
 
     `students` are named as a sweep names them: `kd@5` under a teacher of five epochs.
@@ -50,14 +50,19 @@ def lengths(
         if way and epochs is not None and said == str(epochs):
             accuracies = tuple(cell.accuracy for cell in own)
             found.append(
-                Length(
-                    way, epochs, trained.get(epochs), accuracies, alone, difference(own, controls)
+                TeacherLength(
+                    way,
+                    epochs,
+                    trained.get(epochs),
+                    accuracies,
+                    alone,
+                    sweep_difference(own, controls),
                 )
             )
     return sorted(found, key=lambda one: one[:2])
 
 
-def length_lines(found: Sequence[Length], curve: str) -> list[str]:
+def length_lines(found: Sequence[TeacherLength], curve: str) -> list[str]:
     """The table as Markdown, below the curve in the file of that name."""
     lines = ["## The teacher's length", ""]
     if curve:
@@ -78,7 +83,7 @@ def length_lines(found: Sequence[Length], curve: str) -> list[str]:
     return lines
 
 
-def draw_lengths(found: Sequence[Length]) -> bytes:
+def draw_lengths(found: Sequence[TeacherLength]) -> bytes:
     """The curve as SVG: students with the deviation over seeds, their teachers, and the control as a line."""
     import matplotlib as mpl
     from matplotlib.figure import Figure

@@ -12,39 +12,39 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tutelage.config.augmentation import Views
+from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.loading.loader import reading_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import World
 from tutelage.errors import InputError
-from tutelage.teachers.cache.table import Answers, Shapes, Table
-from tutelage.teachers.cache.writer import Writer
+from tutelage.teachers.cache.table import CachedOutputs, CacheTable, Shapes
+from tutelage.teachers.cache.writer import CacheWriter
 from tutelage.teachers.teacher import Teacher
-from tutelage.types import START, Batch, Progress, Signal
+from tutelage.types import START, Batch, Progress, TeacherOutput
 
 BATCH = 256
 AUDITED = 32
 
 
-class Question(NamedTuple):
+class CacheQuery(NamedTuple):
     """What a teacher is asked: views 0 to number - 1 of a pack's training pictures, and on what device."""
 
     pack: Pack
-    views: Views
+    views: AugmentationConfig
     number: int
     device: torch.device
 
 
-class Cached:
+class CachedTeacher:
     """A teacher that looks its answers up. Only one view's places are held at a time."""
 
-    def __init__(self, table: Table, question: Question) -> None:
+    def __init__(self, table: CacheTable, question: CacheQuery) -> None:
         self._table, self._question = table, question
         self._view = -1
         self._places: NDArray[np.int64] = np.empty(0, np.int64)
         self._resident: dict[str, Tensor] = {}
 
-    def __call__(self, batch: Batch, _progress: Progress = START, /) -> Signal:
+    def __call__(self, batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
         """What the teacher said about these pictures: logits [b, C] and features [b, ...], in fp32."""
         if batch.view != self._view:
             self._turn_to(batch.view)
@@ -56,7 +56,7 @@ class Cached:
                 for name, block in self._read(self._places[batch.ids.cpu().numpy()]).items()
             }
         found = {name: block.float() for name, block in rows.items()}
-        return Signal(logits=found.pop("logits"), features=found)
+        return TeacherOutput(logits=found.pop("logits"), features=found)
 
     def _turn_to(self, view: int) -> None:
         pack, device = self._question.pack, self._question.device
@@ -81,7 +81,7 @@ class Cached:
         return {"logits": self._table.logits(places), **features}
 
 
-def missing(table: Table, question: Question) -> list[tuple[int, NDArray[np.int64]]]:
+def missing_outputs(table: CacheTable, question: CacheQuery) -> list[tuple[int, NDArray[np.int64]]]:
     """(view, image ids) that the table has no answer about yet; of equal pictures only one."""
     rows = question.pack.rows("train")
     keys = np.asarray(question.pack.keys)[rows]
@@ -94,10 +94,10 @@ def missing(table: Table, question: Question) -> list[tuple[int, NDArray[np.int6
     return parts
 
 
-def fill(
-    table: Table,
+def fill_cache(
+    table: CacheTable,
     teacher: Teacher,
-    question: Question,
+    question: CacheQuery,
     *,
     world: World,
     progress: Callable[[int, int], None],
@@ -118,15 +118,17 @@ def fill(
     Raises:
         InputError: an answer of another shape, or one that float16 cannot hold.
     """
-    parts = missing(table, question)
+    parts = missing_outputs(table, question)
     count, done = sum(len(ids) for _, ids in parts), 0
-    writer = Writer(table.folder) if world.first else None
+    writer = CacheWriter(table.folder) if world.first else None
     try:
         for view, ids in parts:
             for low in range(0, len(ids), batch_size * world.size):
                 some = ids[low : low + batch_size * world.size]
                 mine = some[world.share(len(some))]
-                said = world.everyone(ask(teacher, question, mine, view, shapes=table.shapes))
+                said = world.everyone(
+                    compute_outputs(teacher, question, mine, view, shapes=table.shapes)
+                )
                 if writer is not None:
                     for answers in said:
                         writer.add(answers)
@@ -138,14 +140,14 @@ def fill(
             writer.close()
 
 
-def ask(
+def compute_outputs(
     teacher: Teacher,
-    question: Question,
+    question: CacheQuery,
     ids: NDArray[np.int64],
     view: int,
     *,
     shapes: Shapes,
-) -> Answers:
+) -> CachedOutputs:
     """What a teacher says about one view of some training pictures, in their order."""
     keys = np.asarray(question.pack.keys)[ids]
     said = {name: [np.empty((0, *shape), np.float32)] for name, shape in shapes.items()}
@@ -170,10 +172,12 @@ def ask(
             if name in said:
                 said[name].append(answer.float().cpu().numpy())
     whole = {name: np.concatenate(parts) for name, parts in said.items()}
-    return Answers(keys, np.full(len(ids), view, np.int32), whole.pop("logits"), whole)
+    return CachedOutputs(keys, np.full(len(ids), view, np.int32), whole.pop("logits"), whole)
 
 
-def audit(table: Table, teacher: Teacher, question: Question, *, tolerance: float) -> None:
+def audit_cache(
+    table: CacheTable, teacher: Teacher, question: CacheQuery, *, tolerance: float
+) -> None:
     """Ask again about a few random pictures and compare: the last word on whether a cache may be used.
 
     Args:
@@ -191,7 +195,7 @@ def audit(table: Table, teacher: Teacher, question: Question, *, tolerance: floa
     generator = np.random.default_rng(len(table))
     view = int(generator.integers(question.number))
     ids = np.sort(generator.choice(rows, min(AUDITED, len(rows)), replace=False))
-    said = ask(teacher, question, ids, view, shapes=table.shapes)
+    said = compute_outputs(teacher, question, ids, view, shapes=table.shapes)
     kept = table.logits(table.positions(said.keys, view))
     # Without the row's mean: an offset means nothing, and would hide behind a large spread.
     difference = np.abs(_centred(said.logits) - _centred(kept)).max(axis=1)

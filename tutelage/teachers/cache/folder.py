@@ -12,16 +12,16 @@ import numpy as np
 
 from tutelage.distributed import World
 from tutelage.errors import InputError, UsageError
-from tutelage.storage.atomic import make_folder, settle
-from tutelage.storage.disk import telling
-from tutelage.storage.lock import Holder, hold
-from tutelage.storage.safe_paths import inside, require_plain
-from tutelage.teachers.cache.table import open_table, read_manifest
+from tutelage.storage.atomic import make_folder, recover_partial_writes
+from tutelage.storage.disk import disk_errors
+from tutelage.storage.lock import LockHolder, hold_lock
+from tutelage.storage.safe_paths import path_inside, require_plain
+from tutelage.teachers.cache.table import open_cache_table, read_manifest
 
 NAME = "teacher-cache"
 
 
-class Entry(NamedTuple):
+class CacheEntry(NamedTuple):
     """One cache: its folder's name, its manifest, answers and pictures in it, bytes on disk."""
 
     name: str
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     bytes: int
 
 
-def names(shelf: Path) -> list[str]:
+def cache_names(shelf: Path) -> list[str]:
     """All caches of a folder, damaged ones too.
 
     Raises:
@@ -47,48 +47,48 @@ def names(shelf: Path) -> list[str]:
     return sorted(path.parent.name for path in shelf.glob("*/manifest.json"))
 
 
-def entry(folder: Path) -> Entry:
+def cache_entry(folder: Path) -> CacheEntry:
     """What is in a cache.
 
     Raises:
         InputError: it is damaged.
     """
-    table = open_table(folder)
-    return Entry(
+    table = open_cache_table(folder)
+    return CacheEntry(
         name=folder.name,
         manifest=read_manifest(folder),
         answers=len(table),
         pictures=len(np.unique(table.index["key"])),
         views=len(np.unique(table.index["view"])),
-        bytes=size(folder),
+        bytes=cache_size(folder),
     )
 
 
-def size(folder: Path) -> int:
+def cache_size(folder: Path) -> int:
     """Bytes of a cache on the disk."""
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def verify(shelf: Path) -> dict[str, str]:
+def verify_cache(shelf: Path) -> dict[str, str]:
     """What is wrong with each cache, by name; empty where nothing is. Reads every answer."""
-    return {name: _wrong(shelf / name) for name in names(shelf)}
+    return {name: _wrong(shelf / name) for name in cache_names(shelf)}
 
 
 def _wrong(folder: Path) -> str:
     try:
-        damaged = len(open_table(folder).damaged())
+        damaged = len(open_cache_table(folder).damaged())
     except InputError as error:
         return error.what
     return f"{damaged} damaged answers" if damaged else ""
 
 
-def remove(shelf: Path, chosen: list[str]) -> int:
+def remove_cache(shelf: Path, chosen: list[str]) -> int:
     """Take caches away; returns the bytes freed.
 
     Raises:
         UsageError: no cache of that name, or a run is writing it.
     """
-    known = names(shelf)
+    known = cache_names(shelf)
     for name in chosen:
         if name not in known:
             raise UsageError(
@@ -99,19 +99,19 @@ def remove(shelf: Path, chosen: list[str]) -> int:
             )
     freed = 0
     for name in chosen:
-        require_plain(inside(shelf, name, where=shelf), written=True)
-        with hold(shelf / name / ".lock", busy=partial(_refuse, shelf / name)):
-            freed += size(shelf / name)
+        require_plain(path_inside(shelf, name, where=shelf), written=True)
+        with hold_lock(shelf / name / ".lock", busy=partial(_refuse, shelf / name)):
+            freed += cache_size(shelf / name)
             shutil.rmtree(shelf / name)
     return freed
 
 
-def _refuse(folder: Path, holder: Holder | None) -> None:
+def _refuse(folder: Path, holder: LockHolder | None) -> None:
     raise UsageError("a run is writing this cache", where=folder, found=holder)
 
 
 @contextmanager
-def locked(folder: Path, world: World, *, waiting: Callable[[], None]) -> Iterator[None]:
+def cache_lock(folder: Path, world: World, *, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold a cache for this run while the block lasts; `waiting` is called while another run has it.
 
     Raises:
@@ -121,13 +121,13 @@ def locked(folder: Path, world: World, *, waiting: Callable[[], None]) -> Iterat
         yield
         return
 
-    def wait(_holder: Holder | None) -> None:
+    def wait(_holder: LockHolder | None) -> None:
         waiting()
         time.sleep(0.5)
 
-    with telling(folder):
+    with disk_errors(folder):
         make_folder(folder)
     require_plain(folder, written=True)
-    with hold(folder / ".lock", busy=wait):
-        settle(folder)
+    with hold_lock(folder / ".lock", busy=wait):
+        recover_partial_writes(folder)
         yield

@@ -13,7 +13,7 @@ from tutelage.config.schema import fingerprint
 FORMAT = 4
 
 
-class Identity(NamedTuple):
+class CacheKey(NamedTuple):
     """The fields that must not differ.
 
     teacher: fingerprint of the weights; model: name of the network; libraries: versions that compute it;

@@ -2,12 +2,12 @@
 
 from typing import Literal, NamedTuple
 
-from tutelage.config.augmentation import Views
+from tutelage.config.augmentation import AugmentationConfig
 
 MOST_BYTES = 4 << 30
 
 
-class Mode(NamedTuple):
+class OutputMode(NamedTuple):
     """name: `views` (a fixed number of views of each picture), `schedule` (a new one each epoch) or `live`;
     why: for the reader; number: of views asked about ahead, 0 where live.
     """
@@ -17,14 +17,14 @@ class Mode(NamedTuple):
     number: int
 
 
-def choose_mode(
+def choose_output_mode(
     ask: Literal["auto", "ahead", "live"],
-    views: Views,
+    views: AugmentationConfig,
     *,
     epochs: int,
     images: int,
     record_bytes: int,
-) -> Mode:
+) -> OutputMode:
     """How a student's teacher is asked.
 
     Args:
@@ -38,14 +38,14 @@ def choose_mode(
     'every epoch shows the same pictures'
     """
     if ask == "live":
-        return Mode("live", "as asked for", 0)
+        return OutputMode("live", "as asked for", 0)
     count = views.count(epochs)
     size = count * images * record_bytes
     if ask == "auto" and size > MOST_BYTES:
-        return Mode("live", f"the answers would take {size / 1e9:.1f} GB", 0)
+        return OutputMode("live", f"the answers would take {size / 1e9:.1f} GB", 0)
     if views.fixed:
-        return Mode("views", "every epoch shows the same pictures", count)
+        return OutputMode("views", "every epoch shows the same pictures", count)
     if views.distinct is not None:
-        return Mode("views", f"the epochs take {count} views in turn", count)
+        return OutputMode("views", f"the epochs take {count} views in turn", count)
     why = f"each of {count} epochs shows views of its own; other students see the same ones"
-    return Mode("schedule", why, count)
+    return OutputMode("schedule", why, count)

@@ -28,7 +28,7 @@ from tutelage.errors import InputError
 from tutelage.storage.checksums import read_sealed, write_sealed
 from tutelage.storage.json_files import read_file
 from tutelage.storage.safe_paths import is_plain_name, require_plain
-from tutelage.teachers.cache.key import FORMAT, Identity
+from tutelage.teachers.cache.key import FORMAT, CacheKey
 
 INDEX = np.dtype([("key", "<i8"), ("view", "<i4"), ("top", "<f4"), ("crc", "<u4")])
 LARGEST_RECORD = 1 << 28
@@ -37,7 +37,7 @@ KIND = "a cache of a teacher's answers"
 _LARGEST_INDEX = 16 << 30
 
 
-class Answers(NamedTuple):
+class CachedOutputs(NamedTuple):
     """What a teacher said: keys int64 [R], views int32 [R], logits float32 [R, C], features [R, ...]
     by point.
     """
@@ -55,7 +55,7 @@ Columns = Mapping[str, NDArray[np.float16]]
 """[R, D] of each, one record after the other."""
 
 
-class Table:
+class CacheTable:
     """An opened table: the index in memory, the answers memory-mapped."""
 
     def __init__(self, folder: Path, shapes: Shapes, index: NDArray[Any], columns: Columns) -> None:
@@ -96,11 +96,11 @@ class Table:
         """Positions whose bytes are no longer those that were written; reads the whole table."""
         return np.asarray([row for row in range(len(self)) if not self._is_whole(row)], np.int64)
 
-    def cut(self, first: int) -> "Table":
+    def cut(self, first: int) -> "CacheTable":
         """The table up to the first record from `first` on that is not whole."""
         end = next((row for row in range(first, len(self)) if not self._is_whole(row)), len(self))
         columns = {name: column[:end] for name, column in self.columns.items()}
-        return Table(self.folder, self.shapes, self.index[:end], columns)
+        return CacheTable(self.folder, self.shapes, self.index[:end], columns)
 
     def _require_whole(self, positions: NDArray[np.int64]) -> None:
         for name, column in self.columns.items():
@@ -114,7 +114,7 @@ class Table:
 
     def _is_whole(self, row: int) -> bool:
         answer = [column[row] for column in self.columns.values()]
-        return bool(crc(self.index[row], answer) == self.index["crc"][row])
+        return bool(crc_of(self.index[row], answer) == self.index["crc"][row])
 
 
 def write_manifest(
@@ -163,7 +163,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
-def open_table(folder: Path) -> Table:
+def open_cache_table(folder: Path) -> CacheTable:
     """Open a table for reading. Answers are mapped when the lengths of all files have been checked.
 
     Raises:
@@ -188,7 +188,7 @@ def open_table(folder: Path) -> Table:
         name: _mapped(folder / f"{name}.bin", there, math.prod(shape))
         for name, shape in shapes.items()
     }
-    return Table(folder, shapes, index, columns).cut(count)
+    return CacheTable(folder, shapes, index, columns).cut(count)
 
 
 def _require_length(path: Path, found: int, expected: int, *, grows: bool) -> None:
@@ -212,7 +212,7 @@ def _is_shape(found: Any) -> bool:
     )
 
 
-def require_same(folder: Path, identity: Identity) -> None:
+def require_same_key(folder: Path, identity: CacheKey) -> None:
     """Refuse a table of anything else.
 
     Raises:
@@ -239,7 +239,7 @@ def _damaged(where: Path, found: str) -> InputError:
     return InputError("the teacher's cache is damaged", where=where, found=found, fix=_fix(folder))
 
 
-def crc(record: Any, answer: list[NDArray[np.float16]]) -> int:
+def crc_of(record: Any, answer: list[NDArray[np.float16]]) -> int:
     """The checksum of one record: of its line in the index, and of the answer [D] of each column in order."""
     parts = [record[name] for name in ("key", "view", "top")] + answer
     return zlib.crc32(b"".join(part.tobytes() for part in parts))

@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 from tutelage.errors import InputError
 from tutelage.storage.atomic import make_folder
-from tutelage.teachers.cache.key import Identity
+from tutelage.teachers.cache.key import CacheKey
 from tutelage.teachers.cache.table import (
     INDEX,
-    Answers,
+    CachedOutputs,
     Shapes,
-    crc,
-    open_table,
+    crc_of,
+    open_cache_table,
     read_manifest,
-    require_same,
+    require_same_key,
     write_manifest,
 )
 
 _LARGEST = float(np.finfo(np.float16).max)
 
 
-def create(folder: Path, identity: Identity, shapes: Shapes) -> None:
+def create_cache(folder: Path, identity: CacheKey, shapes: Shapes) -> None:
     """Begin an empty table; where there is one of this identity, only see to it that it is at rest.
 
     Raises:
@@ -33,9 +33,9 @@ def create(folder: Path, identity: Identity, shapes: Shapes) -> None:
         MachineError: it cannot be written.
     """
     if (folder / "manifest.json").is_file():
-        require_same(folder, identity)
+        require_same_key(folder, identity)
         if read_manifest(folder)["grows"]:  # whoever wrote has died: what it kept is all there is
-            Writer(folder).close()
+            CacheWriter(folder).close()
         return
     make_folder(folder)
     for name in ("index", *shapes):
@@ -44,11 +44,11 @@ def create(folder: Path, identity: Identity, shapes: Shapes) -> None:
     write_manifest(folder, {**identity.fields(), "shapes": plain}, np.empty(0, INDEX), grows=False)
 
 
-class Writer:
+class CacheWriter:
     """Appends answers to a table. One process at a time; see `shelf.locked`."""
 
     def __init__(self, folder: Path) -> None:
-        table = open_table(folder)
+        table = open_cache_table(folder)
         self._folder, self._index, count = folder, table.index, len(table)
         self._facts = read_manifest(folder)
         write_manifest(folder, self._facts, self._index, grows=True)
@@ -64,7 +64,7 @@ class Writer:
         self._waiting: list[NDArray[Any]] = []
         self._kept = [self._index]
 
-    def add(self, answers: Answers) -> None:
+    def add(self, answers: CachedOutputs) -> None:
         """Add records; they count after `keep`.
 
         Raises:
@@ -89,7 +89,7 @@ class Writer:
         index = np.empty(len(answers.keys), INDEX)
         index["key"], index["view"], index["top"] = answers.keys, answers.views, top
         index["crc"] = [
-            crc(index[row], [halves[name][row] for name in halves]) for row in range(len(index))
+            crc_of(index[row], [halves[name][row] for name in halves]) for row in range(len(index))
         ]
         for name, values in halves.items():
             self._files[name].write(values.tobytes())
