@@ -86,7 +86,7 @@ def ours(task: Task, seed: int) -> Run:
         optimizer="adam",
         lr=LR,
         alpha=ALPHA,
-        terms=tutelage.LossConfig(kd=tutelage.KDConfig(temperature=TEMPERATURE)),
+        losses=tutelage.LossConfig(kd=tutelage.KDConfig(temperature=TEMPERATURE)),
         seed=seed,
     )
     begin = time.perf_counter()

@@ -36,11 +36,11 @@ CELLS = DOCS / "results" / "schemes-32"
 COSTS = ROOT / "benchmarks" / "results" / "schemes.json"
 
 AT_HAND: dict[str, tuple[str, ...]] = {
-    "a finished teacher": ("offline", "course", "assistants"),
-    "several finished teachers, or time to train them": ("several", "specialists"),
-    "no teacher, but memory for several networks": ("mutual", "ensemble", "joint"),
-    "no teacher, one network": ("past", "virtual", "class-wise", "momentum", "exits"),
-    "no teacher, but time for several trainings": ("generations",),
+    "a finished teacher": ("offline", "rco", "assistants"),
+    "several finished teachers, or time to train them": ("multi-teacher", "specialists"),
+    "no teacher, but memory for several networks": ("dml", "one", "joint"),
+    "no teacher, one network": ("ps-kd", "tf-kd", "cs-kd", "mean-teacher", "byot"),
+    "no teacher, but time for several trainings": ("born-again",),
 }
 """What a user may have, and the methods that can then be used."""
 
@@ -135,9 +135,9 @@ def measured(method: str, ways: SweepRows, facts: Mapping[str, Any]) -> Iterator
 
 def _trainings(method: str) -> str:
     """How often a method trains the student, where that is more than once."""
-    if method != "generations":
+    if method != "born-again":
         return ""
-    count = teaching_of(method, "resnet34").methods.generations.count
+    count = teaching_of(method, "resnet34").methods.born_again.count
     return f", {count + 1} trainings"
 
 

@@ -61,7 +61,7 @@ def table(facts: Mapping[str, Any]) -> str:
 
     >>> time = {"median": 1.334, "low": 1.3, "high": 1.41, "rounds": 20}
     >>> cost = {"time": time, "memory": 1.004, "stays": 1.25}
-    >>> print(table({"methods": {"momentum": cost}, "without": {"exits": "no stages"}}))
+    >>> print(table({"methods": {"mean-teacher": cost}, "without": {"byot": "no stages"}}))
     | method | time / plain step | memory / plain step | what stays / plain |
     |---|---|---|---|
     | `momentum` | 1.33 (1.30 to 1.41) | 1.00 | 1.25 |
@@ -108,7 +108,7 @@ def finished_teachers(teaching: MethodConfig, student: str, teacher: str) -> lis
     by_name = {step.name: step for step in plan_job(job)}
     (last,) = (step for step in by_name.values() if step.settings.role == "student")
     heard = [by_name[name].settings for name in last.teachers]
-    return [one.model for one in heard for _ in range(one.keep or 1)]
+    return [one.model for one in heard for _ in range(one.keep_checkpoints or 1)]
 
 
 def measured(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -182,7 +182,10 @@ def class_of(trial: StepBenchmark, method: MethodName) -> Class:
 
     teaching = teaching_of(method, trial.teacher)
     settings = dataclasses.replace(
-        trial.settings, **shared_fields(MethodConfig, teaching), ask="ahead", epochs=EPOCHS
+        trial.settings,
+        **shared_fields(MethodConfig, teaching),
+        teacher_outputs="cached",
+        epochs=EPOCHS,
     )
     teachers = finished_teachers(teaching, settings.model, trial.teacher)
     specialists = len(teachers) - 1 if method == "specialists" else 0

@@ -66,7 +66,7 @@ def main() -> None:
             device="cpu",
             data=DataConfig(image_size=chosen.size),
             role="control",
-            trust=True,  # how long it takes does not depend on what a teacher knows
+            skip_teacher_check=True,  # how long it takes does not depend on what a teacher knows
         )
         teacher = _teacher(folder, plain, chosen)
         second = dataclasses.replace(

@@ -112,7 +112,9 @@ def make_class(
         )
         for seed, (model, view) in enumerate(zip(teachers, seen, strict=True), 1)
     ]
-    settings = dataclasses.replace(settings, teacher=tuple(teachers), trust=True)  # they are random
+    settings = dataclasses.replace(
+        settings, teacher=tuple(teachers), skip_teacher_check=True
+    )  # they are random
     learner = build_run(settings, pack, finished, device=runtime.device)
     to_device(learner.method, runtime, ALONE, compiled=False)
     learner.method.train()

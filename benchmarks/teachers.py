@@ -43,8 +43,10 @@ def main() -> None:
 
 def _class(trial: StepBenchmark, count: int, combine: Any, ask: Any) -> Class:
     """A student in training and the word of so many teachers."""
-    own = MethodOptions(several=MultiTeacherConfig(combine=combine))
-    settings = dataclasses.replace(trial.settings, method="several", methods=own, ask=ask)
+    own = MethodOptions(multi_teacher=MultiTeacherConfig(combine=combine))
+    settings = dataclasses.replace(
+        trial.settings, method="multi-teacher", methods=own, teacher_outputs=ask
+    )
     return make_class(trial, settings, [trial.teacher] * count)
 
 
@@ -57,7 +59,7 @@ def _steps(trial: StepBenchmark, rounds: int) -> dict[str, Any]:
     ways: dict[str, Way] = {}
     for count in COUNTS:
         for combine in COMBINED if count > 1 else COMBINED[:1]:
-            ways[f"{count} {combine}"] = _way(_class(trial, count, combine, "ahead"), batch)
+            ways[f"{count} {combine}"] = _way(_class(trial, count, combine, "cached"), batch)
     ways["1 live"] = _way(_class(trial, 1, COMBINED[0], "live"), batch)
     found = time_interleaved(ways, rounds=rounds, warm_up=3, settle=trial.settle)
     first = found[f"1 {COMBINED[0]}"]
@@ -71,7 +73,7 @@ def _bytes(trial: StepBenchmark) -> dict[str, int]:
     """The most bytes of tensors alive at once in a step, beyond those that are there between steps."""
     batch, found = first_batch(trial), {}
     for count in COUNTS:
-        step = _way(_class(trial, count, COMBINED[0], "ahead"), batch)
+        step = _way(_class(trial, count, COMBINED[0], "cached"), batch)
         step()  # the optimiser makes its state, the cache turns to the view
         found[str(count)] = peak_bytes(step, trial.runtime.device)
     return found

@@ -114,7 +114,7 @@ def single() -> Callable[..., TrainConfig]:
             device="cpu",
             precision="fp32",
             role="control",
-            trust=True,  # a few steps make no teacher
+            skip_teacher_check=True,  # a few steps make no teacher
         )
         return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
 

@@ -77,11 +77,11 @@ def test_other_views_are_other_answers(
 ) -> None:
     """What shapes a view makes a cache of its own; how many of them are shown does not."""
     opened()
-    cases = ({"flip": True}, {"flip": True, "view_seed": 1}, {"shift": 2}, {"mixup": 0.5})
+    cases = ({"flip": True}, {"flip": True, "view_seed": 1}, {"translate": 2}, {"mixup": 0.5})
     for number, changes in enumerate(cases, 2):
         assert opened(**changes).seconds is not None
         assert len(tables(tmp_path / "kept")) == number
-    assert opened(flip=True, distinct=2).seconds is None
+    assert opened(flip=True, num_views=2).seconds is None
     assert opened(precision="bf16").seconds is not None
 
 
@@ -119,7 +119,7 @@ def test_maps_are_kept(
     needs = Needs(
         teacher_logits=True, teacher_points=("layer2", "layer3.0"), teacher_vectors=("fc.input",)
     )
-    live, first, again = opened(needs, ask="live"), opened(needs), opened(needs)
+    live, first, again = opened(needs, teacher_outputs="live"), opened(needs), opened(needs)
     assert first.mode is not None
     assert first.mode.name == "views"
     assert first.seconds is not None
@@ -140,7 +140,7 @@ def test_maps_that_are_too_large_are_asked_live(
 ) -> None:
     """Beyond the limit the teacher answers live, and says why."""
     monkeypatch.setattr("tutelage.teachers.cache.mode.MOST_BYTES", 200 * 1000)
-    assert opened().mode == opened(ask="ahead").mode
+    assert opened().mode == opened(teacher_outputs="cached").mode
     word = opened(Needs(teacher_logits=True, teacher_points=("layer2",)))
     assert word.mode is not None
     assert (word.mode.name, word.mode.number) == ("live", 0)
@@ -151,8 +151,8 @@ def test_live_and_ahead_say_the_same(
     opened: Callable[..., PreparedTeacher], small_pack: Pack
 ) -> None:
     """The folded network, asked ahead or live, about the same views."""
-    ahead, live = opened(crop=0.5), opened(crop=0.5, ask="live")
-    views = dataclasses.replace(TrainConfig(), crop=0.5)
+    ahead, live = opened(crop_scale=0.5), opened(crop_scale=0.5, teacher_outputs="live")
+    views = dataclasses.replace(TrainConfig(), crop_scale=0.5)
     for batch in training_loader(small_pack, batch_size=50, views=views, seed=0, device=CPU).epoch(
         2
     ):

@@ -8,7 +8,6 @@ import pytest
 from tutelage.cli import call
 from tutelage.config.objective import settings_classes
 from tutelage.errors import UsageError
-from tutelage.losses.registry import TERMS
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -20,18 +19,19 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     """One line a term, below its kind."""
     text = said(capsys)
     listed = re.findall(r"^  ([a-z-]+) +\S.*$", text, flags=re.MULTILINE)
-    assert [name.replace("-", "_") for name in listed] == list(TERMS)
+    assert [name.replace("-", "_") for name in listed] == list(settings_classes())
     kinds = {}
     for line in text.splitlines():
         if found := re.match(r"(response|feature|relation): ", line):
             kind = found.group(1)
         elif line.startswith("  "):
             kinds[line.split()[0].replace("-", "_")] = kind
-    own = {name: place.split(".")[0] for name, place in TERMS.items() if "." in place}
+    places = {n: c.__module__.rpartition(".")[2] for n, c in settings_classes().items()}
+    own = {name: place for name, place in places.items() if name != "label"}
     assert {name: kinds[name] for name in own} == own
 
 
-@pytest.mark.parametrize("name", [name for name in TERMS if name != "label"])
+@pytest.mark.parametrize("name", [name for name in settings_classes() if name != "label"])
 def test_one(capsys: pytest.CaptureFixture[str], name: str) -> None:
     """Formula, shapes, what is returned and raised, paper and year, every setting, and a recipe."""
     shown = name.replace("_", "-")
@@ -46,7 +46,7 @@ def test_one(capsys: pytest.CaptureFixture[str], name: str) -> None:
     for part in ("Args:", "Returns:", "Raises:"):
         assert part in text
     for field in dataclasses.fields(settings_classes()[name]):
-        assert f"--terms.{shown}.{field.name.replace('_', '-')} " in text
+        assert f"--losses.{shown}.{field.name.replace('_', '-')} " in text
     assert not text.rstrip().endswith("Recipes: none")
 
 

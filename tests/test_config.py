@@ -60,7 +60,7 @@ def test_unknown_key() -> None:
         ("model", ["resnet18"]),
         ("schedule", 1),
         ("schedule", "cosin"),
-        ("clip", "none"),
+        ("clip_grad", "none"),
         ("epochs", {"value": 3}),
         ("epochs", [3]),
     ],
@@ -84,11 +84,11 @@ def test_whole_number_for_a_float() -> None:
     """A whole number is taken where a float is wanted, as a float."""
     job = build(
         DistillConfig,
-        {"student": {"lr": 1, "clip": 2}, "data": {"split": [7800, 2600, 2600]}},
+        {"student": {"lr": 1, "clip_grad": 2}, "data": {"split": [7800, 2600, 2600]}},
         where="",
     )
     assert isinstance(job.student.lr, float)
-    assert isinstance(job.student.clip, float)
+    assert isinstance(job.student.clip_grad, float)
     assert job.data.split == (7800.0, 2600.0, 2600.0)
     assert all(isinstance(part, float) for part in job.data.split)
 
@@ -103,17 +103,17 @@ def test_whole_number_for_a_float() -> None:
         ({"student": {"lr": 10**400}}, "--student.lr"),
         ({"teacher": {"batch_size": 0}}, "--teacher.batch-size"),
         ({"teacher": {"epochs": -1}}, "--teacher.epochs"),
-        ({"student": {"ema": 1.0}}, "--student.ema"),
-        ({"student": {"crop": 0.0}}, "--student.crop"),
+        ({"student": {"ema_decay": 1.0}}, "--student.ema-decay"),
+        ({"student": {"crop_scale": 0.0}}, "--student.crop-scale"),
         ({"student": {"label_smoothing": 1.0}}, "--student.label-smoothing"),
         ({"seeds": 0}, "--seeds"),
         ({"seed": 10**400}, "--seed"),
         ({"seed": 2**31 + 1}, "--seed"),
         ({"alpha": 1.5}, "--alpha"),
         ({"alpha": math.nan}, "--alpha"),
-        ({"terms": {"kd": {"temperature": 0.0}}}, "--terms.kd.temperature"),
-        ({"terms": {"kd": {"temperature": math.inf}}}, "--terms.kd.temperature"),
-        ({"terms": {"label": {"weight": -1.0}}}, "--terms.label.weight"),
+        ({"losses": {"kd": {"temperature": 0.0}}}, "--losses.kd.temperature"),
+        ({"losses": {"kd": {"temperature": math.inf}}}, "--losses.kd.temperature"),
+        ({"losses": {"label": {"weight": -1.0}}}, "--losses.label.weight"),
         ({"data": {"split": [0.8, -0.1, 0.3]}}, "--data.split"),
         ({"data": {"image_size": 4}}, "--data.image-size"),
     ],
@@ -146,8 +146,8 @@ def test_bounds_themselves() -> None:
 
 def test_optional_tables_inside_tables() -> None:
     """A table for one term leaves the other term, and the rest of its own, as they are."""
-    job = build(DistillConfig, {"terms": {"kd": {"temperature": 2}}}, where="")
-    assert job.terms == LossConfig(label=LabelConfig(), kd=KDConfig(temperature=2.0))
+    job = build(DistillConfig, {"losses": {"kd": {"temperature": 2}}}, where="")
+    assert job.losses == LossConfig(label=LabelConfig(), kd=KDConfig(temperature=2.0))
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Outer:
@@ -179,9 +179,9 @@ def jobs(draw: st.DrawFn) -> DistillConfig:
             input_size=draw(st.none() | st.integers(8, 512)),
             epochs=draw(st.integers(0, 300)),
             lr=draw(positive),
-            clip=draw(st.none() | positive),
+            clip_grad=draw(st.none() | positive),
             flip=draw(st.booleans()),
-            crop=draw(st.none() | st.floats(0.01, 1)),
+            crop_scale=draw(st.none() | st.floats(0.01, 1)),
         )
 
     split = st.tuples(*[st.floats(0, 10_000)] * 3) | st.just((7800.0, 2600.0, 2600.0))
@@ -190,8 +190,8 @@ def jobs(draw: st.DrawFn) -> DistillConfig:
         title=draw(st.text(st.characters(codec="utf-8"), max_size=20)),
         teacher=trainee(),
         student=trainee(),
-        data=DataConfig(split=draw(split), root=draw(st.none() | st.just("here"))),
-        terms=LossConfig(label=LabelConfig(weight=draw(st.none() | positive)), kd=kd),
+        data=DataConfig(split=draw(split), dir=draw(st.none() | st.just("here"))),
+        losses=LossConfig(label=LabelConfig(weight=draw(st.none() | positive)), kd=kd),
         alpha=draw(st.none() | st.floats(0, 1)),
         seeds=draw(st.integers(1, 100)),
     )
@@ -230,7 +230,7 @@ def test_fingerprint() -> None:
         DistillConfig(alpha=0.7),
         DistillConfig(title="x"),
         DistillConfig(teacher=NetworkConfig()),
-        DistillConfig(terms=LossConfig(kd=KDConfig(temperature=4.5))),
+        DistillConfig(losses=LossConfig(kd=KDConfig(temperature=4.5))),
         DistillConfig(data=DataConfig(split=(0.7, 0.2, 0.1))),
     ]
     prints = {fingerprint(job) for job in [DistillConfig(), *others]}

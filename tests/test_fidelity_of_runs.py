@@ -33,7 +33,9 @@ def test_agreement_is_about_the_same_pictures(
     pack = small_pack if same else _mirrored(sample_folder, tmp_path)
     assert len(pack.rows("val")) == len(small_pack.rows("val"))
     teacher = train_one(dataclasses.replace(settings, role="teacher"), small_pack, place("teacher"))
-    taught = dataclasses.replace(settings, role="student", teacher=(str(teacher),), trust=True)
+    taught = dataclasses.replace(
+        settings, role="student", teacher=(str(teacher),), skip_teacher_check=True
+    )
     student = train_one(taught, pack, place("student"))
     scores = json.loads((student / "scores.json").read_text())
     assert (scores["last"]["val"]["fidelity"] is not None) == same

@@ -69,11 +69,14 @@ TEACHER = TrainConfig(
 
 
 def several(**changes: Any) -> dict[str, Any]:
-    return {"method": "several", "methods": MethodOptions(several=MultiTeacherConfig(**changes))}
+    return {
+        "method": "multi-teacher",
+        "methods": MethodOptions(multi_teacher=MultiTeacherConfig(**changes)),
+    }
 
 
 def course(checkpoints: int) -> dict[str, Any]:
-    return {"method": "course", "methods": MethodOptions(course=RCOConfig(checkpoints=checkpoints))}
+    return {"method": "rco", "methods": MethodOptions(rco=RCOConfig(checkpoints=checkpoints))}
 
 
 def result(folder: Path) -> dict[str, bytes]:
@@ -115,8 +118,8 @@ def test_words_of_several(
     """Each is asked about its own view of the pictures, in a table of its own; the journal names them."""
     before = [fingerprint_of(load_model(Path(folder)).classifier.network) for folder in teachers]
     weights = (1.0, 2.0, 5.0)
-    settings = single(role="student", teacher=teachers, crop=0.5, **several(weights=weights))
-    settings = dataclasses.replace(settings, distinct=1)
+    settings = single(role="student", teacher=teachers, crop_scale=0.5, **several(weights=weights))
+    settings = dataclasses.replace(settings, num_views=1)
     folder = train_one(settings, small_pack, place())
     after = [fingerprint_of(load_model(Path(folder)).classifier.network) for folder in teachers]
     assert after == before
@@ -199,7 +202,7 @@ def kept(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = Place("run", root / "teacher", root / "cache", Console(quiet=True), StopRequest())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
-        return train_one(dataclasses.replace(TEACHER, keep=3), small_pack, place)
+        return train_one(dataclasses.replace(TEACHER, keep_checkpoints=3), small_pack, place)
 
 
 def test_kept_networks(kept: Path, small_pack: Pack, place: Callable[..., Place]) -> None:
@@ -216,7 +219,7 @@ def test_kept_networks(kept: Path, small_pack: Pack, place: Callable[..., Place]
     stopped = place("stopped", AtSteps())
     for _ in range(8):
         try:
-            train_one(dataclasses.replace(TEACHER, keep=3), small_pack, stopped)
+            train_one(dataclasses.replace(TEACHER, keep_checkpoints=3), small_pack, stopped)
             break
         except Interrupted:
             pass
@@ -232,8 +235,8 @@ def test_a_course_of_one_is_offline(
     settings = single(role="student", teacher=(str(kept / "model"),), flip=True)
     train_one(settings, small_pack, place("offline"))
     own = dataclasses.replace(settings, teacher=(str(last),), **course(1))
-    train_one(own, small_pack, place("course"))
-    assert result(place("course").folder) == result(place("offline").folder)
+    train_one(own, small_pack, place("rco"))
+    assert result(place("rco").folder) == result(place("offline").folder)
 
 
 def test_a_course_turns_from_checkpoint_to_checkpoint(

@@ -88,7 +88,7 @@ def two_steps(
         before = learnt(method)
         signal = live(pictures) if live else NO_TEACHER_OUTPUT
         outcome, total = train_step(
-            state, pictures, signal, progress, rate=small.lr, clip=small.clip
+            state, pictures, signal, progress, rate=small.lr, clip=small.clip_grad
         )
         assert math.isfinite(total.item())
         assert all(math.isfinite(term.item()) for term in outcome.terms.values())
@@ -144,14 +144,14 @@ def test_settings_of_the_cifar_tables(name: str) -> None:
     for trainee, rate in ((job.teacher, 0.05), (job.student, 0.01 if slow else 0.05)):
         assert (trainee.epochs, trainee.batch_size, trainee.weights) == (240, 64, "none")
         assert (trainee.optimizer, trainee.momentum, trainee.weight_decay) == ("sgd", 0.9, 5e-4)
-        assert (trainee.flip, trainee.shift, trainee.crop) == (True, 4, None)
+        assert (trainee.flip, trainee.translate, trainee.crop_scale) == (True, 4, None)
         assert rates(trainee, (0, 149, 150, 179, 180, 209, 210, 239)) == pytest.approx(
             [rate, rate, rate / 10, rate / 10, rate / 100, rate / 100, rate / 1000, rate / 1000]
         )
     assert (job.data.image_size, job.seeds) == (32, 3)
     assert loss_weights(job) == pytest.approx({"label": 0.1, "kd": 0.9})
-    assert job.terms.kd is not None
-    assert job.terms.kd.temperature == 4
+    assert job.losses.kd is not None
+    assert job.losses.kd.temperature == 4
 
 
 def test_settings_of_imagenet() -> None:
@@ -170,7 +170,7 @@ def test_settings_of_imagenet() -> None:
     assert rates(student, (0, 29, 30, 59, 60, 89, 90, 99)) == pytest.approx(
         [0.1, 0.1, 1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4]
     )
-    assert (job.data.image_size, student.crop) == (224, 0.08)
+    assert (job.data.image_size, student.crop_scale) == (224, 0.08)
 
 
 def rates(trainee: NetworkConfig, epochs: tuple[int, ...]) -> list[float]:
@@ -204,7 +204,7 @@ def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     call(["recipes"])
     jobs, objectives, methods = capsys.readouterr().out.split("\n\n")
     assert objectives.splitlines()[0].endswith("(--recipe demo+crd):")
-    assert methods.splitlines()[0].endswith("(--recipe demo+mutual):")
+    assert methods.splitlines()[0].endswith("(--recipe demo+dml):")
     parts = ((jobs, recipe_names()), (objectives, objective_names()), (methods, method_names()))
     for text, names in parts:
         lines = text.splitlines()[1:]

@@ -24,7 +24,7 @@ USUAL = {
     "--student.epochs": "1", "--student.batch-size": "50", "--student.lr": "0.003",
     "--image-size": "32", "--precision": "fp32", "--device": "cpu",
 }  # fmt: skip
-SMALL = ["--trust", *(word for flag in USUAL.items() for word in flag)]
+SMALL = ["--skip-teacher-check", *(word for flag in USUAL.items() for word in flag)]
 TWO = ["--compare", "kd", "hint", "--seeds", "2"]
 RUNS = ["control-0", "control-1", "hint-0", "hint-1", "kd-0", "kd-1", "teacher"]
 
@@ -242,7 +242,7 @@ def test_students_of_another_teacher_are_others(
 
 def test_methods_and_lengths_of_the_teacher(sample_folder: Path, tmp_path: Path) -> None:
     """Who teaches is compared as what is taught: teachers of two lengths, a peer, a moving average."""
-    words = ["--compare", "kd", "mutual", "momentum", "--teacher-epochs", "1", "2", "--seeds", "1"]
+    words = ["--compare", "kd", "dml", "mean-teacher", "--teacher-epochs", "1", "2", "--seeds", "1"]
     answer = tutelage("sweep", sample_folder, "--out", tmp_path / "out", *words, *SMALL)
     assert answer.code == 0, answer.err
     found = cells(tmp_path / "out")
@@ -276,8 +276,8 @@ RECIPES = {
     "kd.toml": "alpha = 0.5\n",
     "nothing.toml": "seeds = 2\n",
     "wide.toml": "alpha = 1.5\n",
-    "twice.toml": "alpha = 0.5\n[terms.kd]\nweight = 1.0\n",
-    "lost.toml": '[terms.hint]\nstudent_points = ["layer9"]\nteacher_points = ["layer2"]\n',
+    "twice.toml": "alpha = 0.5\n[losses.kd]\nweight = 1.0\n",
+    "lost.toml": '[losses.hint]\nstudent_points = ["layer9"]\nteacher_points = ["layer2"]\n',
 }
 REFUSED = {
     "called control": (["{}/control.toml"], {}, "cannot be called control"),
@@ -316,7 +316,7 @@ def test_a_failure_costs_nothing_that_was_done(
 ) -> None:
     """Where an objective diverges, what was trained before it stays, and serves a sweep without it."""
     wild, out = tmp_path / "wild.toml", tmp_path / "out"
-    wild.write_text("[terms.label]\nweight = 1.0\n[terms.kd]\nweight = 1e39\n")
+    wild.write_text("[losses.label]\nweight = 1.0\n[losses.kd]\nweight = 1e39\n")
     one = ["--compare", wild, "--seeds", "1"]
     answer = tutelage("sweep", sample_folder, "--out", out, *one, *SMALL)
     assert answer.code == 4, answer.err

@@ -21,7 +21,7 @@ LONGEST = 2000
 def escape(text: str) -> str:
     r"""Text on one line of a terminal, in JSON or CSV, with what cannot be seen as an escape.
 
-    >>> print(shown("caf\udce9"), shown("a\x1b[31m"), shown("exe\u202egpj"))
+    >>> print(escape("caf\udce9"), escape("a\x1b[31m"), escape("exe\u202egpj"))
     caf\xe9 a\x1b[31m exe\u202egpj
     """
     if text.isascii() and text.isprintable():
@@ -32,7 +32,7 @@ def escape(text: str) -> str:
 def escape_lines(text: str) -> str:
     r"""Text of several lines, each of them as `escape`.
 
-    >>> lines("a\nb\r")
+    >>> escape_lines("a\nb\r")
     'a\nb\\x0d'
     """
     return "\n".join(map(escape, text.split("\n")))
@@ -48,7 +48,7 @@ def truncate(text: str) -> str:
 def escape_csv(text: str) -> str:
     """Text for a CSV cell that no spreadsheet takes for a formula; `unescape_csv` is its inverse.
 
-    >>> cell("=1+1"), uncell(cell("=1+1")), cell(" =1"), cell("cat")
+    >>> escape_csv("=1+1"), unescape_csv(escape_csv("=1+1")), escape_csv(" =1"), escape_csv("cat")
     ("'=1+1", '=1+1', "' =1", 'cat')
     """
     return f"'{text}" if _is_formula(text) else text

@@ -112,7 +112,7 @@ def of_recipes() -> Parser:
         b"\\U0010ffff",
         b"own.x.y = 1\n",
         b"alpha = 2\n",
-        b"[terms.kd]\n",
+        b"[losses.kd]\n",
         b"#",
         b"\n",
         b"\0",
@@ -122,7 +122,7 @@ def of_recipes() -> Parser:
     def parse(raw: bytes) -> None:
         job = build(DistillConfig, parse_toml(raw, where), where="recipe.toml")
         loss_weights(job)
-        custom_settings(job.own)
+        custom_settings(job.custom)
         to_toml(to_table(job))
 
     return Parser("recipe", corpus, plainly(corpus, words), parse)

@@ -56,8 +56,8 @@ def main() -> int:
         for number, (precision, average, accumulate, size) in enumerate(cases):
             changes = {
                 "precision": precision,
-                "ema": average,
-                "accumulate": accumulate,
+                "ema_decay": average,
+                "grad_accum_steps": accumulate,
                 "batch_size": 12 if accumulate == 1 else 6,
             }
             stops, wrong = _case(root / str(number), packed, changes, size, log)

@@ -40,7 +40,7 @@ SOON = 3.0
 _SMALL = (
     "--{0}.model cifar_resnet8 --{0}.weights none --{0}.epochs 2 --{0}.batch-size 12 --{0}.lr 0.01"
 )
-_JOB = f"--trust --device cpu --precision fp32 --data.image-size 32 {_SMALL.format('teacher')} "
+_JOB = f"--skip-teacher-check --device cpu --precision fp32 --data.image-size 32 {_SMALL.format('teacher')} "
 _JOB += _SMALL.format("student")
 
 

@@ -42,7 +42,7 @@ SETTINGS = TrainConfig(
     batch_size=50,
     device="cpu",
     precision="fp32",
-    trust=True,  # a few steps make no teacher
+    skip_teacher_check=True,  # a few steps make no teacher
 )
 
 
@@ -177,7 +177,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         pack, teacher = root / "pack", root / "teacher"
-        small = DataConfig(image_size=32, splits="anew", split=(200, 100, 0))
+        small = DataConfig(image_size=32, splits="redraw", split=(200, 100, 0))
         prepared = at_once(
             lambda: verbs.pack("sample", small, out=pack, quiet=True),
             limit=300,

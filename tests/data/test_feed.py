@@ -98,7 +98,7 @@ def test_feeds(small_pack: Pack, kind: str, sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "views", [AugmentationConfig(), AugmentationConfig(flip=True, crop=0.5, mixup=0.4)]
+    "views", [AugmentationConfig(), AugmentationConfig(flip=True, crop_scale=0.5, mixup=0.4)]
 )
 def test_feeds_make_no_difference(small_pack: Pack, views: AugmentationConfig) -> None:
     """Training shows the same from each feed."""
@@ -136,7 +136,7 @@ def test_fits(small_pack: Pack) -> None:
 def test_on_a_gpu(small_pack: Pack) -> None:
     """Kept there or fetched ahead, a GPU gets the same pictures, labels and mixtures as a CPU."""
     gpu = torch.device("cuda")
-    views = AugmentationConfig(flip=True, shift=2, crop=0.3, mixup=0.4, cutmix=1.0)
+    views = AugmentationConfig(flip=True, translate=2, crop_scale=0.3, mixup=0.4, cutmix=1.0)
     here = training_loader(small_pack, batch_size=33, views=views, seed=0, device=CPU)
     there = training_loader(small_pack, batch_size=33, views=views, seed=0, device=gpu)
     fetched = dataclasses.replace(there, feed=read_unpinned(small_pack, gpu))

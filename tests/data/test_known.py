@@ -35,8 +35,8 @@ def fashion(tmp_path: Path) -> Path:
 
 
 def test_fashion_mnist_is_read_from_its_four_files(fashion: Path) -> None:
-    """The official files in --data.root give the official split and class names."""
-    source = open_source("fashion-mnist", DataConfig(root=str(fashion)))
+    """The official files in --data.dir give the official split and class names."""
+    source = open_source("fashion-mnist", DataConfig(dir=str(fashion)))
     assert len(source.items) == 120
     assert "Ankle boot" in source.classes
     assert "T-shirt/top" in source.classes
@@ -52,7 +52,7 @@ def test_a_damaged_idx_file_is_refused(fashion: Path, damage: bytes) -> None:
     """An IDX file of another type or cut short is an error, not a wrong array."""
     (fashion / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(damage))
     with pytest.raises(InputError, match="IDX file"):
-        open_source("fashion-mnist", DataConfig(root=str(fashion)))
+        open_source("fashion-mnist", DataConfig(dir=str(fashion)))
 
 
 def test_a_failed_download_says_which_files_to_put_where(
@@ -66,7 +66,7 @@ def test_a_failed_download_says_which_files_to_put_where(
     monkeypatch.setattr(known, "CACHE", tmp_path / "cache")
     monkeypatch.setattr("torchvision.datasets.CIFAR10", offline)
     with pytest.raises(InputError) as error:
-        open_source("cifar10", DataConfig(root=str(tmp_path)))
+        open_source("cifar10", DataConfig(dir=str(tmp_path)))
     assert "cifar-10-batches-py" in str(error.value)
     assert str(tmp_path) in str(error.value)
     assert "no network" in str(error.value)
@@ -85,7 +85,7 @@ def test_stl10_pools_to_13000_labelled_images(
 
     monkeypatch.setattr("torchvision.datasets.STL10", stl10)
     settings = DataConfig(
-        root=str(tmp_path), splits="anew", split=(7800, 2600, 2600), test_labels="hide"
+        dir=str(tmp_path), splits="redraw", split=(7800, 2600, 2600), test_labels="hide"
     )
     drawn = assign_splits(open_source("stl10", settings), settings)
     splits = [one.split for one in drawn]

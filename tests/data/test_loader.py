@@ -17,7 +17,7 @@ from tutelage.types import Batch
 CPU = torch.device("cpu")
 
 
-MIXED = AugmentationConfig(flip=True, shift=2, crop=0.5, mixup=0.4, cutmix=1)
+MIXED = AugmentationConfig(flip=True, translate=2, crop_scale=0.5, mixup=0.4, cutmix=1)
 NOWHERE: Feed = lambda _rows, _sizes: iter(())  # noqa: E731
 
 
@@ -58,11 +58,13 @@ def test_order_is_a_function_of_seed_and_epoch(small_pack: Pack) -> None:
 def test_reading_leaves_the_callers_numbers_alone(small_pack: Pack) -> None:
     """An epoch takes nothing from the global random numbers."""
     before = torch.get_rng_state()
-    list(training(small_pack, views=AugmentationConfig(flip=True, crop=0.5)).epoch(0))
+    list(training(small_pack, views=AugmentationConfig(flip=True, crop_scale=0.5)).epoch(0))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("views", [FIXED, AugmentationConfig(flip=True, shift=2, crop=0.5), MIXED])
+@pytest.mark.parametrize(
+    "views", [FIXED, AugmentationConfig(flip=True, translate=2, crop_scale=0.5), MIXED]
+)
 def test_start_continues_exactly(small_pack: Pack, views: AugmentationConfig) -> None:
     """From batch k on, an epoch is what it would have been, to the last pixel."""
     loader = training(small_pack, views=views, seed=1, size=33)
@@ -98,7 +100,7 @@ def test_view_number_is_the_epoch(small_pack: Pack) -> None:
 def test_distinct_views_take_turns(small_pack: Pack) -> None:
     """With three views, every third epoch shows the same pictures, in another order."""
     loader = training(
-        small_pack, views=AugmentationConfig(flip=True, crop=0.5, distinct=3), size=200
+        small_pack, views=AugmentationConfig(flip=True, crop_scale=0.5, num_views=3), size=200
     )
     batches = [next(loader.epoch(epoch)) for epoch in range(7)]
     assert [batch.view for batch in batches] == [0, 1, 2, 0, 1, 2, 0]
@@ -112,7 +114,7 @@ def test_seed_is_of_the_order_alone(small_pack: Pack) -> None:
     """Another seed shows the same views in another order; another view seed other views in this one."""
 
     def images(seed: int, view_seed: int) -> tuple[list[int], torch.Tensor]:
-        views = AugmentationConfig(crop=0.5, view_seed=view_seed)
+        views = AugmentationConfig(crop_scale=0.5, view_seed=view_seed)
         batch = next(training(small_pack, views=views, seed=seed, size=200).epoch(1))
         return batch.ids.tolist(), batch.images[batch.ids.argsort()]
 
@@ -126,7 +128,7 @@ def test_seed_is_of_the_order_alone(small_pack: Pack) -> None:
     assert not torch.equal(other, base)
 
 
-@pytest.mark.parametrize("views", [AugmentationConfig(flip=True, shift=2), MIXED])
+@pytest.mark.parametrize("views", [AugmentationConfig(flip=True, translate=2), MIXED])
 def test_views_hang_on_pixels_not_on_place(small_pack: Pack, views: AugmentationConfig) -> None:
     """A picture gets the same view whatever the batch size is."""
     by_id = [
@@ -219,7 +221,7 @@ def test_fewer_images_than_processes(small_pack: Pack) -> None:
 
 def test_reading_a_view(small_pack: Pack) -> None:
     """Reading shows the numbered view it is asked for, fixed views under the number 0."""
-    rows, views = small_pack.rows("val"), AugmentationConfig(shift=3, distinct=2)
+    rows, views = small_pack.rows("val"), AugmentationConfig(translate=3, num_views=2)
     for view in (0, 1, 5):
         loader = reading_loader(small_pack, rows, batch_size=80, device=CPU, views=views, view=view)
         assert next(loader.epoch()).view == view

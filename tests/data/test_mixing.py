@@ -200,7 +200,7 @@ def by_id(batches: list[Batch]) -> dict[int, tuple[Tensor, int, float]]:
 @every_kind
 def test_reading_sees_what_training_shows(small_pack: Pack, kind: AugmentationConfig) -> None:
     """Asked for a view number, reading gives the pictures training shows, in any batch size and part."""
-    kind = dataclasses.replace(kind, flip=True, crop=0.5, distinct=2, view_seed=4)
+    kind = dataclasses.replace(kind, flip=True, crop_scale=0.5, num_views=2, view_seed=4)
     loader = training_loader(small_pack, batch_size=33, views=kind, seed=8, device=CPU)
     rows = small_pack.rows("train")[::-3].copy()
     for epoch, view in ((0, 0), (1, 1), (3, 1)):
@@ -216,8 +216,8 @@ def test_reading_sees_what_training_shows(small_pack: Pack, kind: AugmentationCo
 def test_partner_is_shown_in_its_own_view(small_pack: Pack) -> None:
     """What is put into a picture is the partner's own view of that number, and the label is its own."""
     alone, kind = (
-        AugmentationConfig(flip=True, shift=4, view_seed=2),
-        AugmentationConfig(flip=True, shift=4, view_seed=2, cutmix=1),
+        AugmentationConfig(flip=True, translate=4, view_seed=2),
+        AugmentationConfig(flip=True, translate=4, view_seed=2, cutmix=1),
     )
     rows = small_pack.rows("train")
     plain = next(

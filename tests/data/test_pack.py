@@ -68,7 +68,7 @@ def test_the_fingerprint_names_pixels_labels_and_splits(plant: Plant, tmp_path: 
         pack(root, tmp_path / "1").fingerprint,
         pack(root, tmp_path / "2", DataConfig(image_size=17)).fingerprint,
         pack(root, tmp_path / "3", DataConfig(image_size=16, background="black")).fingerprint,
-        pack(root, tmp_path / "4", DataConfig(image_size=16, splits="anew")).fingerprint,
+        pack(root, tmp_path / "4", DataConfig(image_size=16, splits="redraw")).fingerprint,
     }
     assert len(names) == 4
     assert pack(root, tmp_path / "5").fingerprint in names

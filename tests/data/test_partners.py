@@ -16,7 +16,7 @@ from tutelage.errors import UsageError
 from tutelage.types import Batch
 
 CPU = torch.device("cpu")
-VIEWS = AugmentationConfig(flip=True, shift=2, crop=0.5)
+VIEWS = AugmentationConfig(flip=True, translate=2, crop_scale=0.5)
 FIXED = AugmentationConfig()
 
 # Rows 3, 5, ... of a larger table: two classes of several, one picture alone in its class, two without label.

@@ -102,7 +102,7 @@ def test_given_splits_stay_and_anew_pools_them() -> None:
     items += [Item(f"test/{n}", "test", None, lambda: b"") for n in range(5)]
     found = Source({}, ("a", "b"), items)
     assert totals(found, DataConfig()) == {"train": 80, "val": 20, "test": 5}
-    anew = DataConfig(splits="anew", split=(50, 25, 25))
+    anew = DataConfig(splits="redraw", split=(50, 25, 25))
     assert totals(found, anew) == {"train": 50, "val": 25, "test": 30}
     assert {one.split for one in assign_splits(found, anew) if one.label is None} == {"test"}
 

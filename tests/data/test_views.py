@@ -13,12 +13,12 @@ from torch import Tensor
 from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.augment.views import apply_views, plan_views, uniform, view_version
 
-ALL = AugmentationConfig(flip=True, shift=2, crop=0.3)
+ALL = AugmentationConfig(flip=True, translate=2, crop_scale=0.3)
 KEYS = st.integers(-(2**63), 2**63 - 1)
 KINDS = [
     AugmentationConfig(flip=True),
-    AugmentationConfig(shift=3),
-    AugmentationConfig(crop=0.25),
+    AugmentationConfig(translate=3),
+    AugmentationConfig(crop_scale=0.25),
     ALL,
 ]
 LOW = 2**64 - 1
@@ -159,8 +159,8 @@ def test_numbers_of_views() -> None:
     """Epochs take the distinct views in turn; without a number each has its own; fixed views are one."""
     free, three, fixed = (
         AugmentationConfig(flip=True),
-        AugmentationConfig(flip=True, distinct=3),
-        AugmentationConfig(distinct=3),
+        AugmentationConfig(flip=True, num_views=3),
+        AugmentationConfig(num_views=3),
     )
     assert [free.number(epoch) for epoch in range(4)] == [0, 1, 2, 3]
     assert [three.number(epoch) for epoch in range(5)] == [0, 1, 2, 0, 1]
@@ -174,8 +174,8 @@ def test_numbers_of_views() -> None:
 def test_count_is_of_the_numbers(epochs: int, distinct: int | None) -> None:
     """`count` says how many numbers `number` gives, and they are those from 0 on."""
     for kind in (
-        AugmentationConfig(shift=1, distinct=distinct),
-        AugmentationConfig(distinct=distinct),
+        AugmentationConfig(translate=1, num_views=distinct),
+        AugmentationConfig(num_views=distinct),
         AugmentationConfig(cutmix=1.0),
     ):
         numbers = {kind.number(epoch) for epoch in range(epochs)}
@@ -216,7 +216,7 @@ def test_flip() -> None:
 def test_shift_oracle() -> None:
     """A shift moves the picture by whole pixels, up to the most each way, and repeats its edge."""
     most, keys, images = 3, torch.arange(200), pictures(200, height=7, width=5)
-    found = draw(images, keys, view=4, seed=2, settings=AugmentationConfig(shift=most)).numpy()
+    found = draw(images, keys, view=4, seed=2, settings=AugmentationConfig(translate=most)).numpy()
     offsets = set()
     for row, key in enumerate(keys.tolist()):
         y = int(slow_uniform(key, view=4, seed=2, stream=4) * (2 * most + 1)) - most
@@ -231,7 +231,9 @@ def test_shift_oracle() -> None:
 def test_shift_larger_than_the_picture() -> None:
     """A shift by more than the picture leaves its edge."""
     images = pictures(50, height=3, width=3)
-    found = draw(images, torch.arange(50), view=0, seed=0, settings=AugmentationConfig(shift=100))
+    found = draw(
+        images, torch.arange(50), view=0, seed=0, settings=AugmentationConfig(translate=100)
+    )
     assert found.shape == images.shape
 
 
@@ -252,7 +254,11 @@ def test_crop_oracle() -> None:
     rows, columns = ramp[:, None].expand(size, size), ramp[None].expand(size, size)
     images = torch.stack([rows, columns, torch.zeros_like(rows)]).expand(count, -1, -1, -1)
     found = draw(
-        images, torch.arange(count), view=0, seed=0, settings=AugmentationConfig(crop=smallest)
+        images,
+        torch.arange(count),
+        view=0,
+        seed=0,
+        settings=AugmentationConfig(crop_scale=smallest),
     )
     assert (found.dtype, found.shape) == (torch.uint8, images.shape)
     # On a ramp the first and last values of a crop tell where it was cut.
@@ -275,5 +281,7 @@ def test_crop_oracle() -> None:
 def test_crop_of_one_colour() -> None:
     """A crop invents no value: a picture of one colour stays that colour."""
     images = torch.full((20, 3, 9, 9), 251, dtype=torch.uint8)
-    found = draw(images, torch.arange(20), view=0, seed=0, settings=AugmentationConfig(crop=0.01))
+    found = draw(
+        images, torch.arange(20), view=0, seed=0, settings=AugmentationConfig(crop_scale=0.01)
+    )
     assert torch.equal(found, images)

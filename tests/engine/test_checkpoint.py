@@ -212,7 +212,7 @@ def test_other_run(tmp_path: Path) -> None:
         )
         method = supervised_training(built.classifier, label_smoothing=0.0)
         return TrainingState(
-            method, OptimizationConfig(ema=0.9), resolve_runtime(DeviceConfig(device="cpu"))
+            method, OptimizationConfig(ema_decay=0.9), resolve_runtime(DeviceConfig(device="cpu"))
         )
 
     one, other = state(0), state(1)

@@ -98,7 +98,7 @@ def test_adapters_do_not_count(make: Make) -> None:
     made = make(method_of("hint"))
     norms = watched(made)
     every = {name: p for name, p in made[0].method.named_parameters() if p.grad is not None}
-    assert any(name.startswith("terms.hint") for name in every)
+    assert any(name.startswith("losses.hint") for name in every)
     own = made[0].method.terms["hint"].parameters()
     squares = sum(p.grad.double().square().sum().item() for p in own if p.grad is not None)
     assert squares > 0
@@ -108,7 +108,7 @@ def test_adapters_do_not_count(make: Make) -> None:
 def test_weights_of_the_moment(make: Make) -> None:
     """A term in its warm-up pulls with the weight it has now; one without a say, or not yet, with none."""
     objective = ObjectiveConfig(
-        terms=LossConfig(
+        losses=LossConfig(
             label=LabelConfig(weight=1.0, from_epoch=3.0),
             kd=KDConfig(weight=2.0, warmup_epochs=4.0),
             hint=HintConfig(weight=8.0, until_epoch=2.0),
@@ -117,7 +117,7 @@ def test_weights_of_the_moment(make: Make) -> None:
     found = watched(make(objective))
     assert (found["label"], found["hint"]) == (0.0, 0.0)
     whole = ObjectiveConfig(
-        terms=LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0))
+        losses=LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0))
     )
     assert found["kd"] == pytest.approx(by_hand(make, whole)["kd"], rel=1e-4)
 
@@ -128,7 +128,7 @@ def test_proportional_to_the_weight(make: Make) -> None:
         watched(
             make(
                 ObjectiveConfig(
-                    terms=LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=w))
+                    losses=LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=w))
                 )
             )
         )
@@ -163,7 +163,7 @@ def test_half_precision_is_scaled_back(make: Make) -> None:
 def test_what_is_not_finite_is_left_out(make: Make, weight: float) -> None:
     """A gradient beyond all numbers is no norm; the other terms keep theirs."""
     objective = ObjectiveConfig(
-        terms=LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=weight))
+        losses=LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=weight))
     )
     found = watched(make(objective))
     assert list(found) == ["label"]

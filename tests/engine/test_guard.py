@@ -64,18 +64,18 @@ def train(
             state.step += 1
             continue
         rate = learning_rate(settings, step=step, steps_per_epoch=STEPS)
-        for part in range(settings.accumulate):
-            last = part + 1 == settings.accumulate
-            spoilt = step in bad and part == min(1, settings.accumulate - 1)
-            batch = batch_of(step * settings.accumulate + part, bad=spoilt)
+        for part in range(settings.grad_accum_steps):
+            last = part + 1 == settings.grad_accum_steps
+            spoilt = step in bad and part == min(1, settings.grad_accum_steps - 1)
+            batch = batch_of(step * settings.grad_accum_steps + part, bad=spoilt)
             train_step(
                 state,
                 batch,
                 NO_TEACHER_OUTPUT,
                 Progress(0, step, step / STEPS),
                 rate=rate,
-                clip=settings.clip,
-                share=1 / settings.accumulate,
+                clip=settings.clip_grad,
+                share=1 / settings.grad_accum_steps,
                 last=last,
             )
 
@@ -92,12 +92,12 @@ SGD = {"optimizer": "sgd", "momentum": 0.9}
     ("settings", "half"),
     [
         ({**SGD, "weight_decay": 0.1}, None),
-        ({**SGD, "ema": 0.9, "accumulate": 3, "schedule": "cosine"}, None),
-        ({"optimizer": "sgd", "momentum": 0.0, "clip": 0.1}, torch.bfloat16),
-        ({"optimizer": "adam", "ema": 0.5, "schedule": "cosine"}, torch.bfloat16),
-        ({"optimizer": "adam", "accumulate": 3, "clip": 0.1}, None),
-        ({"optimizer": "adamw", "weight_decay": 0.1, "ema": 0.9, "warmup_epochs": 0.5}, None),
-        ({"optimizer": "adam", "ema": 0.5, "accumulate": 3}, torch.float16),
+        ({**SGD, "ema_decay": 0.9, "grad_accum_steps": 3, "schedule": "cosine"}, None),
+        ({"optimizer": "sgd", "momentum": 0.0, "clip_grad": 0.1}, torch.bfloat16),
+        ({"optimizer": "adam", "ema_decay": 0.5, "schedule": "cosine"}, torch.bfloat16),
+        ({"optimizer": "adam", "grad_accum_steps": 3, "clip_grad": 0.1}, None),
+        ({"optimizer": "adamw", "weight_decay": 0.1, "ema_decay": 0.9, "warmup_epochs": 0.5}, None),
+        ({"optimizer": "adam", "ema_decay": 0.5, "grad_accum_steps": 3}, torch.float16),
     ],
 )
 @pytest.mark.parametrize("network", [layers, Root], ids=["loss", "gradient"])
@@ -142,7 +142,7 @@ def test_of_a_loss_that_is_finite() -> None:
 
 def test_fp16_finds_its_scale() -> None:
     """A scale that is too high for the gradients is lowered, changes nothing, and is no divergence."""
-    training = OptimizationConfig(epochs=1, ema=0.5)
+    training = OptimizationConfig(epochs=1, ema_decay=0.5)
     state = state_of(layers(), training, half=torch.float16)
     state.scaler = GradScaler("cpu", init_scale=2.0**127)
     began = kept(state)
@@ -168,7 +168,7 @@ class _Waiting(TorchDispatchMode):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_nothing_waits(optimizer: Any) -> None:
     """No number of a step is fetched from the device until it is read; reading fetches."""
-    training = OptimizationConfig(epochs=1, optimizer=optimizer, ema=0.5, clip=1.0)
+    training = OptimizationConfig(epochs=1, optimizer=optimizer, ema_decay=0.5, clip_grad=1.0)
     state = state_of(layers(), training)
     watching = _Waiting()
     watching.found = []

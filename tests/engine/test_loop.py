@@ -115,7 +115,7 @@ def test_accumulation(
 ) -> None:
     """Several small batches make the step of one large batch, a short last one included."""
     plain = single(optimizer="sgd", lr=0.05, batch_size=whole)
-    parts = single(optimizer="sgd", lr=0.05, batch_size=part, accumulate=accumulate)
+    parts = single(optimizer="sgd", lr=0.05, batch_size=part, grad_accum_steps=accumulate)
     one = trained(plain, small_pack, tmp_path / "a", plain_network())
     two = trained(parts, small_pack, tmp_path / "b", plain_network())
     assert one.step == two.step
@@ -139,7 +139,11 @@ def test_moving_average(
         kept.append({name: tensor.double().clone() for name, tensor in student.items()})
 
     state = trained(
-        single(ema=decay, lr=0.01), small_pack, tmp_path / "a", normed_network(), each_step=keep
+        single(ema_decay=decay, lr=0.01),
+        small_pack,
+        tmp_path / "a",
+        normed_network(),
+        each_step=keep,
     )
     assert len(kept) == 8
     average = kept[0]
@@ -171,7 +175,7 @@ def test_journal(tmp_path: Path, small_pack: Pack, single: Callable[..., TrainCo
 
 def test_clip(tmp_path: Path, small_pack: Pack, single: Callable[..., TrainConfig]) -> None:
     """With a clipped gradient a step of plain sgd moves the weights by at most rate times norm."""
-    settings = single(epochs=1, optimizer="sgd", momentum=0.0, lr=0.5, clip=0.01)
+    settings = single(epochs=1, optimizer="sgd", momentum=0.0, lr=0.5, clip_grad=0.01)
     places: list[Tensor] = [nn.utils.parameters_to_vector(plain_network().parameters()).detach()]
 
     def note(state: TrainingState) -> None:

@@ -48,7 +48,7 @@ def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Begun = Callable[[str], tuple[Place, Path]]
-SETTINGS = {"ema": 0.9, "batch_size": 67, "epochs": 3, "lr": 0.01, "schedule": "cosine"}
+SETTINGS = {"ema_decay": 0.9, "batch_size": 67, "epochs": 3, "lr": 0.01, "schedule": "cosine"}
 
 
 @pytest.fixture

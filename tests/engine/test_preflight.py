@@ -21,7 +21,7 @@ SMALL, LARGE, TOKENS = (
 
 def hint(student: tuple[str, ...], teacher: tuple[str, ...]) -> ObjectiveConfig:
     return ObjectiveConfig(
-        terms=LossConfig(hint=HintConfig(student_points=student, teacher_points=teacher))
+        losses=LossConfig(hint=HintConfig(student_points=student, teacher_points=teacher))
     )
 
 
@@ -39,8 +39,8 @@ def test_a_lesson_that_fits(name: str, small_pack: Pack) -> None:
         (("layer22",), ("layer2",), ["terms.hint: the student has no point layer22", "did you mean layer2?"]),
         (("layer2",), ("layr2",), ["terms.hint: the teacher has no point layr2", "did you mean layer2?"]),
         (("layer2.inptu",), ("layer2",), ["the student has no point", "did you mean layer2.input?"]),
-        (("layer1", "layer2"), ("layer2",), ["terms.hint names points of one", "2 student_points, 1"]),
-        (("layer2",), (), ["terms.hint names points of one network", "as many of both"]),
+        (("layer1", "layer2"), ("layer2",), ["losses.hint names points of one", "2 student_points, 1"]),
+        (("layer2",), (), ["losses.hint names points of one network", "as many of both"]),
     ],
 )  # fmt: skip
 def test_a_wrong_point(
@@ -58,7 +58,7 @@ def test_the_wrong_one_of_two_terms_is_named(small_pack: Pack) -> None:
     points = ATConfig(student_points=("layer1", "layer4"), teacher_points=("layer1", "layer2"))
     with pytest.raises(UsageError, match=r"terms\.attention: the student has no point layer4"):
         require_buildable(
-            ObjectiveConfig(terms=LossConfig(hint=HintConfig(), attention=points)),
+            ObjectiveConfig(losses=LossConfig(hint=HintConfig(), at=points)),
             SMALL,
             LARGE,
             small_pack,
@@ -112,13 +112,13 @@ def test_a_rest_that_is_enough(name: str, batch: int) -> None:
 
 REFUSED = {
     "wrong point": (
-        ["--terms.hint.student-points", "layer9", "--terms.hint.teacher-points", "layer2"],
+        ["--losses.hint.student-points", "layer9", "--losses.hint.teacher-points", "layer2"],
         ["terms.hint: the student has no point layer9", "did you mean layer"],
     ),
-    "points of one": (["--terms.hint.student-points", "layer2"], ["terms.hint names points of one network"]),
+    "points of one": (["--losses.hint.student-points", "layer2"], ["losses.hint names points of one network"]),
     "small rest": (
-        ["--terms.rkd-angle.weight", "1", "--student.batch-size", "66"],
-        ["terms.rkd_angle compares at least 3 pictures", "--student.batch-size 67"],
+        ["--losses.rkd-angle.weight", "1", "--student.batch-size", "66"],
+        ["losses.rkd_angle compares at least 3 pictures", "--student.batch-size 67"],
     ),
 }  # fmt: skip
 

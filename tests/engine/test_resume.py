@@ -67,17 +67,17 @@ def stopped_at_every_step(
     raise AssertionError("it never ended")
 
 
-VIEWS = {"flip": True, "shift": 2, "crop": 0.5}
+VIEWS = {"flip": True, "translate": 2, "crop_scale": 0.5}
 
 
 @pytest.mark.parametrize(
     ("changes", "taught", "stops"),
     [
         ({"batch_size": 67}, False, 7),
-        ({"ema": 0.9, "accumulate": 3, "batch_size": 25}, True, 7),
-        ({"precision": "bf16", "batch_size": 67, "optimizer": "sgd", "clip": 1.0}, False, 7),
-        ({"precision": "bf16", "ema": 0.5, "accumulate": 3, "batch_size": 25}, True, 7),
-        ({"precision": "fp16", "batch_size": 67, "clip": 1.0}, False, 7),
+        ({"ema_decay": 0.9, "grad_accum_steps": 3, "batch_size": 25}, True, 7),
+        ({"precision": "bf16", "batch_size": 67, "optimizer": "sgd", "clip_grad": 1.0}, False, 7),
+        ({"precision": "bf16", "ema_decay": 0.5, "grad_accum_steps": 3, "batch_size": 25}, True, 7),
+        ({"precision": "fp16", "batch_size": 67, "clip_grad": 1.0}, False, 7),
         ({**VIEWS, "schedule": "cosine", "optimizer": "adamw", "batch_size": 67}, True, 7),
     ],
     ids=[
@@ -204,7 +204,16 @@ def test_interrupted_process(small_pack: Pack, tmp_path: Path) -> None:
     """Ctrl-C ends the command with 130; `tutelage resume` makes the run it would have been."""
     command = [sys.executable, "-m", "tutelage"]
     arguments = ["--model", "test_resnet", "--weights", "none", "--epochs", "15"]
-    arguments += ["--batch-size", "50", "--precision", "fp32", "--device", "cpu", "--ema", "0.9"]
+    arguments += [
+        "--batch-size",
+        "50",
+        "--precision",
+        "fp32",
+        "--device",
+        "cpu",
+        "--ema-decay",
+        "0.9",
+    ]
     out, journal = tmp_path / "out", tmp_path / "out" / "journal.jsonl"
     start = [*command, "train", str(small_pack.folder), *arguments, "--out", str(out)]
     with subprocess.Popen(start, stderr=subprocess.PIPE, text=True) as process:

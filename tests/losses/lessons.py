@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
 from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.config.objective import LossConfig, ObjectiveConfig, settings_classes
-from tutelage.losses.registry import TERMS, build_terms
+from tutelage.losses.registry import build_terms
 from tutelage.losses.term import BuildContext, Term
 from tutelage.models.cifar.resnet import ResNet
 from tutelage.models.feature_hooks import FeatureExtractor
@@ -19,7 +19,7 @@ from tutelage.models.introspect import inspect_network
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
-NAMES = tuple(name for name in TERMS if name != "label")
+NAMES = tuple(name for name in settings_classes() if name != "label")
 CLASSES, IMAGES = 10, 40
 LATE = Progress(epoch=3, step=30, fraction=0.5)
 """Past the first stage of terms that have stages."""
@@ -78,7 +78,7 @@ def defaults(name: str) -> WeightedLossConfig:
 def objective(names: Sequence[str]) -> ObjectiveConfig:
     """These terms alone, as they are when nothing is said of them."""
     tables: Mapping[str, Any] = {"label": None, "kd": None} | {n: defaults(n) for n in names}
-    return ObjectiveConfig(terms=LossConfig(**tables))
+    return ObjectiveConfig(losses=LossConfig(**tables))
 
 
 def build(name: str, ground: BuildContext, *, seed: int = 0) -> Term:

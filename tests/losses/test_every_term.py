@@ -26,9 +26,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from two_processes import trained
 
+from tutelage.config.objective import settings_classes
 from tutelage.distributed import ALONE
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.registry import TERMS, build_terms
+from tutelage.losses.registry import build_terms
 from tutelage.losses.term import BuildContext, Term
 from tutelage.types import START, Batch, Progress
 
@@ -276,7 +277,7 @@ def test_seeds() -> None:
         assert torch.equal(tensor, alone[key]), key
     drawn = {key.split("/")[0] for key in together if not torch.equal(together[key], other[key])}
     adapted = {"hint", "vid", "ab", "ft", "ofd", "review", "crd", "mgd", "srrl", "icc"}
-    assert drawn == {*adapted, "correlation"}
+    assert drawn == {*adapted, "cc"}
 
 
 def test_evaluation_leaves_a_term_alone() -> None:
@@ -340,7 +341,7 @@ def test_what_waits() -> None:
     assert waits(lambda: numbers[torch.tensor([0])] + numbers.clamp(min=1)) == []
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", settings_classes())
 def test_waits_for_nothing(name: str) -> None:
     """No term asks the device for a number, forward or backward: steps are queued without a pause."""
     ground, said = couple(*PLAIN).ground, leaves(word(*PLAIN))
@@ -369,7 +370,7 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str,
     return in_two.by_two(str(script), tmp_path_factory.mktemp("two"))
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", settings_classes())
 def test_two_processes(by_two: list[dict[str, dict[str, Tensor]]], name: str) -> None:
     """Value, gradient and everything remembered are those of one process, to 1e-9 of their kind's size."""
     expected = alone(name)
@@ -420,7 +421,7 @@ def test_unlike_networks(kind: str, name: str) -> None:
         message = ""
     assert bool(message) == (name in refused)
     if message:
-        assert message.startswith((f"terms.{name} ", f"terms.{name}:", f"{name} ", f"{name}:"))
+        assert message.startswith((f"losses.{name} ", f"losses.{name}:", f"{name} ", f"{name}:"))
         return
     assert torch.isfinite(value)
     assert any(gradient.any() for gradient in found)
@@ -439,10 +440,13 @@ def test_networks_without_structure(name: str) -> None:
     """Networks that show nothing: terms on logits do not mind, the others say by name what they miss."""
     nothing = couple(*PLAIN).ground.student._replace(stages=(), vector=None, head=None, shapes={})
     ground = BuildContext(nothing, nothing, classes=CLASSES, images=9)
-    if "feature" not in TERMS[name] and "relation" not in TERMS[name]:
+    if (
+        "feature" not in settings_classes()[name].__module__
+        and "relation" not in settings_classes()[name].__module__
+    ):
         assert build(name, ground).needs.teacher_logits
         return
-    with pytest.raises(UsageError, match=rf"terms\.{name}\b"):
+    with pytest.raises(UsageError, match=rf"losses\.{name}\b"):
         build(name, ground)
 
 

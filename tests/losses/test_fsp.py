@@ -233,7 +233,7 @@ def test_other_channels() -> None:
     message = str(error.value)
     assert "64 in the student" in message
     assert "256 in the teacher" in message
-    assert "--terms.fsp.student-points" in message
+    assert "--losses.fsp.student-points" in message
 
 
 def test_odd_points() -> None:

@@ -16,7 +16,7 @@ from tutelage.types import NO_NETWORK_INFO
 def objective(
     *, alpha: float | None = None, label: LabelConfig | None, kd: KDConfig | None
 ) -> ObjectiveConfig:
-    return ObjectiveConfig(alpha=alpha, terms=LossConfig(label=label, kd=kd))
+    return ObjectiveConfig(alpha=alpha, losses=LossConfig(label=label, kd=kd))
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_flags_in_messages_exist() -> None:
         loss_weights(objective(label=LabelConfig(weight=0.3), kd=KDConfig()))
     with pytest.raises(UsageError) as twice:
         loss_weights(objective(alpha=0.5, label=LabelConfig(weight=0.3), kd=KDConfig()))
-    assert "--terms.kd.weight" in str(missing.value)
-    assert "--terms.label.weight" in str(twice.value)
+    assert "--losses.kd.weight" in str(missing.value)
+    assert "--losses.label.weight" in str(twice.value)
 
 
 def test_a_term_left_out() -> None:
@@ -74,7 +74,7 @@ def test_a_term_left_out() -> None:
 
 def test_make_terms() -> None:
     """The terms carry their settings, and come in the order of their weights."""
-    chosen = ObjectiveConfig(terms=LossConfig(kd=KDConfig(temperature=2.5)))
+    chosen = ObjectiveConfig(losses=LossConfig(kd=KDConfig(temperature=2.5)))
     ground = BuildContext(
         NO_NETWORK_INFO, NO_NETWORK_INFO, classes=10, images=100, label_smoothing=0.1
     )

@@ -46,7 +46,7 @@ GROUND = BuildContext(NO_NETWORK_INFO, NO_NETWORK_INFO, classes=3, images=4)
 
 
 def objective(**settings: float | bool | str) -> ObjectiveConfig:
-    return build(ObjectiveConfig, {"alpha": 0.5, "own": {"shrink": settings}}, where="test")
+    return build(ObjectiveConfig, {"alpha": 0.5, "custom": {"shrink": settings}}, where="test")
 
 
 def test_file(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_file(tmp_path: Path) -> None:
     assert register_losses(file) == ["shrink"]
     chosen = objective(weight=3.0, power=4)
     assert loss_weights(chosen) == {"label": 0.5, "kd": 0.5, "shrink": 3.0}
-    assert to_table(chosen)["own"] == {"shrink": {"weight": 3.0, "power": 4}}
+    assert to_table(chosen)["custom"] == {"shrink": {"weight": 3.0, "power": 4}}
     term = build_terms(chosen, GROUND)["shrink"]
     logits = torch.tensor([[1.0, -2.0, 0.0]])
     batch = Batch(
@@ -116,7 +116,7 @@ def test_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         register_losses(tmp_path / "nothing.py")
     with pytest.raises(UsageError, match="nobody offers the term other"):
-        loss_weights(build(ObjectiveConfig, {"own": {"other": {"weight": 1.0}}}, where="test"))
+        loss_weights(build(ObjectiveConfig, {"custom": {"other": {"weight": 1.0}}}, where="test"))
     (tmp_path / "shrink.py").write_text(FILE)
     register_losses(tmp_path / "shrink.py")
     with pytest.raises(UsageError, match="no such setting: powr"):
@@ -131,7 +131,7 @@ def test_numbers_of_the_command_line(place: str, tmp_path: Path) -> None:
     (tmp_path / "shrink.py").write_text(FILE)
     (tmp_path / "shrink.toml").write_text("[own.shrink]\nweight = 0.5\npower = 4\n")
     given = {
-        "flags": ["--own.shrink.weight", "0.5", "--own.shrink.power", "4"],
+        "flags": ["--custom.shrink.weight", "0.5", "--custom.shrink.power", "4"],
         "recipe": ["--recipe", str(tmp_path / "shrink.toml")],
     }[place]
     register_losses(tmp_path / "shrink.py")

@@ -5,6 +5,7 @@ from in_two import meet
 from lessons import IMAGES, LATE, batch_of, build, couple
 from torch import Tensor
 
+from tutelage.config.objective import settings_classes
 from tutelage.config.training import OptimizationConfig
 from tutelage.distributed import World
 from tutelage.engine.runtime.device import Runtime
@@ -12,7 +13,6 @@ from tutelage.engine.runtime.sync_batchnorm import sync_batchnorm
 from tutelage.engine.train.state import TrainingState
 from tutelage.engine.train.step import backward
 from tutelage.losses.cross_entropy import LabelTerm
-from tutelage.losses.registry import TERMS
 from tutelage.methods.offline import OfflineDistillation
 from tutelage.models.feature_hooks import FeatureExtractor
 from tutelage.teachers.live import LiveTeacher
@@ -64,4 +64,4 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
 
 
 if __name__ == "__main__":
-    meet(trained, TERMS)
+    meet(trained, settings_classes())

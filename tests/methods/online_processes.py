@@ -24,15 +24,13 @@ FEATURES = LossConfig(
 def settings() -> dict[str, MethodConfig]:
     """Each method, with all that could depend on who sees which pictures."""
     return {
-        "mutual": teaching("mutual", FEATURES),
-        "turns": teaching(
-            "mutual", FEATURES, methods=MethodOptions(mutual=DMLConfig(alternate=True))
-        ),
-        "gate": teaching("ensemble", published()),
+        "dml": teaching("dml", FEATURES),
+        "turns": teaching("dml", FEATURES, methods=MethodOptions(dml=DMLConfig(alternate=True))),
+        "gate": teaching("one", published()),
         "least-loss": teaching(
-            "ensemble",
+            "one",
             published(),
-            methods=MethodOptions(ensemble=OnlineEnsembleConfig(combine="least-loss")),
+            methods=MethodOptions(one=OnlineEnsembleConfig(combine="least-loss")),
         ),
         "joint": teaching("joint", FEATURES),
     }

@@ -18,7 +18,7 @@ CLASSES, SIZE, EPOCHS = 5, 32, 4
 IDS = torch.arange(60) * 3 + 7
 """Rows of a pack that holds other pictures, too."""
 
-METHODS = ("past", "class-wise", "virtual", "momentum", "exits")
+METHODS = ("ps-kd", "cs-kd", "tf-kd", "mean-teacher", "byot")
 
 
 def network(name: str = "cifar_resnet8", *, seed: int = 0) -> Classifier:
@@ -59,7 +59,7 @@ def made(
 ) -> Method:
     """A method of some settings, in training; in float64."""
     options: Any = {"method": name, "alpha": alpha, "methods": MethodOptions(**methods)}
-    settings = MethodConfig(terms=terms or LossConfig(), **options)
+    settings = MethodConfig(losses=terms or LossConfig(), **options)
     return build_method(settings, student or network(), (), about or lesson()).double().train()
 
 

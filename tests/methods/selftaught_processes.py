@@ -39,7 +39,7 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     pictures stand in another order: what one process saw of them the other is asked about. One term compares
     pictures with each other, one has an adapter with a norm.
     """
-    inside = {"hint": HintConfig(weight=1.0), "attention": ATConfig()} if name == "momentum" else {}
+    inside = {"hint": HintConfig(weight=1.0), "at": ATConfig()} if name == "mean-teacher" else {}
     terms = LossConfig(dist=DISTConfig(weight=1.0), **inside)  # type: ignore[arg-type]
     method = made(name, network(), alpha=0.5, terms=terms)
     sync_batchnorm(method.student, CPU, world)

@@ -65,7 +65,7 @@ def published(temperature: float = 1.0) -> LossConfig:
 
 def teaching(method: Any, terms: LossConfig | None = None, **changes: Any) -> MethodConfig:
     """Settings of a method."""
-    return MethodConfig(method=method, terms=terms or published(), **changes)
+    return MethodConfig(method=method, losses=terms or published(), **changes)
 
 
 def progress_at(step: int) -> Progress:
@@ -90,7 +90,12 @@ def train(
     found = []
     for step, batch in enumerate(batches() if shown is None else shown):
         outcome, _ = train_step(
-            state, batch, NO_TEACHER_OUTPUT, progress_at(step), rate=training.lr, clip=training.clip
+            state,
+            batch,
+            NO_TEACHER_OUTPUT,
+            progress_at(step),
+            rate=training.lr,
+            clip=training.clip_grad,
         )
         found.append({name: value.detach().clone() for name, value in outcome.terms.items()})
         assert not outcome.logits.requires_grad

@@ -19,7 +19,7 @@ def test_against_a_step_by_hand() -> None:
     """CE(x) + 0.5 * 16 * KL(sg p(x') || p(x)), written out; two steps, so that norms have seen both."""
     student = network().double()
     plain = copy.deepcopy(student)
-    method = made("class-wise", student, terms=TERMS)
+    method = made("cs-kd", student, terms=TERMS)
     for first in (0, 6):
         batch = batch_of(first=first)
         assert batch.partners is not None
@@ -43,7 +43,7 @@ def test_against_a_step_by_hand() -> None:
 
 def test_its_own_partner() -> None:
     """A picture that is its own partner hears what it says: nothing to learn but the label."""
-    method = made("class-wise", terms=TERMS)
+    method = made("cs-kd", terms=TERMS)
     batch = batch_of()
     outcome = method(batch._replace(partners=batch.images), NO_TEACHER_OUTPUT, at(0))
     assert outcome.terms["kd"].item() == pytest.approx(0.0, abs=1e-12)
@@ -52,8 +52,8 @@ def test_its_own_partner() -> None:
 
 def test_partners_are_asked_for() -> None:
     """The method says that it wants them, others do not; a batch without is refused by name."""
-    method = made("class-wise", terms=TERMS)
+    method = made("cs-kd", terms=TERMS)
     assert method.wants_partners
-    assert not made("virtual").wants_partners
-    with pytest.raises(UsageError, match="class-wise"):
+    assert not made("tf-kd").wants_partners
+    with pytest.raises(UsageError, match="cs-kd"):
         method(batch_of()._replace(partners=None), NO_TEACHER_OUTPUT, at(0))

@@ -99,7 +99,7 @@ def test_adapters(make: Make) -> None:
     assert facts["parameters"] == 32 * 64 + 2 * 64
     vectors = HintConfig(weight=1.0, student_points=("fc.input",), teacher_points=("fc.input",))
     method, *_ = make(
-        ObjectiveConfig(alpha=0.5, terms=LossConfig(hint=vectors)), teacher="test_resnet"
+        ObjectiveConfig(alpha=0.5, losses=LossConfig(hint=vectors)), teacher="test_resnet"
     )
     facts = by_name(method)["hint"]
     wide = facts["points"][0]["teacher_shape"][0]
@@ -143,7 +143,7 @@ def test_alone(make_network: Callable[..., BuiltModel]) -> None:
     ("objective", "student", "teacher"),
     [
         ("hint", "cifar_resnet8", "cifar_resnet14"),
-        ("attention", "cifar_resnet8", "cifar_resnet14"),
+        ("at", "cifar_resnet8", "cifar_resnet14"),
         ("kd", "cifar_resnet8", "test_vit"),
         ("dist", "cifar_resnet8", "test_vit"),
     ],
@@ -169,7 +169,7 @@ def test_unlike_sizes(make: Make) -> None:
     points = HintConfig(
         weight=1.0, student_points=("layer1", "layer2"), teacher_points=("layer2", "layer2")
     )
-    found = architecture_warnings(*make(ObjectiveConfig(alpha=0.5, terms=LossConfig(hint=points))))
+    found = architecture_warnings(*make(ObjectiveConfig(alpha=0.5, losses=LossConfig(hint=points))))
     assert found == ["hint: layer1 and layer2 differ in size: 32 x 32 and 16 x 16"]
 
 

@@ -43,8 +43,8 @@ COMBINE: tuple[Combine, ...] = ("gate", "mean", "least-loss")
 def ensemble(
     networks: list[Classifier], combine: Combine, temperature: float = 3.0
 ) -> OnlineEnsemble:
-    methods = MethodOptions(ensemble=Settings(combine=combine))
-    settings = teaching("ensemble", published(temperature), methods=methods)
+    methods = MethodOptions(one=Settings(combine=combine))
+    settings = teaching("one", published(temperature), methods=methods)
     method = build_method(settings, networks[0], networks[1:], lesson())
     assert isinstance(method, OnlineEnsemble)
     return method

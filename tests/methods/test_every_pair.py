@@ -35,7 +35,6 @@ from tutelage.engine.teachers import prepare_teachers, teacher_weights
 from tutelage.engine.train.state import TrainingState
 from tutelage.engine.train.step import train_step
 from tutelage.errors import UsageError
-from tutelage.losses.registry import TERMS
 from tutelage.methods.compatibility import WAYS, Combine, caveat, refusal_reason
 from tutelage.methods.factory import TrainingFacts, build_method, require_usable_losses
 from tutelage.methods.method import Method
@@ -63,28 +62,30 @@ class Pair(NamedTuple):
         weight = settings().weight or 1.0  # label and kd share what alpha leaves
         tables: dict[str, Any] = {"kd": None, "label": LabelConfig(weight=0.1)}
         methods = MethodOptions(
-            several=MultiTeacherConfig(models=(STUDENT,), combine=self.combine),
+            multi_teacher=MultiTeacherConfig(models=(STUDENT,), combine=self.combine),
             assistants=AssistantsConfig(models=(STUDENT,), dense=True),
-            course=RCOConfig(checkpoints=EPOCHS),
+            rco=RCOConfig(checkpoints=EPOCHS),
             joint=JointConfig(model=TEACHER),
         )
         return {
             "method": self.method,
-            "terms": LossConfig(**tables | {self.term: settings(weight=weight)}),
+            "losses": LossConfig(**tables | {self.term: settings(weight=weight)}),
             "methods": methods,
         }
 
 
 PAIRS = [
     Pair(method, term, combine)
-    for method, term in itertools.product(METHODS, TERMS)
-    for combine in (WAYS if method == "several" else WAYS[:1])
+    for method, term in itertools.product(METHODS, settings_classes())
+    for combine in (WAYS if method == "multi-teacher" else WAYS[:1])
 ]
 
 
 def the(*, refused: bool) -> list[Any]:
     found = [pair for pair in PAIRS if (refusal_reason(*pair) is not None) == refused]
-    return [pytest.param(pair, id="-".join(pair[: 2 + (pair[0] == "several")])) for pair in found]
+    return [
+        pytest.param(pair, id="-".join(pair[: 2 + (pair[0] == "multi-teacher")])) for pair in found
+    ]
 
 
 # ---------------------------------------------------------------------- yes
@@ -157,8 +158,8 @@ def test_yes(
         epochs=EPOCHS,
         optimizer="sgd",
         lr=0.01,
-        clip=1.0,
-        ask="live",
+        clip_grad=1.0,
+        teacher_outputs="live",
         **pair.teaching(),
     )
     require_usable_losses(settings)
@@ -190,7 +191,7 @@ def test_yes(
 
         signal = word(batch, progress)
         outcome, total = train_step(
-            state, batch, signal, progress, rate=settings.lr, clip=settings.clip, watch=watch
+            state, batch, signal, progress, rate=settings.lr, clip=settings.clip_grad, watch=watch
         )
         assert set(outcome.terms) == set(method.weights)
         assert named(pair.term, list(outcome.terms))
@@ -211,7 +212,7 @@ def test_no(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert reason
     with pytest.raises(UsageError) as caught:
         require_usable_losses(MethodConfig(**pair.teaching()))
-    said = f"terms.{pair.term} cannot be used under the method {pair.method}: {reason}"
+    said = f"losses.{pair.term} cannot be used under the method {pair.method}: {reason}"
     assert said in str(caught.value)
     with pytest.raises(UsageError) as again:
         tutelage.run(
@@ -223,14 +224,14 @@ def test_no(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> None:
 
 def test_a_table_says_what_is_tested() -> None:
     """A yes is one whatever the settings; what is refused by some alone names the others."""
-    for method, term in itertools.product(METHODS, TERMS):
+    for method, term in itertools.product(METHODS, settings_classes()):
         reasons = {combine: refusal_reason(method, term, combine) for combine in WAYS}
         fits = [combine for combine, reason in reasons.items() if reason is None]
         said = caveat(method, term)
         if len(fits) == len(WAYS):
             assert said is None
         elif fits:
-            assert method == "several"
-            assert said == f'only with methods.several.combine = "{fits[0]}"'
+            assert method == "multi-teacher"
+            assert said == f'only with methods.multi_teacher.combine = "{fits[0]}"'
         else:
             assert said in reasons.values()

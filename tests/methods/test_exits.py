@@ -63,7 +63,7 @@ def by_formula(
 @pytest.mark.parametrize("features", [0.03, 2.0, 0.0])
 def test_against_the_formula(features: float) -> None:
     """Total, each term, and the gradient of every parameter; the last exit is nobody's student."""
-    method = made("exits", alpha=0.3, terms=TERMS, exits=Settings(features=features))
+    method = made("byot", alpha=0.3, terms=TERMS, exits=Settings(features=features))
     twin = copy.deepcopy(method.state_dict())
     batch, now = batch_of(), at(1)
     outcome = method(batch, NO_TEACHER_OUTPUT, now)
@@ -81,7 +81,7 @@ def test_against_the_formula(features: float) -> None:
 
 def test_only_what_an_exit_stands_on_hears_it() -> None:
     """KD and features send nothing to the last stage and the last layer, by terms taken alone."""
-    method = made("exits", alpha=0.3, terms=TERMS)
+    method = made("byot", alpha=0.3, terms=TERMS)
     outcome = method(batch_of(), NO_TEACHER_OUTPUT, at(0))
     named = dict(method.named_parameters())
     for name, term in outcome.terms.items():
@@ -97,7 +97,7 @@ def test_weights_and_schedules() -> None:
     terms = LossConfig(
         label=LabelConfig(weight=0.6), kd=None, dist=DISTConfig(weight=2.0, warmup_epochs=2.0)
     )
-    method = made("exits", terms=terms, exits=Settings(features=0.5))
+    method = made("byot", terms=terms, exits=Settings(features=0.5))
     found = method.weights_at(at(1))
     one = {"label": 0.6, "dist": 1.0, "features": 0.5}
     expected = {"label": 1.0} | {f"exit{n}.{name}": w for n in (1, 2) for name, w in one.items()}
@@ -112,7 +112,7 @@ def test_weights_and_schedules() -> None:
 def test_the_network_stays_plain() -> None:
     """The student's parameters are those of the network alone; exits are attachments of the method."""
     plain, student = network(), network()
-    method = made("exits", student, alpha=0.3, terms=TERMS)
+    method = made("byot", student, alpha=0.3, terms=TERMS)
     names = [name for name, _ in plain.named_parameters()]
     assert [name for name, _ in method.student.named_parameters()] == names
     own = {id(p) for p in method.parameters()} - {id(p) for p in student.parameters()}
@@ -125,7 +125,7 @@ def test_exits_do_not_depend_on_what_came_before() -> None:
 
     def heads(seed: int) -> list[Tensor]:
         torch.rand(seed + 1)
-        return [end.head.weight for end in ends(made("exits", about=lesson(seed=seed)))]
+        return [end.head.weight for end in ends(made("byot", about=lesson(seed=seed)))]
 
     first, again, other = heads(0), heads(0), heads(1)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
@@ -134,7 +134,7 @@ def test_exits_do_not_depend_on_what_came_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "exits"), [("test_resnet", 3), ("test_vit", 3), ("test_mambaout", 3)]
+    ("name", "byot"), [("test_resnet", 3), ("test_vit", 3), ("test_mambaout", 3)]
 )
 def test_other_families(name: str, exits: int) -> None:
     """Maps, tokens and maps with channels last: every exit answers, and is as large as the last features."""
@@ -143,7 +143,7 @@ def test_other_families(name: str, exits: int) -> None:
     options = {"img_size": size} if "vit" in name else {}
     made_network = timm.create_model(name, num_classes=CLASSES, **options)
     student = Classifier(made_network, Preprocess(size=size, mean=(0.5,) * 3, std=(0.25,) * 3))
-    method = made("exits", student, about=lesson(size=size))
+    method = made("byot", student, about=lesson(size=size))
     batch = batch_of()
     batch = batch._replace(images=batch.images.repeat_interleave(2, 2).repeat_interleave(2, 3))
     outcome = method(batch, NO_TEACHER_OUTPUT, at(0))
@@ -158,4 +158,4 @@ def test_a_network_without_stages_is_refused() -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, CLASSES))
     student = Classifier(flat, Preprocess(size=SIZE, mean=(0.5,) * 3, std=(0.25,) * 3))
     with pytest.raises(UsageError, match="exits needs stages before the last"):
-        made("exits", student)
+        made("byot", student)

@@ -34,7 +34,7 @@ FEATURES = LossConfig(
     label=LabelConfig(weight=0.5),
     kd=KDConfig(weight=2.0),
     hint=HintConfig(weight=3.0),
-    attention=ATConfig(),
+    at=ATConfig(),
 )
 
 
@@ -56,7 +56,7 @@ def joint(
 )
 def test_the_teacher_learns_as_if_alone(training: OptimizationConfig, clip: float | None) -> None:
     """After three steps beside a student with four terms: the bytes it has without a student."""
-    training = dataclasses.replace(training, clip=clip)
+    training = dataclasses.replace(training, clip_grad=clip)
     method = joint(FEATURES, smoothing=0.1)
     alone = supervised_training(network(2, "cifar_resnet14"), label_smoothing=0.1)
     found = train(method, training)
@@ -92,11 +92,11 @@ def test_the_student_never_moves_the_teacher() -> None:
     """Each term of the student, on logits or features, moves the student alone; the teacher's its own."""
     method = joint(FEATURES)
     outcome = method(batches(1)[0], NO_TEACHER_OUTPUT, progress_at(0))
-    assert list(outcome.terms) == ["label", "kd", "hint", "attention", "teacher.label"]
+    assert list(outcome.terms) == ["label", "kd", "hint", "at", "teacher.label"]
     for name, value in outcome.terms.items():
         teachers = name == "teacher.label"
         assert reached(value, [method.student, method.peers[0]]) == [not teachers, teachers], name
-    weights = {"label": 0.5, "kd": 2.0, "hint": 3.0, "attention": 1000.0, "teacher.label": 1.0}
+    weights = {"label": 0.5, "kd": 2.0, "hint": 3.0, "at": 1000.0, "teacher.label": 1.0}
     assert method.weights == method.weights_at(progress_at(1)) == weights
     assert list(method.companions) == [method.peers[0]]
 

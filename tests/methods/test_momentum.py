@@ -24,13 +24,13 @@ INSIDE = LossConfig(
     label=LabelConfig(weight=1.0),
     kd=KDConfig(weight=1.0, temperature=1.0),
     hint=HintConfig(weight=10.0),
-    attention=ATConfig(weight=100.0),
+    at=ATConfig(weight=100.0),
 )
 
 
 def averaging(momentum: float, terms: LossConfig | None = None) -> MeanTeacher:
     """A student and its average, in training."""
-    method = made("momentum", terms=terms, momentum=Settings(momentum=momentum))
+    method = made("mean-teacher", terms=terms, momentum=Settings(momentum=momentum))
     assert isinstance(method, MeanTeacher)
     return method
 
@@ -70,11 +70,11 @@ def test_at_0_it_is_the_student() -> None:
         assert fingerprint_of(method.average) == fingerprint_of(method.student)
     method.eval()
     outcome = method(batch_of(), NO_TEACHER_OUTPUT, at(0))
-    for name in ("kd", "attention"):
+    for name in ("kd", "at"):
         assert outcome.terms[name].item() == pytest.approx(0.0, abs=1e-12)
     next(method.student.parameters()).data.add_(1.0)
     outcome = method(batch_of(), NO_TEACHER_OUTPUT, at(0))
-    for name in ("kd", "attention"):
+    for name in ("kd", "at"):
         assert outcome.terms[name].item() > 1e-8
 
 
@@ -110,15 +110,13 @@ def test_no_optimiser_touches_it(optimizer: str) -> None:
 
 def test_features_of_both() -> None:
     """A term inside compares the student's features with the average's: its value by networks run apart."""
-    method = averaging(
-        0.9, LossConfig(label=LabelConfig(weight=1.0), kd=None, attention=ATConfig())
-    )
+    method = averaging(0.9, LossConfig(label=LabelConfig(weight=1.0), kd=None, at=ATConfig()))
     moved(method, 0)
     mean, now = copy.deepcopy(method.average), copy.deepcopy(method.student)
     next(method.student.parameters()).data.mul_(1.5)
     next(now.parameters()).data.mul_(1.5)
     batch = batch_of()
-    found = method(batch, NO_TEACHER_OUTPUT, at(0)).terms["attention"]
+    found = method(batch, NO_TEACHER_OUTPUT, at(0)).terms["at"]
     seen: list[list[Tensor]] = [[], []]
     for who, net in enumerate((now.train(), mean.eval())):
         for layer in ("layer1", "layer2", "layer3"):
@@ -135,7 +133,7 @@ def test_a_run_of_steps_by_hand() -> None:
     """Three steps of plain SGD under the average, against a loop that knows nothing of ours."""
     student = network().double()
     plain, mean = copy.deepcopy(student), copy.deepcopy(student).eval()
-    method = made("momentum", student, alpha=0.5, momentum=Settings(momentum=0.6))
+    method = made("mean-teacher", student, alpha=0.5, momentum=Settings(momentum=0.6))
     mine, hand = (torch.optim.SGD(m.parameters(), lr=0.05) for m in (student, plain))
     for step, keep in enumerate((0.0, 0.5, 0.6)):
         batch, progress = batch_of(first=6 * step), at(0, step=step)

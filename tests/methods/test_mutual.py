@@ -47,8 +47,8 @@ ADAM = OptimizationConfig(optimizer="adam", lr=0.01)
 def mutual(
     networks: list[Classifier], terms: LossConfig | None = None, *, alternate: bool = False
 ) -> DeepMutualLearning:
-    methods = MethodOptions(mutual=Settings(alternate=alternate))
-    settings = teaching("mutual", terms, methods=methods)
+    methods = MethodOptions(dml=Settings(alternate=alternate))
+    settings = teaching("dml", terms, methods=methods)
     method = build_method(settings, networks[0], networks[1:], lesson())
     assert isinstance(method, DeepMutualLearning)
     return method
@@ -205,7 +205,7 @@ def test_schedules_are_those_of_every_network() -> None:
 
 def test_each_learner_is_clipped_apart() -> None:
     """With a bound on the gradient each network, with its adapters, moves by exactly as much."""
-    plain = OptimizationConfig(optimizer="sgd", lr=1.0, momentum=0.0, clip=0.01)
+    plain = OptimizationConfig(optimizer="sgd", lr=1.0, momentum=0.0, clip_grad=0.01)
     method = mutual([network(0), network(1)], FEATURES)
     before = [[p.detach().clone() for p in one.parameters()] for one in method.learners]
     train(method, plain, batches(1))
@@ -228,11 +228,11 @@ def test_nothing_waits() -> None:
 
 def test_gathered_gradients_do_not_go_with_turns() -> None:
     """Gradients over several batches and turns are refused together, each alone is not."""
-    turns = MethodOptions(mutual=Settings(alternate=True))
-    settings = TrainConfig(method="mutual", methods=turns, terms=published(), accumulate=2)
+    turns = MethodOptions(dml=Settings(alternate=True))
+    settings = TrainConfig(method="dml", methods=turns, losses=published(), grad_accum_steps=2)
     with pytest.raises(UsageError, match="accumulate = 2"):
         build_dml(settings, network(0), [network(1)], lesson())
-    for changes in ({"accumulate": 1}, {"methods": MethodOptions()}):
+    for changes in ({"grad_accum_steps": 1}, {"methods": MethodOptions()}):
         allowed: Any = dataclasses.replace(settings, **changes)
         assert build_dml(allowed, network(0), [network(1)], lesson()).companions
 
@@ -240,8 +240,8 @@ def test_gathered_gradients_do_not_go_with_turns() -> None:
 def test_copies_of_weights_are_refused() -> None:
     """A term that copies its teacher's last layer before training means nothing where that layer learns."""
     terms = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0), srrl=SRRLConfig())
-    settings = MethodConfig(method="mutual", terms=terms)
-    with pytest.raises(UsageError, match=r"terms.srrl .* still learning"):
+    settings = MethodConfig(method="dml", losses=terms)
+    with pytest.raises(UsageError, match=r"losses.srrl .* still learning"):
         build_method(settings, network(0), [network(1)], lesson())
 
 

@@ -31,16 +31,16 @@ from tutelage.reports.write import write_record
 
 TIMED = {"timings.json", "incidents.jsonl", "run.json"}
 NAMES = {
-    "mutual": ("peer1",),
+    "dml": ("peer1",),
     "turns": ("peer1",),
-    "ensemble": ("peer1", "peer2"),
+    "one": ("peer1", "peer2"),
     "joint": ("teacher",),
 }
 
 
 def settings(name: str) -> TrainConfig:
     """A recipe as it comes, on the smallest networks: two epochs of two steps."""
-    recipe = "mutual" if name == "turns" else name
+    recipe = "dml" if name == "turns" else name
     teaching = build(MethodConfig, read_recipe(recipe).table, where=recipe)
     methods = dataclasses.replace(
         teaching.methods,
@@ -57,8 +57,8 @@ def settings(name: str) -> TrainConfig:
         role="student",
         method=teaching.method,
         methods=methods,
-        terms=teaching.terms,
-        clip=1.0,
+        losses=teaching.losses,
+        clip_grad=1.0,
     )
 
 
@@ -179,7 +179,7 @@ def test_the_journal_tells_every_term(name: str, finished: Callable[[str], Path]
         expected = names | {"teacher.label"}
     else:
         expected = names | {f"{peer}.{term}" for peer in NAMES[name] for term in names}
-    expected |= {"ensemble.label"} if name == "ensemble" else set()
+    expected |= {"ensemble.label"} if name == "one" else set()
     assert len(epochs) == 2
     for train in epochs:
         assert set(train["terms"]) == expected
@@ -190,7 +190,7 @@ def test_the_journal_tells_every_term(name: str, finished: Callable[[str], Path]
     assert norms == expected
 
 
-@pytest.mark.parametrize("name", ["turns", "ensemble", "joint"])
+@pytest.mark.parametrize("name", ["turns", "one", "joint"])
 def test_the_report_tells_of_them(
     name: str, finished: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -212,9 +212,9 @@ def test_the_report_tells_of_them(
 
 def test_the_card_says_who_taught(finished: Callable[[str], Path]) -> None:
     """Of a student among peers, of a peer, and of a teacher that learned from the labels alone."""
-    student = (finished("mutual") / "model" / "README.md").read_text()
+    student = (finished("dml") / "model" / "README.md").read_text()
     assert "Student, taught without a finished teacher (method mutual: networks side" in student
-    peer = (finished("mutual") / "peers" / "peer1" / "model" / "README.md").read_text()
+    peer = (finished("dml") / "peers" / "peer1" / "model" / "README.md").read_text()
     assert "Companion of a student (peer1), taught without" in peer
     teacher = (finished("joint") / "peers" / "teacher" / "model" / "README.md").read_text()
     assert "Companion of a student (teacher), trained on the labels alone" in teacher
@@ -229,7 +229,7 @@ def test_a_module_of_ones_own(small_pack: Pack, tmp_path: Path) -> None:
     def make(classes: int) -> nn.Module:
         return Own(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, classes))
 
-    own = dataclasses.replace(settings("ensemble"), epochs=1)
+    own = dataclasses.replace(settings("one"), epochs=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         folder = train_one(own, small_pack, place(tmp_path), make=make)
@@ -245,14 +245,14 @@ def test_a_finished_teacher_is_refused(
     small_pack: Pack, teacher_folder: Path, tmp_path: Path
 ) -> None:
     """Networks that teach each other listen to nobody else, and that is said before anything is trained."""
-    with_teacher = dataclasses.replace(settings("mutual"), teacher=(str(teacher_folder),))
+    with_teacher = dataclasses.replace(settings("dml"), teacher=(str(teacher_folder),))
     with pytest.raises(UsageError, match="listens to no finished teacher"):
         train_one(with_teacher, small_pack, place(tmp_path))
 
 
 def test_the_recipes_are_there() -> None:
     """Each online method has a recipe of its name that chooses it, with the published weights."""
-    assert {"mutual", "ensemble", "joint"} <= set(method_names())
-    for name in ("mutual", "ensemble", "joint"):
+    assert {"dml", "one", "joint"} <= set(method_names())
+    for name in ("dml", "one", "joint"):
         found = build(MethodConfig, read_recipe(name).table, where=name)
         assert found.method == name

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tutelage.cli import call
+from tutelage.config.objective import settings_classes
 from tutelage.errors import UsageError
-from tutelage.losses.registry import TERMS
 from tutelage.methods.compatibility import caveat, compatibility_table, terms_by_kind
 from tutelage.methods.registry import METHODS
 
@@ -39,7 +39,7 @@ def test_every_cell() -> None:
     )
     notes = dict(re.findall(r"^(\d+)\. (.+)$", table, flags=re.MULTILINE))
     assert head == ["kind", "term", *METHODS]
-    assert [row[1].replace("-", "_") for row in rows] == list(TERMS)
+    assert [row[1].replace("-", "_") for row in rows] == list(settings_classes())
     kinds = {term: kind for kind, terms in terms_by_kind().items() for term in terms}
     for kind, term, *cells in rows:
         name = term.replace("-", "_")
@@ -53,8 +53,8 @@ def test_every_cell() -> None:
 
 def test_one_method(capsys: pytest.CaptureFixture[str]) -> None:
     """With a name, its column alone, whose reasons are numbered from 1."""
-    assert said(capsys, "exits", "--terms") == f"{compatibility_table(['exits'])}\n"
-    assert "\n1. an exit has logits and no features" in compatibility_table(["exits"])
+    assert said(capsys, "byot", "--terms") == f"{compatibility_table(['byot'])}\n"
+    assert "\n1. an exit has logits and no features" in compatibility_table(["byot"])
     assert "\n\n1." not in compatibility_table(["offline"])
     with pytest.raises(UsageError, match="no such method: exit"):
         call(["methods", "exit", "--terms"])

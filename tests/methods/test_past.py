@@ -21,7 +21,7 @@ SOFT = LossConfig(kd=KDConfig(temperature=1.0))
 @pytest.mark.parametrize("alpha", [0.8, 1.0])
 def test_weights_grow(alpha: float) -> None:
     """At epoch e of 4, from 1, the past has alpha e / 4, and nothing in the first; the label the rest."""
-    method = made("past", alpha=alpha, terms=SOFT)
+    method = made("ps-kd", alpha=alpha, terms=SOFT)
     for epoch, share in enumerate((0.0, 0.5, 0.75, 1.0)):
         expected = {"label": 1 - alpha * share, "kd": alpha * share}
         assert method.weights_at(at(epoch)) == pytest.approx(expected)
@@ -35,7 +35,7 @@ def test_any_term_gives_up_its_weight() -> None:
         kd=KDConfig(weight=2.0),
         dist=DISTConfig(weight=3.0, from_epoch=2.0),
     )
-    method = made("past", terms=terms)
+    method = made("ps-kd", terms=terms)
     found = [method.weights_at(at(epoch)) for epoch in range(EPOCHS)]
     assert [now["kd"] for now in found] == pytest.approx([0.0, 1.0, 1.5, 2.0])
     assert [now["dist"] for now in found] == pytest.approx([0.0, 0.0, 2.25, 3.0])
@@ -59,7 +59,7 @@ def test_against_a_loop_by_hand() -> None:
     """Four epochs of plain SGD end in the weights of the paper's loop with a dictionary of the past."""
     student = network().double()
     plain = copy.deepcopy(student)
-    method = made("past", student, alpha=0.8, terms=SOFT)
+    method = made("ps-kd", student, alpha=0.8, terms=SOFT)
     mine, hand = (torch.optim.SGD(m.parameters(), lr=0.05) for m in (method, plain))
     past: dict[int, Tensor] = {}
     for epoch in range(EPOCHS):
@@ -84,7 +84,7 @@ def test_against_a_loop_by_hand() -> None:
 
 def test_what_is_remembered() -> None:
     """The rows of the pictures that were shown, in training alone; nothing else."""
-    method = made("past", alpha=0.8, terms=SOFT)
+    method = made("ps-kd", alpha=0.8, terms=SOFT)
     assert isinstance(method, ProgressiveSelfKD)
     batch = batch_of(6, first=12)
     method.eval()(batch, NO_TEACHER_OUTPUT, at(0))
@@ -98,8 +98,8 @@ def test_what_is_remembered() -> None:
 
 def test_the_order_of_ids_does_not_matter() -> None:
     """A lesson may name its pictures in any order."""
-    turned = made("past", terms=SOFT, about=lesson(ids=IDS.flip(0)))
-    usual = made("past", terms=SOFT)
+    turned = made("ps-kd", terms=SOFT, about=lesson(ids=IDS.flip(0)))
+    usual = made("ps-kd", terms=SOFT)
     for epoch in (0, 1):
         totals = [
             m.total(m(batch_of(), NO_TEACHER_OUTPUT, at(epoch)), at(epoch)) for m in (turned, usual)
@@ -109,7 +109,7 @@ def test_the_order_of_ids_does_not_matter() -> None:
 
 def test_an_unlabelled_picture_has_a_past() -> None:
     """Without any label the loss is that of the past alone."""
-    method = made("past", alpha=0.8, terms=SOFT)
+    method = made("ps-kd", alpha=0.8, terms=SOFT)
     batch = batch_of()._replace(labels=torch.full((6,), -1))
     method(batch, NO_TEACHER_OUTPUT, at(0))
     torch.nn.init.normal_(next(method.student.parameters()))
@@ -121,7 +121,7 @@ def test_an_unlabelled_picture_has_a_past() -> None:
 
 
 @pytest.mark.parametrize("views", [{"mixup": 0.4}, {"cutmix": 1.0}])
-@pytest.mark.parametrize("name", ["past", "class-wise"])
+@pytest.mark.parametrize("name", ["ps-kd", "cs-kd"])
 def test_views_of_two_pictures_are_refused(name: str, views: dict[str, float]) -> None:
     """With the reason."""
     settings = TrainConfig(method=name, **views)  # type: ignore[arg-type]

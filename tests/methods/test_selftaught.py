@@ -117,7 +117,7 @@ def settings_of(name: str, single: Callable[..., TrainConfig]) -> TrainConfig:
         method=job.method,
         methods=job.methods,
         alpha=job.alpha,
-        terms=job.terms,
+        losses=job.losses,
     )
 
 
@@ -140,7 +140,7 @@ def test_a_whole_run(
     assert len(epochs) == 2
     shares = epochs[-1]["train"]["shares"]
     assert sum(shares.values()) == pytest.approx(1.0)
-    assert len(shares) == {"exits": 10}.get(name, 2)
+    assert len(shares) == {"byot": 10}.get(name, 2)
     assert all(share > 0 for share in shares.values())
 
 
@@ -150,8 +150,8 @@ def test_the_past_at_alpha_0_is_cross_entropy(
 ) -> None:
     """Weights and predictions are those of a control, byte for byte."""
     alone = train_one(single(), small_pack, place("alone"))
-    taught = single(role="student", method="past", alpha=0.0)
-    folder = train_one(taught, small_pack, place("past"))
+    taught = single(role="student", method="ps-kd", alpha=0.0)
+    folder = train_one(taught, small_pack, place("ps-kd"))
     for name in ("model/model.safetensors", "predictions/val.safetensors"):
         assert (folder / name).read_bytes() == (alone / name).read_bytes()
 
@@ -162,7 +162,7 @@ def test_by_the_command_line(sample_folder: Path, tmp_path: Path) -> None:
     from tutelage.__main__ import main
 
     out = tmp_path / "out"
-    words = ["distill", str(sample_folder), "--out", str(out), "--method", "class-wise"]
+    words = ["distill", str(sample_folder), "--out", str(out), "--method", "cs-kd"]
     words += ["--data.image-size", "32", "--model", "cifar_resnet8", "--weights", "none"]
     words += ["--epochs", "1", "--batch-size", "100", "--device", "cpu", "--precision", "fp32"]
     with pytest.MonkeyPatch.context() as patch:
@@ -171,7 +171,7 @@ def test_by_the_command_line(sample_folder: Path, tmp_path: Path) -> None:
     assert len(tutelage.load(out).classes) == 10
 
 
-@pytest.mark.parametrize("name", ["past", "class-wise"])
+@pytest.mark.parametrize("name", ["ps-kd", "cs-kd"])
 def test_mixtures_are_refused_before_any_waiting(
     name: str, tmp_path: Path, single: Callable[..., TrainConfig]
 ) -> None:

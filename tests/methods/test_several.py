@@ -41,8 +41,8 @@ Class = Callable[..., tuple[OfflineDistillation, list[Classifier], Batch]]
 
 def several(terms: LossConfig | None = None, **changes: Any) -> MethodConfig:
     """Settings of several teachers."""
-    methods = MethodOptions(several=MultiTeacherConfig(**changes))
-    return MethodConfig(method="several", methods=methods, terms=terms or LossConfig())
+    methods = MethodOptions(multi_teacher=MultiTeacherConfig(**changes))
+    return MethodConfig(method="multi-teacher", methods=methods, losses=terms or LossConfig())
 
 
 @pytest.fixture
@@ -190,17 +190,17 @@ def test_temperature_of_the_mean() -> None:
         label=LabelConfig(weight=1.0), kd=KDConfig(weight=0.0), dkd=DKDConfig(temperature=2.0)
     )
     assert ensemble_temperature(MethodConfig()) == 4.0
-    assert ensemble_temperature(MethodConfig(terms=dkd)) == 2.0
+    assert ensemble_temperature(MethodConfig(losses=dkd)) == 2.0
     both = dataclasses.replace(dkd, kd=KDConfig(weight=0.5, temperature=7.0))
-    assert ensemble_temperature(MethodConfig(terms=both)) == 7.0
-    assert ensemble_temperature(MethodConfig(terms=dataclasses.replace(dkd, dkd=None))) == 1.0
+    assert ensemble_temperature(MethodConfig(losses=both)) == 7.0
+    assert ensemble_temperature(MethodConfig(losses=dataclasses.replace(dkd, dkd=None))) == 1.0
 
 
 REFUSED = {
     "two for offline": (MethodConfig(), 2, "has one teacher"),
     "two for a chain": (MethodConfig(method="assistants"), 2, "has one teacher"),
     "another course": (
-        MethodConfig(method="course", methods=MethodOptions(course=RCOConfig(checkpoints=3))), 2, "checkpoints 2",
+        MethodConfig(method="rco", methods=MethodOptions(rco=RCOConfig(checkpoints=3))), 2, "checkpoints 2",
     ),
     "confidence": (
         several(combine="divergences", weigh="confidence"), 2, r"the forward KL .* same gradient",

@@ -44,23 +44,23 @@ REMEMBERING = {
 
 def taught() -> dict[str, MethodConfig]:
     """By finished teachers: each term that remembers or learns, under one teacher or two."""
-    apart = MethodOptions(several=MultiTeacherConfig(combine="divergences"))
-    two = teaching("several", INSIDE, methods=apart)
+    apart = MethodOptions(multi_teacher=MultiTeacherConfig(combine="divergences"))
+    two = teaching("multi-teacher", INSIDE, methods=apart)
     return {name: teaching("offline", terms) for name, terms in REMEMBERING.items()} | {"two": two}
 
 
 def beside() -> dict[str, MethodConfig]:
     """Without a finished teacher: networks side by side, and those that teach themselves."""
-    turns = MethodOptions(mutual=DMLConfig(alternate=True))
-    least = MethodOptions(ensemble=OnlineEnsembleConfig(combine="least-loss"))
+    turns = MethodOptions(dml=DMLConfig(alternate=True))
+    least = MethodOptions(one=OnlineEnsembleConfig(combine="least-loss"))
     return {
-        "mutual": teaching("mutual", DRAWING),
-        "turns": teaching("mutual", INSIDE, methods=turns),
-        "gate": teaching("ensemble"),
-        "least-loss": teaching("ensemble", methods=least),
+        "dml": teaching("dml", DRAWING),
+        "turns": teaching("dml", INSIDE, methods=turns),
+        "gate": teaching("one"),
+        "least-loss": teaching("one", methods=least),
         "joint": teaching("joint", DRAWING),
-        **{name: teaching(name) for name in ("past", "class-wise", "virtual", "exits")},
-        "momentum": teaching("momentum", INSIDE),
+        **{name: teaching(name) for name in ("ps-kd", "cs-kd", "tf-kd", "byot")},
+        "mean-teacher": teaching("mean-teacher", INSIDE),
     }
 
 
@@ -89,7 +89,7 @@ def trained(
     masters = [
         FeatureExtractor(other.eval(), points) if points else other.eval() for other in others
     ]
-    if settings.method not in ("offline", "several"):
+    if settings.method not in ("offline", "multi-teacher"):
         masters = []
         method.train()
     state = TrainingState(method, training, Runtime(CPU, None, channels_last=False))
@@ -98,7 +98,9 @@ def trained(
             state.step += 1
             continue
         progress = Progress(int(step > 1), step, step / 5)
-        train_step(state, batch, _words(masters, batch), progress, rate=0.01, clip=training.clip)
+        train_step(
+            state, batch, _words(masters, batch), progress, rate=0.01, clip=training.clip_grad
+        )
     kept = {f"method/{name}": tensor for name, tensor in method.state_dict().items()}
     for number, values in state.weights.optimizer.state_dict()["state"].items():
         kept |= {f"optimizer/{number}/{name}": value for name, value in values.items()}
@@ -115,9 +117,9 @@ def _words(masters: list[Any], batch: Batch) -> TeacherOutput:
 
 
 def _make(settings: MethodConfig, student: Classifier, others: list[Classifier]) -> Method:
-    shares = (0.5, 0.5) if settings.method == "several" else ()
+    shares = (0.5, 0.5) if settings.method == "multi-teacher" else ()
     about = lesson(epochs=EPOCHS, shares=shares)
-    needs_others = settings.method in ("offline", "several", "mutual", "ensemble", "joint")
+    needs_others = settings.method in ("offline", "multi-teacher", "dml", "one", "joint")
     torch.manual_seed(1)
     few = others[:1] if settings.method == "joint" else others
     return build_method(settings, student, few if needs_others else [], about)
@@ -127,8 +129,12 @@ def _make(settings: MethodConfig, student: Classifier, others: list[Classifier])
 def test_no_trace(name: str) -> None:
     """Weights, moments, averages, norms and memories are those of a run without the bad steps."""
     settings = {**taught(), **beside()}[name]
-    sgd = OptimizationConfig(optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=0.01, ema=0.8)
-    adam = OptimizationConfig(optimizer="adam", lr=0.01, weight_decay=0.01, ema=0.8, clip=1.0)
+    sgd = OptimizationConfig(
+        optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=0.01, ema_decay=0.8
+    )
+    adam = OptimizationConfig(
+        optimizer="adam", lr=0.01, weight_decay=0.01, ema_decay=0.8, clip_grad=1.0
+    )
     for training in (sgd, adam):
         masked = trained(settings, _make, training, left_out=False)
         without = trained(settings, _make, training, left_out=True)
@@ -137,11 +143,11 @@ def test_no_trace(name: str) -> None:
         assert all(tensor.isfinite().all() for tensor in masked.values())
 
 
-@pytest.mark.parametrize("name", ["drawing", "mutual", "past", "momentum"])
+@pytest.mark.parametrize("name", ["drawing", "dml", "ps-kd", "mean-teacher"])
 def test_something_was_remembered(name: str) -> None:
     """What is compared above does change in a step that is finite."""
     settings = {**taught(), **beside()}[name]
-    method = trained(settings, _make, OptimizationConfig(ema=0.5), left_out=False)
+    method = trained(settings, _make, OptimizationConfig(ema_decay=0.5), left_out=False)
     torch.manual_seed(1)
     began = _make(settings, network(0), [network(1), network(2)][: 1 if name in REMEMBERING else 2])
     words = ("memories", "means", "said", "average", "running_mean")

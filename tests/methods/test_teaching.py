@@ -79,7 +79,7 @@ def lesson(
 def scheduled() -> ObjectiveConfig:
     """KD that warms up for two epochs, a hint that fades until the third, a label from the first on."""
     return ObjectiveConfig(
-        terms=LossConfig(
+        losses=LossConfig(
             label=LabelConfig(weight=0.5, from_epoch=1.0),
             kd=KDConfig(weight=2.0, warmup_epochs=2.0),
             hint=HintConfig(weight=8.0, until_epoch=3.0, fade=True),
@@ -124,13 +124,13 @@ def test_the_gradient_follows_the_schedule(lesson: Callable[[ObjectiveConfig], C
     """A warm-up half way is half the weight in the gradient, too."""
     half = lesson(
         ObjectiveConfig(
-            terms=LossConfig(
+            losses=LossConfig(
                 label=LabelConfig(weight=0.0), kd=KDConfig(weight=2.0, warmup_epochs=2.0)
             )
         )
     )
     plain = lesson(
-        ObjectiveConfig(terms=LossConfig(label=LabelConfig(weight=0.0), kd=KDConfig(weight=1.0)))
+        ObjectiveConfig(losses=LossConfig(label=LabelConfig(weight=0.0), kd=KDConfig(weight=1.0)))
     )
     assert half.gradients(1.0) == pytest.approx(plain.gradients(1.0), rel=1e-6)
     assert not any(half.gradients(0.0).values())
@@ -141,7 +141,7 @@ def test_a_constant_objective(lesson: Callable[[ObjectiveConfig], Class]) -> Non
     method = lesson(method_of("hint-attention-kd")).method
     for epoch in (0, 1.7, 4):
         assert method.weights_at(at(epoch)) == {
-            "label": 1.0, "kd": 1.0, "hint": 100.0, "attention": 1000.0,
+            "label": 1.0, "kd": 1.0, "hint": 100.0, "at": 1000.0,
         }  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def test_stages_of_fitnets(lesson: Callable[[ObjectiveConfig], Class]) -> None:
     """First the hint moves its adapter and the layers up to the middle, then label and KD all layers."""
     found = lesson(method_of("fitnets"))
     first, second = found.gradients(1.99), found.gradients(2.0)
-    adapter = {name for name in first if name.startswith("terms.hint.")}
+    adapter = {name for name in first if name.startswith("losses.hint.")}
     behind = {name for name in first if ".layer3." in name or ".fc." in name}
     assert adapter
     assert behind
@@ -171,7 +171,7 @@ def test_stages_are_steps_of_one_run(
         epochs=EPOCHS,
         role="student",
         teacher=(str(teacher_folder),),
-        terms=objective.terms,
+        losses=objective.losses,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])

@@ -56,7 +56,7 @@ def test_label_smoothing_is_a_special_case(smoothing: float) -> None:
     alpha = smoothing * (CLASSES - 1) / (CLASSES * (1 - correct))
     student, batch = network().double(), batch_of()
     terms = LossConfig(kd=KDConfig(temperature=1.0))
-    method = made("virtual", student, alpha=alpha, terms=terms, virtual=TfKDConfig(correct=correct))
+    method = made("tf-kd", student, alpha=alpha, terms=terms, virtual=TfKDConfig(correct=correct))
     outcome = method(batch, NO_TEACHER_OUTPUT, at(1))
     found = gradients(method, outcome, at(1))
     student.zero_grad()
@@ -75,7 +75,7 @@ def test_the_published_term() -> None:
     terms = LossConfig(
         label=LabelConfig(weight=0.9), kd=None, ttm=TTMConfig(weight=0.1, temperature=20.0)
     )
-    method, batch = made("virtual", terms=terms), batch_of()
+    method, batch = made("tf-kd", terms=terms), batch_of()
     outcome = method(batch, NO_TEACHER_OUTPUT, at(0))
     powers = by_loop(batch.labels, 0.99) ** (1 / 20)
     u = powers / powers.sum(1, keepdim=True)
@@ -87,7 +87,7 @@ def test_the_published_term() -> None:
 
 def test_a_mixed_batch() -> None:
     """Mixtures are heard: another share is another loss."""
-    method, batch = made("virtual").eval(), batch_of()
+    method, batch = made("tf-kd").eval(), batch_of()
     values = []
     for share in (1.0, 0.25):
         mixed = MixedLabels(batch.labels.roll(1), torch.full((6,), share))

@@ -23,7 +23,7 @@ def small_job(pack: Path, out: Path) -> None:
         student=TRAINEE,
         device="cpu",
         precision="fp32",
-        trust=True,  # a few steps make no teacher
+        skip_teacher_check=True,  # a few steps make no teacher
     )
     verbs.run(pack, job, out=out, quiet=True)
 

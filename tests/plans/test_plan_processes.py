@@ -16,20 +16,20 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 TWO = [*TORCHRUN, "-m", "tutelage"]
 
 # Plain SGD, smooth activations and few small steps: rounding is not turned into whole steps.
-USUAL = ["--device", "cpu", "--precision", "fp32", "--trust"]
+USUAL = ["--device", "cpu", "--precision", "fp32", "--skip-teacher-check"]
 for who in ("teacher", "student"):
     USUAL += f"--{who}.model test_efficientnet --{who}.weights none --{who}.epochs 2".split()
     USUAL += f"--{who}.optimizer sgd --{who}.lr 0.001 --{who}.batch-size 67".split()
 METHODS = {
-    "several": [
-        "--methods.several.models",
+    "multi-teacher": [
+        "--methods.multi-teacher.models",
         "cifar_resnet8",
-        "--methods.several.weigh",
+        "--methods.multi-teacher.weigh",
         "confidence",
     ],
-    "course": ["--methods.course.checkpoints", "2"],
+    "rco": ["--methods.rco.checkpoints", "2"],
     "assistants": ["--methods.assistants.models", "cifar_resnet8", "--methods.assistants.dense"],
-    "generations": ["--methods.generations.count", "1", "--alpha", "0.5"],
+    "born-again": ["--methods.born-again.count", "1", "--alpha", "0.5"],
 }
 
 

@@ -41,18 +41,18 @@ from tutelage.reports.wording import NONE, markdown_cell
 SMALL = NetworkConfig(model="test_resnet", weights="none", epochs=1, batch_size=100)
 BORN_AGAIN = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0, temperature=1.0))
 USUAL: dict[str, Any] = {"device": "cpu", "precision": "fp32", "teacher": SMALL, "student": SMALL}
-USUAL["trust"] = True  # a few steps make no teacher
+USUAL["skip_teacher_check"] = True  # a few steps make no teacher
 JOBS = {
-    "several": DistillConfig(
-        method="several",
+    "multi-teacher": DistillConfig(
+        method="multi-teacher",
         methods=MethodOptions(
-            several=MultiTeacherConfig(models=("cifar_resnet8",), weigh="validation")
+            multi_teacher=MultiTeacherConfig(models=("cifar_resnet8",), weigh="validation")
         ),
         **USUAL,
     ),
-    "course": DistillConfig(
-        method="course",
-        methods=MethodOptions(course=RCOConfig(checkpoints=2)),
+    "rco": DistillConfig(
+        method="rco",
+        methods=MethodOptions(rco=RCOConfig(checkpoints=2)),
         **USUAL | dict.fromkeys(("teacher", "student"), dataclasses.replace(SMALL, epochs=2)),
     ),
     "specialists": DistillConfig(
@@ -65,25 +65,25 @@ JOBS = {
         methods=MethodOptions(assistants=AssistantsConfig(models=("cifar_resnet8",), dense=True)),
         **USUAL,
     ),
-    "generations": DistillConfig(
-        method="generations",
-        methods=MethodOptions(generations=BornAgainConfig(count=1)),
-        terms=BORN_AGAIN,
+    "born-again": DistillConfig(
+        method="born-again",
+        methods=MethodOptions(born_again=BornAgainConfig(count=1)),
+        losses=BORN_AGAIN,
         **USUAL,
     ),
 }
 MUTED = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=0.0, temperature=1.0))
-JOBS["mutual"] = DistillConfig(method="mutual", terms=MUTED, seeds=2, **USUAL)
+JOBS["dml"] = DistillConfig(method="dml", losses=MUTED, seeds=2, **USUAL)
 RUNS = {
-    "mutual": [
+    "dml": [
         *("student-0", "control-0", "peer1-alone-0"),
         *("student-1", "control-1", "peer1-alone-1"),
     ],
-    "several": ["teacher", "teacher-2", "student-0", "control-0"],
-    "course": ["teacher", "student-0", "control-0"],
+    "multi-teacher": ["teacher", "teacher-2", "student-0", "control-0"],
+    "rco": ["teacher", "student-0", "control-0"],
     "specialists": ["teacher", "student-0", "control-0"],  # specialists stand apart
     "assistants": ["teacher", "assistant-1", "student-0", "control-0"],
-    "generations": ["generation-0-0", "student-0", "control-0", "longer-0"],
+    "born-again": ["generation-0-0", "student-0", "control-0", "longer-0"],
 }
 Done = Callable[[str], Path]
 
@@ -140,7 +140,7 @@ def test_the_report_has_every_run(done: Done, method: str) -> None:
 
 def test_a_companion_that_hears_nothing(done: Done) -> None:
     """At a weight of 0 for the peer's word, both networks end as the bytes that each is alone."""
-    job = done("mutual")
+    job = done("dml")
     for seed in range(2):
         pairs = {"student": f"control-{seed}", "student/peers/peer1": f"peer1-alone-{seed}"}
         for together, alone in pairs.items():
@@ -151,13 +151,13 @@ def test_a_companion_that_hears_nothing(done: Done) -> None:
 
 def test_companions_are_held_against_themselves(done: Done) -> None:
     """Table, sentence and numbers: the peer beside itself alone, the student beside its control."""
-    job = done("mutual")
+    job = done("dml")
     told = json.loads((job / "report" / "scores.json").read_text())["beside_alone"]["peer1"]
     assert [p["control"] for p in told["per_seed"]] == ["peer1-alone-0", "peer1-alone-1"]
     assert told["difference"] == 0
     found = {f"{side.run}/{side.name}": side for side in peer_lines(read_job(job))}
     for name, side in found.items():
-        expected = (NONE, NONE) if name.endswith("ensemble") else (side.accuracy, "+0.0")
+        expected = (NONE, NONE) if name.endswith("one") else (side.accuracy, "+0.0")
         assert (side.alone, side.gain) == expected
     assert (
         "peer1, against itself trained alone: +0.00 points"
@@ -168,9 +168,9 @@ def test_companions_are_held_against_themselves(done: Done) -> None:
 @pytest.mark.parametrize(
     ("method", "taught"),
     [
-        ("several", {"student-0": ("teacher", "teacher-2")}),
+        ("multi-teacher", {"student-0": ("teacher", "teacher-2")}),
         ("assistants", {"assistant-1": ("teacher",), "student-0": ("teacher", "assistant-1")}),
-        ("generations", {"generation-0-0": (), "student-0": ("generation-0-0",)}),
+        ("born-again", {"generation-0-0": (), "student-0": ("generation-0-0",)}),
     ],
 )
 def test_who_taught_is_told(done: Done, method: str, taught: dict[str, tuple[str, ...]]) -> None:
@@ -188,7 +188,7 @@ def test_who_taught_is_told(done: Done, method: str, taught: dict[str, tuple[str
 
 def test_a_course_names_its_checkpoints(done: Done) -> None:
     """The student's journal holds both as they still are on the disk; the last one is the teacher."""
-    job = done("course")
+    job = done("rco")
     told = read_events(job / "student-0" / "journal.jsonl")[0]["teachers"]
     kept = sorted((job / "teacher" / "checkpoints-kept").glob("*"))
     assert [folder.name for folder in kept] == ["0001", "0002"]
@@ -210,7 +210,7 @@ class Own(nn.Module):
         return self.fc(self.body(pictures).flatten(1))
 
 
-@pytest.mark.parametrize("method", ["offline", "generations", "mutual"])
+@pytest.mark.parametrize("method", ["offline", "born-again", "dml"])
 def test_modules_of_ones_own(method: str, small_pack: Pack, tmp_path: Path) -> None:
     """Teacher and student may be modules that only Python has: whoever is taught by them can open them."""
     job = JOBS.get(method, DistillConfig(**USUAL))
@@ -219,7 +219,7 @@ def test_modules_of_ones_own(method: str, small_pack: Pack, tmp_path: Path) -> N
     verbs.run(small_pack.folder, job, out=out, networks=networks, quiet=True)
     record = read_job(out)
     assert {run.model for run in record.runs} == {"Own"}
-    if method != "mutual":
+    if method != "dml":
         told = read_events(out / "student-0" / "journal.jsonl")[0]["teachers"]
         assert [one["model"] for one in told]
     with pytest.raises(UsageError, match="module of your own"):
@@ -230,7 +230,7 @@ def test_modules_of_ones_own(method: str, small_pack: Pack, tmp_path: Path) -> N
 
 def test_validation_weighs_the_teachers(done: Done) -> None:
     """What each counts is that of its loss on the validation images, as its own run measured it."""
-    job = done("several")
+    job = done("multi-teacher")
     told = read_events(job / "student-0" / "journal.jsonl")[0]["teachers"]
     scores = [json.loads((job / t / "scores.json").read_text()) for t in ("teacher", "teacher-2")]
     counts = np.exp([-one["last"]["val"]["nll"] for one in scores])
@@ -249,7 +249,7 @@ def test_generation_zero_is_supervised_training(
     done: Done, small_pack: Pack, tmp_path: Path
 ) -> None:
     """Network and answers are those of a plain run of its seed, to the byte."""
-    generation = done("generations") / "generation-0-0"
+    generation = done("born-again") / "generation-0-0"
     seed = json.loads((generation / "run.json").read_text())["seed"]
     alone = plain(small_pack, tmp_path / "run", seed)
     for name in ("model/model.safetensors", "predictions/val.safetensors"):
@@ -260,7 +260,7 @@ def test_generation_zero_is_supervised_training(
 
 def test_what_is_said_beside_the_verdict(done: Done) -> None:
     """The mean answer of all generations, and the student against training for as long as they took."""
-    job = done("generations")
+    job = done("born-again")
     kept = [
         load_file(job / run / "predictions" / "val.safetensors")
         for run in ("generation-0-0", "student-0", "longer-0")
@@ -276,7 +276,7 @@ def test_what_is_said_beside_the_verdict(done: Done) -> None:
     text = (job / "report" / "report.md").read_text()
     assert f"2 generations reach {100 * right[0]:.1f} %" in text
     assert "At equal compute, against plain training of 2 epochs: " in text
-    assert read_job(job).of("longer")[0].epochs == 2
+    assert read_job(job).of("control-equal-compute")[0].epochs == 2
 
 
 def test_finished_runs_are_skipped(done: Done, small_pack: Pack) -> None:
@@ -326,7 +326,7 @@ def test_interrupted_and_resumed(
 
 def test_one_run_is_not_several() -> None:
     """A method that takes several runs is not one of `distill`; what plans them is named."""
-    for method in ("assistants", "generations"):
+    for method in ("assistants", "born-again"):
         settings = TrainConfig(method=method, teacher=("runs/teacher",))  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="takes several runs") as caught:
             verbs.distill("sample", settings, out="never")

@@ -58,20 +58,20 @@ def test_offline() -> None:
     assert dataclasses.replace(student, role="control") == control
 
 
-@pytest.mark.parametrize("method", ["past", "virtual"])
+@pytest.mark.parametrize("method", ["ps-kd", "tf-kd"])
 def test_nobody_from_outside(method: MethodName) -> None:
     """A network that teaches itself at no further cost takes a student and a control."""
     assert chain(plan_job(job(method))) == {"student-5": (), "control-5": ()}
 
 
-@pytest.mark.parametrize(("method", "epochs"), [("class-wise", 4), ("momentum", 4), ("exits", 4)])
+@pytest.mark.parametrize(("method", "epochs"), [("cs-kd", 4), ("mean-teacher", 4), ("byot", 4)])
 def test_equal_compute(method: MethodName, epochs: int) -> None:
     """A method that teaches itself at a price is held against plain training of that price, rounded up."""
     *rest, longer = plan_job(job(method))
     assert chain(rest) == {"student-5": (), "control-5": ()}
     assert (longer.name, longer.settings.role, longer.settings.epochs) == (
         "longer-5",
-        "longer",
+        "control-equal-compute",
         epochs,
     )
     assert dataclasses.replace(longer.settings, role="control", epochs=3) == rest[1].settings
@@ -79,23 +79,25 @@ def test_equal_compute(method: MethodName, epochs: int) -> None:
 
 def test_longer_epochs() -> None:
     """Exact where binary fractions are not: four thirds of 30 are 40, of 31 a little less than 42."""
-    assert [equal_compute_epochs(MethodConfig(method="momentum"), n) for n in (0, 30, 31)] == [
+    assert [equal_compute_epochs(MethodConfig(method="mean-teacher"), n) for n in (0, 30, 31)] == [
         0,
         40,
         42,
     ]
-    assert [equal_compute_epochs(MethodConfig(method="exits"), n) for n in (10, 30, 50)] == [
+    assert [equal_compute_epochs(MethodConfig(method="byot"), n) for n in (10, 30, 50)] == [
         11,
         33,
         55,
     ]
-    assert equal_compute_epochs(MethodConfig(method="mutual"), 30) == 30
+    assert equal_compute_epochs(MethodConfig(method="dml"), 30) == 30
 
 
 def test_several() -> None:
     """Teachers of other networks and seeds, trained alike; every student hears all of them."""
     steps = plan_job(
-        job("several", several=MultiTeacherConfig(models=("cifar_resnet14", "cifar_resnet20")))
+        job(
+            "multi-teacher", several=MultiTeacherConfig(models=("cifar_resnet14", "cifar_resnet20"))
+        )
     )
     names = ("teacher", "teacher-2", "teacher-3")
     assert chain(steps) == {**dict.fromkeys(names, ()), "student-5": names, "control-5": ()}
@@ -107,9 +109,9 @@ def test_several() -> None:
 
 def test_course() -> None:
     """One teacher, which keeps the checkpoints; nobody else does."""
-    steps = plan_job(job("course", course=RCOConfig(checkpoints=2)))
+    steps = plan_job(job("rco", course=RCOConfig(checkpoints=2)))
     assert chain(steps) == {"teacher": (), "student-5": ("teacher",), "control-5": ()}
-    assert [step.settings.keep for step in steps] == [2, None, None]
+    assert [step.settings.keep_checkpoints for step in steps] == [2, None, None]
 
 
 def test_specialists() -> None:
@@ -135,7 +137,7 @@ def test_specialists() -> None:
         assert step.settle is not None
         assert not is_taught(settings)
     # Under another objective they are the same runs.
-    other = plan_job(dataclasses.replace(usual, alpha=0.3, terms=LossConfig()))
+    other = plan_job(dataclasses.replace(usual, alpha=0.3, losses=LossConfig()))
     assert [repr(s.settings) for s in other[:4]] == [repr(s.settings) for s in steps[:4]]
     unset = plan_job(job("specialists"))
     assert [step.settings.epochs for step in unset[1:4]] == [4, 4, 4]
@@ -163,7 +165,7 @@ def test_assistants(*, dense: bool) -> None:
 
 def test_generations() -> None:
     """Each generation is taught by the one before; they differ in seed, and the last has the control's."""
-    steps = plan_job(job("generations", seeds=2, generations=BornAgainConfig(count=2)))
+    steps = plan_job(job("born-again", seeds=2, generations=BornAgainConfig(count=2)))
     line = ["generation-0-6", "generation-1-6", "student-6"]
     found = chain(steps)
     assert [found[name] for name in line] == [(), ("generation-0-6",), ("generation-1-6",)]
@@ -179,19 +181,19 @@ def test_generations() -> None:
 
 def test_no_generations() -> None:
     """With none after the first, the student is plain training, and so is what it costs."""
-    steps = plan_job(job("generations", generations=BornAgainConfig(count=0)))
+    steps = plan_job(job("born-again", generations=BornAgainConfig(count=0)))
     assert chain(steps) == {"student-5": (), "control-5": ()}
     assert ensembles_of(steps) == {"student-5": ["student-5"]}
 
 
 WRONG = {
-    "unknown teacher": (job("several", several=MultiTeacherConfig(models=("cifar_resnt14",))), "cifar_resnt14"),
+    "unknown teacher": (job("multi-teacher", several=MultiTeacherConfig(models=("cifar_resnt14",))), "cifar_resnt14"),
     "unknown assistant": (job("assistants", assistants=AssistantsConfig(models=("rsnet18",))), "rsnet18"),
-    "unknown peer": (job("mutual", mutual=DMLConfig(models=("resnt18",))), "resnt18"),
-    "weights": (job("several", several=MultiTeacherConfig(weights=(1.0,), models=("resnet18",))), "do not fit"),
-    "long course": (job("course", course=RCOConfig(checkpoints=4)), "more checkpoints than the student"),
+    "unknown peer": (job("dml", mutual=DMLConfig(models=("resnt18",))), "resnt18"),
+    "weights": (job("multi-teacher", several=MultiTeacherConfig(weights=(1.0,), models=("resnet18",))), "do not fit"),
+    "long course": (job("rco", course=RCOConfig(checkpoints=4)), "more checkpoints than the student"),
     "many kept": (
-        dataclasses.replace(job("offline"), student=NetworkConfig(model="cifar_resnet8", epochs=2, keep=3)),
+        dataclasses.replace(job("offline"), student=NetworkConfig(model="cifar_resnet8", epochs=2, keep_checkpoints=3)),
         "more networks are to be kept",
     ),
     "untrained specialists": (
@@ -199,10 +201,10 @@ WRONG = {
         "specialists without training",
     ),
     "features of specialists": (
-        dataclasses.replace(job("specialists"), terms=LossConfig(hint=HintConfig())), "its specialists say together",
+        dataclasses.replace(job("specialists"), losses=LossConfig(hint=HintConfig())), "its specialists say together",
     ),
     "features of several": (
-        dataclasses.replace(job("several"), terms=LossConfig(hint=HintConfig())), "several teachers say together",
+        dataclasses.replace(job("multi-teacher"), losses=LossConfig(hint=HintConfig())), "several teachers say together",
     ),
 }  # fmt: skip
 
@@ -217,7 +219,7 @@ def test_wrong_plans(case: str) -> None:
 
 def test_a_students_teacher_is_not_asked_for() -> None:
     """Where nobody teaches from outside, the teacher's network need not exist."""
-    alone = dataclasses.replace(job("past"), teacher=NetworkConfig(model="no_such_network"))
+    alone = dataclasses.replace(job("ps-kd"), teacher=NetworkConfig(model="no_such_network"))
     require_plan(alone, plan_job(alone), {})
     taught = dataclasses.replace(alone, method="offline")
     with pytest.raises(UsageError, match="no_such_network"):
@@ -227,15 +229,17 @@ def test_a_students_teacher_is_not_asked_for() -> None:
 @pytest.mark.parametrize(
     ("method", "own", "models"),
     [
-        ("mutual", {"mutual": DMLConfig(models=("cifar_resnet8", "cifar_resnet20"))}, (8, 20)),
-        ("ensemble", {}, (8, 8)),
+        ("dml", {"dml": DMLConfig(models=("cifar_resnet8", "cifar_resnet20"))}, (8, 20)),
+        ("one", {}, (8, 8)),
         ("joint", {"joint": JointConfig(model="cifar_resnet20")}, (20,)),
     ],
 )
 def test_companions_alone(method: MethodName, own: dict[str, Any], models: tuple[int, ...]) -> None:
     """Each companion has a run without the others: its network, its first weights, the student's budget."""
     steps = plan_job(job(method, seeds=2, **own))
-    alone = [step.settings for step in steps if step.settings.role == "alone" and step.serves == 6]
+    alone = [
+        step.settings for step in steps if step.settings.role == "peer-control" and step.serves == 6
+    ]
     assert [settings.model for settings in alone] == [f"cifar_resnet{n}" for n in models]
     assert [settings.init_seed for settings in alone] == [
         6 + number * PEER_SEED for number in range(1, len(models) + 1)

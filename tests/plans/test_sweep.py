@@ -29,7 +29,7 @@ def by_name(plan: list[SweepRun]) -> dict[str, SweepRun]:
 
 def test_what_is_common_is_done_once() -> None:
     """One teacher and one control a seed for all; a longer control of one length for all that cost it."""
-    plan = plan_sweep(jobs("offline", "mutual", "momentum", "class-wise", "past"))
+    plan = plan_sweep(jobs("offline", "dml", "mean-teacher", "cs-kd", "ps-kd"))
     assert names(plan) == [
         "teacher", "offline-0", "control-0", "mutual-0", "momentum-0", "longer-0", "class-wise-0", "past-0",
         "offline-1", "control-1", "mutual-1", "momentum-1", "longer-1", "class-wise-1", "past-1",
@@ -37,15 +37,15 @@ def test_what_is_common_is_done_once() -> None:
     found = by_name(plan)
     assert found["momentum-0"].plain_epochs == found["longer-0"].step.settings.epochs == 4
     assert found["past-0"].plain_epochs == 3
-    assert [found[f"{n}-0"].teacher_epochs for n in ("offline", "mutual")] == [8, None]
+    assert [found[f"{n}-0"].teacher_epochs for n in ("offline", "dml")] == [8, None]
     assert [found[n].objective for n in ("teacher", "control-0", "longer-1")] == [
-        "teacher", "control", "longer",
+        "teacher", "control", "control-equal-compute",
     ]  # fmt: skip
 
 
 def test_what_differs_is_not_shared() -> None:
     """Longer controls of other lengths and teachers of other settings have names of their own."""
-    plan = plan_sweep(jobs("momentum", "generations"))
+    plan = plan_sweep(jobs("mean-teacher", "born-again"))
     found = by_name(plan)
     assert found["longer-0"].step.settings.epochs == 4
     assert found["generations-longer-0"].step.settings.epochs == 9
@@ -65,15 +65,15 @@ def test_what_differs_is_not_shared() -> None:
 
 def test_companions_are_not_trained_alone() -> None:
     """A sweep holds students against controls; networks beside them are for the report of a job."""
-    methods = MethodOptions(mutual=DMLConfig(models=("cifar_resnet14",)))
-    assert {p.step.settings.role for p in plan_sweep(jobs("mutual", methods=methods))} == {
+    methods = MethodOptions(dml=DMLConfig(models=("cifar_resnet14",)))
+    assert {p.step.settings.role for p in plan_sweep(jobs("dml", methods=methods))} == {
         "student", "control",
     }  # fmt: skip
 
 
 def test_wanted() -> None:
     """What is missing brings those before it along, and nothing else."""
-    plan = plan_sweep(jobs("assistants", "mutual"))
+    plan = plan_sweep(jobs("assistants", "dml"))
     assert names(runs_needed(plan, {"assistants-1"})) == ["teacher", "assistant-1", "assistants-1"]
     assert names(runs_needed(plan, {"mutual-0"})) == ["mutual-0"]
     assert names(runs_needed(plan, {"control-1"})) == ["teacher", "control-1"]

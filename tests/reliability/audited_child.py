@@ -61,7 +61,11 @@ def walk(data: Path, out: Path) -> None:
 
     small = NetworkConfig(model="test_resnet", weights="none", epochs=1, batch_size=50)
     size = DataConfig(image_size=32)
-    common = {"device": "cpu", "precision": "fp32", "trust": True}  # a few steps make no teacher
+    common = {
+        "device": "cpu",
+        "precision": "fp32",
+        "skip_teacher_check": True,
+    }  # a few steps make no teacher
     job = DistillConfig(teacher=small, student=small, data=size, seeds=1, **common)
     check(data, size)
     pack(data, size, out=out / "pack", quiet=True)

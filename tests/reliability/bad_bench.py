@@ -31,7 +31,14 @@ class Bench:
 
     def make(self) -> None:
         """Train what the cases need; about as long as three short runs."""
-        taught = ("--teacher", str(self.run), "--cache", str(self.shelf), "--ask", "ahead")
+        taught = (
+            "--teacher",
+            str(self.run),
+            "--cache",
+            str(self.shelf),
+            "--teacher-outputs",
+            "cached",
+        )
         self._must("pack", str(self.good), "--out", str(self.pack), *SMALL, "--quiet")
         self._must(
             "train", str(self.good), "--out", str(self.run), "--role", "teacher", *SMALL, *ONE

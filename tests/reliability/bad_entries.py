@@ -39,12 +39,21 @@ LIMIT = 60.0 + MANY / 100
 
 PLAIN = ("--device", "cpu", "--precision", "fp32", "--quiet")
 SMALL = ("--data.image-size", "16", "--data.max-unreadable", "1")
-ONE = ("--model", "test_resnet", "--epochs", "1", "--batch-size", "8", "--trust", *PLAIN)
+ONE = (
+    "--model",
+    "test_resnet",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "8",
+    "--skip-teacher-check",
+    *PLAIN,
+)
 FINE = (
     *("--teacher.model", "test_resnet", "--teacher.epochs", "1"),
     *("--student.model", "test_resnet", "--student.epochs", "1"),
     *("--teacher.batch-size", "8", "--student.batch-size", "8", "--seeds", "1"),
-    *("--trust", *PLAIN),
+    *("--skip-teacher-check", *PLAIN),
 )
 JOB = (*FINE, "--teacher.weights", "none")
 SWEEP = ("--compare", "kd")
@@ -159,7 +168,7 @@ ROLES: Mapping[str, Mapping[str, tuple[str, ...] | str]] = {
         "train": "asks no teacher",
         "distill": (
             *("{good}", "--teacher", "{teacher}", "--out", "{out}", "--cache", "{shelf}"),
-            *("--ask", "ahead", *SMALL, *ONE),
+            *("--teacher-outputs", "cached", *SMALL, *ONE),
         ),
         "run": "as distill",
         "sweep": "as distill",

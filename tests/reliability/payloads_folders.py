@@ -130,7 +130,7 @@ def recipe(folder: Path, text: str | bytes, name: str = "recipe.toml") -> Action
     def action() -> Any:
         job = build(DistillConfig, read_recipe(str(folder / name)).table, where=name)
         loss_weights(job)
-        return custom_settings(job.own)
+        return custom_settings(job.custom)
 
     return action
 
@@ -248,7 +248,7 @@ def _cache(folder: Path, marker: Path) -> Action:
 
 @payload("resume: a data set put in another place")
 def _root(folder: Path, marker: Path) -> Action:
-    return unfinished(folder, {"data": {"root": str(marker)}}, data="cifar10")
+    return unfinished(folder, {"data": {"dir": str(marker)}}, data="cifar10")
 
 
 @payload("resume: a term of one's own by path")

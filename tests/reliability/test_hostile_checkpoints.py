@@ -27,7 +27,7 @@ Make = Callable[..., BuiltModel]
 def new(make_network: Make) -> TrainingState:
     method = supervised_training(make_network().classifier, label_smoothing=0.0)
     return TrainingState(
-        method, OptimizationConfig(ema=0.9), resolve_runtime(DeviceConfig(device="cpu"))
+        method, OptimizationConfig(ema_decay=0.9), resolve_runtime(DeviceConfig(device="cpu"))
     )
 
 

@@ -27,7 +27,7 @@ def cell(
 ) -> SweepResult:
     """A cell of made-up answers: which images are right, or what share of them."""
     answers = first(right) if isinstance(right, float) else right
-    role = objective if objective in ("teacher", "control", "longer") else "student"
+    role = objective if objective in ("teacher", "control", "control-equal-compute") else "student"
     usual = SweepResult(
         objective=objective, role=role, seed=seed, model="resnet8", identity="i", teacher="t",
         teacher_epochs=None, epochs=5, plain_epochs=5, together=None,
@@ -273,7 +273,7 @@ def test_where_the_figures_come_from() -> None:
         *CONTROLS,
         cell("kd", 0, 0.6, teacher="other", teacher_epochs=8),
         cell("kd", 1, 0.6, teacher="one", teacher_epochs=8),
-        cell("mutual", 0, 0.6, teacher="own"),
+        cell("dml", 0, 0.6, teacher="own"),
         *cells("teacher", 0.875, model="resnet56"),
     ]
     page = sweep_page(made)
@@ -300,25 +300,25 @@ def test_equal_compute() -> None:
     """A student that costs seven epochs is held against plain training of seven, not of five or nine."""
     made = [
         *CONTROLS,
-        *cells("longer", 0.60, 0.61, 0.59, epochs=7, plain_epochs=7),
-        *cells("longer", 0.90, 0.91, 0.89, epochs=9, plain_epochs=9),
-        *cells("momentum", 0.55, 0.56, 0.54, plain_epochs=7),
-        *cells("past", 0.55, 0.56, 0.54),
+        *cells("control-equal-compute", 0.60, 0.61, 0.59, epochs=7, plain_epochs=7),
+        *cells("control-equal-compute", 0.90, 0.91, 0.89, epochs=9, plain_epochs=9),
+        *cells("mean-teacher", 0.55, 0.56, 0.54, plain_epochs=7),
+        *cells("ps-kd", 0.55, 0.56, 0.54),
     ]
     page = sweep_page(made)
     found = {row["objective"]: row for row in table(page, "objective")}
-    assert list(found) == ["control", "momentum", "past"]
-    assert found["momentum"]["less control"] == found["past"]["less control"] == "+5.00"
-    assert found["momentum"]["less equal compute"] == "-5.00"
-    assert found["past"]["less equal compute"] == "-"
+    assert list(found) == ["control", "mean-teacher", "ps-kd"]
+    assert found["mean-teacher"]["less control"] == found["ps-kd"]["less control"] == "+5.00"
+    assert found["mean-teacher"]["less equal compute"] == "-5.00"
+    assert found["ps-kd"]["less equal compute"] == "-"
     assert "- Better than no teacher, beyond chance: momentum, past." in page
     assert "- Worse than plain training of equal compute, beyond chance: momentum." in page
-    assert "equal compute" not in sweep_page([*CONTROLS, *cells("past", 0.5)])
+    assert "equal compute" not in sweep_page([*CONTROLS, *cells("ps-kd", 0.5)])
 
 
 def test_together() -> None:
     """What several networks say together has a column where there are such, the mean over seeds."""
-    made = [*CONTROLS, cell("mutual", 0, 0.6, together=0.7), cell("mutual", 1, 0.6, together=0.8)]
+    made = [*CONTROLS, cell("dml", 0, 0.6, together=0.7), cell("dml", 1, 0.6, together=0.8)]
     found = {row["objective"]: row for row in table(sweep_page(made), "objective")}
     assert [row["together %"] for row in found.values()] == ["-", "75.0"]
     assert "together" not in sweep_page(CONTROLS)

@@ -46,7 +46,7 @@ def job(folder: Path, data: Path, *flags: str) -> Job:
 
     screen = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        words = ["run", str(data), "--out", str(folder), "--trust", *COMMON, *flags]
+        words = ["run", str(data), "--out", str(folder), "--skip-teacher-check", *COMMON, *flags]
         patch.setattr("sys.argv", ["tutelage", *words])
         patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
         with contextlib.redirect_stderr(screen), contextlib.redirect_stdout(io.StringIO()):
@@ -166,18 +166,18 @@ def test_both_reports_tell_what_the_journal_says(
 def test_every_term_is_there(alike: Job) -> None:
     """Two epochs, four terms: each with two values, two shares and two norms; two look inside."""
     rows = markdown_rows(alike)
-    assert list(rows) == ["label", "kd", "hint", "attention"]
+    assert list(rows) == ["label", "kd", "hint", "at"]
     for name, (weight, *courses, where, adapters) in rows.items():
-        assert weight == {"label": "1", "kd": "1", "hint": "100", "attention": "1000"}[name]
+        assert weight == {"label": "1", "kd": "1", "hint": "100", "at": "1000"}[name]
         assert all(" to " in course for course in courses)
         assert (where == NONE) == (name in ("label", "kd"))
         assert (adapters == NONE) == (name != "hint")
-    assert rows["attention"][4].count(";") == 2
+    assert rows["at"][4].count(";") == 2
 
 
 def test_shares_are_weighted_values(alike: Job) -> None:
     """In each epoch a share is weight times value by the loss, and shares are all of the loss."""
-    weights = {"label": 1.0, "kd": 1.0, "hint": 100.0, "attention": 1000.0}
+    weights = {"label": 1.0, "kd": 1.0, "hint": 100.0, "at": 1000.0}
     for epoch in alike.events("student-0", "epoch"):
         train = epoch["train"]
         assert sum(train["shares"].values()) == pytest.approx(1, abs=1e-5)

@@ -85,10 +85,10 @@ def counted(teacher: Teacher, asked: list[int]) -> Teacher:
     ("views", "number"),
     [
         (FIXED, 1),
-        (AugmentationConfig(flip=True, shift=2, distinct=2), 2),
-        (AugmentationConfig(crop=0.4, flip=True), 3),
+        (AugmentationConfig(flip=True, translate=2, num_views=2), 2),
+        (AugmentationConfig(crop_scale=0.4, flip=True), 3),
         (AugmentationConfig(mixup=0.4), 2),
-        (AugmentationConfig(cutmix=1.0, flip=True, distinct=3), 3),
+        (AugmentationConfig(cutmix=1.0, flip=True, num_views=3), 3),
     ],
     ids=["fixed", "two views", "schedule", "mixup", "cutmix"],
 )
@@ -104,7 +104,7 @@ def test_cached_is_live(
     table, question = written(tmp_path / "cache", identity, live, small_pack, views, number)
     cached = CachedTeacher(table, question)
     loader = training_loader(small_pack, batch_size=33, views=views, seed=1, device=CPU)
-    for epoch in range(number + 1 if views.distinct or views.fixed else number):
+    for epoch in range(number + 1 if views.num_views or views.fixed else number):
         for batch in loader.epoch(epoch):
             found, expected = cached(batch).logits, live(batch).logits
             assert found is not None
@@ -322,7 +322,7 @@ def test_damage_is_found(
 
 def test_audit(tmp_path: Path, live: LiveTeacher, small_pack: Pack, identity: CacheKey) -> None:
     """A teacher that now says something else is found out; the same teacher passes."""
-    views = AugmentationConfig(flip=True, distinct=2)
+    views = AugmentationConfig(flip=True, num_views=2)
     table, question = written(tmp_path / "cache", identity, live, small_pack, views, 2)
     audit_cache(table, live, question, tolerance=0.01)
 

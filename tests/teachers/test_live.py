@@ -121,9 +121,9 @@ def test_modes() -> None:
         return found.name, found.number
 
     assert mode("auto", AugmentationConfig()) == ("views", 1)
-    assert mode("auto", AugmentationConfig(flip=True, distinct=8)) == ("views", 8)
+    assert mode("auto", AugmentationConfig(flip=True, num_views=8)) == ("views", 8)
     assert mode("auto", AugmentationConfig(flip=True)) == ("schedule", 50)
-    assert mode("auto", AugmentationConfig(flip=True, distinct=99)) == ("views", 50)
+    assert mode("auto", AugmentationConfig(flip=True, num_views=99)) == ("views", 50)
     assert mode("auto", AugmentationConfig(flip=True), record_bytes=20_000) == ("live", 0)
-    assert mode("ahead", AugmentationConfig(flip=True), record_bytes=20_000) == ("schedule", 50)
+    assert mode("cached", AugmentationConfig(flip=True), record_bytes=20_000) == ("schedule", 50)
     assert mode("live", AugmentationConfig()) == ("live", 0)

@@ -88,7 +88,7 @@ def test_permuted(count: int, classes: int, accuracy: float) -> None:
     named = {f"class{label} is called class{name}" for label, name in enumerate(order)}
     assert pairs
     assert sum(pair in named for pair in pairs) > len(pairs) / 2
-    assert "--trust" in str(caught.value)
+    assert "--skip-teacher-check" in str(caught.value)
     assert caught.value.where == "teacher-run"
     held(logits, labels, trust=True)
 
@@ -197,7 +197,7 @@ def trained(
     return train_one(settings, small_pack, place("teacher"), make=Colours)
 
 
-@pytest.mark.parametrize("ask", ["ahead", "live"])
+@pytest.mark.parametrize("ask", ["cached", "live"])
 def test_before_training(
     small_pack: Pack,
     single: Callable[..., TrainConfig],
@@ -206,7 +206,13 @@ def test_before_training(
     ask: Any,
 ) -> None:
     """A run is refused before its first step, and before the whole pass of the teacher."""
-    settings = single(role="student", epochs=1, teacher=(str(trained),), ask=ask, trust=False)
+    settings = single(
+        role="student",
+        epochs=1,
+        teacher=(str(trained),),
+        teacher_outputs=ask,
+        skip_teacher_check=False,
+    )
     train_one(settings, small_pack, place("student"), makers=[Colours])
 
     def turned(classes: int) -> nn.Module:
@@ -218,9 +224,15 @@ def test_before_training(
         train_one(settings, small_pack, place("refused"), makers=[turned])
     assert caught.value.where == str(trained)
     caches = list((place("refused").caches).glob("*/index.bin"))
-    assert [path.stat().st_size > 0 for path in caches].count(True) == (ask == "ahead")
+    assert [path.stat().st_size > 0 for path in caches].count(True) == (ask == "cached")
     assert not (place("refused").folder / "journal.jsonl").exists()
-    trusting = single(role="student", epochs=1, teacher=(str(trained),), ask=ask, trust=True)
+    trusting = single(
+        role="student",
+        epochs=1,
+        teacher=(str(trained),),
+        teacher_outputs=ask,
+        skip_teacher_check=True,
+    )
     train_one(trusting, small_pack, place("trusting"), makers=[turned])
 
 

@@ -52,8 +52,8 @@ def test_recipe_of_a_gpu_on_a_processor(tmp_path: Path) -> None:
         job,
         device="cpu",
         precision="fp32",
-        trust=True,
-        data=DataConfig(image_size=32, splits="anew", split=(40, 20, 20)),
+        skip_teacher_check=True,
+        data=DataConfig(image_size=32, splits="redraw", split=(40, 20, 20)),
         teacher=dataclasses.replace(job.teacher, **small),
         student=dataclasses.replace(job.student, **small),
     )

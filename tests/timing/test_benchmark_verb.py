@@ -38,18 +38,18 @@ def test_step(said, tmp_path: Path) -> None:
 
 
 def test_losses(said, tmp_path: Path) -> None:
-    from tutelage.losses.registry import TERMS
+    from tutelage.config.objective import settings_classes
 
     words = ["--model", "test_resnet", "--teacher-model", "test_resnet", "--image-size", "64"]
     words += ["--classes", "10", "--batch-size", "4", "--rounds", "2", "--device", "cpu"]
     code, out, err = said("benchmark", "losses", *words, "--json", tmp_path / "losses.json")
     assert code == 0, err
     facts = json.loads((tmp_path / "losses.json").read_text())
-    assert set(facts["figures"]) == {"plain step", *TERMS}
+    assert set(facts["figures"]) == {"plain step", *settings_classes()}
     assert not facts["without"]
     assert facts["figures"]["plain step"]["megabytes"] > 0
     assert facts["figures"]["kd"]["memory_ratio"] < 1
-    assert all(name in out for name in TERMS)
+    assert all(name in out for name in settings_classes())
 
 
 def test_latency(said, teacher_folder: Path, tmp_path: Path) -> None:

@@ -32,15 +32,15 @@ def test_every_method_beside_plain_training(
     facts = json.loads((tmp_path / "tiny.json").read_text())
     found = facts["methods"]
     assert (list(found), facts["without"]) == (list(METHODS), {})
-    assert found["several"]["teachers"] == ["test_resnet", "resnet18", "resnet26"]
-    assert found["course"]["teachers"] == ["test_resnet"] * 4
+    assert found["multi-teacher"]["teachers"] == ["test_resnet", "resnet18", "resnet26"]
+    assert found["rco"]["teachers"] == ["test_resnet"] * 4
     assert found["assistants"]["teachers"] == ["resnet26"]
     assert found["specialists"]["teachers"] == ["test_resnet"] * 4, "a generalist and three"
-    assert found["mutual"]["teachers"] == []
+    assert found["dml"]["teachers"] == []
     # Two of the student's network, with an optimiser for both; an answer kept costs nothing that stays.
-    assert found["mutual"]["stays"] == found["joint"]["stays"] == 2
-    assert found["offline"]["stays"] == found["several"]["stays"] == 1
-    assert found["mutual"]["memory"] > 1.5
+    assert found["dml"]["stays"] == found["joint"]["stays"] == 2
+    assert found["offline"]["stays"] == found["multi-teacher"]["stays"] == 1
+    assert found["dml"]["memory"] > 1.5
     assert all(one["time"]["rounds"] == 2 and one["time"]["low"] > 0 for one in found.values())
     capsys.readouterr()
     monkeypatch.setattr(sys, "argv", ["benchmarks/schemes.py", "--table", "--name", "tiny"])
@@ -55,7 +55,7 @@ def test_the_past_teaches_in_every_step(make_trial: Callable[..., StepBenchmark]
     import taught
 
     trial = make_trial()
-    past = schemes.class_of(trial, "past")
+    past = schemes.class_of(trial, "ps-kd")
     stepping = taught.steps(past, trial.loader(), epochs=schemes.EPOCHS)
     for number in range(3):
         progress = next(stepping)
@@ -70,7 +70,7 @@ def test_what_stays_is_counted_once(make_trial: Callable[..., StepBenchmark]) ->
     import taught
 
     trial = make_trial()
-    momentum = schemes.class_of(trial, "momentum")
+    momentum = schemes.class_of(trial, "mean-teacher")
     network = momentum.state.method.student
     weights = sum(p.nbytes for p in network.parameters())
     whole = weights + sum(b.nbytes for b in network.buffers())

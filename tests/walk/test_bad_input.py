@@ -50,14 +50,14 @@ CASES = {
     "no seeds": (["run", "{good}", "--seeds", "0"], 2, "--seeds"),
     "temperature zero": (["run", "{good}", "--temperature", "0"], 2, "temperature"),
     "alpha and a weight": (
-        ["run", "{good}", "--alpha", "0.5", "--terms.kd.weight", "1"], 2, "twice",
+        ["run", "{good}", "--alpha", "0.5", "--losses.kd.weight", "1"], 2, "twice",
     ),
     "unknown device": (["run", "{good}", "--device", "tpux"], 2, "device"),
     "batch larger than the data": (
         ["run", "{good}", "--student.batch-size", "5000", "--data.image-size", "32"], 2, "5000",
     ),
     "sizes larger than the data": (
-        ["run", "{good}", "--splits", "anew", "--split", "9000", "10", "10"], 3, "9,000",
+        ["run", "{good}", "--splits", "redraw", "--split", "9000", "10", "10"], 3, "9,000",
     ),
     "weights not there": (["run", "{good}", "--student.weights", "{odd}/none.pt"], 3, "none.pt"),
     "a teacher that is none": (["distill", "{good}", "--teacher", "{odd}/flat"], 3, "model folder"),

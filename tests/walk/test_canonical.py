@@ -56,17 +56,17 @@ def test_recipe_is_the_published_table() -> None:
         assert trainee.epochs == epochs
         assert (trainee.optimizer, trainee.lr, trainee.batch_size) == ("adam", 1e-3, 32)
         assert (trainee.schedule, trainee.warmup_epochs, trainee.weight_decay) == ("constant", 0, 0)
-        assert (trainee.label_smoothing, trainee.ema, trainee.clip) == (0, None, None)
-        assert trainee.accumulate == 1
+        assert (trainee.label_smoothing, trainee.ema_decay, trainee.clip_grad) == (0, None, None)
+        assert trainee.grad_accum_steps == 1
         assert trainee.fixed, "no augmentation"
         assert (trainee.normalization, trainee.zero_init_last) == ("train", False)
         assert trainee.stem == "standard"
         assert trainee.input_size is None
     assert loss_weights(job) == pytest.approx({"label": 0.3, "kd": 0.7}, abs=1e-15)
-    assert job.terms.kd is not None
-    assert job.terms.kd.temperature == 4
+    assert job.losses.kd is not None
+    assert job.losses.kd.temperature == 4
     data = job.data
-    assert (data.image_size, data.splits, data.test_labels) == (224, "anew", "hide")
+    assert (data.image_size, data.splits, data.test_labels) == (224, "redraw", "hide")
     assert data.split == (7800, 2600, 2600)
 
 

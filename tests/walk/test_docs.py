@@ -82,13 +82,13 @@ def test_a_loss_of_ones_own(
     assert set(epoch["train"]["terms"]) == {"label", "kd", "preference"}
     assert epoch["train"]["terms"]["preference"] > 0
     used = tomllib.loads(Path("runs/preference/config.toml").read_text())
-    assert used["own"] == {"preference": {"weight": 0.5, "margin": 2}}
+    assert used["custom"] == {"preference": {"weight": 0.5, "margin": 2}}
 
     for name in ("preference.toml", "demo+preference.toml"):
         shown = tutelage_command("show", name)
         assert shown.returncode == 0, shown.stderr
         told = tomllib.loads(shown.stdout)
-        assert (told["alpha"], told["own"]) == (0.7, used["own"])
+        assert (told["alpha"], told["custom"]) == (0.7, used["custom"])
 
     (group,) = tomllib.loads(entry)["project"]["entry-points"]
     from tutelage.config.plugins import GROUP
@@ -133,7 +133,8 @@ def test_recipes_and_flags_of_the_readme_exist(tutelage_command: Callable) -> No
 
 def test_catalogue_of_losses_is_that_of_the_table() -> None:
     """docs/losses.md lists every term, and says rightly where it looks and whether it is gathered."""
-    from tutelage.losses.registry import TERMS, term_class
+    from tutelage.config.objective import settings_classes
+    from tutelage.losses.registry import term_class
 
     rows = re.findall(
         r"^\| (`[a-z`, -]+) \|(.*)\|$", (DOCS / "losses.md").read_text(), re.MULTILINE
@@ -143,7 +144,7 @@ def test_catalogue_of_losses_is_that_of_the_table() -> None:
         for names, cells in rows
         for name in re.findall(r"`([a-z-]+)`", names)
     }
-    assert set(told) == {name.replace("_", "-") for name in TERMS} - {"label"}
+    assert set(told) == {name.replace("_", "-") for name in settings_classes()} - {"label"}
     for name, (_, points, _, gathered, _) in told.items():
         term = term_class(name.replace("-", "_"))
         assert points == getattr(term, "wants", "logits"), name

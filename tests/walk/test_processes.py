@@ -17,7 +17,15 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 ONE = [sys.executable, "-m", "tutelage"]
 TWO = [*TORCHRUN, "-m", "tutelage"]
 
-SETTINGS = ["--device", "cpu", "--precision", "fp32", "--data.image-size", "32", "--trust"]
+SETTINGS = [
+    "--device",
+    "cpu",
+    "--precision",
+    "fp32",
+    "--data.image-size",
+    "32",
+    "--skip-teacher-check",
+]
 SGD = ["optimizer sgd", "lr 0.001", "batch-size 33"]
 
 
@@ -33,7 +41,7 @@ def job(pictures: Path, out: Path) -> list[str]:
             name, value = setting.split()
             words += [f"--{who}.{name}", value]
     # Views, a mixture of pictures, and an accumulated batch: everything that could depend on who does what.
-    return [*words, "--student.flip", "--student.mixup", "0.5", "--student.accumulate", "2"]
+    return [*words, "--student.flip", "--student.mixup", "0.5", "--student.grad-accum-steps", "2"]
 
 
 def ran(command: list[str]) -> subprocess.CompletedProcess[str]:

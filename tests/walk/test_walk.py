@@ -105,7 +105,7 @@ def test_other_settings_are_refused(job: Path, pictures: Path, tutelage_command:
     """A finished folder is never written over; the setting that differs is named."""
     answer = tutelage_command("run", pictures, "--out", job, *SMALL, "--temperature", "2")
     assert answer.returncode == 2
-    assert "terms.kd.temperature: 4.0 there, 2.0 here" in answer.stderr
+    assert "losses.kd.temperature: 4.0 there, 2.0 here" in answer.stderr
 
 
 def decide_alike(job: Path, folder: Path) -> None:

@@ -16,7 +16,7 @@ from tutelage.config.schema import build, to_table
 from tutelage.errors import UsageError
 
 SHORT = {
-    "--temperature": "--terms.kd.temperature",
+    "--temperature": "--losses.kd.temperature",
     "--image-size": "--data.image-size",
     "--splits": "--data.splits",
     "--split": "--data.split",

@@ -34,11 +34,11 @@ def losses(name: str = "", /) -> str:
     lines = []
     for kind, looks_at in KINDS.items():
         members = {
-            term: cls for term, cls in types.items() if cls.__module__.split(".")[-2] == kind
+            term: cls for term, cls in types.items() if cls.__module__.split(".")[-1] == kind
         }
         lines += [f"{kind}: {looks_at}", *(_line(*member) for member in members.items()), ""]
     lines.append(
-        "Weights are those of the total where a recipe says nothing else: --terms.NAME.weight."
+        "Weights are those of the total where a recipe says nothing else: --losses.NAME.weight."
     )
     lines.append("One of them in full: tutelage losses NAME. Ready objectives: tutelage recipes.")
     return "\n".join(lines)
@@ -68,7 +68,7 @@ def methods(name: str = "", /, *, terms: Pairs = False) -> str:
             members = [(key, about) for key, about in METHODS.items() if about.family == family]
             lines += [f"{family}:", *(f"  {key:14}{about.line}" for key, about in members), ""]
         lines.append("Use one with --method NAME; one in full: tutelage methods NAME.")
-        lines.append("Which terms can be used under which method: tutelage methods --terms.")
+        lines.append("Which terms can be used under which method: tutelage methods --losses.")
         return "\n".join(
             [*lines, "With its published settings: --recipe demo+NAME (tutelage recipes)."]
         )
@@ -107,21 +107,22 @@ def _about(term: str, settings: type) -> Iterator[str]:
     from tutelage.cli.installation import require_matching
 
     require_matching()
-    from tutelage.losses.registry import TERMS
+    from tutelage.losses.registry import term_path
 
-    module = import_module(f"tutelage.losses.{TERMS[term].partition(':')[0]}")
+    place, cls = term_path(term)
+    module = import_module(place)
     yield f"{term.replace('_', '-')}: {inspect.getdoc(settings)}"
     for function in _functions(module):
         signature = str(inspect.signature(function)).replace("torch.Tensor", "Tensor")
         yield f"\n{function.__name__}{signature}\n\n{inspect.getdoc(function)}"
     yield "\nThe term\n"
-    yield str(inspect.getdoc(getattr(module, TERMS[term].partition(":")[2])))
-    yield f"\nSettings (in a recipe below [terms.{term}])\n"
-    yield from _flags(f"terms.{term}", settings)
+    yield str(inspect.getdoc(getattr(module, cls)))
+    yield f"\nSettings (in a recipe below [losses.{term}])\n"
+    yield from _flags(f"losses.{term}", settings)
     named = [
         name
         for name, table in _objectives()
-        if table.get("terms", {}).get(term, {"weight": 0}).get("weight", 1) != 0
+        if table.get("losses", {}).get(term, {"weight": 0}).get("weight", 1) != 0
     ]
     yield f"\nRecipes: {', '.join(named) or 'none'}"
 

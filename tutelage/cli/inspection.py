@@ -56,7 +56,7 @@ def recipes() -> str:
 
     lines = ["Whole jobs:", *told(recipe_names()), ""]
     lines += ["Objectives, laid over a job (--recipe demo+crd):", *told(objective_names()), ""]
-    lines += ["Methods, laid over a job (--recipe demo+mutual):", *told(method_names())]
+    lines += ["Methods, laid over a job (--recipe demo+dml):", *told(method_names())]
     return "\n".join(lines)
 
 

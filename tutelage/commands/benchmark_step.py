@@ -86,8 +86,10 @@ class StepBenchmark(NamedTuple):
             return no_teacher
         pack, classifier = self.pack, self._teacher()
         saved = SavedModel(classifier, pack.classes, pack.image_size, "white", self.teacher)
-        ask: Literal["ahead", "live"] = "ahead" if kind == "cached" else "live"
-        settings = dataclasses.replace(self.settings, ask=ask, trust=True)  # it is random
+        ask: Literal["cached", "live"] = "cached" if kind == "cached" else "live"
+        settings = dataclasses.replace(
+            self.settings, teacher_outputs=ask, skip_teacher_check=True
+        )  # it is random
         screen, stop = Console(quiet=True), StopRequest()
         around = Surroundings("trial", self.folder / "cache", self.runtime, screen, stop, ALONE)
         return prepare_teachers([saved], settings, pack, state.method, around).teacher
@@ -177,7 +179,7 @@ def _pictures(data: str | Path, settings: TrainConfig, folder: Path, images: int
     labelled = sum(item.label is not None for item in items)
     _require_batch(labelled - 1, settings, data)
     split = (min(images, labelled - 1), 1, 0)
-    small = dataclasses.replace(settings.data, splits="anew", split=split)
+    small = dataclasses.replace(settings.data, splits="redraw", split=split)
     return open_or_pack(data, small, folder, screen=Console(quiet=True), stop=StopRequest())
 
 

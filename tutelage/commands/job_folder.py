@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
+from tutelage.config.renamed import current_names
 from tutelage.config.schema import flatten
 from tutelage.config.toml import read_toml, to_toml
 from tutelage.errors import UsageError
@@ -99,7 +100,7 @@ def _continue(
 ) -> State:
     require_plain(out, written=True)
     found = read_job_facts(out)
-    old = {**flatten(read_toml(out / _SETTINGS)), **{k: found.get(k) for k in facts}}
+    old = {**flatten(current_names(read_toml(out / _SETTINGS))), **{k: found.get(k) for k in facts}}
     new = {**flatten(settings), **facts}
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     if changed:

@@ -77,7 +77,7 @@ def require_last_batch(
         sizes = range(batch_size + 1, images + 1)
         better = next((n for n in sizes if (images % n or n) >= least), None)
         raise UsageError(
-            f"terms.{name} compares at least {least} pictures, and the last batch has {rest}",
+            f"losses.{name} compares at least {least} pictures, and the last batch has {rest}",
             found=f"batch_size = {batch_size}, {images} training images",
             fix=f"{flag}batch-size {better}" if better else "more training images",
         )
@@ -89,11 +89,11 @@ def require_snapshot_epochs(settings: OptimizationConfig, *, flag: str = "--") -
     Raises:
         UsageError: more of them than epochs.
     """
-    if settings.keep is not None and settings.keep > settings.epochs:
+    if settings.keep_checkpoints is not None and settings.keep_checkpoints > settings.epochs:
         raise UsageError(
             "more networks are to be kept than there are epochs",
-            found=f"keep = {settings.keep}, {settings.epochs} epochs",
-            fix=f"{flag}epochs {settings.keep} or more, or {flag}keep {max(1, settings.epochs)}",
+            found=f"keep = {settings.keep_checkpoints}, {settings.epochs} epochs",
+            fix=f"{flag}epochs {settings.keep_checkpoints} or more, or {flag}keep {max(1, settings.epochs)}",
         )
 
 
@@ -103,12 +103,12 @@ def require_checkpoint_epochs(settings: MethodConfig, epochs: int, *, flag: str 
     Raises:
         UsageError: the student has fewer epochs than there are checkpoints.
     """
-    count = settings.methods.course.checkpoints
-    if settings.method == "course" and count > epochs:
+    count = settings.methods.rco.checkpoints
+    if settings.method == "rco" and count > epochs:
         raise UsageError(
             "the course has more checkpoints than the student has epochs",
-            found=f"methods.course.checkpoints = {count}, {epochs} epochs",
-            fix=f"{flag}epochs {count}, or --methods.course.checkpoints {max(1, epochs)}",
+            found=f"methods.rco.checkpoints = {count}, {epochs} epochs",
+            fix=f"{flag}epochs {count}, or --methods.rco.checkpoints {max(1, epochs)}",
         )
 
 
@@ -185,7 +185,7 @@ def require_plan(job: DistillConfig, steps: list[PlannedRun], networks: Networks
     for step in steps:
         flag = _flag(step.settings)
         require_snapshot_epochs(step.settings, flag=flag)
-        if _hears(step) and job.method != "course":
+        if _hears(step) and job.method != "rco":
             require_teachers(job, len(step.teachers))
         if step.makes not in networks:
             require_known(step.settings.model, flag=f"{flag}model")

@@ -134,7 +134,7 @@ def _jobs(
 ) -> dict[str, DistillConfig]:
     jobs = {}
     for name, teaching in compare.items():
-        if name in ("teacher", "control", "longer"):
+        if name in ("teacher", "control", "control-equal-compute"):
             raise UsageError(f"what is compared cannot be called {name}")
         job = dataclasses.replace(settings, **shared_fields(MethodConfig, teaching))
         if not (teacher_epochs and METHODS[job.method].taught):
@@ -187,7 +187,7 @@ def _carry_out(
             f"{len(failed)} of {len(left)} runs have no result; all others are done",
             where=folder.parent / f"{folder.name}.md",
             found=", ".join(failed),
-            fix="a lower --student.lr, or --student.clip 1, for a sweep of its own",
+            fix="a lower --student.lr, or --student.clip-grad 1, for a sweep of its own",
         )
 
 

@@ -33,6 +33,7 @@ from tutelage.commands.session import (
 )
 from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.loss_weights import loss_weights
+from tutelage.config.renamed import current_names
 from tutelage.config.schema import build, flag, validate
 from tutelage.config.toml import read_toml
 from tutelage.engine.build import is_taught
@@ -201,7 +202,7 @@ def resume(out: str | Path, *, quiet: bool = False) -> Path:
             where=out,
             fix="the same `tutelage sweep` command",
         )
-    settings = read_toml(out / "config.toml")
+    settings = current_names(read_toml(out / "config.toml"))
     if verb == "run":
         job = build(DistillConfig, settings, where=str(out / "config.toml"))
         _require_own_places(job, out)
@@ -222,7 +223,7 @@ def _asked(facts: Mapping[str, Any], out: Path) -> tuple[str, str]:
 def _require_own_places(settings: DistillConfig | TrainConfig, out: Path) -> None:
     """A folder that a stranger made may not say where else on this machine is written; a command may."""
     beside = out.absolute().parent
-    for name, place in (("cache", settings.cache), ("data.root", settings.data.root)):
+    for name, place in (("cache", settings.cache), ("data.dir", settings.data.dir)):
         if place is not None and not is_within(expand_user(place), beside):
             raise UsageError(
                 f"the folder's settings name a place outside it to write to: {flag(name)}",

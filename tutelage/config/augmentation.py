@@ -1,7 +1,9 @@
 """Settings of the views a network is trained on. Measuring always uses the picture as stored."""
 
+import dataclasses
 from dataclasses import dataclass
 
+from tutelage.config.renamed import first_names
 from tutelage.config.schema import setting
 
 
@@ -12,10 +14,10 @@ class AugmentationConfig:
     flip: bool = False
     """Mirror half of the views."""
 
-    shift: int = setting(0, at_least=0)
+    translate: int = setting(0, at_least=0)
     """Move each view by up to so many pixels each way, repeating the edge."""
 
-    crop: float | None = setting(None, above=0, at_most=1)
+    crop_scale: float | None = setting(None, above=0, at_most=1)
     """Random resized crop: the smallest share of the area it may keep. Unset: the whole picture."""
 
     mixup: float | None = setting(None, above=0, at_most=1)
@@ -24,7 +26,7 @@ class AugmentationConfig:
     cutmix: float | None = setting(None, above=0, at_most=1)
     """Put a piece of another picture into each view, its size drawn from Beta(a, a); this is a."""
 
-    distinct: int | None = setting(None, at_least=1)
+    num_views: int | None = setting(None, at_least=1)
     """How many different views of a picture there are; epochs take turns. Unset: a new one each epoch."""
 
     view_seed: int = setting(0, at_least=0, at_most=2**31)
@@ -33,7 +35,7 @@ class AugmentationConfig:
     @property
     def fixed(self) -> bool:
         """Whether every epoch sees the same pixels, so that a teacher needs to look only once."""
-        return not (self.flip or self.shift or self.crop is not None or self.mixing)
+        return not (self.flip or self.translate or self.crop_scale is not None or self.mixing)
 
     @property
     def mixing(self) -> bool:
@@ -43,15 +45,32 @@ class AugmentationConfig:
     def number(self, epoch: int) -> int:
         """Which view of each picture an epoch (from 0) shows.
 
-        >>> [Views(flip=True, distinct=2).number(epoch) for epoch in range(4)]
+        >>> [AugmentationConfig(flip=True, num_views=2).number(epoch) for epoch in range(4)]
         [0, 1, 0, 1]
         """
         if self.fixed:
             return 0
-        return epoch if self.distinct is None else epoch % self.distinct
+        return epoch if self.num_views is None else epoch % self.num_views
 
     def count(self, epochs: int) -> int:
         """How many different views of each picture so many epochs show: those numbered below it."""
         if self.fixed:
             return 1
-        return epochs if self.distinct is None else min(self.distinct, epochs)
+        return epochs if self.num_views is None else min(self.num_views, epochs)
+
+
+NOT_IN_KEY = frozenset({"num_views"})
+"""Settings that choose among views, and do not change what a numbered view shows."""
+
+
+def view_key(settings: AugmentationConfig) -> dict[str, object]:
+    """Collect all that shapes a numbered view, by first names: a part of a teacher cache's key.
+
+    A setting added to `AugmentationConfig` is part of the key, unless `NOT_IN_KEY` leaves it out.
+
+    >>> sorted(view_key(AugmentationConfig(translate=2)))
+    ['crop', 'cutmix', 'flip', 'mixup', 'seed', 'shift']
+    """
+    names = [field.name for field in dataclasses.fields(AugmentationConfig)]
+    plain = first_names({n: getattr(settings, n) for n in names if n not in NOT_IN_KEY})
+    return {"seed": plain.pop("view_seed"), **plain}

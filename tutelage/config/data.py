@@ -13,8 +13,8 @@ class DataConfig:
     image_size: int = setting(224, at_least=8, at_most=4096)
     """Side of the stored square in pixels: shorter edge resized to it, then the centre cut out."""
 
-    splits: Literal["given", "anew"] = "given"
-    """given: keep train, val and test as they come; anew: pool and split all labelled images."""
+    splits: Literal["given", "redraw"] = "given"
+    """given: keep train, val and test as they come; redraw: pool and split all labelled images."""
 
     split: tuple[float, float, float] = setting((0.8, 0.1, 0.1), at_least=0)
     """Shares of train, val and test that sum to 1, or whole numbers of images. Where train is given
@@ -36,5 +36,5 @@ class DataConfig:
     max_pixels: int = setting(64_000_000, at_least=1, at_most=178_956_970)
     """Pictures with more pixels than this are not decoded but set aside."""
 
-    root: str | None = None
+    dir: str | None = None
     """Folder with a local copy of a known data set such as cifar10."""

@@ -54,7 +54,14 @@ class TrainConfig(DeviceConfig, TeacherOutputConfig, MethodConfig, NetworkConfig
     """Who teaches: a run folder or a model folder; several times for several teachers. Unset: nobody."""
 
     role: Literal[
-        "teacher", "specialist", "assistant", "generation", "student", "control", "longer", "alone"
+        "teacher",
+        "specialist",
+        "assistant",
+        "generation",
+        "student",
+        "control",
+        "control-equal-compute",
+        "peer-control",
     ] = "student"
     """What the report will call this run."""
 
@@ -67,5 +74,5 @@ class TrainConfig(DeviceConfig, TeacherOutputConfig, MethodConfig, NetworkConfig
     """Seeds the initialisation alone; unset: `seed`."""
 
 
-UNTAUGHT = ("teacher", "specialist", "control", "longer", "alone")
+UNTAUGHT = ("teacher", "specialist", "control", "control-equal-compute", "peer-control")
 """Roles of runs that nobody teaches, whatever the method: they have no objective but the label's."""

@@ -45,11 +45,11 @@ class FeatureLossConfig(WeightedLossConfig):
 def weight_at(settings: WeightedLossConfig, weight: float, *, epoch: float, epochs: float) -> float:
     """The weight after `epoch` of `epochs` epochs: 0 is before the first step.
 
-    >>> weight_at(Weighted(warmup_epochs=4), 8.0, epoch=1, epochs=10)
+    >>> weight_at(WeightedLossConfig(warmup_epochs=4), 8.0, epoch=1, epochs=10)
     2.0
-    >>> weight_at(Weighted(from_epoch=5), 8.0, epoch=4.9, epochs=10)
+    >>> weight_at(WeightedLossConfig(from_epoch=5), 8.0, epoch=4.9, epochs=10)
     0.0
-    >>> weight_at(Weighted(until_epoch=4, fade=True), 8.0, epoch=3, epochs=10)
+    >>> weight_at(WeightedLossConfig(until_epoch=4, fade=True), 8.0, epoch=3, epochs=10)
     2.0
     """
     end = epochs if settings.until_epoch is None else settings.until_epoch

@@ -19,9 +19,11 @@ def selected_losses(objective: ObjectiveConfig) -> dict[str, WeightedLossConfig]
     Raises:
         UsageError: a term of the user's own that nobody offers, or without such a setting.
     """
-    given = {f.name: getattr(objective.terms, f.name) for f in dataclasses.fields(objective.terms)}
+    given = {
+        f.name: getattr(objective.losses, f.name) for f in dataclasses.fields(objective.losses)
+    }
     known = {name: settings for name, settings in given.items() if settings is not None}
-    return {**known, **custom_settings(objective.own)}
+    return {**known, **custom_settings(objective.custom)}
 
 
 def loss_weights(objective: ObjectiveConfig) -> dict[str, float]:
@@ -31,26 +33,26 @@ def loss_weights(objective: ObjectiveConfig) -> dict[str, float]:
         UsageError: alpha together with a weight of `label` or `kd`, only one of these two weights, or no
             weight at all.
     """
-    terms: Mapping[str, Any] = selected_losses(objective)
-    pair = {name: terms[name] for name in ("label", "kd") if name in terms}
+    losses: Mapping[str, Any] = selected_losses(objective)
+    pair = {name: losses[name] for name in ("label", "kd") if name in losses}
     given = {name: term.weight for name, term in pair.items() if term.weight is not None}
     if objective.alpha is not None and given:
         name, weight = next(iter(given.items()))
         raise UsageError(
             "alpha and a weight of label or kd say the same thing twice",
-            found=f"alpha = {objective.alpha} and terms.{name}.weight = {weight}",
-            fix=f"leave out --alpha or --terms.{name}.weight",
+            found=f"alpha = {objective.alpha} and losses.{name}.weight = {weight}",
+            fix=f"leave out --alpha or --losses.{name}.weight",
         )
     alpha = DEFAULT_ALPHA if objective.alpha is None else objective.alpha
     shares = {"label": 1 - alpha, "kd": alpha}
     if given and set(given) != set(pair):
         missing = next(iter(set(pair) - set(given)))
         raise UsageError(
-            f"terms.{missing} has no weight",
+            f"losses.{missing} has no weight",
             expected="a weight for both label and kd, or alpha alone",
-            fix=f"--terms.{missing}.weight",
+            fix=f"--losses.{missing}.weight",
         )
-    found = {name: given.get(name, shares.get(name, term.weight)) for name, term in terms.items()}
+    found = {name: given.get(name, shares.get(name, term.weight)) for name, term in losses.items()}
     counted = {name: weight for name, weight in found.items() if weight != 0}
     if not counted:
         raise UsageError("no term has a weight, so nothing would be learned", fix="--alpha 0.7")

@@ -11,19 +11,19 @@ from tutelage.config.schema import setting
 
 MethodName = Literal[
     "offline",
-    "several",
+    "multi-teacher",
     "assistants",
-    "course",
+    "rco",
     "specialists",
-    "mutual",
-    "ensemble",
+    "dml",
+    "one",
     "joint",
-    "generations",
-    "exits",
-    "past",
-    "class-wise",
-    "virtual",
-    "momentum",
+    "born-again",
+    "byot",
+    "ps-kd",
+    "cs-kd",
+    "tf-kd",
+    "mean-teacher",
 ]
 """Every method; `offline` is one finished teacher."""
 
@@ -170,17 +170,17 @@ class MeanTeacherConfig:
 class MethodOptions:
     """A table for each method that has settings."""
 
-    several: MultiTeacherConfig = field(default_factory=MultiTeacherConfig)
+    multi_teacher: MultiTeacherConfig = field(default_factory=MultiTeacherConfig)
     assistants: AssistantsConfig = field(default_factory=AssistantsConfig)
-    course: RCOConfig = field(default_factory=RCOConfig)
+    rco: RCOConfig = field(default_factory=RCOConfig)
     specialists: SpecialistsConfig = field(default_factory=SpecialistsConfig)
-    mutual: DMLConfig = field(default_factory=DMLConfig)
-    ensemble: OnlineEnsembleConfig = field(default_factory=OnlineEnsembleConfig)
+    dml: DMLConfig = field(default_factory=DMLConfig)
+    one: OnlineEnsembleConfig = field(default_factory=OnlineEnsembleConfig)
     joint: JointConfig = field(default_factory=JointConfig)
-    generations: BornAgainConfig = field(default_factory=BornAgainConfig)
-    exits: BYOTConfig = field(default_factory=BYOTConfig)
-    virtual: TfKDConfig = field(default_factory=TfKDConfig)
-    momentum: MeanTeacherConfig = field(default_factory=MeanTeacherConfig)
+    born_again: BornAgainConfig = field(default_factory=BornAgainConfig)
+    byot: BYOTConfig = field(default_factory=BYOTConfig)
+    tf_kd: TfKDConfig = field(default_factory=TfKDConfig)
+    mean_teacher: MeanTeacherConfig = field(default_factory=MeanTeacherConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ class LossConfig:
     logit_mse: response.LogitMSEConfig | None = None
     hard_label: response.HardLabelConfig | None = None
     hint: feature.HintConfig | None = None
-    attention: feature.ATConfig | None = None
+    at: feature.ATConfig | None = None
     nst: feature.NSTConfig | None = None
     vid: feature.VIDConfig | None = None
     ab: feature.ABConfig | None = None
@@ -46,8 +46,8 @@ class LossConfig:
     fsp: relation.FSPConfig | None = None
     rkd_distance: relation.RKDDistanceConfig | None = None
     rkd_angle: relation.RKDAngleConfig | None = None
-    similarity: relation.SPConfig | None = None
-    correlation: relation.CCConfig | None = None
+    sp: relation.SPConfig | None = None
+    cc: relation.CCConfig | None = None
     pkt: relation.PKTConfig | None = None
     icc: relation.ICCConfig | None = None
     irg: relation.IRGConfig | None = None
@@ -60,11 +60,11 @@ class ObjectiveConfig:
     alpha: float | None = setting(None, at_least=0, at_most=1)
     """Weight of the teacher's term, 0 to 1; the labels get the rest. 0.7 where no weight is given at all."""
 
-    terms: LossConfig = field(default_factory=LossConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
 
     # float comes first: the command line takes the first that fits, and would round 0.5 to a whole number.
-    own: dict[str, dict[str, float | int | bool | str]] = field(default_factory=dict)
-    """Terms of your own, by name, each with its settings: `--own.NAME.weight 2 --plugin FILE`."""
+    custom: dict[str, dict[str, float | int | bool | str]] = field(default_factory=dict)
+    """Terms of your own, by name, each with its settings: `--custom.NAME.weight 2 --plugin FILE`."""
 
 
 DEFAULT_ALPHA = 0.7

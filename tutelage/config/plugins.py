@@ -78,7 +78,7 @@ def custom_loss(name: str) -> CustomLoss:
         offered = [*_files, *entry_points(group=GROUP).names]
         raise UsageError(
             f"nobody offers the term {name}",
-            found=f"own.{name}",
+            found=f"custom.{name}",
             expected=suggest(name, offered) if offered else "a file or a package that offers it",
             fix="--plugin FILE",
         )
@@ -97,14 +97,14 @@ def custom_settings(own: Mapping[str, Mapping[str, Any]]) -> dict[str, WeightedL
         name: build(
             custom_loss(name).settings,
             {key: _number(value) for key, value in table.items()},
-            where=f"own.{name}",
+            where=f"custom.{name}",
         )
         for name, table in own.items()
     }
 
 
 def _number(value: Any) -> Any:
-    """2 rather than 2.0, which `--own.NAME.power 2` gives; `build` makes it a float where one is wanted."""
+    """2 rather than 2.0, which `--custom.NAME.power 2` gives; `build` makes it a float where one is wanted."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -9,11 +9,11 @@ from tutelage.config.toml import read_toml
 from tutelage.errors import UsageError, suggest
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-OBJECTIVES = FOLDER / "objectives"
+OBJECTIVES = FOLDER / "losses"
 """Recipes that say only what a student minimises, to be put on top of one that says the rest."""
 METHODS = FOLDER / "methods"
 """The same for who teaches; they also say what is minimised."""
-OBJECTIVE = {"alpha", "terms", "own"}
+OBJECTIVE = {"alpha", "losses", "custom"}
 METHOD = {"method", "methods"}
 
 

@@ -12,6 +12,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from tutelage.config.renamed import renamed_to
 from tutelage.errors import UsageError, suggest
 
 T = TypeVar("T")
@@ -86,10 +87,13 @@ def build(cls: type[T], table: Mapping[str, Any], *, where: str) -> T:
 
 def _replace(default: T, table: Mapping[str, Any], where: str, path: str) -> T:
     hints = get_type_hints(type(default))
+    group = path.rstrip(".").rpartition(".")[2]
     values = {}
     for key, value in table.items():
         if key not in hints:
-            raise UsageError(f"no such setting: {path}{key}", where=where, fix=suggest(key, hints))
+            name = renamed_to(key, group)
+            fix = f"it is called {path}{name} now" if name in hints else suggest(key, hints)
+            raise UsageError(f"no such setting: {path}{key}", where=where, fix=fix)
         inner = _inner(hints[key])
         if dataclasses.is_dataclass(inner) and isinstance(value, Mapping):
             current = getattr(default, key)
@@ -188,7 +192,7 @@ def fingerprint(*parts: Any) -> str:
 def flatten(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Nested settings by dotted path.
 
-    >>> flat({"teacher": {"epochs": 5}})
+    >>> flatten({"teacher": {"epochs": 5}})
     {'teacher.epochs': 5}
     """
     result: dict[str, Any] = {}

@@ -10,15 +10,15 @@ from tutelage.config.schema import setting
 class TeacherOutputConfig:
     """When the teacher is asked about the pictures, and where its answers are kept."""
 
-    ask: Literal["auto", "ahead", "live"] = "auto"
-    """`ahead`: before training, once about every view, kept for later students; `live`: at every step.
-    `auto`: ahead, unless the answers would take more than 4 GB.
+    teacher_outputs: Literal["auto", "cached", "live"] = "auto"
+    """`cached`: before training, once about every view, kept for later students; `live`: at every step.
+    `auto`: cached, unless the answers would take more than 4 GB.
     """
 
     cache: str | None = None
     """Folder in which teachers' answers are kept; unset: `teacher-cache` beside the run folder."""
 
-    trust: bool = False
+    skip_teacher_check: bool = False
     """Take a teacher whose answers are no better than chance, or whose classes seem to be in another order.
     One that says the same about every picture, or whose answers are not finite, is refused all the same.
     """

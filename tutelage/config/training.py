@@ -40,16 +40,16 @@ class OptimizationConfig:
     label_smoothing: float = setting(0.0, at_least=0, below=1)
     """Share of the label spread evenly over all classes."""
 
-    accumulate: int = setting(1, at_least=1)
+    grad_accum_steps: int = setting(1, at_least=1)
     """Batches whose gradients are averaged into one optimiser step."""
 
-    clip: float | None = setting(None, above=0)
+    clip_grad: float | None = setting(None, above=0)
     """Largest norm of the gradient; unset: not clipped."""
 
-    ema: float | None = setting(None, above=0, below=1)
+    ema_decay: float | None = setting(None, above=0, below=1)
     """Decay of a moving average of the weights, which is then what is measured and saved; unset: none."""
 
-    keep: int | None = setting(None, at_least=1)
+    keep_checkpoints: int | None = setting(None, at_least=1)
     """Networks kept on the way, evenly spaced over the epochs, the last one included; unset: none."""
 
 

@@ -17,7 +17,7 @@ from tutelage.errors import InputError, suggest
 def dustbin_class(classes: Sequence[str]) -> str:
     """The name of all other classes together, which none of the classes has.
 
-    >>> dustbin(["cat", "dog"]), dustbin(["cat", "(others)"])
+    >>> dustbin_class(["cat", "dog"]), dustbin_class(["cat", "(others)"])
     ('(others)', '((others))')
     """
     name = "(others)"

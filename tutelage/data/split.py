@@ -34,7 +34,7 @@ def assign_splits(source: Source, settings: DataConfig) -> list[AssignedItem]:
         InputError: there are too few images for it.
     """
     given = {item.split for item in source.items} - {None}
-    if settings.splits == "anew" or not given:
+    if settings.splits == "redraw" or not given:
         pool = [item for item in source.items if item.label is not None]
         wanted = _counts(settings.split, len(pool))
         drawn = _draw(pool, wanted, settings.split_seed)

@@ -128,7 +128,7 @@ def ensemble_logits(logits: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         float64 [N, C], whose softmax is that mean.
 
-    >>> np.exp(mean_logits([np.log([[0.9, 0.1]]), np.log([[0.3, 0.7]])])).round(6).tolist()
+    >>> np.exp(ensemble_logits([np.log([[0.9, 0.1]]), np.log([[0.3, 0.7]])])).round(6).tolist()
     [[0.6, 0.4]]
     """
     logs = [_log_softmax(np.asarray(values, dtype=np.float64)) for values in logits]

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tutelage.config.augmentation import view_key
 from tutelage.config.job import TrainConfig
-from tutelage.data.augment.views import view_version as views_identity
+from tutelage.data.augment.views import view_version
 from tutelage.data.loading.pixel_source import read_unpinned
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import World
@@ -96,7 +97,7 @@ def prepare_teacher(
     if points:
         shapes |= _shapes(live, pack, points, around.runtime.device)
     mode = choose_output_mode(
-        settings.ask,
+        settings.teacher_outputs,
         settings,
         epochs=settings.epochs,
         images=len(pack.rows("train")),
@@ -169,23 +170,12 @@ def _identity(
         precision=str(runtime.autocast),
         folded=fold,
         device=runtime.device.type,
-        views={} if settings.fixed else _views(settings, runtime.device),
+        views={}
+        if settings.fixed
+        else {"made_by": view_version(runtime.device), **view_key(settings)},
         partners=pack.fingerprint if settings.mixing else None,
         points=points,
     )
-
-
-def _views(settings: TrainConfig, device: torch.device) -> dict[str, object]:
-    """All that shapes a numbered view. How many there are does not: the table grows."""
-    return {
-        "made_by": views_identity(device),
-        "seed": settings.view_seed,
-        "flip": settings.flip,
-        "shift": settings.shift,
-        "crop": settings.crop,
-        "mixup": settings.mixup,
-        "cutmix": settings.cutmix,
-    }
 
 
 def _ahead(

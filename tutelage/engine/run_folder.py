@@ -8,6 +8,7 @@ from torch import nn
 
 from tutelage.config.job import TrainConfig
 from tutelage.config.plugins import custom_loss
+from tutelage.config.renamed import first_names
 from tutelage.config.schema import fingerprint, flatten, to_table
 from tutelage.config.toml import to_toml
 from tutelage.data.pack.pack import Pack
@@ -27,7 +28,7 @@ _IDENTITY = 3
 
 _MACHINE = ("device", "precision", "compile")
 
-_ELSEWHERE = ("data", "teacher", "cache", "trust")
+_ELSEWHERE = ("data", "teacher", "cache", "skip_teacher_check")
 """Settings that say where inputs are, or let them in; what is in them counts instead."""
 
 
@@ -37,11 +38,11 @@ def run_inputs(
     """What makes two runs the same run, by name: settings, pictures, teachers, own network, own terms."""
     plain = {key: value for key, value in to_table(settings).items() if key not in _ELSEWHERE}
     return {
-        "settings": plain,
+        "settings": first_names(plain),
         "pack": pack.fingerprint,
         "teachers": [fingerprint_of(teacher.network) for teacher in teachers],
         "network": fingerprint_of(network) if network else None,
-        "own terms": {name: custom_loss(name).version for name in settings.own},
+        "own terms": {name: custom_loss(name).version for name in settings.custom},
     }
 
 
@@ -66,12 +67,16 @@ def portable_identity(settings: TrainConfig, pack: Pack) -> str:
     """What makes two runs comparable over versions and machines: the settings that are not the defaults, and
     the pictures. A setting that a later version adds does not change it.
     """
-    usual = flatten(to_table(TrainConfig()))
-    own = {
-        key: value for key, value in flatten(to_table(settings)).items() if usual.get(key) != value
-    }
-    plain = {k: v for k, v in own.items() if k.partition(".")[0] not in (*_ELSEWHERE, *_MACHINE)}
-    return fingerprint(plain, pack.fingerprint)
+    usual = flatten(_named_first(TrainConfig()))
+    plain = flatten(_named_first(settings))
+    own = {key: value for key, value in plain.items() if usual.get(key) != value}
+    return fingerprint(own, pack.fingerprint)
+
+
+def _named_first(settings: TrainConfig) -> dict[str, Any]:
+    """Settings by their first names, without those of the machine and of where inputs are."""
+    table = to_table(settings)
+    return first_names({k: v for k, v in table.items() if k not in (*_ELSEWHERE, *_MACHINE)})
 
 
 def is_finished(folder: Path, identity: str) -> bool:

@@ -61,15 +61,15 @@ def open_teachers(
     """
     folders = [Path(folder) for folder in settings.teacher]
     makers = makers or [None] * len(folders)
-    if settings.method == "course" and len(folders) == 1:
-        count = settings.methods.course.checkpoints
+    if settings.method == "rco" and len(folders) == 1:
+        count = settings.methods.rco.checkpoints
         folders = snapshot_folders(folders[0]) or (folders if count == 1 else [])
         if not folders:
             raise InputError(
                 "the teacher has kept no checkpoints",
                 where=settings.teacher[0],
                 expected=f"a run folder with {SNAPSHOTS}",
-                fix=f"train it with --keep {count}, or let `tutelage run` do it",
+                fix=f"train it with --keep-checkpoints {count}, or let `tutelage run` do it",
             )
         makers = [makers[0]] * len(folders)
     if folders:
@@ -93,8 +93,8 @@ def teacher_weights(
     Raises:
         InputError: no validation image has a label.
     """
-    several = settings.methods.several
-    if settings.method != "several" or not teachers:
+    several = settings.methods.multi_teacher
+    if settings.method != "multi-teacher" or not teachers:
         return ()
     if several.weigh != "validation":
         return teacher_shares(several, len(teachers))
@@ -186,7 +186,7 @@ def teacher_summary(
 
 def _asked_about(settings: TrainConfig, number: int, count: int) -> int:
     """The epochs whose views a teacher is asked about: a checkpoint of a course, until its turn is over."""
-    if settings.method != "course" or settings.epochs == 0:
+    if settings.method != "rco" or settings.epochs == 0:
         return settings.epochs
     return last_epoch(number, checkpoints=count, epochs=settings.epochs)
 
@@ -197,7 +197,7 @@ def _judge(
     """What holds one teacher against the labels; an early checkpoint of a course may know little yet."""
     folders = [*settings.teacher, *settings.teacher[:1] * count]  # checkpoints are of one run
     where = folders[number] if folders else saved.model
-    early = settings.method == "course" and number < count - 1
+    early = settings.method == "rco" and number < count - 1
 
     def judge(logits: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
         check_teacher(
@@ -206,7 +206,7 @@ def _judge(
             rows=rows,
             classes=pack.classes,
             where=where,
-            trust=settings.trust,
+            trust=settings.skip_teacher_check,
             early=early,
         )
 
@@ -223,12 +223,12 @@ def _needs(method: Method, number: int) -> Needs:
 def _made_one(
     teachers: Sequence[Teacher], settings: TrainConfig, shares: Sequence[float]
 ) -> Teacher:
-    if settings.method == "course":
+    if settings.method == "rco":
         return CheckpointSequence(teachers, epochs=max(1, settings.epochs))
     if len(teachers) == 1:
         return teachers[0]
-    several = settings.methods.several
-    if settings.method != "several" or several.combine == "divergences":
+    several = settings.methods.multi_teacher
+    if settings.method != "multi-teacher" or several.combine == "divergences":
         return TeacherList(teachers)
     return EnsembleTeacher(
         teachers,

@@ -46,7 +46,7 @@ def validation(
             raise DivergedError(
                 "training stopped itself: the network's answers are no longer finite",
                 found=f"epoch {state.epoch + 1}",
-                fix="a lower --lr, or --clip 1",
+                fix="a lower --lr, or --clip-grad 1",
             )
         return scores_of(logits, pack.labels[rows], pack.classes)
 

@@ -44,7 +44,7 @@ class ReliabilityBin(TypedDict):
 def confidences(logits: npt.ArrayLike) -> Confidences:
     """Softmax and its logarithm in float64, finite for finite logits [N, C]; nothing is clipped.
 
-    >>> beliefs([[0.0, 0.0, 1e4]]).log_probabilities.tolist()
+    >>> confidences([[0.0, 0.0, 1e4]]).log_probabilities.tolist()
     [[-10000.0, -10000.0, 0.0]]
     """
     logits = np.asarray(logits, dtype=np.float64)

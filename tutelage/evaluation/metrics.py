@@ -65,7 +65,7 @@ def scores_of(
         InputError: shapes that do not fit, no image, an unlabelled image (-1), a label that is not
             a class, or a logit that is not finite.
 
-    >>> score([[2.0, 0.0], [0.0, 1.0]], [0, 0], ["cat", "dog"])["accuracy"]
+    >>> scores_of([[2.0, 0.0], [0.0, 1.0]], [0, 0], ["cat", "dog"])["accuracy"]
     0.5
     """
     logits, labels = np.asarray(logits), np.asarray(labels)

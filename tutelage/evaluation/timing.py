@@ -53,7 +53,7 @@ def time_interleaved(
 def median_range(values: Sequence[float]) -> MedianRange:
     """Median, smallest, largest.
 
-    >>> spread([1.0, 3.0, 2.0])
+    >>> median_range([1.0, 3.0, 2.0])
     {'median': 2.0, 'low': 1.0, 'high': 3.0, 'rounds': 3}
     """
     return {
@@ -67,7 +67,7 @@ def median_range(values: Sequence[float]) -> MedianRange:
 def median_ratio(above: Sequence[float], below: Sequence[float]) -> MedianRange:
     """The first by the second, round by round.
 
-    >>> ratio([2.0, 3.0], [1.0, 2.0])["median"]
+    >>> median_ratio([2.0, 3.0], [1.0, 2.0])["median"]
     1.75
     """
     return median_range([a / b for a, b in zip(above, below, strict=True)])

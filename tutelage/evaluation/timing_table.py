@@ -31,7 +31,7 @@ def timing_table(
         images: that one round of any way works on.
         bytes: that each way needs at once.
 
-    >>> figures({"plain": [0.1, 0.1], "live": [0.2, 0.3]}, images=32)["live"]["ratio"]["median"]
+    >>> timing_table({"plain": [0.1, 0.1], "live": [0.2, 0.3]}, images=32)["live"]["ratio"]["median"]
     2.5
     """
     first = next(iter(seconds))
@@ -60,7 +60,7 @@ def _in_ms(seconds: MedianRange) -> MedianRange:
 def timing_lines(found: Mapping[str, TimingTable]) -> list[str]:
     """A table: one line for each way.
 
-    >>> for line in lines(figures({"plain": [0.1], "live": [0.2]}, images=32)):
+    >>> for line in timing_lines(timing_table({"plain": [0.1], "live": [0.2]}, images=32)):
     ...     print(line.rstrip())
                      ms                range   images/s       x plain
     plain       100.000    100.000 - 100.000      320.0

@@ -37,7 +37,7 @@ def layer_pairs(
     named = len(settings.student_points), len(settings.teacher_points)
     if named[0] != named[1]:
         raise UsageError(
-            f"terms.{term} names points of one network that have no partner in the other",
+            f"losses.{term} names points of one network that have no partner in the other",
             found=f"{named[0]} student_points, {named[1]} teacher_points",
             expected="as many of both",
         )
@@ -54,8 +54,8 @@ def layer_pairs(
         both = _staged(ground.student.stages, ground.teacher.stages)
         if not both:
             raise UsageError(
-                f"terms.{term} compares stages, and no two of these networks correspond",
-                fix=f"--terms.{term}.student-points and --terms.{term}.teacher-points",
+                f"losses.{term} compares stages, and no two of these networks correspond",
+                fix=f"--losses.{term}.student-points and --losses.{term}.teacher-points",
             )
         student = _of(wants, [pair[0] for pair in both])
         teacher = _of(wants, [pair[1] for pair in both])
@@ -65,12 +65,12 @@ def layer_pairs(
 def _named(path: str, anatomy: NetworkInfo, term: str, role: str) -> FeaturePoint:
     if path not in anatomy.shapes:
         raise UsageError(
-            f"terms.{term}: the {role} has no point {path}",
+            f"losses.{term}: the {role} has no point {path}",
             expected=suggest(path, list(anatomy.shapes)),
         )
     if path in anatomy.overwritten:
         raise UsageError(
-            f"terms.{term}: what the {role}'s {path} returns is overwritten further on",
+            f"losses.{term}: what the {role}'s {path} returns is overwritten further on",
             fix="a later point, such as the input of the activation that follows",
         )
     return FeaturePoint(path, anatomy.shapes[path])
@@ -79,8 +79,8 @@ def _named(path: str, anatomy: NetworkInfo, term: str, role: str) -> FeaturePoin
 def _vector(anatomy: NetworkInfo, term: str) -> FeaturePoint:
     if anatomy.vector is None:
         raise UsageError(
-            f"terms.{term} compares what the classifiers are given; {anatomy.family} ends in no linear layer",
-            fix=f"--terms.{term}.student-points and --terms.{term}.teacher-points",
+            f"losses.{term} compares what the classifiers are given; {anatomy.family} ends in no linear layer",
+            fix=f"--losses.{term}.student-points and --losses.{term}.teacher-points",
         )
     return anatomy.vector
 

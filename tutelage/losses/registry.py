@@ -1,52 +1,33 @@
-"""Every known term by name, and where it lives. Adding one is a line here.
+"""Every built-in term by name, and where it lives: both follow from the fields of `LossConfig`.
 
 A term's file is imported when the term is used: nobody waits for thirty ideas to load.
 """
 
 import zlib
-from collections.abc import Mapping
 from importlib import import_module
 
 import torch
 
 from tutelage.config.loss_weights import loss_weights, selected_losses
-from tutelage.config.objective import ObjectiveConfig
+from tutelage.config.objective import ObjectiveConfig, settings_classes
 from tutelage.config.plugins import custom_loss, not_a_pair
+from tutelage.config.renamed import first_name
 from tutelage.losses.term import BuildContext, Term
 
-TERMS: Mapping[str, str] = {
-    "label": "cross_entropy:LabelTerm",
-    "kd": "response.kd:KDTerm",
-    "dkd": "response.dkd:DKDTerm",
-    "dist": "response.dist:DISTTerm",
-    "nkd": "response.nkd:NKDTerm",
-    "wsld": "response.wsld:WSLDTerm",
-    "mlkd": "response.mlkd:MLKDTerm",
-    "ttm": "response.ttm:TTMTerm",
-    "logit_mse": "response.logit_mse:LogitMSETerm",
-    "hard_label": "response.hard_label:HardLabelTerm",
-    "hint": "feature.hint:HintTerm",
-    "attention": "feature.attention:AttentionTerm",
-    "nst": "feature.nst:NSTTerm",
-    "vid": "feature.vid:VIDTerm",
-    "ab": "feature.ab:ABTerm",
-    "ft": "feature.ft:FTTerm",
-    "ofd": "feature.ofd:OFDTerm",
-    "review": "feature.review:ReviewTerm",
-    "simkd": "feature.simkd:SimKDTerm",
-    "crd": "feature.crd:CRDTerm",
-    "mgd": "feature.mgd:MGDTerm",
-    "srrl": "feature.srrl:SRRLTerm",
-    "kdpp": "feature.kdpp:KDPPTerm",
-    "fsp": "relation.fsp:FSPTerm",
-    "rkd_distance": "relation.rkd_distance:RKDDistanceTerm",
-    "rkd_angle": "relation.rkd_angle:RKDAngleTerm",
-    "similarity": "relation.similarity:SimilarityTerm",
-    "correlation": "relation.correlation:CorrelationTerm",
-    "pkt": "relation.pkt:PKTTerm",
-    "icc": "relation.icc:ICCTerm",
-    "irg": "relation.irg:IRGTerm",
-}
+_ELSEWHERE = {"label": "cross_entropy"}
+"""Modules of terms that are no kind of knowledge: the label is nobody's."""
+
+
+def term_path(name: str) -> tuple[str, str]:
+    """Module and class of a built-in term, which follow from its settings: `KDConfig` is that of `KDTerm`.
+
+    >>> term_path("kd")
+    ('tutelage.losses.response.kd', 'KDTerm')
+    """
+    settings = settings_classes()[name]
+    kind = settings.__module__.rpartition(".")[2]
+    module = _ELSEWHERE.get(name, f"{kind}.{name}")
+    return f"tutelage.losses.{module}", settings.__name__.removesuffix("Config") + "Term"
 
 
 def term_class(name: str) -> type[Term]:
@@ -55,13 +36,13 @@ def term_class(name: str) -> type[Term]:
     Raises:
         UsageError: the user's own is no `Term`.
     """
-    if name not in TERMS:
+    if name not in settings_classes():
         own = custom_loss(name)
         if not issubclass(own.term, Term):
             raise not_a_pair(name, (own.settings, own.term), own.where)
         return own.term
-    module, _, cls = TERMS[name].partition(":")
-    found: type[Term] = getattr(import_module(f"tutelage.losses.{module}"), cls)
+    module, cls = term_path(name)
+    found: type[Term] = getattr(import_module(module), cls)
     return found
 
 
@@ -78,6 +59,6 @@ def build_terms(
     settings, made = selected_losses(objective), {}
     for name in loss_weights(objective):
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed + zlib.crc32(name.encode()))
+            torch.manual_seed(seed + zlib.crc32(first_name("losses", name).encode()))
             made[name] = term_class(name).build(settings[name], ground)
     return made

@@ -29,7 +29,7 @@ def as_map(features: Tensor, *, term: str) -> Tensor:
         f"{term} compares maps, and these features are none",
         found=list(features.shape),
         expected="[B, C, H, W], or tokens [B, N, C] that form a square",
-        fix=f"--terms.{term}.student-points and --terms.{term}.teacher-points",
+        fix=f"--losses.{term}.student-points and --losses.{term}.teacher-points",
     )
 
 

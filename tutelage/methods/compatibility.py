@@ -26,7 +26,7 @@ def terms_by_kind() -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for term, settings in settings_classes().items():
-        found.setdefault(settings.__module__.split(".")[-2], []).append(term)
+        found.setdefault(settings.__module__.split(".")[-1], []).append(term)
     return found
 
 
@@ -42,21 +42,21 @@ def refusal_reason(method: MethodName, term: str, combine: Combine) -> str | Non
         method,
         term,
         looks_inside=term in _looking_inside(),
-        settings=MethodOptions(several=MultiTeacherConfig(combine=combine)),
+        settings=MethodOptions(multi_teacher=MultiTeacherConfig(combine=combine)),
     )
 
 
 def caveat(method: MethodName, term: str) -> str | None:
     """What a table says against a term under a method; None where it can be used whatever the settings.
 
-    >>> reservation("offline", "hint")
-    >>> reservation("several", "hint")
-    'only with methods.several.combine = "divergences"'
+    >>> caveat("offline", "hint")
+    >>> caveat("multi-teacher", "hint")
+    'only with methods.multi_teacher.combine = "divergences"'
     """
     found = {way: refusal_reason(method, term, way) for way in WAYS}
     fits = [f'"{way}"' for way, reason in found.items() if reason is None]
     if fits and len(fits) < len(WAYS):
-        return f"only with methods.several.combine = {' or '.join(fits)}"
+        return f"only with methods.multi_teacher.combine = {' or '.join(fits)}"
     return found[WAYS[0]]
 
 

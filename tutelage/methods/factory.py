@@ -58,7 +58,10 @@ def build_method(
     if module == "offline":
         # Of a course the last teacher is the finished one: what terms keep of a teacher is of that one.
         return build_distillation(student, others[-1], settings, lesson)
-    found = import_module(f"tutelage.methods.{module}").build(settings, student, others, lesson)
+    builder = f"build_{module.rpartition('.')[2]}"
+    found = getattr(import_module(f"tutelage.methods.{module}"), builder)(
+        settings, student, others, lesson
+    )
     return cast(Method, found)
 
 
@@ -84,8 +87,8 @@ def build_distillation(
         UsageError: points that do not exist, or an idea that does not fit these networks.
     """
     if "simkd" in loss_weights(objective):
-        assert objective.terms.simkd is not None
-        reduction = objective.terms.simkd.reduction
+        assert objective.losses.simkd is not None
+        reduction = objective.losses.simkd.reduction
         reuse_classifier(student, teacher, stored_size=lesson.size, reduction=reduction)
     return build_multi_distillation(student, [teacher], objective, lesson, shares=(1.0,))
 

@@ -32,7 +32,10 @@ def build_multi_teacher(
         UsageError: as many teachers or weights as do not fit, or terms that do not fit these networks.
     """
     require_teachers(settings, len(others))
-    if settings.method == "several" and settings.methods.several.combine != "divergences":
+    if (
+        settings.method == "multi-teacher"
+        and settings.methods.multi_teacher.combine != "divergences"
+    ):
         return build_distillation(student, others[0], settings, lesson)
     shares = lesson.shares or tuple(1 / len(others) for _ in others)
     return build_multi_distillation(student, others, settings, lesson, shares=shares)
@@ -45,21 +48,21 @@ def require_teachers(settings: MethodConfig, count: int) -> None:
         UsageError: they do not.
     """
     methods = settings.methods
-    alone = settings.method in ("offline", "generations") or (
+    alone = settings.method in ("offline", "born-again") or (
         settings.method == "assistants" and not methods.assistants.dense
     )
     if alone and count > 1:
         raise UsageError(
             f"the method {settings.method} has one teacher",
             found=f"{count} teachers",
-            fix="--method several",
+            fix="--method multi-teacher",
         )
-    if settings.method == "course" and count != methods.course.checkpoints:
+    if settings.method == "rco" and count != methods.rco.checkpoints:
         raise UsageError(
             "the course has another number of checkpoints than there are",
             found=f"{count} checkpoints",
-            expected=f"methods.course.checkpoints = {methods.course.checkpoints}",
-            fix=f"--methods.course.checkpoints {count}",
+            expected=f"methods.rco.checkpoints = {methods.rco.checkpoints}",
+            fix=f"--methods.rco.checkpoints {count}",
         )
     if settings.method == "specialists" and count < 2:
         raise UsageError(
@@ -67,32 +70,32 @@ def require_teachers(settings: MethodConfig, count: int) -> None:
             found=f"{count} teachers",
             fix="tutelage run --method specialists, which trains them",
         )
-    if settings.method == "several":
-        _require_weights(methods.several, count)
+    if settings.method == "multi-teacher":
+        _require_weights(methods.multi_teacher, count)
 
 
 def _require_weights(several: MultiTeacherConfig, count: int) -> None:
     if several.weigh == "confidence" and several.combine == "divergences":
         raise UsageError(
             "divergences cannot be weighted picture by picture: a term is one number for a batch",
-            found="methods.several: combine = divergences, weigh = confidence",
+            found="methods.multi_teacher: combine = divergences, weigh = confidence",
             expected="probabilities: for the forward KL their mean gives the same gradient",
-            fix="--methods.several.combine probabilities",
+            fix="--methods.multi-teacher.combine probabilities",
         )
     if not several.weights:
         return
     if several.weigh != "given":
         raise UsageError(
             "the teachers' weights are given and measured as well",
-            found=f"methods.several: weigh = {several.weigh}, weights = {list(several.weights)}",
-            fix="leave out --methods.several.weights, or --methods.several.weigh given",
+            found=f"methods.multi_teacher: weigh = {several.weigh}, weights = {list(several.weights)}",
+            fix="leave out --methods.multi-teacher.weights, or --methods.multi-teacher.weigh given",
         )
     if len(several.weights) != count or not sum(several.weights) > 0:
         raise UsageError(
             "the weights do not fit the teachers",
             found=f"weights {list(several.weights)}, {count} teachers",
             expected="one for each teacher, not all of them 0",
-            fix="--methods.several.weights",
+            fix="--methods.multi-teacher.weights",
         )
 
 
@@ -109,7 +112,7 @@ def teacher_shares(
         count: of teachers.
         losses: of each teacher on the validation images, in nats; for `validation`.
 
-    >>> shares_of(Several(weights=(3.0, 1.0)), 2)
+    >>> teacher_shares(MultiTeacherConfig(weights=(3.0, 1.0)), 2)
     (0.75, 0.25)
     """
     if several.weigh == "validation":

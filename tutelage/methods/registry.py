@@ -39,7 +39,7 @@ METHODS: Mapping[MethodName, About] = {
         "one finished teacher",
         "Hinton 2015, arXiv:1503.02531",
     ),
-    "several": About(
+    "multi-teacher": About(
         "offline",
         "multi_teacher",
         True,
@@ -57,7 +57,7 @@ METHODS: Mapping[MethodName, About] = {
         "a chain from the teacher over networks in between to the student",
         "Mirzadeh 2020, arXiv:1902.03393; dense: Son 2021, arXiv:2009.08825",
     ),
-    "course": About(
+    "rco": About(
         "offline",
         "offline",
         True,
@@ -75,7 +75,7 @@ METHODS: Mapping[MethodName, About] = {
         "a generalist and a specialist for each group of classes it mixes up",
         "Hinton 2015, arXiv:1503.02531, section 5",
     ),
-    "mutual": About(
+    "dml": About(
         "online",
         "online.dml",
         False,
@@ -84,7 +84,7 @@ METHODS: Mapping[MethodName, About] = {
         "networks side by side, each taught by all others",
         "Zhang 2018, arXiv:1706.00384",
     ),
-    "ensemble": About(
+    "one": About(
         "online",
         "online.one_kdcl",
         False,
@@ -102,7 +102,7 @@ METHODS: Mapping[MethodName, About] = {
         "teacher and student from the start",
         "Gou 2021, arXiv:2006.05525, section 3.2",
     ),
-    "generations": About(
+    "born-again": About(
         "self",
         "offline",
         False,
@@ -111,7 +111,7 @@ METHODS: Mapping[MethodName, About] = {
         "the network's own earlier generation",
         "Furlanello 2018, arXiv:1805.04770",
     ),
-    "exits": About(
+    "byot": About(
         "self",
         "self.byot",
         False,
@@ -120,7 +120,7 @@ METHODS: Mapping[MethodName, About] = {
         "exits inside the network, taught by the last one",
         "Zhang 2019, arXiv:1905.08094",
     ),
-    "past": About(
+    "ps-kd": About(
         "self",
         "self.ps_kd",
         False,
@@ -129,7 +129,7 @@ METHODS: Mapping[MethodName, About] = {
         "what the network said in the epoch before",
         "Kim 2021, arXiv:2006.12000",
     ),
-    "class-wise": About(
+    "cs-kd": About(
         "self",
         "self.cs_kd",
         False,
@@ -138,7 +138,7 @@ METHODS: Mapping[MethodName, About] = {
         "what the network says about another picture of the class",
         "Yun 2020, arXiv:2003.13964",
     ),
-    "virtual": About(
+    "tf-kd": About(
         "self",
         "self.tf_kd",
         False,
@@ -147,7 +147,7 @@ METHODS: Mapping[MethodName, About] = {
         "a teacher that is no network",
         "Yuan 2020, arXiv:1909.11723",
     ),
-    "momentum": About(
+    "mean-teacher": About(
         "self",
         "self.mean_teacher",
         False,
@@ -162,17 +162,17 @@ METHODS: Mapping[MethodName, About] = {
 def peer_models(settings: MethodConfig, student: str) -> tuple[str, ...]:
     """The names of the networks that learn beside a student of the given name."""
     methods = settings.methods
-    if settings.method == "mutual":
-        return methods.mutual.models or (student,)
-    if settings.method == "ensemble":
-        return methods.ensemble.models or (student, student)
+    if settings.method == "dml":
+        return methods.dml.models or (student,)
+    if settings.method == "one":
+        return methods.one.models or (student, student)
     return (methods.joint.model,) if settings.method == "joint" else ()
 
 
 def peer_names(settings: MethodConfig, student: str) -> tuple[str, ...]:
     """What the networks beside a student are called: in its terms, its scores and its run folder.
 
-    >>> companion_names(Teaching(method="mutual"), "resnet18")
+    >>> peer_names(MethodConfig(method="dml"), "resnet18")
     ('peer1',)
     """
     if settings.method == "joint":
@@ -192,7 +192,7 @@ def check_term(
     reason = incompatibility(method, term, looks_inside=looks_inside, settings=settings)
     if reason is not None:
         raise UsageError(
-            f"terms.{term} cannot be used under the method {method}: {reason}",
+            f"losses.{term} cannot be used under the method {method}: {reason}",
             expected=f"{'a term on logits' if looks_inside else 'another term'}, or another method",
             fix="tutelage methods --terms",
         )
@@ -211,11 +211,11 @@ def incompatibility(
     """
     if term == "simkd" and method != "offline":
         return "it gives a student its teacher's classifier for good, which the method offline alone does"
-    if term in _OF_WEIGHTS and method in ("mutual", "joint", "momentum"):
+    if term in _OF_WEIGHTS and method in ("dml", "joint", "mean-teacher"):
         return f"it takes the {_OF_WEIGHTS[term]} of its teacher, which here is still learning"
-    if term in _OF_WEIGHTS and method == "course":
+    if term in _OF_WEIGHTS and method == "rco":
         return f"it takes the {_OF_WEIGHTS[term]} of one teacher, and each checkpoint has its own"
-    if term == "hard_label" and method == "virtual":
+    if term == "hard_label" and method == "tf-kd":
         return "a virtual teacher names the label itself, and the first class where there is none"
     if looks_inside and teacher_signal(method, settings) == "logits":
         return f"{_WORD[method]} has logits and no features"
@@ -240,26 +240,26 @@ def teacher_signal(
     method: MethodName, settings: MethodOptions | None = None
 ) -> Literal["features", "logits"]:
     """What terms are given of who teaches, under some settings of the methods."""
-    several = (settings or MethodOptions()).several
-    if method == "several" and several.combine != "divergences":
+    options = (settings or MethodOptions()).multi_teacher
+    if method == "multi-teacher" and options.combine != "divergences":
         return "logits"
     return METHODS[method].hears
 
 
 _OF_ONE_PICTURE: Mapping[str, str] = {
-    "past": "what was said of one mixture says nothing of the next, of other pictures in other shares",
-    "class-wise": "a mixture has no one class of which another picture could be shown",
+    "ps-kd": "what was said of one mixture says nothing of the next, of other pictures in other shares",
+    "cs-kd": "a mixture has no one class of which another picture could be shown",
 }
 
 _OF_WEIGHTS: Mapping[str, str] = {"srrl": "last layer", "ofd": "BatchNorm"}
 """Terms that copy weights of a teacher before training begins."""
 
 _WORD: Mapping[str, str] = {
-    "several": "what several teachers say together (methods.several.combine is not divergences)",
+    "multi-teacher": "what several teachers say together (methods.multi_teacher.combine is not divergences)",
     "specialists": "what a generalist and its specialists say together",
-    "ensemble": "what several networks say together",
-    "exits": "an exit",
-    "past": "what was said in the epoch before",
-    "class-wise": "what is said about another picture",
-    "virtual": "a virtual teacher",
+    "one": "what several networks say together",
+    "byot": "an exit",
+    "ps-kd": "what was said in the epoch before",
+    "cs-kd": "what is said about another picture",
+    "tf-kd": "a virtual teacher",
 }

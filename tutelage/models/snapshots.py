@@ -8,7 +8,7 @@ SNAPSHOTS = "checkpoints-kept"
 def snapshot_epochs(keep: int | None, epochs: int) -> list[int]:
     """The epochs (from 1) after which a network is kept: so many, evenly spaced, the last one included.
 
-    >>> kept_epochs(4, 10), kept_epochs(1, 10), kept_epochs(None, 10)
+    >>> snapshot_epochs(4, 10), snapshot_epochs(1, 10), snapshot_epochs(None, 10)
     ([3, 5, 8, 10], [10], [])
     """
     return [] if keep is None else [-(-number * epochs // keep) for number in range(1, keep + 1)]

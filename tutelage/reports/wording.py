@@ -89,7 +89,7 @@ def number(value: float | None, decimals: int) -> str:
 def spell_duration(seconds: float) -> str:
     """Seconds as a person says them.
 
-    >>> duration(3725.0)
+    >>> spell_duration(3725.0)
     '1 h 2 min'
     """
     if seconds < 60:

@@ -73,7 +73,7 @@ def disk_errors(path: Path, *, needed: int | None = None) -> Iterator[None]:
 def from_os_error(error: OSError | MemoryError) -> TutelageError:
     """What the system refused where nothing more is known of it: which file, and why.
 
-    >>> of_the_system(OSError(36, "File name too long", "x" * 300)).exit_code
+    >>> from_os_error(OSError(36, "File name too long", "x" * 300)).exit_code
     3
     """
     if isinstance(error, MemoryError):

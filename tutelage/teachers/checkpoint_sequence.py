@@ -9,7 +9,7 @@ from tutelage.types import START, Batch, Progress, TeacherOutput
 def checkpoint_index(epoch: int, *, checkpoints: int, epochs: int) -> int:
     """Which checkpoint (from 0, in their order) teaches in an epoch (from 0): floor(e K / E).
 
-    >>> [turn(epoch, checkpoints=3, epochs=7) for epoch in range(7)]
+    >>> [checkpoint_index(epoch, checkpoints=3, epochs=7) for epoch in range(7)]
     [0, 0, 0, 1, 1, 2, 2]
     """
     return epoch * checkpoints // epochs

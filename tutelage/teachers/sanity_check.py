@@ -84,7 +84,7 @@ def check_teacher(
             found=f"accuracy {_percent(verdict.accuracy)} of {verdict.pictures} pictures, and "
             f"{_percent(verdict.ordered)} where it is read so: {_pairs(verdict.order, classes)}",
             expected="the classes of the data, in their order",
-            fix="correct the names of the teacher's classes, or --trust to take it as it is",
+            fix="correct the names of the teacher's classes, or --skip-teacher-check to take it as it is",
         )
     if verdict.lucky and not early:
         raise InputError(
@@ -92,7 +92,7 @@ def check_teacher(
             where=where,
             found=f"accuracy {_percent(verdict.accuracy)} of {verdict.pictures} pictures",
             expected=f"clearly more than {_percent(verdict.chance)}, which needs no look at them",
-            fix="a teacher trained on these classes, or --trust to take it as it is",
+            fix="a teacher trained on these classes, or --skip-teacher-check to take it as it is",
         )
 
 
@@ -122,7 +122,7 @@ def judge_outputs(
 def binomial_tail(hits: int, count: int, chance: float) -> float:
     """The probability of at least so many hits in independent tries.
 
-    >>> round(tail(2, 2, 0.5), 3), tail(0, 5, 0.1), tail(3, 3, 1.0)
+    >>> round(binomial_tail(2, 2, 0.5), 3), binomial_tail(0, 5, 0.1), binomial_tail(3, 3, 1.0)
     (0.25, 1.0, 1.0)
     """
     if hits == 0 or chance >= 1:

@@ -17,7 +17,7 @@ def plan_generations(job: DistillConfig) -> list[PlannedRun]:
     The last generation is the student. It has the seed itself, so that it is compared with a control of its
     own seed, and those before it have seeds of their own. A second control trains as long as all together.
     """
-    count = job.methods.generations.count
+    count = job.methods.born_again.count
     steps = []
     for seed in student_seeds(job):
         before: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ def ensembles_of(steps: list[PlannedRun]) -> dict[str, list[str]]:
     by_name = {step.name: step for step in steps}
     found = {}
     for step in steps:
-        if step.settings.role != "student" or step.settings.method != "generations":
+        if step.settings.role != "student" or step.settings.method != "born-again":
             continue
         line = [step]
         while line[0].teachers:

@@ -15,9 +15,9 @@ from tutelage.config.methods import MethodConfig, MethodName
 from tutelage.methods.registry import METHODS
 
 WORTH: Mapping[MethodName, Fraction] = {
-    "class-wise": Fraction(4, 3),
-    "momentum": Fraction(4, 3),
-    "exits": Fraction(11, 10),
+    "cs-kd": Fraction(4, 3),
+    "mean-teacher": Fraction(4, 3),
+    "byot": Fraction(11, 10),
 }
 """What a step of a method costs, in plain steps; 1 where nothing is said.
 
@@ -32,21 +32,21 @@ def plan_equal_compute(job: DistillConfig, seed: int) -> list[PlannedRun]:
     if epochs == job.student.epochs:
         return []
     trainee = dataclasses.replace(job.student, epochs=epochs)
-    settings = train_config(job, trainee, role="longer", seed=seed)
+    settings = train_config(job, trainee, role="control-equal-compute", seed=seed)
     return [PlannedRun(f"longer-{seed}", settings, serves=seed, makes="student")]
 
 
 def equal_compute_epochs(settings: MethodConfig, epochs: int) -> int:
     """As many epochs of plain training as a method that teaches itself is worth, rounded up.
 
-    >>> longer_epochs(Teaching(method="momentum"), 30), longer_epochs(Teaching(method="past"), 30)
+    >>> equal_compute_epochs(MethodConfig(method="mean-teacher"), 30), equal_compute_epochs(MethodConfig(method="ps-kd"), 30)
     (40, 30)
-    >>> longer_epochs(Teaching(method="generations"), 30)
+    >>> equal_compute_epochs(MethodConfig(method="born-again"), 30)
     90
     """
     if METHODS[settings.method].family != "self":
         return epochs
     worth = WORTH.get(settings.method, Fraction(1))
-    if settings.method == "generations":
-        worth = Fraction(settings.methods.generations.count + 1)
+    if settings.method == "born-again":
+        worth = Fraction(settings.methods.born_again.count + 1)
     return math.ceil(worth * epochs)

@@ -11,7 +11,7 @@ def plan_multi_teacher(job: DistillConfig) -> list[PlannedRun]:
 
     Networks of one name get seeds of their own as well: otherwise they would be one network said twice.
     """
-    models = (job.teacher.model, *job.methods.several.models)
+    models = (job.teacher.model, *job.methods.multi_teacher.models)
     names = ("teacher", *(f"teacher-{number}" for number in range(2, len(models) + 1)))
     steps = [
         PlannedRun(

@@ -19,7 +19,7 @@ def plan_peer_controls(job: DistillConfig, seed: int) -> list[PlannedRun]:
     steps = []
     for number, (name, model) in enumerate(zip(names, models, strict=True), 1):
         trainee = dataclasses.replace(job.student, model=model, weights="none")
-        own = train_config(job, trainee, role="alone", seed=seed)
+        own = train_config(job, trainee, role="peer-control", seed=seed)
         own = dataclasses.replace(own, init_seed=peer_seed(seed, number))
         step = PlannedRun(peer_control_name(name, seed), own, serves=seed)
         steps.append(step._replace(makes="student") if model == job.student.model else step)

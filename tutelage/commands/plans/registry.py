@@ -13,11 +13,11 @@ from tutelage.config.job import DistillConfig
 from tutelage.config.methods import MethodName
 
 PLANS: Mapping[MethodName, Callable[[DistillConfig], list[PlannedRun]]] = {
-    "several": plan_multi_teacher,
-    "course": plan_checkpoint_sequence,
+    "multi-teacher": plan_multi_teacher,
+    "rco": plan_checkpoint_sequence,
     "specialists": plan_specialists,
     "assistants": plan_assistants,
-    "generations": plan_generations,
+    "born-again": plan_generations,
 }
 """Methods that take other runs than a student and its control, beside a teacher where they want one."""
 

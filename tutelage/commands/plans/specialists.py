@@ -34,7 +34,9 @@ def plan_specialists(job: DistillConfig) -> list[PlannedRun]:
     """
     own = job.methods.specialists
     epochs = own.epochs or job.teacher.epochs
-    trainee = dataclasses.replace(job.teacher, epochs=epochs, mixup=None, cutmix=None, keep=None)
+    trainee = dataclasses.replace(
+        job.teacher, epochs=epochs, mixup=None, cutmix=None, keep_checkpoints=None
+    )
     steps = [plan_teacher(job)]
     for number in range(1, own.groups + 1):
         settings = dataclasses.replace(

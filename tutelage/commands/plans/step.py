@@ -120,7 +120,7 @@ def write_plan(
 
     `ensembles` are runs whose mean answer is reported, too, by the name of the student they belong to.
     """
-    kd = job.terms.kd
+    kd = job.losses.kd
     facts = {
         "format": 1,
         "recipe": recipe,

@@ -9,7 +9,7 @@ from tutelage.commands.plans.step import PlannedRun, student_seeds
 from tutelage.config.job import DistillConfig
 from tutelage.methods.registry import METHODS
 
-TABLE_ROLES = ("student", "control", "longer")
+TABLE_ROLES = ("student", "control", "control-equal-compute")
 """Roles whose runs a table is made of; teachers that students are held to are told beside it."""
 
 
@@ -39,7 +39,7 @@ def plan_sweep(jobs: Mapping[str, DistillConfig]) -> list[SweepRun]:
     for seed in next((student_seeds(job) for job in jobs.values()), range(0)):
         for objective, steps in plans.items():
             for step in steps:
-                if step.serves not in (None, seed) or step.settings.role == "alone":
+                if step.serves not in (None, seed) or step.settings.role == "peer-control":
                     continue
                 teachers = tuple(names[objective, teacher] for teacher in step.teachers)
                 run = (repr(step.settings), teachers)

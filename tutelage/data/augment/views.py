@@ -51,18 +51,18 @@ def plan_views(
     height, width = size
     still = torch.zeros_like(keys)
     changes = [still, still, still + height, still + width, still, still, still]
-    if settings.crop is not None:
-        share = settings.crop + (1 - settings.crop) * number(_AREA)
+    if settings.crop_scale is not None:
+        share = settings.crop_scale + (1 - settings.crop_scale) * number(_AREA)
         ratio = torch.exp(_SHAPES[0] + (_SHAPES[1] - _SHAPES[0]) * number(_SHAPE))
         heights = (height * (share / ratio).sqrt()).round().clamp(1, height).to(torch.int64)
         widths = (width * (share * ratio).sqrt()).round().clamp(1, width).to(torch.int64)
         tops = (number(_TOP) * (height - heights + 1)).to(torch.int64)
         lefts = (number(_LEFT) * (width - widths + 1)).to(torch.int64)
         changes[:4] = [tops, lefts, heights, widths]
-    if settings.shift:
-        ways = 2 * settings.shift + 1
+    if settings.translate:
+        ways = 2 * settings.translate + 1
         for place, stream in ((4, _SHIFT_Y), (5, _SHIFT_X)):
-            changes[place] = (number(stream) * ways).to(torch.int64) - settings.shift
+            changes[place] = (number(stream) * ways).to(torch.int64) - settings.translate
     if settings.flip:
         changes[6] = (number(_MIRROR) < 0.5).to(torch.int64)
     return torch.stack(changes, dim=1)
@@ -79,9 +79,9 @@ def apply_views(images: Tensor, changes: Tensor, settings: AugmentationConfig) -
     Returns:
         uint8 [B, 3, H, W], a new tensor, or `images` itself where nothing may change.
     """
-    if settings.crop is not None:
+    if settings.crop_scale is not None:
         images = crop(images, changes[:, :4])
-    if settings.shift:
+    if settings.translate:
         images = _shifted(images, changes[:, 4], changes[:, 5])
     if settings.flip:
         mirrored = (changes[:, 6] > 0)[:, None, None, None]

@@ -27,7 +27,7 @@ def channel_mean_std(sums: Iterable[Sums], pixels: int) -> tuple[list[float], li
         sums: of each picture.
         pixels: how many pixels all these pictures have together.
 
-    >>> moments([(255, 0, 255, 65025, 0, 65025), (0, 0, 255, 0, 0, 65025)], 2)
+    >>> channel_mean_std([(255, 0, 255, 65025, 0, 65025), (0, 0, 255, 0, 0, 65025)], 2)
     ([0.5, 0.0, 1.0], [0.5, 0.0, 0.0])
     """
     whole = [sum(column) for column in zip(*sums, strict=True)]

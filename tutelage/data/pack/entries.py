@@ -35,7 +35,7 @@ Entry = StoredEntry | RefusedEntry
 def to_line(entry: Entry) -> bytes:
     """An entry as a line of its own.
 
-    >>> to_line(Refused(3, "empty file")).decode().strip()
+    >>> to_line(RefusedEntry(3, "empty file")).decode().strip()
     '[3,"empty file"]'
     """
     return json.dumps(entry, separators=(",", ":")).encode() + b"\n"

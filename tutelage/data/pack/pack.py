@@ -270,5 +270,5 @@ def require_validation(pack: Pack) -> None:
         raise InputError(
             "no labelled validation images",
             expected="at least one",
-            fix="--data.splits anew --data.split 0.8 0.1 0.1",
+            fix="--data.splits redraw --data.split 0.8 0.1 0.1",
         )

@@ -1,6 +1,6 @@
 """Known data sets by name, with their official split and class names.
 
-A local copy is looked for in `--data.root`, then in the cache folder of this user; only then is the
+A local copy is looked for in `--data.dir`, then in the cache folder of this user; only then is the
 data set downloaded, by torchvision, which checks it.
 """
 
@@ -65,7 +65,7 @@ def open_builtin(name: str, settings: DataConfig) -> Source:
         where.
     """
     read, files = KNOWN[name]
-    places = [expand_user(settings.root)] if settings.root else []
+    places = [expand_user(settings.dir)] if settings.dir else []
     places += [expand_user(CACHE)]
     if name == "fashion-mnist":
         places.append(DEBIAN_FASHION)

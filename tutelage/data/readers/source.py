@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.config.data import DataConfig
+from tutelage.config.renamed import first_names
 from tutelage.config.schema import fingerprint, to_table
 
 Split = Literal["train", "val", "test"]
@@ -62,6 +63,6 @@ class Source:
         for item in self.items:
             row = (item.name, item.split or "", item.label or "", item.stamp)
             digest.update("\0".join((*row, "\n")).encode("utf-8", "surrogateescape"))
-        plain = to_table(settings)
+        plain = first_names(to_table(settings), "data")
         plain.pop("root", None)
         return fingerprint(plain, self.classes, self.refused, digest.hexdigest())

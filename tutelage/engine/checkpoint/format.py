@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tutelage.config.renamed import current_name
 from tutelage.errors import InputError
 from tutelage.storage.atomic import read_json, whole_folder, write_new
 from tutelage.storage.checksums import read_sealed, require_checksums, seal
@@ -72,11 +73,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     check_checkpoint(folder)
     facts = read_json(folder / FACTS)
     try:
-        return Checkpoint(load_file(folder / TENSORS), facts)
+        found = load_file(folder / TENSORS)
     except SafetensorError as error:  # its checksum fits, so it was made like this
         raise InputError(
             "a checkpoint of no tensors", where=folder / TENSORS, found=error
         ) from error
+    facts["tensors"] = [current_tensor_name(name) for name in facts.get("tensors", ())]
+    return Checkpoint({current_tensor_name(n): tensor for n, tensor in found.items()}, facts)
 
 
 def check_checkpoint(folder: Path) -> None:
@@ -133,6 +136,17 @@ def tensors_under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(start)
     }
+
+
+def current_tensor_name(name: str) -> str:
+    """What a tensor is called now: a loss that was renamed is a part of the names of its weights.
+
+    >>> current_tensor_name("method/terms.correlation.maps.0.weight")
+    'method/terms.cc.maps.0.weight'
+    """
+    if not name.startswith("method/") or name.startswith(("method/student.", "method/peers.")):
+        return name
+    return ".".join(current_name("losses", part) for part in name.split("."))
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:

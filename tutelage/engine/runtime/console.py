@@ -56,7 +56,7 @@ class Console:
 def progress_bar(done: float, width: int = 16) -> str:
     """A progress bar in plain characters.
 
-    >>> bar(0.5, width=4)
+    >>> progress_bar(0.5, width=4)
     '##--'
     """
     full = round(max(0.0, min(1.0, done)) * width)
@@ -66,7 +66,7 @@ def progress_bar(done: float, width: int = 16) -> str:
 def format_duration(seconds: float) -> str:
     """Seconds for a person.
 
-    >>> duration(59), duration(75), duration(7300)
+    >>> format_duration(59), format_duration(75), format_duration(7300)
     ('59 s', '1 min 15 s', '2 h 01 min')
     """
     whole = round(seconds)

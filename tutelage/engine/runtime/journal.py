@@ -78,7 +78,7 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 def format_terms(terms: Mapping[str, float]) -> str:
     """Loss terms on one line.
 
-    >>> terms_text({"label": 0.5, "kd": 1.25})
+    >>> format_terms({"label": 0.5, "kd": 1.25})
     'label 0.500  kd 1.250'
     """
     return "  ".join(f"{name} {value:.3f}" for name, value in terms.items())

@@ -31,10 +31,10 @@ def compile_mode(
 ) -> str | None:
     """The mode for torch.compile, or None to leave the network as it is.
 
-    >>> compile_mode(Machine(), torch.device("cpu"), steps=10**6, step_seconds=1.0)
-    >>> compile_mode(Machine(), torch.device("cuda"), steps=100_000, step_seconds=0.02)
+    >>> compile_mode(DeviceConfig(), torch.device("cpu"), steps=10**6, step_seconds=1.0)
+    >>> compile_mode(DeviceConfig(), torch.device("cuda"), steps=100_000, step_seconds=0.02)
     'default'
-    >>> compile_mode(Machine(), torch.device("cuda"), steps=100_000, step_seconds=0.0035)
+    >>> compile_mode(DeviceConfig(), torch.device("cuda"), steps=100_000, step_seconds=0.0035)
     'reduce-overhead'
     """
     wins = device.type == "cuda" and steps * step_seconds * SAVED > SECONDS

@@ -49,7 +49,7 @@ def fit(state: TrainingState, course: FitArguments) -> None:
 
 def _epochs(state: TrainingState, course: FitArguments, saver: CheckpointWriter) -> None:
     settings, loader, method = course.settings, course.loader, state.method
-    shares = _shares(loader, settings.accumulate)
+    shares = _shares(loader, settings.grad_accum_steps)
     steps_per_epoch = _steps_per_epoch(course)
     saved, began = time.monotonic(), state.epoch
     while state.epoch < settings.epochs:
@@ -59,7 +59,9 @@ def _epochs(state: TrainingState, course: FitArguments, saver: CheckpointWriter)
             progress = Progress(
                 state.epoch, state.step, state.step / (settings.epochs * steps_per_epoch)
             )
-            last = (state.batch + 1) % settings.accumulate == 0 or state.batch + 1 == len(loader)
+            last = (state.batch + 1) % settings.grad_accum_steps == 0 or state.batch + 1 == len(
+                loader
+            )
             share = shares[state.batch]
             outcome, total = train_step(
                 state,
@@ -67,7 +69,7 @@ def _epochs(state: TrainingState, course: FitArguments, saver: CheckpointWriter)
                 course.teacher(batch, progress),
                 progress,
                 rate=learning_rate(settings, step=state.step, steps_per_epoch=steps_per_epoch),
-                clip=settings.clip,
+                clip=settings.clip_grad,
                 share=share,
                 last=last,
                 watch=_watch(state, course, progress),
@@ -103,7 +105,7 @@ def _watch(
 
 
 def _steps_per_epoch(course: FitArguments) -> int:
-    return -(-len(course.loader) // course.settings.accumulate)
+    return -(-len(course.loader) // course.settings.grad_accum_steps)
 
 
 def _shares(loader: Loader, accumulate: int) -> list[float]:
@@ -195,7 +197,7 @@ def _close_epoch(
         f"  {format_duration(state.epoch_timings[-1]['seconds'])}"
     )
     # What is kept is a function of the epoch: where an interruption makes it twice, it is made the same.
-    if state.epoch + 1 in snapshot_epochs(course.settings.keep, course.settings.epochs):
+    if state.epoch + 1 in snapshot_epochs(course.settings.keep_checkpoints, course.settings.epochs):
         if course.world.first:
             course.keep(state)
         course.world.wait()

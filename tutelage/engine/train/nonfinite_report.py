@@ -70,7 +70,7 @@ def require_finite_weights(method: nn.Module, course: "FitArguments") -> None:
                 "training stopped itself: a weight is no longer finite",
                 where=course.folder,
                 found=name,
-                fix=f"a lower --lr, or --clip 1; {_last_checkpoint(course)}",
+                fix=f"a lower --lr, or --clip-grad 1; {_last_checkpoint(course)}",
             )
 
 
@@ -93,7 +93,7 @@ def _diverged(what: str, masked: SkippedSteps, course: "FitArguments") -> Diverg
         where=course.folder,
         found="pictures " + "; ".join(batches),
         expected="finite: such steps change nothing",
-        fix=f"a lower --lr, --clip 1, or --precision fp32; {_last_checkpoint(course)}",
+        fix=f"a lower --lr, --clip-grad 1, or --precision fp32; {_last_checkpoint(course)}",
     )
 
 

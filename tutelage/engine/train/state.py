@@ -67,7 +67,9 @@ class TrainingState:
         self.parallel = _parallel(method, runtime.device) if world.size > 1 else None
         self.forward: Callable[..., LossOutput] = self.parallel or method
         self.average = (
-            ModelEMA(method.student, settings.ema, runtime.device) if settings.ema else None
+            ModelEMA(method.student, settings.ema_decay, runtime.device)
+            if settings.ema_decay
+            else None
         )
         self.sums = LossMeters(list(method.weights), runtime.device)
         # A processor is not waited for: what a step was is read at once.

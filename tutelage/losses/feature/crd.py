@@ -123,7 +123,7 @@ def crd_batch_loss(
             "crd without a memory compares the pictures of a batch",
             found=f"embeddings {list(student.shape)}, labels {list(labels.shape)}",
             expected="at least two pictures, and a label for each",
-            fix="a larger --batch-size, or --terms.crd.memory",
+            fix="a larger --batch-size, or --losses.crd.memory",
         )
     own = torch.arange(len(labels), device=labels.device)
     same = (labels[:, None] == labels) & (labels >= 0) & (own[:, None] != own)

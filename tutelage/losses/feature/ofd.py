@@ -139,16 +139,16 @@ def _norm(path: str, ground: BuildContext) -> Norm:
     stages = {stage.before.path: stage.norm for stage in ground.teacher.stages}
     if path not in stages:
         raise UsageError(
-            f"terms.ofd takes its margin from a stage of the teacher, and {path} belongs to none",
+            f"losses.ofd takes its margin from a stage of the teacher, and {path} belongs to none",
             expected="one of " + ", ".join(stages),
-            fix="--terms.ofd.teacher-points",
+            fix="--losses.ofd.teacher-points",
         )
     norm = stages[path]
     if norm is None:
         raise UsageError(
-            f"terms.ofd takes its margin from the teacher's BatchNorm, and {path} comes from none",
+            f"losses.ofd takes its margin from the teacher's BatchNorm, and {path} comes from none",
             found=ground.teacher.family,
             expected="a teacher with a BatchNorm before the last activation of each stage",
-            fix="--terms.hint.weight or --terms.ab.weight: terms that need no BatchNorm",
+            fix="--losses.hint.weight or --losses.ab.weight: terms that need no BatchNorm",
         )
     return norm

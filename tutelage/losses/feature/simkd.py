@@ -55,7 +55,7 @@ class SimKDTerm(FeatureTerm):
                 raise UsageError(
                     "simkd compares maps with as many channels, after the student's projector",
                     found=f"{mine.path} {list(mine.shape)}, {theirs.path} {list(theirs.shape)}",
-                    fix="leave out --terms.simkd.student-points",
+                    fix="leave out --losses.simkd.student-points",
                 )
 
     def forward(

@@ -104,10 +104,10 @@ class SRRLTerm(FeatureTerm):
         assert isinstance(settings, FeatureLossConfig)
         if ground.teacher.head is None:
             raise UsageError(
-                "terms.srrl reuses the teacher's last linear layer, and there is none",
+                "losses.srrl reuses the teacher's last linear layer, and there is none",
                 found=ground.teacher.family,
                 expected="a teacher that ends in a linear layer",
-                fix="another term: --terms.hint.weight or --terms.rkd-distance.weight",
+                fix="another term: --losses.hint.weight or --losses.rkd-distance.weight",
             )
         found = layer_pairs(cls.wants, settings, ground, term=cls.name)
         reads = ground.teacher.head[0].shape[1]
@@ -117,7 +117,7 @@ class SRRLTerm(FeatureTerm):
                     f"terms.srrl: the teacher's last layer cannot read {pair.teacher.path}",
                     found=f"{channels(pair.teacher)} channels",
                     expected=f"{reads} channels",
-                    fix="--terms.srrl.teacher-points",
+                    fix="--losses.srrl.teacher-points",
                 )
         return cls(found, ground.teacher.head, **term_arguments(settings))
 

@@ -13,7 +13,7 @@ from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_map, channels
 from tutelage.types import Batch, FeaturePoint, ModelOutput, Progress, TeacherOutput
 
-_POINTS = "--terms.fsp.student-points and --terms.fsp.teacher-points"
+_POINTS = "--losses.fsp.student-points and --losses.fsp.teacher-points"
 
 
 @in_full_precision
@@ -80,7 +80,7 @@ class FSPTerm(FeatureTerm):
         super().__init__(pairs)
         if len(pairs) % 2:
             raise UsageError(
-                "terms.fsp takes points in twos: entry and end of each section",
+                "losses.fsp takes points in twos: entry and end of each section",
                 found=f"{len(pairs)} points of each network",
                 expected="an even number",
                 fix=_POINTS,
@@ -111,14 +111,14 @@ def _check(student: FeaturePoint, teacher: FeaturePoint) -> None:
     vectors = [point.path for point in (student, teacher) if len(point.shape) < 2]
     if vectors:
         raise UsageError(
-            "terms.fsp compares maps, and a point gives none",
+            "losses.fsp compares maps, and a point gives none",
             found=", ".join(vectors),
             fix=_POINTS,
         )
     if channels(student) != channels(teacher):
         raise UsageError(
-            "terms.fsp needs as many channels in student and teacher",
+            "losses.fsp needs as many channels in student and teacher",
             where=f"{student.path} and {teacher.path}",
             found=f"{channels(student)} in the student, {channels(teacher)} in the teacher",
-            fix=f"{_POINTS} of equal channels, or --terms.similarity.weight 3000 for networks of any width",
+            fix=f"{_POINTS} of equal channels, or --losses.sp.weight 3000 for networks of any width",
         )

@@ -95,7 +95,7 @@ def _check_several(logits: Tensor, *, between_pictures: bool) -> None:
             "dist relates the pictures of a batch, and there is one",
             found=f"logits {list(logits.shape)}",
             expected="two pictures or more",
-            fix="a larger --batch-size, or --terms.dist.intra 0",
+            fix="a larger --batch-size, or --losses.dist.intra 0",
         )
 
 

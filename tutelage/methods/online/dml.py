@@ -95,13 +95,13 @@ def build_dml(
         UsageError: `alternate` with gradients gathered over several batches, points that do not exist, or an
             idea that does not fit these networks.
     """
-    alternate = settings.methods.mutual.alternate
-    if alternate and isinstance(settings, OptimizationConfig) and settings.accumulate > 1:
+    alternate = settings.methods.dml.alternate
+    if alternate and isinstance(settings, OptimizationConfig) and settings.grad_accum_steps > 1:
         raise UsageError(
             "networks that are updated one after the other cannot gather gradients over several batches: "
             "each has to hear what the others say after their update",
-            found=f"accumulate = {settings.accumulate} and methods.mutual.alternate",
-            fix="--accumulate 1, or without --methods.mutual.alternate",
+            found=f"accumulate = {settings.grad_accum_steps} and methods.dml.alternate",
+            fix="--grad-accum-steps 1, or without --methods.dml.alternate",
         )
     networks = [student, *others]
     names = ["", *(f"peer{number}" for number in range(1, len(networks)))]

@@ -191,7 +191,7 @@ class OnlineEnsemble(PeerMethod):
         return least_loss_logits(said, batch.labels, batch.mixed)
 
 
-def build_online_ensemble(
+def build_one_kdcl(
     settings: MethodConfig, student: Classifier, others: Sequence[Classifier], lesson: TrainingFacts
 ) -> OnlineEnsemble:
     """The method of some settings; each network has terms of its own."""
@@ -210,7 +210,7 @@ def build_online_ensemble(
         for number, (name, network) in enumerate(zip(names, networks, strict=True))
     ]
     now = loss_weighting(settings, lesson.epochs)
-    combine = settings.methods.ensemble.combine
+    combine = settings.methods.one.combine
     own = {GATE_TERM: 1.0} if combine == "gate" else {}
     return OnlineEnsemble(
         learners,

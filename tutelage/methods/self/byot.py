@@ -44,7 +44,7 @@ def build_byot(
     exits = {}
     for number, end in enumerate(ends[:-1]):
         terms = build_terms_between(student, student, settings, lesson, salt=number)
-        if settings.methods.exits.features:
+        if settings.methods.byot.features:
             terms["features"] = FeatureDistance()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(lesson.seed + zlib.crc32(end.path.encode()))
@@ -57,7 +57,7 @@ def build_byot(
         loss_weighting(settings, lesson.epochs),
         look=FeatureExtractor(student, [end.path for end in ends]),
         last=ends[-1].path,
-        features=settings.methods.exits.features,
+        features=settings.methods.byot.features,
     )
 
 
@@ -90,7 +90,7 @@ def map_shape(point: FeaturePoint) -> tuple[int, int, int]:
         UsageError: it is neither.
     """
     try:
-        _, channels, height, width = as_map(torch.empty(1, *point.shape), term="exits").shape
+        _, channels, height, width = as_map(torch.empty(1, *point.shape), term="byot").shape
     except InputError as error:
         raise UsageError(
             f"no exit can stand at {point.path}: it is no map",
@@ -137,7 +137,7 @@ class EarlyExit(nn.Module):
 
     def forward(self, features: Tensor) -> ModelOutput:
         """Features of its stage -> logits [B, C], and the features they are made of as point `last`."""
-        found = self.bottleneck(as_map(features, term="exits"))
+        found = self.bottleneck(as_map(features, term="byot"))
         return ModelOutput(self.head(found.mean((2, 3))), {"last": found})
 
 
@@ -249,7 +249,7 @@ class BeYourOwnTeacher(Method):
     ) -> LossOutput:
         """Run the network once and each exit on what its stage made of the pictures."""
         output = self._look(batch.images)
-        last = as_map(output.features[self._last], term="exits")
+        last = as_map(output.features[self._last], term="byot")
         word = TeacherOutput(output.logits.detach(), {"last": last.detach()})
         label = {"label": self.label}
         found = term_losses(label, output, word, batch, progress, self.sharing)

@@ -48,7 +48,7 @@ def build_mean_teacher(
         loss_weighting(settings, lesson.epochs),
         look=feature_extractor(student, [terms]),
         listen=FeatureExtractor(average, points) if points else None,
-        momentum=settings.methods.momentum.momentum,
+        momentum=settings.methods.mean_teacher.momentum,
     )
 
 

@@ -29,7 +29,7 @@ def build_tf_kd(
         build_terms_between(student, student, settings, lesson),
         loss_weights(settings),
         loss_weighting(settings, lesson.epochs),
-        correct=settings.methods.virtual.correct,
+        correct=settings.methods.tf_kd.correct,
     )
 
 

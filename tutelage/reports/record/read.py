@@ -7,6 +7,7 @@ from statistics import median
 
 import numpy as np
 
+from tutelage.config.renamed import current_names
 from tutelage.config.toml import parse_toml, read_toml
 from tutelage.errors import InputError, UsageError
 from tutelage.reports.record.fields import Fields, json_lines, read_sealed_json, require_file
@@ -152,7 +153,9 @@ def read_run(folder: Path) -> RunRecord:
         terms=read_loss_terms(events),
         notes=tuple(plain(e.text("text", "")) for e in events if e.plain.get("event") == "note"),
         timings=_timings(Fields(results.timings(), folder / "timings.json")),
-        settings=list_scalars(parse_toml(results.read("config.toml"), folder / "config.toml")),
+        settings=list_scalars(
+            current_names(parse_toml(results.read("config.toml"), folder / "config.toml"))
+        ),
         environment=list_scalars(results.table("environment.json")),
         predictions=_answers(results, last),
         scores=scores.plain,
@@ -229,7 +232,7 @@ def _timings(fields: Fields) -> TimingsRecord:
 def _settings(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise InputError("config.toml is missing: the folder is not complete", where=path)
-    return list_scalars(read_toml(path))
+    return list_scalars(current_names(read_toml(path)))
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

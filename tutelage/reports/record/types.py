@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Role = Literal[
-    "teacher", "specialist", "assistant", "generation", "student", "control", "longer", "alone"
+    "teacher",
+    "specialist",
+    "assistant",
+    "generation",
+    "student",
+    "control",
+    "control-equal-compute",
+    "peer-control",
 ]
 Split = Literal["val", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -55,7 +55,7 @@ def peer_note(split: Split) -> str:
 def _alone(record: JobRecord, run: RunRecord) -> dict[str, MetricsRecord | None]:
     """How those of a run did where they were trained without the others, by their names."""
     found = {}
-    for own in (*record.of("control"), *record.of("alone")):
+    for own in (*record.of("control"), *record.of("peer-control")):
         if own.seed == run.seed:
             found["student" if own.role == "control" else own.name.partition("-alone-")[0]] = own
     return {name: own.last.on(record.split()) for name, own in found.items()}

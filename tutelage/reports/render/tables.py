@@ -59,7 +59,7 @@ def roles_of(record: JobRecord) -> tuple[Role, ...]:
 
     What companions reach alone stands where they are told.
     """
-    return tuple(role for role in ROLES if record.of(role) and role != "alone")
+    return tuple(role for role in ROLES if record.of(role) and role != "peer-control")
 
 
 def comparison_table(record: JobRecord, verdict: Verdict) -> list[TableLine]:

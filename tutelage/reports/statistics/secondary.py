@@ -42,7 +42,7 @@ def at_equal_compute(record: JobRecord) -> Verdict | None:
     A student that teaches itself costs more than its control; the time could as well have been spent on
     longer training. Epochs therefore differ; network, images and seeds do not.
     """
-    students, longer = record.of("student"), record.of("longer")
+    students, longer = record.of("student"), record.of("control-equal-compute")
     split = record.split()
     if not students or not longer or unequal_budgets(students, longer, split, same_epochs=False):
         return None
@@ -56,7 +56,7 @@ def peers_against_alone(record: JobRecord) -> dict[str, Verdict]:
     found = {}
     for name in names:
         own = [run for run in students if name in run.beside]
-        alone = [run for run in record.of("alone") if run.name == f"{name}-alone-{run.seed}"]
+        alone = [run for run in record.of("peer-control") if run.name == f"{name}-alone-{run.seed}"]
         if {run.seed for run in own} & {run.seed for run in alone}:
             found[name] = verdict_of(*pair_up(own, alone, split, companion=name), split)
     return found
@@ -83,7 +83,7 @@ def _compute_sentence(record: JobRecord) -> list[str]:
     found = at_equal_compute(record)
     if found is None:
         return []
-    epochs = count_of(record.of("longer")[0].epochs, "epoch")
+    epochs = count_of(record.of("control-equal-compute")[0].epochs, "epoch")
     return _difference(f"At equal compute, against plain training of {epochs}", found)
 
 

@@ -51,7 +51,10 @@ def sort_results(cells: Sequence[SweepResult]) -> SweepRows:
     for cell in cells:
         if cell.role == "student":
             students.setdefault(cell.objective, []).append(cell)
-    others = ([c for c in cells if c.role == role] for role in ("control", "longer", "teacher"))
+    others = (
+        [c for c in cells if c.role == role]
+        for role in ("control", "control-equal-compute", "teacher")
+    )
     return SweepRows(students, *others)
 
 

@@ -18,7 +18,7 @@ class OutputMode(NamedTuple):
 
 
 def choose_output_mode(
-    ask: Literal["auto", "ahead", "live"],
+    ask: Literal["auto", "cached", "live"],
     views: AugmentationConfig,
     *,
     epochs: int,
@@ -34,7 +34,7 @@ def choose_output_mode(
         images: training pictures.
         record_bytes: of one answer.
 
-    >>> choose_mode("auto", Views(), epochs=50, images=7800, record_bytes=40).why
+    >>> choose_output_mode("auto", AugmentationConfig(), epochs=50, images=7800, record_bytes=40).why
     'every epoch shows the same pictures'
     """
     if ask == "live":
@@ -45,7 +45,7 @@ def choose_output_mode(
         return OutputMode("live", f"the answers would take {size / 1e9:.1f} GB", 0)
     if views.fixed:
         return OutputMode("views", "every epoch shows the same pictures", count)
-    if views.distinct is not None:
+    if views.num_views is not None:
         return OutputMode("views", f"the epochs take {count} views in turn", count)
     why = f"each of {count} epochs shows views of its own; other students see the same ones"
     return OutputMode("schedule", why, count)

@@ -83,7 +83,7 @@ class CacheWriter:
                     found=f"picture with key {answers.keys[~whole][0]}",
                     fix="another teacher: this one has diverged"
                     if name == "logits"
-                    else "--ask live, or another teacher: this one may have diverged",
+                    else "--teacher-outputs live, or another teacher: this one may have diverged",
                 )
             halves[name] = values.astype(np.float16)
         index = np.empty(len(answers.keys), INDEX)

@@ -1,0 +1,137 @@
+"""Settings under their first names: what earlier versions wrote, and what fingerprints are made of.
+
+A fingerprint is computed on the name that a setting was first given. So renaming a setting neither makes
+another run of a finished one nor another cache of a teacher's outputs, and folders written before the
+renaming are read, verified and resumed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_KEYS: Mapping[str, Mapping[str, str]] = {
+    "": {
+        "ask": "teacher_outputs",
+        "trust": "skip_teacher_check",
+        "shift": "translate",
+        "crop": "crop_scale",
+        "distinct": "num_views",
+        "accumulate": "grad_accum_steps",
+        "clip": "clip_grad",
+        "ema": "ema_decay",
+        "keep": "keep_checkpoints",
+        "terms": "losses",
+        "own": "custom",
+    },
+    "data": {"root": "dir"},
+    "losses": {"attention": "at", "similarity": "sp", "correlation": "cc"},
+    "methods": {
+        "several": "multi_teacher",
+        "course": "rco",
+        "mutual": "dml",
+        "ensemble": "one",
+        "generations": "born_again",
+        "exits": "byot",
+        "virtual": "tf_kd",
+        "momentum": "mean_teacher",
+    },
+}
+"""First name -> name, by the table that a setting stands in; "" is a job, a run or a network of one."""
+
+_VALUES: Mapping[str, Mapping[str, str]] = {
+    "teacher_outputs": {"ahead": "cached"},
+    "splits": {"anew": "redraw"},
+    "role": {"longer": "control-equal-compute", "alone": "peer-control"},
+    "method": {
+        "several": "multi-teacher",
+        "course": "rco",
+        "mutual": "dml",
+        "ensemble": "one",
+        "generations": "born-again",
+        "exits": "byot",
+        "past": "ps-kd",
+        "class-wise": "cs-kd",
+        "virtual": "tf-kd",
+        "momentum": "mean-teacher",
+    },
+}
+"""First value -> value, by the setting's name of today."""
+
+_NETWORKS = ("teacher", "student")
+
+
+def current_names(table: Mapping[str, Any], group: str = "") -> dict[str, Any]:
+    """Rename what an earlier version wrote; names of today stay as they are.
+
+    >>> current_names({"ask": "ahead", "student": {"clip": 1.0}, "terms": {"attention": {"weight": 2}}})
+    {'teacher_outputs': 'cached', 'student': {'clip_grad': 1.0}, 'losses': {'at': {'weight': 2}}}
+    """
+    names = _KEYS.get(group, {})
+    result = {}
+    for key, value in table.items():
+        name = names.get(key, key)
+        if isinstance(value, Mapping):
+            result[name] = current_names(value, _inner(name, group))
+        else:
+            result[name] = _of(_VALUES.get(name, {}), value)
+    return result
+
+
+def first_names(table: Mapping[str, Any], group: str = "") -> dict[str, Any]:
+    """Turn `current_names` around, for a fingerprint.
+
+    >>> first_names({"teacher_outputs": "cached", "losses": {"at": {"weight": 2}}})
+    {'ask': 'ahead', 'terms': {'attention': {'weight': 2}}}
+    """
+    names = {name: first for first, name in _KEYS.get(group, {}).items()}
+    result = {}
+    for key, value in table.items():
+        name = names.get(key, key)
+        if isinstance(value, Mapping):
+            result[name] = first_names(value, _inner(key, group))
+        else:
+            values = {new: first for first, new in _VALUES.get(key, {}).items()}
+            result[name] = _of(values, value)
+    return result
+
+
+def renamed_to(key: str, group: str) -> str | None:
+    """What a setting of a table is called now, where that was its first name; None: it never was one.
+
+    >>> renamed_to("clip", "student"), renamed_to("attention", "losses"), renamed_to("clop", "")
+    ('clip_grad', 'at', None)
+    """
+    return (
+        _KEYS["" if group in _NETWORKS else group].get(key)
+        if group in (*_NETWORKS, *_KEYS)
+        else None
+    )
+
+
+def current_name(kind: str, name: str) -> str:
+    """The name of today of a loss (`losses`), a `method` or a `role`.
+
+    >>> current_name("losses", "attention"), current_name("role", "student")
+    ('at', 'student')
+    """
+    return (_KEYS.get(kind) or _VALUES[kind]).get(name, name)
+
+
+def first_name(kind: str, name: str) -> str:
+    """Turn `current_name` around.
+
+    >>> first_name("losses", "at")
+    'attention'
+    """
+    found = (_KEYS.get(kind) or _VALUES[kind]).items()
+    return next((first for first, now in found if now == name), name)
+
+
+def _inner(name: str, group: str) -> str:
+    """The group of a table below another: a network of a job has the names of the job itself."""
+    if group == "" and name in _NETWORKS:
+        return ""
+    return name if group == "" and name in _KEYS else "-"
+
+
+def _of(names: Mapping[str, str], value: Any) -> Any:
+    return names.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,106 @@
+"""Correlation congruence: pictures are as alike to the student as they are to the teacher."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.errors import InputError, UsageError
+from tutelage.losses.distances import unit_mean
+from tutelage.losses.embedding import Embedding, FixedEmbedding
+from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.precision import in_full_precision
+from tutelage.losses.shapes import check_same
+from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
+
+
+@in_full_precision
+def cc_loss(student: Tensor, teacher: Tensor, *, gamma: float = 0.4, order: int = 2) -> Tensor:
+    """Squared difference of two kernel matrices between the pictures of a batch.
+
+        loss = (1 / B^2) sum_ij (K_ij^s - K_ij^t)^2
+        K_ij = exp(-2 gamma) sum_{p = 0..P} (2 gamma)^p / p! (x_i . x_j)^p,   x = f / |f|
+
+    K is the Taylor series of order P of the Gaussian kernel exp(-gamma |x_i - x_j|^2), which has this form
+    for vectors of length 1; so both features are divided by their lengths here; one of length 0 stays 0.
+    Neither the length of a feature nor a rotation of all features changes the value.
+    Computed in fp32 (fp64 for fp64 features). No gradient goes to the teacher.
+
+    Peng et al. 2019, Correlation congruence, arXiv:1904.01802, section 3. The authors' published code
+    compares products of neighbours in the batch instead, and another well-known one divides the distance,
+    not its square, by B^2.
+
+    Args:
+        student: [B, D] floating point.
+        teacher: exactly the same shape.
+        gamma: of the kernel, above 0; larger looks at closer pictures only.
+        order: P, at least 1.
+
+    Returns:
+        A scalar, averaged over all B^2 pairs. A batch of one gives 0.
+
+    Raises:
+        InputError: the shapes differ or are not [B, D].
+        UsageError: gamma or order out of range.
+    """
+    check_same(student, teacher, term="cc", expected="both [B, D]")
+    if student.ndim != 2:
+        raise InputError(
+            "correlation compares vectors", found=list(student.shape), expected="[B, D]"
+        )
+    if not (0.0 < gamma < math.inf and order >= 1):
+        raise UsageError(
+            "correlation: a kernel that does not exist",
+            found=f"gamma {gamma}, order {order}",
+            expected="a finite gamma above 0, an order of at least 1",
+        )
+    mine, theirs = unit_mean(student), unit_mean(teacher.detach().to(student))
+    return (_kernel(mine, gamma, order) - _kernel(theirs, gamma, order)).square().mean()
+
+
+def _kernel(x: Tensor, gamma: float, order: int) -> Tensor:
+    """The kernel [B, B] of unit vectors [B, D], by Horner's rule."""
+    factors = [
+        math.exp(-2 * gamma) * (2 * gamma) ** p / math.factorial(p) for p in range(order + 1)
+    ]
+    cosine = x @ x.T
+    found = torch.full_like(cosine, factors[-1])
+    for factor in reversed(factors[:-1]):
+        found = found * cosine + factor
+    return found
+
+
+class CCTerm(FeatureTerm):
+    """`cc_loss` of embeddings, summed over pairs of points.
+
+    The student's linear layer is trained, the teacher's is not: if both were, both would learn to map all
+    pictures onto one point, where the loss is 0. The teacher's is a random orthogonal matrix. Where it does
+    not shorten the features it keeps all their cosines exactly; else it keeps them roughly.
+    """
+
+    name = "cc"
+    wants = "vector"
+    across_batch = True
+
+    def __init__(
+        self, pairs: Sequence[LayerPair], gamma: float = 0.4, order: int = 2, width: int = 128
+    ) -> None:
+        super().__init__(pairs)
+        self.gamma = gamma
+        self.order = order
+        self.student = nn.ModuleList(Embedding(pair.student, width) for pair in pairs)
+        self.teacher = nn.ModuleList(FixedEmbedding(pair.teacher, width) for pair in pairs)
+
+    def forward(
+        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+    ) -> Tensor:
+        """The sum over the pairs of points."""
+        losses = [
+            cc_loss(embed(mine), fixed(theirs), gamma=self.gamma, order=self.order)
+            for embed, fixed, (mine, theirs) in zip(
+                self.student, self.teacher, self.features(student, signal), strict=True
+            )
+        ]
+        return torch.stack(losses).sum()
