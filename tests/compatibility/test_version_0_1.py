@@ -6,6 +6,7 @@ interrupted in its student's first epoch, and the cache of the teacher's outputs
 """
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -15,9 +16,12 @@ import torch
 from safetensors.numpy import load_file
 
 from tutelage.cli import call
+from tutelage.config.renamed import current_run_name
 from tutelage.config.training import DeviceConfig
 from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.runtime.environment import environment
+from tutelage.errors import UsageError
+from tutelage.storage.checksums import read_sealed, write_sealed
 
 ARCHIVE = Path(__file__).with_name("version-0.1.tar.xz")
 NETWORKS = [
@@ -89,7 +93,8 @@ def require_same_run(new: Path, old: Path, *, exact: bool) -> None:
             np.testing.assert_allclose(ours[name], tensor, rtol=1e-2, atol=1e-2, err_msg=name)
     ours, theirs = (json.loads((run / "scores.json").read_text()) for run in (new, old))
     for scores in (ours, theirs):
-        scores.pop("role")
+        assert scores.pop("role")
+        scores["name"] = current_run_name(scores["name"])
     assert not exact or ours == theirs
 
 
@@ -101,4 +106,87 @@ def test_same_commands_make_the_same_bytes(
     monkeypatch.chdir(old)
     call(["run", "photos", "--out", str(tmp_path / job), *COMMON, *COMMANDS[job]])
     for run in RUNS[job]:
-        require_same_run(tmp_path / job / run, old / "jobs" / job / run, exact=same_machine(old))
+        found = tmp_path / job / current_run_name(run)
+        require_same_run(found, old / "jobs" / job / run, exact=same_machine(old))
+
+
+@pytest.fixture
+def jobs(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the old folders to work in, with the images where the job says they are."""
+    shutil.copytree(old, tmp_path / "old")
+    monkeypatch.chdir(tmp_path / "old")
+    for job in Path("jobs").glob(
+        "*/job.json"
+    ):  # written where the images were called just `photos`
+        facts = read_sealed(job, kind="a job")
+        write_sealed(job, {**facts, "data": str(tmp_path / "old" / "photos")})
+    return tmp_path / "old" / "jobs"
+
+
+def test_old_folders_are_whole(jobs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`tutelage verify` reads every file of them, and the pack."""
+    call(["verify", str(jobs)])
+    assert "179 files whole" in capsys.readouterr().out
+    call(["verify", str(jobs.parent / "pack")])
+    assert "7 files whole" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("job", ["offline", "mutual"])
+def test_old_jobs_are_reported(jobs: Path, job: str) -> None:
+    """The report is written again, with every run under its role of today."""
+    call(["report", str(jobs / job)])
+    text = (jobs / job / "report" / "report.md").read_text()
+    for run in RUNS[job]:
+        assert run in text
+    scores = json.loads((jobs / job / "report" / "scores.json").read_text())
+    roles = {name: run["role"] for name, run in scores["runs"].items()}
+    assert roles["student-0"] == "student"
+    assert roles.get("peer1-alone-0", "peer-control") == "peer-control"
+
+
+def test_old_networks_predict(jobs: Path) -> None:
+    """A run of version 0.1 classifies images, and its network's logits are those that it saved."""
+    run = jobs / "offline" / "student-0"
+    call(["predict", str(run), "photos/test", "--out", "found.csv"])
+    ours = Path("found.csv").read_text().splitlines()
+    assert len(ours) == 1 + 12
+    call(["evaluate", str(run), "pack"])
+
+
+def test_old_cache_answers(jobs: Path, tmp_path: Path) -> None:
+    """A new student of the old teacher finds its outputs in the old cache."""
+    words = [
+        "--model", "cifar_resnet8", "--weights", "none", "--epochs", "2", "--batch-size", "24", "--flip",
+        "--translate", "2", "--num-views", "2", "--losses.cc.weight", "0.02", "--precision", "fp32",
+    ]  # fmt: skip
+    places = ["--teacher", str(jobs / "offline/teacher"), "--cache", str(jobs / "teacher-cache")]
+    caches = list((jobs / "teacher-cache").iterdir())
+    out = tmp_path / "again"
+    call(["distill", "pack", "--out", str(out), *places, *words, "--skip-teacher-check", "--quiet"])
+    assert json.loads((out / "timings.json").read_text())["teacher_pass_seconds"] is None
+    assert [path for path in (jobs / "teacher-cache").iterdir() if path.is_dir()] == caches
+
+
+def test_interrupted_job_is_resumed(jobs: Path, old: Path) -> None:
+    """It goes on from its checkpoint, keeps its teacher, and ends in the bytes of the job that was not stopped."""
+    assert list((jobs / "interrupted/student-0/checkpoints").glob("step-*"))
+    teacher = (jobs / "interrupted/teacher/run.json").read_bytes()
+    call(["resume", str(jobs / "interrupted"), "--quiet"])
+    assert (jobs / "interrupted/teacher/run.json").read_bytes() == teacher
+    incidents = (jobs / "interrupted/student-0/incidents.jsonl").read_text()
+    assert "continued" in incidents
+    for run in RUNS["offline"]:
+        require_same_run(
+            jobs / "interrupted" / run, old / "jobs/offline" / run, exact=same_machine(old)
+        )
+
+
+@pytest.mark.parametrize("job", ["offline", "mutual"])
+def test_finished_jobs_are_returned(jobs: Path, job: str) -> None:
+    """The same command, in today's words, finds its work done; other settings are refused by today's name."""
+    before = (jobs / job / "job.json").read_bytes()
+    call(["run", "photos", "--out", str(jobs / job), *COMMON, *COMMANDS[job]])
+    assert (jobs / job / "job.json").read_bytes() == before
+    other = ["6" if word == "5" else word for word in COMMANDS[job]]
+    with pytest.raises(UsageError, match=r"student\.clip_grad"):
+        call(["run", "photos", "--out", str(jobs / job), *COMMON, *other])

@@ -10,7 +10,7 @@ from typing import Any
 from tutelage.commands import job_folder as folders
 from tutelage.commands.plans.born_again import ensembles_of
 from tutelage.commands.plans.registry import plan_job
-from tutelage.commands.plans.step import run_plan, write_plan
+from tutelage.commands.plans.step import run_plan, with_old_folders, write_plan
 from tutelage.commands.preflight import (
     BYTES_A_NETWORK,
     require_batch,
@@ -97,6 +97,7 @@ def run(
                 data, settings.data, out, screen=work.screen, stop=work.stop, world=world
             )
             require_plan_fits(settings, steps, pack, networks)
+            steps = with_old_folders(steps, out)
             if world.first:
                 write_plan(settings, steps, out, recipe=recipe, ensembles=ensembles_of(steps))
             run_plan(steps, pack, run_place(settings, "job", out, work), networks=networks)

@@ -5,6 +5,7 @@ another run of a finished one nor another cache of a teacher's outputs, and fold
 renaming are read, verified and resumed.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,6 +125,30 @@ def first_name(kind: str, name: str) -> str:
     """
     found = (_KEYS.get(kind) or _VALUES[kind]).items()
     return next((first for first, now in found if now == name), name)
+
+
+def current_run_name(name: str) -> str:
+    """What a run of a job is called now.
+
+    >>> current_run_name("longer-0"), current_run_name("peer1-alone-2"), current_run_name("student-1")
+    ('control-equal-compute-0', 'peer1-control-2', 'student-1')
+    """
+    return re.sub(
+        r"^longer-(?=\d+$)", "control-equal-compute-", re.sub(r"-alone-(?=\d+$)", "-control-", name)
+    )
+
+
+def first_run_name(name: str) -> str:
+    """Turn `current_run_name` around.
+
+    >>> first_run_name("control-equal-compute-0"), first_run_name("peer1-control-2")
+    ('longer-0', 'peer1-alone-2')
+    """
+    return re.sub(
+        r"(?<=.)-control-(?=\d+$)",
+        "-alone-",
+        re.sub(r"^control-equal-compute-(?=\d+$)", "longer-", name),
+    )
 
 
 def _inner(name: str, group: str) -> str:

@@ -85,10 +85,11 @@ def scores_json(record: JobRecord, verdict: Verdict) -> str:
         "beside_alone": {name: _told(found) for name, found in peers_against_alone(record).items()},
         "ensembles": [one._asdict() for one in ensemble_gains(record)],
         "runs": {
-            run.name: run.scores
-            if len(record.classes) <= CONFUSION_CLASSES
-            else _without_confusion(run.scores)
+            run.name: _without_confusion(found)
+            if len(record.classes) > CONFUSION_CLASSES
+            else found
             for run in (*record.runs, *record.specialists)
+            for found in ({**run.scores, "role": run.role},)
         },
     }
     return json.dumps(strict(plain), indent=1, allow_nan=False) + "\n"

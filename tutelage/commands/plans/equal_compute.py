@@ -33,7 +33,7 @@ def plan_equal_compute(job: DistillConfig, seed: int) -> list[PlannedRun]:
         return []
     trainee = dataclasses.replace(job.student, epochs=epochs)
     settings = train_config(job, trainee, role="control-equal-compute", seed=seed)
-    return [PlannedRun(f"longer-{seed}", settings, serves=seed, makes="student")]
+    return [PlannedRun(f"control-equal-compute-{seed}", settings, serves=seed, makes="student")]
 
 
 def equal_compute_epochs(settings: MethodConfig, epochs: int) -> int:

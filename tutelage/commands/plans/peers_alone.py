@@ -28,4 +28,4 @@ def plan_peer_controls(job: DistillConfig, seed: int) -> list[PlannedRun]:
 
 def peer_control_name(companion: str, seed: int) -> str:
     """The name of the run in which a companion of the student of some seed is trained alone."""
-    return f"{companion}-alone-{seed}"
+    return f"{companion}-control-{seed}"

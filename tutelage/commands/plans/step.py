@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from tutelage.config.job import UNTAUGHT, DistillConfig, NetworkConfig, TrainConfig
 from tutelage.config.methods import MethodConfig
 from tutelage.config.objective import DEFAULT_ALPHA
+from tutelage.config.renamed import first_run_name
 from tutelage.config.schema import shared_fields
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.run import Networks, Place, train_one
@@ -106,6 +107,15 @@ def run_plan(
         make = networks.get(step.makes or "")
         makers = [networks.get(makes.get(teacher) or "") for teacher in step.teachers]
         after(step, train_one(settings, pack, own, make=make, makers=makers))
+
+
+def with_old_folders(steps: list[PlannedRun], folder: Path) -> list[PlannedRun]:
+    """Let runs stay in the folders that an earlier version gave them; no other run needs those by name."""
+    names = {step.name: first_run_name(step.name) for step in steps}
+    return [
+        step._replace(name=names[step.name]) if (folder / names[step.name]).is_dir() else step
+        for step in steps
+    ]
 
 
 def write_plan(

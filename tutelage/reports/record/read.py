@@ -7,7 +7,7 @@ from statistics import median
 
 import numpy as np
 
-from tutelage.config.renamed import current_names
+from tutelage.config.renamed import current_name, current_names
 from tutelage.config.toml import parse_toml, read_toml
 from tutelage.errors import InputError, UsageError
 from tutelage.reports.record.fields import Fields, json_lines, read_sealed_json, require_file
@@ -130,7 +130,7 @@ def read_run(folder: Path) -> RunRecord:
     results = open_results(folder)
     about = Fields(results.facts, folder / "run.json")
     scores = Fields(results.table("scores.json"), folder / "scores.json")
-    role = about.text("role")
+    role = current_name("role", about.text("role"))
     if role not in ROLES:
         raise InputError(
             "a run has no known role", where=about.where, found=role, expected=" or ".join(ROLES)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from tutelage.config.renamed import current_run_name
 from tutelage.reports.record.fields import Fields
 from tutelage.reports.record.scores import read_cost, read_metrics
 from tutelage.reports.record.types import SPLIT_WORDS, JobRecord, MetricsRecord, RunRecord, Split
@@ -57,7 +58,11 @@ def _alone(record: JobRecord, run: RunRecord) -> dict[str, MetricsRecord | None]
     found = {}
     for own in (*record.of("control"), *record.of("peer-control")):
         if own.seed == run.seed:
-            found["student" if own.role == "control" else own.name.partition("-alone-")[0]] = own
+            found[
+                "student"
+                if own.role == "control"
+                else current_run_name(own.name).partition("-control-")[0]
+            ] = own
     return {name: own.last.on(record.split()) for name, own in found.items()}
 
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tutelage.config.renamed import current_run_name
 from tutelage.reports.record.types import SPLIT_WORDS, JobRecord
 from tutelage.reports.statistics.specialists import specialist_sentences
 from tutelage.reports.statistics.verdict import (
@@ -56,7 +57,11 @@ def peers_against_alone(record: JobRecord) -> dict[str, Verdict]:
     found = {}
     for name in names:
         own = [run for run in students if name in run.beside]
-        alone = [run for run in record.of("peer-control") if run.name == f"{name}-alone-{run.seed}"]
+        alone = [
+            run
+            for run in record.of("peer-control")
+            if current_run_name(run.name) == f"{name}-control-{run.seed}"
+        ]
         if {run.seed for run in own} & {run.seed for run in alone}:
             found[name] = verdict_of(*pair_up(own, alone, split, companion=name), split)
     return found

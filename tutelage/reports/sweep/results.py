@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.config.renamed import current_name
 from tutelage.errors import InputError
 from tutelage.reports.record.fields import Fields
 from tutelage.reports.record.read import read_run
@@ -147,7 +148,16 @@ def read_result(path: Path) -> SweepResult:
         int | None: facts.optional_integer,
     }
     plain = {name: read[kind](name) for name, kind in kinds.items() if name != "right"}
+    plain["role"] = current_name("role", plain["role"])
+    plain["objective"] = _objective_of(plain["objective"])
     return SweepResult(**plain, right=_answers(facts))
+
+
+def _objective_of(name: str) -> str:
+    """A recipe of a loss or a method, or a role, by its name of today."""
+    for kind in ("losses", "method", "role"):
+        name = current_name(kind, name)
+    return name
 
 
 def _answers(facts: Fields) -> NDArray[np.bool_]:
