@@ -4,14 +4,14 @@
     python benchmarks/against_script.py --size 32
 
 The job: ResNet-34 teaches ResNet-18 from random weights, loss 0.7 * T^2 * KL + 0.3 * cross-entropy with
-T = 4, batches of 32, Adam 1e-3, no augmentation; the same picture files, epochs, teacher's weights
+T = 4, batches of 32, Adam 1e-3, no augmentation; the same image files, epochs, teacher's weights
 (strictly loaded, its logits compared), resizing and normalisation. Each side initialises its own student.
 
 The script: torchvision's ImageFolder and ResNets, a DataLoader with persistent workers (as many as torch
 has threads), the teacher live under `no_grad`, bf16 autocast and channels-last for both networks, torch's
 Adam. Where a timed step in fp32 is faster than in bf16, the script gets fp32.
 
-What is measured: seconds an epoch. **Validation on the same pictures after each epoch is part of it on both
+What is measured: seconds an epoch. **Validation on the same images after each epoch is part of it on both
 sides**; `--val 10` leaves next to nothing but training steps. One run of each side for each seed, in turn,
 each side in a process of its own; the first epoch of a run counts as its warm-up. Accuracy is that after
 the last epoch.
@@ -40,7 +40,7 @@ from statistics import mean, median
 from typing import Any, NamedTuple
 
 import torch
-from folder_of_pictures import Task, prepared
+from folder_of_images import Task, prepared
 from result import write
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
@@ -102,7 +102,7 @@ def ours(task: Task, seed: int) -> Run:
 
 
 class Script:
-    """The other side: networks, optimiser, one step, one validation."""
+    """The other side: networks, optimizer, one step, one validation."""
 
     def __init__(self, task: Task) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -190,8 +190,8 @@ def options(description: str) -> Namespace:
     """What to compare, and how long."""
     parser = ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--size", type=int, choices=sorted(DEFAULTS), required=True)
-    parser.add_argument("--images", type=int, help="training pictures")
-    parser.add_argument("--val", type=int, help="validation pictures")
+    parser.add_argument("--images", type=int, help="training images")
+    parser.add_argument("--val", type=int, help="validation images")
     parser.add_argument("--epochs", type=int, help="of each student; the first is warm-up")
     parser.add_argument("--seeds", type=int, help="runs of each side, in turn")
     parser.add_argument("--teacher-epochs", type=int)

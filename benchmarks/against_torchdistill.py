@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from against_script import ALPHA, LR, TEMPERATURE, Run, compare, options
-from folder_of_pictures import Task
+from folder_of_images import Task
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from torchvision.models import resnet18

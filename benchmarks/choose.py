@@ -66,7 +66,7 @@ def pages(ways: SweepRows, facts: Mapping[str, Any]) -> Iterator[tuple[Path, str
     text = _put(chooser.read_text(encoding="utf-8"), "decisions", decisions(ways, costs))
     about = (
         f"`python benchmarks/schemes.py`: {_measured_on(facts)}; medians over rounds in turn, with their "
-        "range, other work beside them. *Stays*: weights, optimiser and what is remembered, between steps. "
+        "range, other work beside them. *Stays*: weights, optimizer and what is remembered, between steps. "
         "What finished teachers need before the first step is not in it.\n\n"
     )
     yield chooser, _put(text, "costs", about + table(facts))

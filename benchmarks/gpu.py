@@ -3,13 +3,13 @@
     python benchmarks/gpu.py
 
 Rows 10 to 12: ResNet-34 teaches ResNet-18 at 224 px, batch 256, bf16, compiled, on the bundled sample's
-pictures, which lie in the GPU's memory. A window is 20 steps, or an epoch of 30; the device is waited for at
+images, which lie in the GPU's memory. A window is 20 steps, or an epoch of 30; the device is waited for at
 the end of each. Row 10 is `whole_epochs` of steps.py. Networks have random weights, which cost a step
 the same.
 
 Row 13: the recipe `resnet34-resnet18` from photographs (500 x 375 JPEGs, enlarged from the sample, with
 noise so that they are as long as photographs are) to a saved student: 13,000 packed, the teacher's 5 epochs
-and the student's 50 on 7,800 pictures, both with validation and saving, in a process of its own with
+and the student's 50 on 7,800 images, both with validation and saving, in a process of its own with
 nothing compiled before. The control, which the recipe also trains, is not in it. ImageNet's weights are
 used where a file of them is given; without, the teacher begins at random, which takes as long.
 
@@ -143,7 +143,7 @@ def step_rows(
     """Rows 10 to 12.
 
     Args:
-        trial: pictures and networks.
+        trial: images and networks.
         compiling: compiles a network in place.
         windows: timed windows of single steps, of each kind.
         window: steps in each.
@@ -221,7 +221,7 @@ def canonical(folder: Path) -> None:
 
 
 def photos(folder: Path, count: int) -> None:
-    """JPEGs of 500 x 375 in one folder a class, from the sample's labelled pictures in turn."""
+    """JPEGs of 500 x 375 in one folder a class, from the sample's labelled images in turn."""
     with zipfile.ZipFile(SAMPLE) as sample:
         names = [name for name in sample.namelist() if name.count("/") == 2]
         chosen = [names[number * len(names) // count % len(names)] for number in range(count)]
@@ -229,8 +229,8 @@ def photos(folder: Path, count: int) -> None:
 
     def one(number: int) -> None:
         label, content = raw[number]
-        with Image.open(io.BytesIO(content)) as picture:
-            large = picture.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC)
+        with Image.open(io.BytesIO(content)) as image:
+            large = image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC)
         noise = np.random.default_rng(number).integers(-16, 17, (375, 500, 1))
         pixels = (np.asarray(large, np.int16) + noise).clip(0, 255).astype(np.uint8)
         (folder / label).mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
-"""Memory that packing and training take, for a small pack and for one of 4 GB of pictures.
+"""Memory that packing and training take, for a small pack and for one of 4 GB of images.
 
     python benchmarks/memory.py --gigabytes 4
 
-What counts is anonymous memory (RssAnon, Linux): pages that the system cannot drop. Pictures are read
+What counts is anonymous memory (RssAnon, Linux): pages that the system cannot drop. Images are read
 through a memory map, whose pages it can. Each figure is the peak in a process of its own; rounds take turns.
-The pictures are random pixels of the stored size; a training takes some steps and then reads all that is
-left of the epoch, so that every picture of the pack has been read.
+The images are random pixels of the stored size; a training takes some steps and then reads all that is
+left of the epoch, so that every image of the pack has been read.
 """
 
 import argparse
@@ -36,8 +36,8 @@ VALIDATION = 64
 TARGET_MB = 100
 
 
-def random_pictures(count: int) -> Source:
-    """Pictures that are made when they are read, always the same ones."""
+def random_images(count: int) -> Source:
+    """Images that are made when they are read, always the same ones."""
 
     def pixels(number: int) -> NDArray[np.uint8]:
         return np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
@@ -51,10 +51,8 @@ def random_pictures(count: int) -> Source:
 
 
 def packing(folder: Path, count: int) -> None:
-    """Pack so many random pictures, as any source is packed."""
-    write_pack(
-        random_pictures(count), DataConfig(image_size=SIDE), folder, progress=lambda *_: None
-    )
+    """Pack so many random images, as any source is packed."""
+    write_pack(random_images(count), DataConfig(image_size=SIDE), folder, progress=lambda *_: None)
 
 
 def training(folder: Path, model: str, batch: int, steps: int) -> None:
@@ -83,14 +81,14 @@ def training(folder: Path, model: str, batch: int, steps: int) -> None:
         seed=0,
         device=torch.device("cpu"),
     )
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     left = steps
     for epoch in itertools.count():
         for images in loader.epoch(epoch):
             if left:
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 cross_entropy(network(images.images).logits, images.labels).backward()
-                optimiser.step()
+                optimizer.step()
                 left -= 1
         if not left:
             return
@@ -163,7 +161,7 @@ def main() -> None:
     growth = [b - a for a, b in zip(trained["small"], trained["large"], strict=True)]
     write(
         "memory",
-        pictures={"small": SMALL, "large": count},
+        batch_images={"small": SMALL, "large": count},
         pixels_gb={"small": SMALL * 3 * SIDE**2 / 1e9, "large": count * 3 * SIDE**2 / 1e9},
         model=wanted.model,
         batch=wanted.batch,

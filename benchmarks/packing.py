@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from folder_of_pictures import KINDS, make
+from folder_of_images import KINDS, make
 from result import write
 
 from tutelage.config.data import DataConfig
@@ -50,11 +50,11 @@ def main() -> None:
     wanted = parser.parse_args()
     taken: dict[str, list[float]] = {"1": [], "2": []}
     with tempfile.TemporaryDirectory() as place:
-        pictures, out = Path(place) / "pictures", Path(place) / "pack"
+        images, out = Path(place) / "pictures", Path(place) / "pack"
         val = wanted.images // 10
-        make(pictures, size=STORED, train=wanted.images - val, val=val)
+        make(images, size=STORED, train=wanted.images - val, val=val)
         settings = DataConfig(image_size=STORED)
-        source = open_source(pictures, settings)
+        source = open_source(images, settings)
 
         def packing(workers: int) -> Callable[[], None]:
             def pack() -> None:

@@ -8,7 +8,7 @@ Every method of `tutelage methods` with the settings of its recipe, its finished
 a batch from the loader, the teachers' word, forward, backward, update and what follows it, all methods and
 plain training in turn, ratios round by round. Memory: the most that the tensors of a step take at once beyond
 those that are there between steps; and those, the weights of all networks that learn or listen, their
-optimiser's state and what is remembered. What finished teachers need before the first step is not in it.
+optimizer's state and what is remembered. What finished teachers need before the first step is not in it.
 
 `--table` prints the table of a file of results.
 """

@@ -7,8 +7,8 @@ Both are whole runs by the public verbs, in turn, several rounds, each round wit
     plain     tutelage.train(FOLDER, ...)     reads, decodes and packs the folder, trains without a teacher
     second    tutelage.distill(PACK, ...)     finds the pack, and in the cache what the teacher says
 
-Each measures its network on the validation pictures after every epoch and saves it, as runs do.
-`seconds` is the run by the clock, `training_seconds` its epochs alone (from `timings.json`). The pictures
+Each measures its network on the validation images after every epoch and saves it, as runs do.
+`seconds` is the run by the clock, `training_seconds` its epochs alone (from `timings.json`). The images
 are the bundled sample's 28 x 28 PNGs, which are quickly packed; photographs make the plain job longer. The
 runs are short, so that packing counts for more than in a job of 50 epochs and what a run does beside its
 epochs counts for more on both sides; `training_ratio` leaves all of this out. The teacher is trained once,
@@ -44,8 +44,8 @@ class Run(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--train", type=int, default=3000, help="pictures to train on")
-    parser.add_argument("--val", type=int, default=1000, help="pictures to validate on")
+    parser.add_argument("--train", type=int, default=3000, help="images to train on")
+    parser.add_argument("--val", type=int, default=1000, help="images to validate on")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--teacher-epochs", type=int, default=4)
@@ -57,7 +57,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pictures(folder / "photos", {"train": chosen.train, "val": chosen.val})
+        images(folder / "photos", {"train": chosen.train, "val": chosen.val})
         plain = TrainConfig(
             model=chosen.student,
             weights="none",
@@ -82,7 +82,7 @@ def main() -> None:
         write(
             chosen.name,
             precision=plain.precision,
-            pictures={"train": chosen.train, "val": chosen.val, "pixels": chosen.size},
+            images={"train": chosen.train, "val": chosen.val, "pixels": chosen.size},
             epochs=chosen.epochs,
             batch=chosen.batch,
             teacher_accuracy=_accuracy(teacher),
@@ -90,13 +90,13 @@ def main() -> None:
         )
 
 
-def pictures(folder: Path, counts: dict[str, int]) -> None:
-    """So many of the sample's pictures of each split, every n-th of them, as they are."""
+def images(folder: Path, counts: dict[str, int]) -> None:
+    """So many of the sample's images of each split, every n-th of them, as they are."""
     with zipfile.ZipFile(SAMPLE) as sample:
         for split, count in counts.items():
             names = [name for name in sorted(sample.namelist()) if name.startswith(f"{split}/")]
             if count > len(names):
-                raise SystemExit(f"the sample has {len(names)} pictures in {split}, not {count}")
+                raise SystemExit(f"the sample has {len(names)} images in {split}, not {count}")
             for number in range(count):
                 name = names[number * len(names) // count]
                 path = folder / name

@@ -2,7 +2,7 @@
 
     python benchmarks/steps.py --sizes 32 64 224
 
-ResNet-34 teaches ResNet-18 on the bundled sample's pictures, batch 32, Adam 1e-3, no augmentation, in the
+ResNet-34 teaches ResNet-18 on the bundled sample's images, batch 32, Adam 1e-3, no augmentation, in the
 number format that training chooses on this machine. Networks have random weights: a step takes no longer
 for what they know, so there is no accuracy to stand beside these figures.
 
@@ -11,7 +11,7 @@ backward, update. Every window is one step. Reported: medians, and ratios to pla
 
 Epochs: the loop of a run (`engine.loop.fit`) with its loader, teacher, sums, clock and screen, from the end
 of one validation to the beginning of the next; validation, journal and checkpoints are not in it. After every
-epoch as many bare steps follow on one resident batch, with the same student and optimiser: forward,
+epoch as many bare steps follow on one resident batch, with the same student and optimizer: forward,
 backward, update. The epochs are short (`steps_an_epoch`), so what an epoch costs once counts for more than
 in a real one.
 """
@@ -130,7 +130,7 @@ def whole_epochs(
     """Images/s of whole epochs and of as many bare steps, and the ratio of the two speeds.
 
     Args:
-        trial: pictures and networks.
+        trial: images and networks.
         kind: of the steps.
         rounds: timed epochs; one more is the warm-up.
         state: the student in training; made where it is not given.

@@ -1,4 +1,4 @@
-"""A student in training under any method, on the sample's pictures: its state, its teachers' word, its steps.
+"""A student in training under any method, on the sample's images: its state, its teachers' word, its steps.
 
 Made by `tutelage.engine.build`, as a run makes them. Networks have random weights: how long a step takes does not
 depend on what they know. Nothing is compiled.
@@ -59,7 +59,7 @@ def parser(about: str, name: str) -> argparse.ArgumentParser:
 
 
 def open_sample(folder: Path, chosen: argparse.Namespace) -> StepBenchmark:
-    """The sample's pictures, packed, and how this machine computes, by the flags of `parser`."""
+    """The sample's images, packed, and how this machine computes, by the flags of `parser`."""
     settings = TrainConfig(
         model=chosen.student,
         weights="none",
@@ -87,7 +87,7 @@ def make_class(
     """A student under a method.
 
     Args:
-        trial: pictures and machine.
+        trial: images and machine.
         settings: of the student, with its method.
         teachers: the networks of finished teachers, by name, in the method's order; each has a seed of its
             own. Where there are none, the method's companions learn beside the student.
@@ -143,7 +143,7 @@ def steps(taught: Class, loader: Loader, *, epochs: int) -> Iterator[Progress]:
 
     Args:
         taught: by whom.
-        loader: of the training pictures, with partners where the method asks for them.
+        loader: of the training images, with partners where the method asks for them.
         epochs: of the student, at least 2.
 
     Yields:
@@ -161,7 +161,7 @@ def steps(taught: Class, loader: Loader, *, epochs: int) -> Iterator[Progress]:
 
 
 def staying_bytes(state: TrainingState) -> int:
-    """The bytes of tensors that stay from step to step: weights of all networks, optimiser, memories.
+    """The bytes of tensors that stay from step to step: weights of all networks, optimizer, memories.
 
     Not among them is what a cache of teachers' answers holds: on a processor it stays in its file.
     """
@@ -175,5 +175,5 @@ def staying_bytes(state: TrainingState) -> int:
 
 
 def with_partners(loader: Loader) -> Loader:
-    """The same batches, each picture with another one of its class."""
+    """The same batches, each image with another one of its class."""
     return dataclasses.replace(loader, partners=True)

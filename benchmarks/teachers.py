@@ -74,7 +74,7 @@ def _bytes(trial: StepBenchmark) -> dict[str, int]:
     batch, found = first_batch(trial), {}
     for count in COUNTS:
         step = _way(_class(trial, count, COMBINED[0], "cached"), batch)
-        step()  # the optimiser makes its state, the cache turns to the view
+        step()  # the optimizer makes its state, the cache turns to the view
         found[str(count)] = peak_bytes(step, trial.runtime.device)
     return found
 

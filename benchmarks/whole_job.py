@@ -2,19 +2,19 @@
 
     python benchmarks/whole_job.py
 
-Too long to run on two cores, so it is put together from measured parts (7,800 pictures, 224 px, batch 32, no
+Too long to run on two cores, so it is put together from measured parts (7,800 images, 224 px, batch 32, no
 augmentation), of which the step is by far the largest:
 
-    pack     seconds a picture of `tutelage.pack`, from 500 x 375 JPEGs
+    pack     seconds an image of `tutelage.pack`, from 500 x 375 JPEGs
     open     seconds to open a complete cache in a run, with its audit
-    ask      seconds a picture of the teacher's pass, `teachers.cache.fill`
+    ask      seconds an image of the teacher's pass, `teachers.cache.fill`
     plain    seconds a step without a teacher
     ratio    a cached step by a plain one, round by round, each on the same resident batch
 
     cached job / plain job = (N pack + open + N ask + E N / B plain ratio) / (N pack + E N / B plain)
 
-What costs both sides the same (validation, saving, pictures to validate on) is left out, which makes the
-ratio larger. Only the pictures are needed here, not what the networks learn from them: they have random
+What costs both sides the same (validation, saving, images to validate on) is left out, which makes the
+ratio larger. Only the images are needed here, not what the networks learn from them: they have random
 weights, and accuracy is measured by other benchmarks.
 """
 
@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from folder_of_pictures import make
+from folder_of_images import make
 from result import write
 
 import tutelage
@@ -51,7 +51,7 @@ IMAGES, EPOCHS = 7800, 50
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pictures", type=int, default=480, help="packed and asked about")
+    parser.add_argument("--images", type=int, default=480, help="packed and asked about")
     parser.add_argument("--rounds", type=int, default=5, help="of packing and asking")
     parser.add_argument("--steps", type=int, default=31, help="timed steps of each kind")
     parser.add_argument("--size", type=int, default=224)
@@ -62,7 +62,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make(folder / "photos", size=224, train=chosen.pictures, val=10)
+        make(folder / "photos", size=224, train=chosen.images, val=10)
         packing = _packing(folder, chosen)
         settings = TrainConfig(
             model=chosen.student,
@@ -76,33 +76,33 @@ def main() -> None:
             settings,
             teacher=chosen.teacher,
             folder=folder,
-            images=chosen.pictures,
+            images=chosen.images,
             say=_say,
         )
         parts = {"pack": packing, **_asking(trial, chosen.rounds), **_steps(trial, chosen.steps)}
         write(
             chosen.name,
             computes=str(trial.runtime),
-            pictures_measured=chosen.pictures,
+            images_measured=chosen.images,
             seconds={name: median_range(values) for name, values in parts.items()},
             **_together(parts, chosen.batch),
         )
 
 
 def _packing(folder: Path, chosen: argparse.Namespace) -> list[float]:
-    """Seconds a picture, each time into another folder."""
+    """Seconds an image, each time into another folder."""
     numbers = itertools.count()
 
     def pack() -> None:
         out = folder / f"pack-{next(numbers)}"
         tutelage.pack(folder / "photos", DataConfig(image_size=chosen.size), out=out, quiet=True)
 
-    pictures = chosen.pictures + 10
-    return [seconds / pictures for seconds in _repeated(pack, chosen.rounds)]
+    images = chosen.images + 10
+    return [seconds / images for seconds in _repeated(pack, chosen.rounds)]
 
 
 def _asking(trial: StepBenchmark, rounds: int) -> dict[str, list[float]]:
-    """Seconds a picture of the teacher's pass, and seconds to open a cache that is complete."""
+    """Seconds an image of the teacher's pass, and seconds to open a cache that is complete."""
     state = trial.state("cached")
     live = trial.asked("live", state)
     trial.asked("cached", state)  # now it is complete
@@ -111,9 +111,9 @@ def _asking(trial: StepBenchmark, rounds: int) -> dict[str, list[float]]:
     def ask() -> None:
         _fill(trial, live, trial.folder / f"asked-{next(numbers)}")
 
-    pictures = len(trial.pack.rows("train"))
+    images = len(trial.pack.rows("train"))
     return {
-        "ask": [seconds / pictures for seconds in _repeated(ask, rounds)],
+        "ask": [seconds / images for seconds in _repeated(ask, rounds)],
         "open": _repeated(lambda: trial.asked("cached", state), rounds),
     }
 

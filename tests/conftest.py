@@ -31,7 +31,7 @@ SIZE = 32
 
 @pytest.fixture(scope="session")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real pictures as files: 20 a class to train on, 8 to validate, 10 without a class to test."""
+    """Real images as files: 20 a class to train on, 8 to validate, 10 without a class to test."""
     root = tmp_path_factory.mktemp("sample")
     with zipfile.ZipFile(SAMPLE) as archive:
         by_folder: dict[tuple[str, ...], list[str]] = {}
@@ -53,7 +53,7 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_pack(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pack:
-    """The pictures of `sample_folder` at 32 pixels: 200 train, 80 val, 10 unlabelled test."""
+    """The images of `sample_folder` at 32 pixels: 200 train, 80 val, 10 unlabelled test."""
     settings = DataConfig(image_size=SIZE)
     source = open_source(str(sample_folder), settings)
     folder = tmp_path_factory.mktemp("packed") / "pack"

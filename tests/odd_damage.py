@@ -49,7 +49,7 @@ def strangers(make: Maker) -> None:
     contents = {
         "empty.jpg": b"",
         "one-byte.png": b"\xff",
-        "text.jpg": b"there is no picture here\n",
+        "text.jpg": b"there is no image here\n",
         "page.jpg": b"<!DOCTYPE html><html><body>404</body></html>",
         "page-2.png": b"\xef\xbb\xbf  <html>",
         "paper.jpg": b"%PDF-1.7\n",
@@ -98,7 +98,7 @@ def bombs(make: Maker) -> None:
 
 
 def side(make: Maker) -> None:
-    """Side information that is damaged, and bytes after the picture: the picture counts."""
+    """Side information that is damaged, and bytes after the image: the image counts."""
     image, raw = Image.fromarray(colours()), rows_of(colours())
     whole = save(image, "JPEG", quality=95, subsampling=0)
     for name, block in (("exif", b"Exif\0\0II*\0\xff\xff\xff\xff"), ("exif-2", b"Exif\0\0garbage")):

@@ -4,7 +4,7 @@
     odd_images.json
 
 Every file is one of: kept, with pixels that are worked out without the code under test; refused,
-with a reason; passed over. Pictures are 16 x 16 unless their size is the point.
+with a reason; passed over. Images are 16 x 16 unless their size is the point.
 """
 
 import json
@@ -84,7 +84,7 @@ def lossy(make: Maker) -> None:
 
 
 def turned(make: Maker) -> None:
-    """A file stores the picture turned; its EXIF says how to turn it back."""
+    """A file stores the image turned; its EXIF says how to turn it back."""
     undo = (lambda p: p, lambda p: p[:, ::-1], lambda p: p[::-1, ::-1], lambda p: p[::-1])
     swap = [lambda p, f=f: f(p).swapaxes(0, 1) for f in undo]
     seen = {
@@ -123,7 +123,7 @@ def several(make: Maker) -> None:
     ):
         make.keep(f"several.{suffix}", save(frames[0], kind, **more, **options), greys(1))
     for suffix in ("mpo", "jpg"):
-        make.keep(f"two-pictures-{suffix}.{suffix}", save(frames[0], "MPO", **more), greys(1), 3)
+        make.keep(f"two-images-{suffix}.{suffix}", save(frames[0], "MPO", **more), greys(1), 3)
 
 
 def sizes(make: Maker) -> None:

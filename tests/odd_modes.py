@@ -54,7 +54,7 @@ class Maker:
 
 
 def colours(shade: int = 0) -> Pixels:
-    """A picture [16, 16, 3] without symmetry: red grows to the right, green downwards."""
+    """An image [16, 16, 3] without symmetry: red grows to the right, green downwards."""
     down, right = np.mgrid[:SIDE, :SIDE]
     return np.stack([15 * right, 15 * down, 7 * (right + down) + shade % 40], 2).astype(np.uint8)
 
@@ -93,7 +93,7 @@ def rows_of(values: NDArray[np.generic]) -> bytes:
 
 
 def on(background: int, opaque: Pixels, alpha: Pixels) -> Pixels:
-    """What shows of a picture [H, W, 3] with alpha [H, W] on a grey background."""
+    """What shows of an image [H, W, 3] with alpha [H, W] on a grey background."""
     share = alpha[..., None] / 255
     return np.rint(opaque * share + background * (1 - share)).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Asked to stop after every optimiser step, and never in what comes after training."""
+"""Asked to stop after every optimizer step, and never in what comes after training."""
 
 import signal
 

@@ -169,7 +169,7 @@ def test_stopped(opened: Callable[..., PreparedTeacher], tmp_path: Path, small_p
     with pytest.raises(Interrupted, match="answers so far are kept"):
         opened(flip=True, stop=stop)
     (kept,) = tables(tmp_path / "kept").values()
-    pictures = len(np.unique(small_pack.keys[small_pack.rows("train")]))
-    assert kept == pictures
+    images = len(np.unique(small_pack.keys[small_pack.rows("train")]))
+    assert kept == images
     opened(flip=True)
-    assert list(tables(tmp_path / "kept").values()) == [3 * pictures]
+    assert list(tables(tmp_path / "kept").values()) == [3 * images]

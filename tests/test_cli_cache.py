@@ -26,7 +26,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def shelf(single, place, small_pack, teacher_folder: Path, tmp_path: Path) -> Path:
-    """A folder with the cache of one teacher about 200 pictures."""
+    """A folder with the cache of one teacher about 200 images."""
     from tutelage.engine.run import train_one
 
     train_one(single(teacher=(str(teacher_folder),), epochs=1), small_pack, place("taught"))

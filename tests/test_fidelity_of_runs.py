@@ -1,4 +1,4 @@
-"""A student is compared with its teacher's answers only where they are about the same pictures."""
+"""A student is compared with its teacher's answers only where they are about the same images."""
 
 import dataclasses
 import json
@@ -19,16 +19,16 @@ from tutelage.engine.run import Place, train_one
 @pytest.fixture(autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         yield
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_agreement_is_about_the_same_pictures(
+def test_agreement_is_about_the_same_images(
     same: bool, sample_folder: Path, tmp_path: Path,
     place: Callable[..., Place], single: Callable[..., TrainConfig], small_pack: Pack,
 ) -> None:  # fmt: skip
-    """A teacher of other data has said nothing about these pictures, though they may be as many."""
+    """A teacher of other data has said nothing about these images, though they may be as many."""
     settings = dataclasses.replace(single(), epochs=1)
     pack = small_pack if same else _mirrored(sample_folder, tmp_path)
     assert len(pack.rows("val")) == len(small_pack.rows("val"))
@@ -42,7 +42,7 @@ def test_agreement_is_about_the_same_pictures(
 
 
 def _mirrored(folder: Path, root: Path) -> Pack:
-    """The same pictures from the other side: as many, with the same labels, and other pixels."""
+    """The same images from the other side: as many, with the same labels, and other pixels."""
     for path in folder.rglob("*.png"):
         target = root / "mirrored" / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)

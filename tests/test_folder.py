@@ -92,7 +92,7 @@ def test_other_settings(tmp_path: Path, finished: bool) -> None:
     less = {key: value for key, value in SETTINGS.items() if key != "alpha"}
     with pytest.raises(UsageError, match=r"alpha: 0\.7 there, None here"):
         take(out, less, resume=True)
-    with pytest.raises(UsageError, match="data: photos there, pictures here"):
+    with pytest.raises(UsageError, match="data: photos there, images here"):
         claim_folder(out, settings=SETTINGS, facts={**FACTS, "data": "pictures"}, resume=True)
     assert contents(out) == before
 

@@ -37,7 +37,7 @@ RESULT = ("model/model.safetensors", "predictions/val.safetensors", "scores.json
 
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_words_of_several(
     single: Callable[..., TrainConfig],
     place: Callable[..., Place],
 ) -> None:
-    """Each is asked about its own view of the pictures, in a table of its own; the journal names them."""
+    """Each is asked about its own view of the images, in a table of its own; the journal names them."""
     before = [fingerprint_of(load_model(Path(folder)).classifier.network) for folder in teachers]
     weights = (1.0, 2.0, 5.0)
     settings = single(role="student", teacher=teachers, crop_scale=0.5, **several(weights=weights))
@@ -201,7 +201,7 @@ def kept(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("kept")
     place = Place("run", root / "teacher", root / "cache", Console(quiet=True), StopRequest())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         return train_one(dataclasses.replace(TEACHER, keep_checkpoints=3), small_pack, place)
 
 

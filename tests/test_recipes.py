@@ -71,7 +71,7 @@ def two_steps(
     batch: int,
     teacher: Classifier | None = None,
 ) -> None:
-    """The first step and one half way, with the recipe's optimiser and views: each moves the student.
+    """The first step and one half way, with the recipe's optimizer and views: each moves the student.
 
     Between them every term counts once: those of a first stage, and those that wait or warm up.
     """
@@ -83,12 +83,12 @@ def two_steps(
     points = sorted({*method.needs.teacher_points, *method.needs.teacher_vectors})
     live = LiveTeacher(teacher, points) if teacher else None
     counted: set[str] = set()
-    for number, pictures in zip(range(2), loader.epoch(), strict=False):
+    for number, images in zip(range(2), loader.epoch(), strict=False):
         progress = Progress(epoch=120 * number, step=number, fraction=number / 2)
         before = learnt(method)
-        signal = live(pictures) if live else NO_TEACHER_OUTPUT
+        signal = live(images) if live else NO_TEACHER_OUTPUT
         outcome, total = train_step(
-            state, pictures, signal, progress, rate=small.lr, clip=small.clip_grad
+            state, images, signal, progress, rate=small.lr, clip=small.clip_grad
         )
         assert math.isfinite(total.item())
         assert all(math.isfinite(term.item()) for term in outcome.terms.values())
@@ -125,7 +125,7 @@ def test_objective_takes_two_steps(name: str, small_pack: Pack) -> None:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_networks_of_a_job_take_two_steps(name: str, small_pack: Pack) -> None:
-    """A job's teacher learns, and its student from it, each with its own optimiser and views."""
+    """A job's teacher learns, and its student from it, each with its own optimizer and views."""
     job = recipe(name)
     side = 64 if job.data.image_size == 224 else 32
     own = [dataclasses.replace(each, input_size=side) for each in (job.teacher, job.student)]
@@ -155,7 +155,7 @@ def test_settings_of_the_cifar_tables(name: str) -> None:
 
 
 def test_settings_of_imagenet() -> None:
-    """The usual 100 epochs, under torchvision's own teacher, who sees pictures as it was trained on them."""
+    """The usual 100 epochs, under torchvision's own teacher, who sees images as it was trained on them."""
     job = recipe("imagenet-resnet34-resnet18")
     assert (job.teacher.model, job.teacher.epochs) == ("resnet34.tv_in1k", 0)
     assert (job.teacher.weights, job.teacher.normalization) == (None, "weights")

@@ -41,13 +41,13 @@ class Answer(NamedTuple):
 
 
 def tutelage(*words: object) -> Answer:
-    """The command line, in this process; how long one picture takes is not measured."""
+    """The command line, in this process; how long one image takes is not measured."""
     from tutelage.__main__ import main
 
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["tutelage", *map(str, words)])
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main()
     return Answer(code, out.getvalue(), err.getvalue())

@@ -1,4 +1,4 @@
-"""Finished networks in use: loaded, measured, asked about pictures, exported."""
+"""Finished networks in use: loaded, measured, asked about images, exported."""
 
 import csv
 import dataclasses
@@ -33,7 +33,7 @@ def run(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         model="test_resnet", weights="none", epochs=3, lr=3e-3, precision="fp32", device="cpu"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         place = Place("run", root / "run", root / "cache", Console(quiet=True), StopRequest())
         yield train_one(settings, small_pack, place)
 
@@ -99,27 +99,27 @@ def test_evaluate_some_classes(run: Path, sample_folder: Path, tmp_path: Path) -
 
 def test_evaluate_without_labels(run: Path, small_pack: Pack) -> None:
     """A split without labels has nothing to be measured by."""
-    with pytest.raises(InputError, match="no labelled pictures"):
+    with pytest.raises(InputError, match="no labelled images"):
         evaluate(run, small_pack.folder, split="test")
 
 
 def test_predict(run: Path, sample_folder: Path, small_pack: Pack, tmp_path: Path) -> None:
-    """Every readable picture below a folder gets a row, whatever it is called and wherever it is."""
-    pictures = tmp_path / "pictures"
+    """Every readable image below a folder gets a row, whatever it is called and wherever it is."""
+    batch_images = tmp_path / "batch_images"
     names = ["a.png", "deep/er/b.png", "Zürich 日本.png", "=1+1.png", "with, comma.png"]
     sources = sorted((sample_folder / "val").glob("*/*.png"))[:: 80 // len(names)]
     for name, source in zip(names, sources, strict=False):
-        target = pictures / name
+        target = batch_images / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
-    (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
-    (pictures / "empty.jpg").write_bytes(b"")
-    (pictures / "notes.txt").write_text("no picture")
+    (batch_images / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    (batch_images / "empty.jpg").write_bytes(b"")
+    (batch_images / "notes.txt").write_text("no image")
     out = tmp_path / "out.csv"
     with pytest.raises(InputError, match="2 of 7"):
-        predict(run, pictures, out=out, top=2)
+        predict(run, batch_images, out=out, top=2)
     assert not out.exists()
-    found = predict(run, pictures, out=out, top=2, max_unreadable=0.3)
+    found = predict(run, batch_images, out=out, top=2, max_unreadable=0.3)
     assert found.classified == 5
     assert {Path(name).name for name, _ in found.unreadable} >= {"broken.png", "empty.jpg"}
     table = rows(out)
@@ -132,7 +132,7 @@ def test_predict(run: Path, sample_folder: Path, small_pack: Pack, tmp_path: Pat
 
 
 def test_predict_as_in_training(run: Path, sample_folder: Path, tmp_path: Path) -> None:
-    """A file is prepared as in the pack: the run's own answers to its test pictures come again."""
+    """A file is prepared as in the pack: the run's own answers to its test images come again."""
     predict(run, sample_folder / "test", out=tmp_path / "out.csv")
     ours = {Path(row["file"]).name: row for row in rows(tmp_path / "out.csv")}
     theirs = {Path(row["file"]).name: row for row in rows(run / "predictions" / "test.csv")}
@@ -146,14 +146,14 @@ def test_predict_as_in_training(run: Path, sample_folder: Path, tmp_path: Path) 
 
 
 def test_predict_one_file(run: Path, sample_folder: Path, tmp_path: Path) -> None:
-    """One picture is a table of one row, and other files beside it are left alone."""
-    picture = sorted((sample_folder / "val" / "Bag").iterdir())[3]
-    assert predict(run, picture, out=tmp_path / "out.csv").classified == 1
-    assert [row["file"] for row in rows(tmp_path / "out.csv")] == [picture.name]
+    """One image is a table of one row, and other files beside it are left alone."""
+    image = sorted((sample_folder / "val" / "Bag").iterdir())[3]
+    assert predict(run, image, out=tmp_path / "out.csv").classified == 1
+    assert [row["file"] for row in rows(tmp_path / "out.csv")] == [image.name]
 
 
 def test_predict_many(run: Path, sample_folder: Path, tmp_path: Path) -> None:
-    """More pictures than a batch holds come in their order, each with its own answer."""
+    """More images than a batch holds come in their order, each with its own answer."""
     predict(run, sample_folder / "train", out=tmp_path / "all.csv")
     predict(run, sample_folder / "train" / "Trouser", out=tmp_path / "some.csv")
     every = {
@@ -171,7 +171,7 @@ def test_predict_many(run: Path, sample_folder: Path, tmp_path: Path) -> None:
 def test_predict_names_that_are_no_text(run: Path, sample_folder: Path, tmp_path: Path) -> None:
     """A file whose name is not UTF-8 is classified and shown escaped."""
     source = next((sample_folder / "val" / "Bag").iterdir())
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "batch_images"
     folder.mkdir()
     shutil.copy(source, os.fsencode(folder) + b"/\xff.png")
     assert predict(run, folder, out=tmp_path / "out.csv").classified == 1
@@ -180,11 +180,11 @@ def test_predict_names_that_are_no_text(run: Path, sample_folder: Path, tmp_path
 
 
 def test_predict_refuses(run: Path, tmp_path: Path) -> None:
-    """No folder, a folder without one readable picture, and no class to name are refused."""
+    """No folder, a folder without one readable image, and no class to name are refused."""
     (tmp_path / "a.png").write_bytes(b"x")
     with pytest.raises(InputError, match="no such folder"):
         predict(run, tmp_path / "none", out=tmp_path / "out.csv")
-    with pytest.raises(InputError, match="no readable picture"):
+    with pytest.raises(InputError, match="no readable image"):
         predict(run, tmp_path, out=tmp_path / "out.csv")
     with pytest.raises(UsageError, match="--top"):
         predict(run, tmp_path, out=tmp_path / "out.csv", top=0)
@@ -192,24 +192,24 @@ def test_predict_refuses(run: Path, tmp_path: Path) -> None:
 
 
 def test_background(run: Path, tmp_path: Path) -> None:
-    """Transparent pictures are laid on the background that the network was trained with."""
+    """Transparent images are laid on the background that the network was trained with."""
     folder = tmp_path / "model"
     shutil.copytree(run / "model", folder)
     reseal_model(folder, background="black")
     assert load(run).settings().background == "white"
     assert load(folder).settings().background == "black"
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    Image.new("RGBA", (32, 32), (200, 10, 10, 60)).save(pictures / "a.png")
+    batch_images = tmp_path / "batch_images"
+    batch_images.mkdir()
+    Image.new("RGBA", (32, 32), (200, 10, 10, 60)).save(batch_images / "a.png")
     shares = []
     for model in (run, folder):
-        predict(model, pictures, out=tmp_path / "out.csv")
+        predict(model, batch_images, out=tmp_path / "out.csv")
         shares.append(rows(tmp_path / "out.csv")[0])
     assert shares[0] != shares[1]
 
 
 def test_export(run: Path, small_pack: Pack, sample_folder: Path, tmp_path: Path) -> None:
-    """The exported file answers as the network does, is checked on readable pictures, and lies where told."""
+    """The exported file answers as the network does, is checked on readable images, and lies where told."""
     images = small_pack.images[small_pack.rows("val")[:4]].transpose(0, 3, 1, 2)
     made = export(run, out=tmp_path / "m.onnx")
     session = onnxruntime.InferenceSession(made.path, providers=["CPUExecutionProvider"])
@@ -222,11 +222,11 @@ def test_export(run: Path, small_pack: Pack, sample_folder: Path, tmp_path: Path
         path.write_bytes(b"")
     assert export(run, out=tmp_path / "h.onnx", data=tmp_path / "half").path.is_file()
     with pytest.raises(InputError, match="eight"):
-        export(run, out=tmp_path / "n.onnx", data=_two_pictures(tmp_path))
+        export(run, out=tmp_path / "n.onnx", data=_two_images(tmp_path))
     assert not (tmp_path / "n.onnx").exists()
 
 
-def _two_pictures(folder: Path) -> Path:
+def _two_images(folder: Path) -> Path:
     data = folder / "data"
     for name in ("a", "b"):
         (data / name).mkdir(parents=True)
@@ -243,7 +243,7 @@ def test_own_module(
         return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, classes))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         settings = dataclasses.replace(single(), epochs=1)
         folder = train_one(settings, small_pack, place(), make=make)
     with pytest.raises(InputError, match="YOUR_MODULE"):

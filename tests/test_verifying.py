@@ -114,7 +114,7 @@ def test_a_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All files of a finished run are read, those of its model folders too."""
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
     run = train_one(single(epochs=1), small_pack, place("run"))
     files = [path for path in run.rglob("*") if path.is_file() and not path.name.startswith(".")]
     assert sorted(verify(run).whole) == sorted(files)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 class MixedLabels(NamedTuple):
-    """The other half of views made of two pictures.
+    """The other half of views made of two images.
 
     labels: int64 [B], the partner's label, -1 where unknown; share: float32 [B] in [0, 1], the weight of
-    the picture's own label, 1 - share that of its partner's.
+    the image's own label, 1 - share that of its partner's.
     """
 
     labels: Tensor
@@ -24,12 +24,12 @@ class MixedLabels(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One view of some pictures, as they are stored: a network does its own resizing and scaling.
+    """One view of some images, as they are stored: a network does its own resizing and scaling.
 
     images: uint8 [B, 3, H, W]; labels: int64 [B], -1 where unknown; ids: int64 [B], rows of the pack;
-    view: which view of each picture this is (0 where views are fixed); mixed: where each view is made
-    of two pictures; whole: images in the whole batch over all processes (None: these are all);
-    partners: uint8 [B, 3, H, W], for each another picture of its class, where a method asks for them.
+    view: which view of each image this is (0 where views are fixed); mixed: where each view is made
+    of two images; whole: images in the whole batch over all processes (None: these are all);
+    partners: uint8 [B, 3, H, W], for each another image of its class, where a method asks for them.
     """
 
     images: Tensor
@@ -72,7 +72,7 @@ class LossOutput(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where training stands. epoch: from 0; step: optimiser steps done; fraction: of all, in [0, 1]."""
+    """Where training stands. epoch: from 0; step: optimizer steps done; fraction: of all, in [0, 1]."""
 
     epoch: int
     step: int

@@ -178,20 +178,20 @@ def make_all(root: Path, *, jobs: bool = True) -> dict[str, Artefact]:
         "deployed": ([_deployed(root / f"deployed-{n}", run) for n, run in enumerate(runs)], _use_deployed),
     }  # fmt: skip
     if jobs:
-        pictures = [root / f"pictures-{run.name}" for run in runs]
-        made["job"] = ([_job(root / f"job-{n}", data) for n, data in enumerate(pictures)], _use_job)
+        images = [root / f"images-{run.name}" for run in runs]
+        made["job"] = ([_job(root / f"job-{n}", data) for n, data in enumerate(images)], _use_job)
     return {
         name: Artefact(one, (other, old), use) for name, ((one, other, old), use) in made.items()
     }
 
 
 def _run(root: Path, name: str, seed: int) -> Path:
-    pictures = root / f"pictures-{name}"
+    images = root / f"images-{name}"
     with zipfile.ZipFile(SAMPLE) as archive:
         for label in CLASSES:
             there = [n for n in sorted(archive.namelist()) if n.startswith(f"train/{label}/")]
             for place, file in enumerate(there[12 * seed : 12 * seed + 12]):
-                target = pictures / ("train" if place < 8 else "val") / label / Path(file).name
+                target = images / ("train" if place < 8 else "val") / label / Path(file).name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(archive.read(file))
     settings = TrainConfig(
@@ -199,7 +199,7 @@ def _run(root: Path, name: str, seed: int) -> Path:
         role="control", seed=seed,
     )  # fmt: skip
     out = root / name
-    verbs.train(pictures, settings, out=out, quiet=True)
+    verbs.train(images, settings, out=out, quiet=True)
     return out
 
 
@@ -210,7 +210,7 @@ def _use_run(folder: Path) -> None:
     network_folder(folder)
 
 
-def _job(out: Path, pictures: Path) -> Path:
+def _job(out: Path, images: Path) -> Path:
     small = NetworkConfig(model="test_resnet", weights="none", epochs=1, batch_size=8)
     # A few steps make no teacher.
     job = DistillConfig(
@@ -221,7 +221,7 @@ def _job(out: Path, pictures: Path) -> Path:
         precision="fp32",
         skip_teacher_check=True,
     )
-    verbs.run(pictures, job, out=out, quiet=True)
+    verbs.run(images, job, out=out, quiet=True)
     return out
 
 

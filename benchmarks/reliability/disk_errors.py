@@ -60,7 +60,7 @@ def main() -> int:
     passed = tried = 0
     with tempfile.TemporaryDirectory() as where:
         root = Path(where)
-        data = tiny.pictures(root / "pictures")
+        data = tiny.images(root / "pictures")
         log = root / "log.txt"
         for phase in _phases(root, data, log):
             if chosen.phases and phase.name not in chosen.phases:
@@ -78,7 +78,7 @@ def _phases(root: Path, data: Path, log: Path) -> list[Phase]:
 
     def begin() -> None:
         torch.set_num_threads(1)
-        verbs.pack(data, tiny.single().data, out=packed, quiet=True)
+        pack(data, tiny.single().data, out=packed, quiet=True)
         verbs.train(packed, tiny.single(role="teacher", epochs=1), out=taught, quiet=True)
         assert tiny.do_job(data, finished) == 0
 
@@ -97,7 +97,7 @@ def _phases(root: Path, data: Path, log: Path) -> list[Phase]:
         shutil.rmtree(folder / "job" / "report")
 
     def pack(folder: Path) -> None:
-        verbs.pack(data, tiny.single().data, out=folder / "pack", quiet=True)
+        pack(data, tiny.single().data, out=folder / "pack", quiet=True)
 
     return [
         Phase("save", "checkpoints", _save, _twice, _no_checkpoint),

@@ -25,6 +25,7 @@ import torch.distributed as dist
 from disturb import Watch
 from forked import end, run, start
 
+from tutelage.commands.pack import pack as pack_data
 from tutelage.data.pack.pack import open_pack
 from tutelage.distributed import World
 from tutelage.engine.checkpoint.format import Checkpoint
@@ -57,7 +58,7 @@ def main() -> int:
             passed, tried = _saves(root)
             print(f"events: {passed} of {tried} kills lost no checkpoint")
             return 0 if passed == tried else 1
-        data = tiny.pictures(root / "pictures")
+        data = tiny.images(root / "pictures")
         packed = root / "pack"
         log = root / "log.txt"
         assert run(lambda: pack(data, packed), log=log) == 0, log.read_text()
@@ -69,9 +70,8 @@ def main() -> int:
 
 
 def pack(data: Path, packed: Path) -> None:
-    from tutelage.commands import train as verbs
 
-    verbs.pack(data, SETTINGS.data, out=packed, quiet=True)
+    pack_data(data, SETTINGS.data, out=packed, quiet=True)
 
 
 def _all_events(root: Path, packed: Path, size: int, every: int, log: Path) -> tuple[int, int]:

@@ -3,9 +3,9 @@
     python benchmarks/reliability/guard.py
     python benchmarks/reliability/guard.py --size 64 --rounds 150
 
-The sample's pictures, a student under a teacher whose answers are kept, Adam. One student takes steps of
+The sample's images, a student under a teacher whose answers are kept, Adam. One student takes steps of
 both kinds in turn; the ratio is taken round by round, and its median is what counts. Exit code 1 where it
-is above `--most`. What the guard does depends on the network alone, so its share grows as pictures shrink.
+is above `--most`. What the guard does depends on the network alone, so its share grows as images shrink.
 """
 
 import functools

@@ -2,7 +2,7 @@
 
     python benchmarks/reliability/kills.py --rounds 200
 
-A job packs pictures, trains a teacher, asks it ahead, trains a student and a control, measures, reports. Its
+A job packs images, trains a teacher, asks it ahead, trains a student and a control, measures, reports. Its
 process gets SIGKILL after a random time and the same command is started again with --resume, until it ends
 by itself. Weights, scores, predictions, journals, pack, teacher's cache: all files are compared with those of
 a job that was never interrupted, and the report is, written with the same wall-clock times.
@@ -28,7 +28,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         log = root / "log.txt"
-        data = tiny.pictures(root / "pictures")
+        data = tiny.images(root / "pictures")
         whole = root / "whole" / "job"
         begin = time.monotonic()
         assert run(lambda: tiny.do_job(data, whole), log=log) == 0, log.read_text()

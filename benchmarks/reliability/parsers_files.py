@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from mutate import mutated
-from parsing import Parser, picture, plainly, tabled
+from parsing import Parser, image, plainly, tabled
 from safetensors.torch import save
 
 from tutelage.config.job import DistillConfig
@@ -190,7 +190,7 @@ def of_zip(folder: Path) -> Parser:
                             if layout == "t.csv"
                             else layout.format(label, number)
                         )
-                        archive.writestr(name, picture(number))
+                        archive.writestr(name, image(number))
                 if layout == "t.csv":
                     archive.writestr(layout, "path,label\ncat/0.png,cat\ndog/0.png,dog\n")
             corpus.append(raw.getvalue())

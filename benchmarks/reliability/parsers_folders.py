@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mutate import mutated
-from parsing import WORDS, Parser, picture, tabled
+from parsing import WORDS, Parser, image, tabled
 
 from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import SMALL, open_pack, pack_fingerprint
@@ -45,8 +45,8 @@ def _pack(data: Path, folder: Path) -> Path:
         (data / label).mkdir(parents=True)
         for number in range(8):
             shade = 20 * number + (label == "dog")
-            (data / label / f"{number}.png").write_bytes(picture(shade))
-    (data / "dog" / "bad.png").write_bytes(b"no picture")
+            (data / label / f"{number}.png").write_bytes(image(shade))
+    (data / "dog" / "bad.png").write_bytes(b"no image")
     settings = DataConfig(image_size=8, max_unreadable=1.0)
     write_pack(open_source(str(data), settings), settings, folder, progress=lambda _done, _of: None)
     return folder

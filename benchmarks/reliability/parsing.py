@@ -90,7 +90,7 @@ def resealed(text: bytes) -> bytes:
     return body + b',\n "seal": "' + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n'
 
 
-def picture(shade: int) -> bytes:
+def image(shade: int) -> bytes:
     """A small PNG of one colour."""
     buffer = io.BytesIO()
     Image.new("RGB", (9, 9), (shade, 0, 99)).save(buffer, "PNG")

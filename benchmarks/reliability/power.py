@@ -42,7 +42,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         log, packed, whole, watched = (root / name for name in ("log", "pack", "whole", "watched"))
-        data = tiny.pictures(root / "pictures")
+        data = tiny.images(root / "pictures")
         work: Work = {
             "saves": _saves,
             "run": lambda folder: events.train(folder, packed, World()),

@@ -50,7 +50,7 @@ def main() -> int:
         root = Path(place)
         log = root / "log.txt"
         packed = root / "pack"
-        data = tiny.pictures(root / "pictures")
+        data = tiny.images(root / "pictures")
         assert run(lambda: pack(data, packed), log=log) == 0, log.read_text()
         cases = itertools.product(chosen.precisions, (None, 0.9), (1, 3), chosen.processes)
         for number, (precision, average, accumulate, size) in enumerate(cases):

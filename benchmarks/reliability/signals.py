@@ -94,7 +94,7 @@ def main() -> int:
     slowest = 0.0
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        data = tiny.pictures(root / "pictures")
+        data = tiny.images(root / "pictures")
         log = root / "log.txt"
         for made in (job, sweep):
             whole = root / "whole" / made.__name__

@@ -30,7 +30,7 @@ from tutelage.engine.train import loop
 BATCH = 8
 ALLOWED_MB = 1.0
 TRAINED = 7_800
-"""Training pictures of the bundled sample."""
+"""Training images of the bundled sample."""
 
 
 class Reading(NamedTuple):

@@ -1,4 +1,4 @@
-"""A whole job that takes seconds: real pictures, tiny networks; and whether two of its folders are equal."""
+"""A whole job that takes seconds: real images, tiny networks; and whether two of its folders are equal."""
 
 import os
 import shutil
@@ -32,8 +32,8 @@ _COMMON = {
 }
 
 
-def pictures(folder: Path) -> Path:
-    """Real pictures of three classes: 12 each to train on, 6 to validate, 6 without a class to test."""
+def images(folder: Path) -> Path:
+    """Real images of three classes: 12 each to train on, 6 to validate, 6 without a class to test."""
     wanted = {"train": 12, "val": 6, "test": 6}
     taken: dict[str, int] = {}
     with zipfile.ZipFile(SAMPLE) as archive:

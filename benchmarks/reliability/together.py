@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 
 from tutelage.commands import train as verbs
+from tutelage.commands.pack import pack as pack_data
 from tutelage.config.data import DataConfig
 from tutelage.config.job import TrainConfig
 from tutelage.engine.checkpoint.format import MANIFEST, Checkpoint, load_checkpoint, save_checkpoint
@@ -119,7 +120,7 @@ def of_one_cache(pack: Path, teacher: Path, folder: Path, alone: dict[int, bytes
         return f"{wrong}"
     (name,) = cache_names(folder / "cache")
     kept = cache_entry(folder / "cache" / name)
-    return "" if kept.answers == kept.pictures * kept.views else f"{kept.answers} answers"
+    return "" if kept.answers == kept.images * kept.views else f"{kept.answers} answers"
 
 
 def taught(teacher: Path, cache: Path, seed: int) -> TrainConfig:
@@ -179,7 +180,7 @@ def main() -> None:
         pack, teacher = root / "pack", root / "teacher"
         small = DataConfig(image_size=32, splits="redraw", split=(200, 100, 0))
         prepared = at_once(
-            lambda: verbs.pack("sample", small, out=pack, quiet=True),
+            lambda: pack_data("sample", small, out=pack, quiet=True),
             limit=300,
         ) + at_once(
             lambda: verbs.train(

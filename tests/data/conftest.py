@@ -1,4 +1,4 @@
-"""Small data sets on disk, made of real pictures: the bundled sample's."""
+"""Small data sets on disk, made of real images: the bundled sample's."""
 
 import io
 import sys
@@ -23,13 +23,13 @@ def _sample(start: str, count: int) -> list[bytes]:
 
 @pytest.fixture(scope="session")
 def bags() -> list[bytes]:
-    """30 real pictures of bags as PNG files."""
+    """30 real images of bags as PNG files."""
     return _sample("train/Bag/", 30)
 
 
 @pytest.fixture(scope="session")
 def coats() -> list[bytes]:
-    """30 real pictures of coats as PNG files."""
+    """30 real images of coats as PNG files."""
     return _sample("train/Coat/", 30)
 
 
@@ -42,10 +42,10 @@ def plant(tmp_path: Path, bags: list[bytes], coats: list[bytes]) -> Plant:
     def make(*names: str, **more: bytes) -> Path:
         root = tmp_path / "data"
         for number, name in enumerate(names or default):
-            pictures = coats if "coat" in name else bags
+            images = coats if "coat" in name else bags
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(pictures[number % 30])
+            path.write_bytes(images[number % 30])
         for name, content in more.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def plant(tmp_path: Path, bags: list[bytes], coats: list[bytes]) -> Plant:
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[..., bytes]:
+def image() -> Callable[..., bytes]:
     """A file of one colour in a mode and format."""
 
     def make(kind: str = "PNG", mode: str = "RGB", colour: object = None, size: int = 8) -> bytes:

@@ -13,13 +13,13 @@ DATA = DataConfig(image_size=16)
 
 
 def test_a_check_finds_what_is_wrong(
-    plant: Plant, picture: Callable[..., bytes], bags: list[bytes]
+    plant: Plant, image: Callable[..., bytes], bags: list[bytes]
 ) -> None:
     """Unreadable files, duplicates, leaks, two labels, few and constant images are found."""
     root = plant(
         **{
             "train/bag/bad.jpg": b"<html></html>",
-            "train/bag/flat.png": picture("PNG", "RGB", (1, 2, 3), 40),
+            "train/bag/flat.png": image("PNG", "RGB", (1, 2, 3), 40),
             "val/bag/leak.png": bags[0],
             "train/coat/bag.png": bags[1],
         }

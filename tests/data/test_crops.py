@@ -10,14 +10,14 @@ from tutelage.data.augment.random_resized_crop import crop, gathered, one_by_one
 from tutelage.data.pack.pack import Pack
 
 
-def pictures(count: int, height: int, width: int, *, seed: int = 0) -> Tensor:
+def batch_images(count: int, height: int, width: int, *, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     shape = (count, 3, height, width)
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 
 def random_boxes(count: int, height: int, width: int, *, seed: int = 0) -> Tensor:
-    """Any box in the picture, from a single pixel to the whole."""
+    """Any box in the image, from a single pixel to the whole."""
     generator = torch.Generator().manual_seed(seed)
 
     def side(size: int) -> tuple[Tensor, Tensor]:
@@ -50,7 +50,7 @@ def slow_resize(line: list[int], size: int) -> list[float]:
 @settings(max_examples=60, deadline=None)
 def test_both_ways_agree(height: int, width: int, seed: int, layout: torch.memory_format) -> None:
     """Noise, any box, any size: not one level of difference."""
-    images = pictures(8, height, width, seed=seed).to(memory_format=layout)
+    images = batch_images(8, height, width, seed=seed).to(memory_format=layout)
     boxes = random_boxes(8, height, width, seed=seed)
     assert torch.equal(gathered(images, boxes), one_by_one(images, boxes))
 
@@ -58,15 +58,15 @@ def test_both_ways_agree(height: int, width: int, seed: int, layout: torch.memor
 @pytest.mark.parametrize("size", [96, 160, 224, 257])
 def test_both_ways_agree_at_common_sizes(size: int) -> None:
     """Also at the sizes that networks are trained on, where a box may be one pixel."""
-    images = pictures(6, size, size)
+    images = batch_images(6, size, size)
     images[::2] = (images[::2] > 127) * torch.tensor(255, dtype=torch.uint8)  # the steepest edges
     boxes = random_boxes(6, size, size)
     boxes[0, 2:], boxes[1] = 1, torch.tensor([0, 0, size, size])
     assert torch.equal(gathered(images, boxes), one_by_one(images, boxes))
 
 
-def test_both_ways_agree_on_real_pictures(small_pack: Pack) -> None:
-    """And on pictures of the sample."""
+def test_both_ways_agree_on_real_images(small_pack: Pack) -> None:
+    """And on images of the sample."""
     images = torch.from_numpy(small_pack.images.copy()).permute(0, 3, 1, 2)
     for seed in range(3):
         boxes = random_boxes(len(images), *images.shape[2:], seed=seed)
@@ -95,8 +95,8 @@ def test_oracle(size: int, data: st.DataObject) -> None:
 
 
 def test_whole_and_pixel() -> None:
-    """The whole picture is itself; one pixel fills the picture."""
-    images = pictures(2, 5, 7)
+    """The whole image is itself; one pixel fills the image."""
+    images = batch_images(2, 5, 7)
     whole, pixel = torch.tensor([[0, 0, 5, 7]] * 2), torch.tensor([[3, 4, 1, 1]] * 2)
     for way in (gathered, one_by_one, crop):
         assert torch.equal(way(images, whole), images)
@@ -114,6 +114,6 @@ def test_gathered_asks_the_device_nothing() -> None:
 @pytest.mark.parametrize("size", [9, 224])
 def test_a_gpu_crops_alike(size: int) -> None:
     """Not one level of difference between devices, whatever its matrix products and fusions do."""
-    images, boxes = pictures(32, size, size), random_boxes(32, size, size)
+    images, boxes = batch_images(32, size, size), random_boxes(32, size, size)
     found = crop(images.cuda(), boxes.cuda())
     assert torch.equal(found.cpu(), crop(images, boxes))

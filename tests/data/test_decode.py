@@ -24,9 +24,9 @@ from tutelage.text import escape, escape_csv, unescape_csv
 DATA = DataConfig(image_size=16)
 
 
-def test_pixels_are_rgb_upright_and_noted(picture: Callable[..., bytes]) -> None:
+def test_pixels_are_rgb_upright_and_noted(one_image: Callable[..., bytes]) -> None:
     """A grey PNG becomes three equal channels, and the note says so."""
-    decoded = decode(picture("PNG", "L", 77), DATA)
+    decoded = decode(one_image("PNG", "L", 77), DATA)
     assert decoded.pixels.shape == (8, 8, 3)
     assert decoded.pixels.dtype == np.uint8
     assert (decoded.pixels == 77).all()
@@ -35,17 +35,17 @@ def test_pixels_are_rgb_upright_and_noted(picture: Callable[..., bytes]) -> None
 
 @pytest.mark.parametrize(("background", "shade"), [("white", 255), ("black", 0)])
 def test_what_is_transparent_shows_the_background(
-    picture: Callable[..., bytes], background: str, shade: int
+    one_image: Callable[..., bytes], background: str, shade: int
 ) -> None:
     """Hidden colours under full transparency never appear."""
-    raw = picture("PNG", "RGBA", (10, 200, 30, 0))
+    raw = one_image("PNG", "RGBA", (10, 200, 30, 0))
     kept = decode(raw, DataConfig(background=background)).pixels  # type: ignore[arg-type]
     assert (kept == shade).all()
 
 
-def test_the_pixel_limit_is_the_setting(picture: Callable[..., bytes]) -> None:
-    """A picture above max_pixels is refused from its header, one at the limit is kept."""
-    raw = picture(size=8)
+def test_the_pixel_limit_is_the_setting(one_image: Callable[..., bytes]) -> None:
+    """An image above max_pixels is refused from its header, one at the limit is kept."""
+    raw = one_image(size=8)
     assert decode(raw, DataConfig(max_pixels=64)).pixels.shape == (8, 8, 3)
     with pytest.raises(Unreadable, match="larger than"):
         decode(raw, DataConfig(max_pixels=63))
@@ -63,10 +63,10 @@ def test_postscript_starts_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(place=st.floats(0, 0.999), bits=st.integers(1, 255), cut=st.floats(0.01, 1))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"])
 def test_a_damaged_file_is_decoded_or_refused_never_anything_else(
-    picture: Callable[..., bytes], kind: str, place: float, bits: int, cut: float
+    one_image: Callable[..., bytes], kind: str, place: float, bits: int, cut: float
 ) -> None:
     """Any flipped byte and any cut gives pixels or a reason, without a warning."""
-    raw = bytearray(picture(kind, "RGB", (1, 2, 3)))
+    raw = bytearray(one_image(kind, "RGB", (1, 2, 3)))
     raw[int(place * len(raw))] ^= bits
     try:
         pixels = decode(bytes(raw[: max(int(cut * len(raw)), 1)]), DATA).pixels
@@ -114,7 +114,7 @@ def test_the_square_is_that_of_torchvision(shape: tuple[int, int], side: int) ->
 
 
 def test_the_square_at_224_is_that_of_torchvision(bags: list[bytes]) -> None:
-    """At the usual size of a network as well, for a real picture and an odd shape."""
+    """At the usual size of a network as well, for a real image and an odd shape."""
     pixels = decode(bags[0], DATA).pixels
     usual = transforms.Compose([transforms.Resize(224), transforms.CenterCrop(224)])
     for image in (Image.fromarray(pixels), Image.fromarray(pixels[:, :19])):

@@ -43,14 +43,14 @@ class LateCourier:
         self.buffers.append(torch.zeros(shape, dtype=torch.uint8))
         return self.buffers[-1]
 
-    def send(self, pictures: Tensor) -> SentBatch:
+    def send(self, batch_images: Tensor) -> SentBatch:
         self.sent += 1
         lock, copies = threading.Lock(), []
 
         def copy() -> None:
             with lock:
                 if not copies:
-                    copies.append(pictures.clone())
+                    copies.append(batch_images.clone())
 
         def receive() -> Tensor:
             self.received += 1
@@ -83,7 +83,7 @@ def some_images(count: int = 50) -> np.ndarray:
 @pytest.mark.parametrize("kind", FEEDS)
 @pytest.mark.parametrize("sizes", [[], [1], [7, 7, 3], [1] * 9, [40, 2]])
 def test_feeds(small_pack: Pack, kind: str, sizes: list[int]) -> None:
-    """The pictures of the rows, in their order, in batches of the sizes; rows may come twice."""
+    """The images of the rows, in their order, in batches of the sizes; rows may come twice."""
     rows = np.random.default_rng(1).integers(0, len(small_pack), sum(sizes))
     feed = FEEDS[kind](small_pack)
     for _ in range(2):
@@ -112,7 +112,7 @@ def test_feeds_make_no_difference(small_pack: Pack, views: AugmentationConfig) -
 
 
 def test_resident_holds_some_rows(small_pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only its rows are held, copied in pieces; another row is an error, not another picture."""
+    """Only its rows are held, copied in pieces; another row is an error, not another image."""
     monkeypatch.setattr(
         "tutelage.data.loading.pixel_source._CHUNK_BYTES", 5 * small_pack.images[0].nbytes
     )
@@ -127,14 +127,14 @@ def test_resident_holds_some_rows(small_pack: Pack, monkeypatch: pytest.MonkeyPa
 
 def test_fits(small_pack: Pack) -> None:
     """At most half of the free memory is taken."""
-    rows, picture = np.arange(10), small_pack.images[0].nbytes
-    assert fits_in_memory(small_pack, rows, 20 * picture)
-    assert not fits_in_memory(small_pack, rows, 20 * picture - 1)
+    rows, image = np.arange(10), small_pack.images[0].nbytes
+    assert fits_in_memory(small_pack, rows, 20 * image)
+    assert not fits_in_memory(small_pack, rows, 20 * image - 1)
 
 
 @needs_gpu
 def test_on_a_gpu(small_pack: Pack) -> None:
-    """Kept there or fetched ahead, a GPU gets the same pictures, labels and mixtures as a CPU."""
+    """Kept there or fetched ahead, a GPU gets the same images, labels and mixtures as a CPU."""
     gpu = torch.device("cuda")
     views = AugmentationConfig(flip=True, translate=2, crop_scale=0.3, mixup=0.4, cutmix=1.0)
     here = training_loader(small_pack, batch_size=33, views=views, seed=0, device=CPU)
@@ -258,7 +258,7 @@ class Unreadable(np.ndarray):
 
 
 def test_failures_in_the_thread() -> None:
-    """What fails in the thread is raised where the pictures are wanted, and the thread ends."""
+    """What fails in the thread is raised where the images are wanted, and the thread ends."""
     images = some_images().view(Unreadable)
     with pytest.raises(OSError, match="the disk is gone"):
         list(prefetch(images, torch.arange(6), [2, 2, 2], LateCourier()))
@@ -269,11 +269,11 @@ def test_a_failing_copy() -> None:
     """A copy that fails while a buffer waits for it ends the epoch, too."""
 
     class Failing(LateCourier):
-        def send(self, pictures: Tensor) -> SentBatch:
+        def send(self, batch_images: Tensor) -> SentBatch:
             def left() -> None:
                 raise RuntimeError("the device is lost")
 
-            return super().send(pictures)._replace(left=left)
+            return super().send(batch_images)._replace(left=left)
 
     with pytest.raises(RuntimeError, match="the device is lost"):
         list(prefetch(some_images(), torch.arange(50), [2] * 25, Failing()))

@@ -94,7 +94,7 @@ def test_all_classes_leave_no_others(small_pack: Pack) -> None:
 
 
 def test_an_epoch_is_half_and_half(small_pack: Pack) -> None:
-    """All pictures of the group, as many others, none twice; the others are drawn anew."""
+    """All images of the group, as many others, none twice; the others are drawn anew."""
     pack = class_subset(small_pack, GROUP)
     rows = pack.rows("train")
     own = rows[pack.labels[rows] < 3]
@@ -132,7 +132,7 @@ def test_an_epoch_goes_on_in_its_middle(small_pack: Pack) -> None:
 
 
 def test_few_others_and_unlabelled(small_pack: Pack) -> None:
-    """Where others are fewer, all of them are shown; a picture without a label never is."""
+    """Where others are fewer, all of them are shown; an image without a label never is."""
     labels = np.array(small_pack.labels)
     rows = small_pack.rows("train")
     labels[rows[::7]] = -1
@@ -156,9 +156,9 @@ def test_counts(own: int, others: int, seed: int) -> None:
 
 
 def test_refused(small_pack: Pack) -> None:
-    """Mixtures of two pictures, and a group or a rest that no training picture is of."""
+    """Mixtures of two images, and a group or a rest that no training image is of."""
     pack = class_subset(small_pack, GROUP)
-    with pytest.raises(UsageError, match="made of two pictures"):
+    with pytest.raises(UsageError, match="made of two images"):
         training_loader(
             pack,
             batch_size=8,

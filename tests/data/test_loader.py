@@ -37,7 +37,7 @@ def ids(batches: list[Batch]) -> list[int]:
 
 
 def test_an_epoch_is_a_permutation(small_pack: Pack) -> None:
-    """Each epoch shows every training picture once, in an order that is not the stored one."""
+    """Each epoch shows every training image once, in an order that is not the stored one."""
     for epoch in range(3):
         found = ids(list(training(small_pack).epoch(epoch)))
         assert sorted(found) == small_pack.rows("train").tolist()
@@ -98,7 +98,7 @@ def test_view_number_is_the_epoch(small_pack: Pack) -> None:
 
 
 def test_distinct_views_take_turns(small_pack: Pack) -> None:
-    """With three views, every third epoch shows the same pictures, in another order."""
+    """With three views, every third epoch shows the same images, in another order."""
     loader = training(
         small_pack, views=AugmentationConfig(flip=True, crop_scale=0.5, num_views=3), size=200
     )
@@ -130,7 +130,7 @@ def test_seed_is_of_the_order_alone(small_pack: Pack) -> None:
 
 @pytest.mark.parametrize("views", [AugmentationConfig(flip=True, translate=2), MIXED])
 def test_views_hang_on_pixels_not_on_place(small_pack: Pack, views: AugmentationConfig) -> None:
-    """A picture gets the same view whatever the batch size is."""
+    """An image gets the same view whatever the batch size is."""
     by_id = [
         {
             int(i): image
@@ -166,7 +166,7 @@ def test_sizes(count: int, size: int, shuffled: bool, processes: int) -> None:
 
 
 def test_sizes_are_those_of_the_batches(small_pack: Pack) -> None:
-    """`sizes` says what an epoch then yields: 200 pictures by 199 are one batch of 200."""
+    """`sizes` says what an epoch then yields: 200 images by 199 are one batch of 200."""
     for size in (1, 33, 199, 200, 500):
         loader = training(small_pack, size=size)
         assert [len(batch.ids) for batch in loader.epoch(0)] == loader.sizes()

@@ -31,7 +31,7 @@ def planned(keys: Tensor, kind: AugmentationConfig, *, view: int = 0) -> Mixture
     return plan_mixtures(keys, among=AMONG, view=view, settings=kind, size=SIZE)
 
 
-def pictures(count: int, *, seed: int = 0) -> Tensor:
+def batch_images(count: int, *, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 3, *SIZE), generator=generator, dtype=torch.uint8)
 
@@ -70,7 +70,7 @@ def test_beta_at_the_ends() -> None:
 @given(order=st.permutations(range(6)), split=st.integers(1, 5))
 @settings(max_examples=10, deadline=None)
 def test_batches_do_not_matter(kind: AugmentationConfig, order: list[int], split: int) -> None:
-    """A picture's mixture is the same in any batch, order and company."""
+    """An image's mixture is the same in any batch, order and company."""
     keys, rows = torch.arange(6) * 1_000_003, torch.tensor(order)
     expected = planned(keys, kind, view=2)
     parts = [planned(keys[part], kind, view=2) for part in (rows[:split], rows[split:])]
@@ -118,7 +118,7 @@ def test_one_of_two_ways() -> None:
 
 
 def test_cutmix_boxes() -> None:
-    """A piece lies inside the picture, has its shape, and the share is what it leaves."""
+    """A piece lies inside the image, has its shape, and the share is what it leaves."""
     height, width = 200, 100
     plan = plan_mixtures(
         torch.arange(3000),
@@ -169,8 +169,8 @@ def test_mix_oracle(kind: AugmentationConfig) -> None:
     count = 40
     plan, images, others = (
         planned(torch.arange(count), kind),
-        pictures(count),
-        pictures(count, seed=1),
+        batch_images(count),
+        batch_images(count, seed=1),
     )
     before = images.clone()
     found = apply_mixtures(images, others, plan.shares, plan.boxes, kind)
@@ -199,7 +199,7 @@ def by_id(batches: list[Batch]) -> dict[int, tuple[Tensor, int, float]]:
 
 @every_kind
 def test_reading_sees_what_training_shows(small_pack: Pack, kind: AugmentationConfig) -> None:
-    """Asked for a view number, reading gives the pictures training shows, in any batch size and part."""
+    """Asked for a view number, reading gives the images training shows, in any batch size and part."""
     kind = dataclasses.replace(kind, flip=True, crop_scale=0.5, num_views=2, view_seed=4)
     loader = training_loader(small_pack, batch_size=33, views=kind, seed=8, device=CPU)
     rows = small_pack.rows("train")[::-3].copy()
@@ -214,7 +214,7 @@ def test_reading_sees_what_training_shows(small_pack: Pack, kind: AugmentationCo
 
 
 def test_partner_is_shown_in_its_own_view(small_pack: Pack) -> None:
-    """What is put into a picture is the partner's own view of that number, and the label is its own."""
+    """What is put into an image is the partner's own view of that number, and the label is its own."""
     alone, kind = (
         AugmentationConfig(flip=True, translate=4, view_seed=2),
         AugmentationConfig(flip=True, translate=4, view_seed=2, cutmix=1),

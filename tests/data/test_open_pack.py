@@ -69,7 +69,7 @@ def test_arrays_of_another_pack_are_noticed(stored: Path, name: str) -> None:
 
 @pytest.mark.parametrize("feed", ["mapped", "resident", "pinned"])
 def test_a_changed_pixel_stops_every_feed(stored: Path, feed: str) -> None:
-    """A picture is held to its key when it is read for the first time."""
+    """An image is held to its key when it is read for the first time."""
     raw = bytearray((stored / "images.bin").read_bytes())
     raw[3 * 16 * 16 * 4 + 7] ^= 1
     (stored / "images.bin").write_bytes(raw)
@@ -77,14 +77,14 @@ def test_a_changed_pixel_stops_every_feed(stored: Path, feed: str) -> None:
     rows = np.arange(len(pack))
     sound = torch.from_numpy(rows[:4])
 
-    def pictures(some: torch.Tensor) -> None:
+    def images(some: torch.Tensor) -> None:
         read = {"mapped": read_mapped(pack, cpu), "pinned": read_pinned(pack, HostCourier())}
         fed = read[feed] if feed in read else read_resident(pack, some.numpy(), cpu)
         list(fed(some, [2] * (len(some) // 2)))
 
-    pictures(sound)
-    with pytest.raises(InputError, match="image 4 is not the picture that was packed") as caught:
-        pictures(torch.from_numpy(rows[:6]))
+    images(sound)
+    with pytest.raises(InputError, match="image 4 is not the image that was packed") as caught:
+        images(torch.from_numpy(rows[:6]))
     assert "images.bin" in str(caught.value)
 
 
@@ -99,13 +99,13 @@ def test_a_file_that_is_cut_while_it_is_open_stops_every_feed(stored: Path, feed
 
 
 class HostCourier:
-    """Leaves pictures where they are."""
+    """Leaves images where they are."""
 
     def buffer(self, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.empty(shape, dtype=torch.uint8)
 
-    def send(self, pictures: torch.Tensor) -> SentBatch:
-        copy = pictures.clone()
+    def send(self, images: torch.Tensor) -> SentBatch:
+        copy = images.clone()
         return SentBatch(lambda: copy, lambda: None)
 
     def settle(self) -> None:

@@ -31,7 +31,7 @@ ALL = len(NAMES) + len(BAD)
 
 @pytest.fixture
 def root(plant: Plant) -> Path:
-    """30 pictures, and three files among them that cannot be used."""
+    """30 images, and three files among them that cannot be used."""
     return plant(*NAMES, **BAD)
 
 
@@ -138,7 +138,7 @@ def test_it_may_be_cut_off_anywhere(
 def test_gaps_half_closed_are_closed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int, lost: bool
 ) -> None:
-    """Cut off while pictures move together, they are found by their keys; if one is lost, all anew."""
+    """Cut off while images move together, they are found by their keys; if one is lost, all anew."""
     pack(root, tmp_path / "whole")
     real, left = Path.open, writes
 

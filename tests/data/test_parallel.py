@@ -59,15 +59,15 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(some.integers(1, 20), some.integers(1, 5), some.integers(0, 2**32 - 1))
 def test_moments_are_those_of_the_pixels(side: int, count: int, seed: int) -> None:
-    """Mean and deviation from the sums of single pictures, against numpy over all pixels at once."""
-    pictures = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
-    mean, std = channel_mean_std(map(channel_sums, pictures), count * side**2)
-    np.testing.assert_allclose(mean, (pictures / 255).mean((0, 1, 2)), rtol=1e-12)
-    np.testing.assert_allclose(std, (pictures / 255).std((0, 1, 2)), rtol=1e-9, atol=1e-9)
+    """Mean and deviation from the sums of single images, against numpy over all pixels at once."""
+    images = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+    mean, std = channel_mean_std(map(channel_sums, images), count * side**2)
+    np.testing.assert_allclose(mean, (images / 255).mean((0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(std, (images / 255).std((0, 1, 2)), rtol=1e-9, atol=1e-9)
 
 
 def test_no_sum_overflows() -> None:
-    """The largest pictures there are, all white: the sums are exact, the deviation is nothing."""
+    """The largest images there are, all white: the sums are exact, the deviation is nothing."""
     white = np.broadcast_to(np.uint8(255), (4096, 64, 3))
     assert channel_sums(white) == (255 * 4096 * 64,) * 3 + (255**2 * 4096 * 64,) * 3
     assert channel_mean_std([channel_sums(white)] * 3, 3 * 4096 * 64) == ([1.0] * 3, [0.0] * 3)

@@ -1,4 +1,4 @@
-"""Partners: another picture of the class, the same in any batch, process or resume, drawn evenly."""
+"""Partners: another image of the class, the same in any batch, process or resume, drawn evenly."""
 
 from collections import Counter
 
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 VIEWS = AugmentationConfig(flip=True, translate=2, crop_scale=0.5)
 FIXED = AugmentationConfig()
 
-# Rows 3, 5, ... of a larger table: two classes of several, one picture alone in its class, two without label.
+# Rows 3, 5, ... of a larger table: two classes of several, one image alone in its class, two without label.
 ROWS = torch.tensor([3, 5, 6, 8, 9, 10, 12, 14, 15, 17])
 LABELS = np.full(20, 7)
 LABELS[ROWS.numpy()] = [0, 1, 0, 1, 0, 2, -1, 0, 1, -1]
@@ -41,7 +41,7 @@ def loader(
 
 
 def partners_of(batches: list[Batch]) -> dict[int, Tensor]:
-    """Each picture's partner by its id."""
+    """Each image's partner by its id."""
     found: dict[int, Tensor] = {}
     for batch in batches:
         assert batch.partners is not None
@@ -69,7 +69,7 @@ def test_equal_chances() -> None:
     assert all(abs(count - 1000) < 4 * deviation for count in drawn.values())
 
 
-def test_a_function_of_picture_epoch_and_seed() -> None:
+def test_a_function_of_image_epoch_and_seed() -> None:
     """Whatever stands beside it, in whatever order; another epoch or seed draws anew."""
     for row, partner in zip(ROWS.tolist(), planned(2), strict=True):
         assert planned(2, rows=torch.tensor([row])) == [partner]
@@ -79,7 +79,7 @@ def test_a_function_of_picture_epoch_and_seed() -> None:
 
 @pytest.mark.parametrize("views", [FIXED, VIEWS])
 def test_partners_are_shown_as_in_this_epoch(small_pack: Pack, views: AugmentationConfig) -> None:
-    """Pixel for pixel the view of this number of the planned picture, beside the pictures as they were."""
+    """Pixel for pixel the view of this number of the planned image, beside the images as they were."""
     rows = small_pack.rows("train")
     for epoch in (0, 1):
         batches = list(loader(small_pack, views).epoch(epoch))
@@ -129,6 +129,6 @@ def test_fixed_views_draw_anew_each_epoch(small_pack: Pack) -> None:
 
 
 def test_mixtures_have_none(small_pack: Pack) -> None:
-    """A picture of two classes is refused, not shown without its partner."""
+    """An image of two classes is refused, not shown without its partner."""
     with pytest.raises(UsageError, match="no partner"):
         loader(small_pack, AugmentationConfig(mixup=0.4))

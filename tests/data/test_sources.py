@@ -79,7 +79,7 @@ def test_hidden_and_system_files_are_counted_not_read(plant: Plant) -> None:
     }
 
 
-def test_pictures_of_other_kinds_are_not_passed_over_in_silence(plant: Plant) -> None:
+def test_images_of_other_kinds_are_not_passed_over_in_silence(plant: Plant) -> None:
     """A HEIC file is taken up, so that it ends in the list of files set aside."""
     assert "a/1.heic" in names(open_source(plant("a/1.heic", "a/2.png", "b/3.png"), DATA))
 

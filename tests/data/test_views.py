@@ -32,7 +32,7 @@ def draw(
     return apply_views(images, plan_views(keys, view=view, settings=settings, size=size), settings)
 
 
-def pictures(count: int, *, height: int = 12, width: int = 10, seed: int = 0) -> Tensor:
+def batch_images(count: int, *, height: int = 12, width: int = 10, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     shape = (count, 3, height, width)
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
@@ -103,8 +103,8 @@ def test_uniform_statistics() -> None:
 @given(order=st.permutations(range(6)), split=st.integers(1, 5))
 @settings(max_examples=10, deadline=None)
 def test_batches_do_not_matter(kind: AugmentationConfig, order: list[int], split: int) -> None:
-    """A picture's view is the same in any batch, order and company."""
-    images, keys = pictures(6), torch.arange(6) * 1_000_003
+    """An image's view is the same in any batch, order and company."""
+    images, keys = batch_images(6), torch.arange(6) * 1_000_003
     expected = draw(images, keys, view=2, seed=9, settings=kind)
     rows = torch.tensor(order)
     parts = [
@@ -118,8 +118,8 @@ def test_batches_do_not_matter(kind: AugmentationConfig, order: list[int], split
 
 @pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
 def test_layout_does_not_matter(kind: AugmentationConfig) -> None:
-    """Pictures stored rows-first or channels-first in memory get the same view."""
-    images, keys = pictures(8), torch.arange(8)
+    """Images stored rows-first or channels-first in memory get the same view."""
+    images, keys = batch_images(8), torch.arange(8)
     permuted = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     expected = draw(images, keys, view=1, seed=1, settings=kind)
     assert torch.equal(draw(permuted, keys, view=1, seed=1, settings=kind), expected)
@@ -127,8 +127,8 @@ def test_layout_does_not_matter(kind: AugmentationConfig) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
 def test_views_differ(kind: AugmentationConfig) -> None:
-    """Another view number, seed or key gives another view of some picture; the same give the same."""
-    images, keys = pictures(16), torch.arange(16)
+    """Another view number, seed or key gives another view of some image; the same give the same."""
+    images, keys = batch_images(16), torch.arange(16)
     base = draw(images, keys, view=0, seed=0, settings=kind)
     assert torch.equal(draw(images, keys, view=0, seed=0, settings=kind), base)
     assert not torch.equal(draw(images, keys, view=1, seed=0, settings=kind), base)
@@ -137,9 +137,9 @@ def test_views_differ(kind: AugmentationConfig) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
-def test_pictures_are_not_written_to(kind: AugmentationConfig) -> None:
-    """A view is a new tensor of the same type and shape; the picture stays as it was."""
-    images = pictures(4)
+def test_images_are_not_written_to(kind: AugmentationConfig) -> None:
+    """A view is a new tensor of the same type and shape; the image stays as it was."""
+    images = batch_images(4)
     before = images.clone()
     found = draw(images, torch.arange(4), view=0, seed=0, settings=kind)
     assert (found.dtype, found.shape) == (torch.uint8, images.shape)
@@ -148,8 +148,8 @@ def test_pictures_are_not_written_to(kind: AugmentationConfig) -> None:
 
 
 def test_fixed() -> None:
-    """Fixed views are the pictures themselves."""
-    images = pictures(4)
+    """Fixed views are the images themselves."""
+    images = batch_images(4)
     assert AugmentationConfig().fixed
     assert not any(kind.fixed for kind in KINDS)
     assert draw(images, torch.arange(4), view=5, seed=5, settings=AugmentationConfig()) is images
@@ -200,22 +200,22 @@ def test_identity() -> None:
 
 
 def test_flip() -> None:
-    """About half of the views are the mirror image, and the others the picture."""
+    """About half of the views are the mirror image, and the others the image."""
     count = 2000
-    images = pictures(count, height=2, width=3)
+    images = batch_images(count, height=2, width=3)
     found = draw(
         images, torch.arange(count), view=1, seed=0, settings=AugmentationConfig(flip=True)
     )
     mirrored = (found == images.flip(-1)).flatten(1).all(1)
     kept = (found == images).flatten(1).all(1)
     assert bool((mirrored | kept).all())
-    both = int((mirrored & kept).sum())  # a picture may be its own mirror image
+    both = int((mirrored & kept).sum())  # an image may be its own mirror image
     assert abs(int(mirrored.sum()) - both - count / 2) < 5 * (count / 4) ** 0.5
 
 
 def test_shift_oracle() -> None:
-    """A shift moves the picture by whole pixels, up to the most each way, and repeats its edge."""
-    most, keys, images = 3, torch.arange(200), pictures(200, height=7, width=5)
+    """A shift moves the image by whole pixels, up to the most each way, and repeats its edge."""
+    most, keys, images = 3, torch.arange(200), batch_images(200, height=7, width=5)
     found = draw(images, keys, view=4, seed=2, settings=AugmentationConfig(translate=most)).numpy()
     offsets = set()
     for row, key in enumerate(keys.tolist()):
@@ -228,9 +228,9 @@ def test_shift_oracle() -> None:
     assert {y for y, _ in offsets} == {x for _, x in offsets} == set(range(-most, most + 1))
 
 
-def test_shift_larger_than_the_picture() -> None:
-    """A shift by more than the picture leaves its edge."""
-    images = pictures(50, height=3, width=3)
+def test_shift_larger_than_the_image() -> None:
+    """A shift by more than the image leaves its edge."""
+    images = batch_images(50, height=3, width=3)
     found = draw(
         images, torch.arange(50), view=0, seed=0, settings=AugmentationConfig(translate=100)
     )
@@ -248,7 +248,7 @@ def slow_box(key: int, *, smallest: float, size: int) -> tuple[int, int, int, in
 
 
 def test_crop_oracle() -> None:
-    """A crop is a rectangle of the allowed area and shape, inside the picture, resized to its size."""
+    """A crop is a rectangle of the allowed area and shape, inside the image, resized to its size."""
     size, smallest, count = 40, 0.25, 300
     ramp = torch.arange(size, dtype=torch.uint8)
     rows, columns = ramp[:, None].expand(size, size), ramp[None].expand(size, size)
@@ -279,7 +279,7 @@ def test_crop_oracle() -> None:
 
 
 def test_crop_of_one_colour() -> None:
-    """A crop invents no value: a picture of one colour stays that colour."""
+    """A crop invents no value: an image of one colour stays that colour."""
     images = torch.full((20, 3, 9, 9), 251, dtype=torch.uint8)
     found = draw(
         images, torch.arange(20), view=0, seed=0, settings=AugmentationConfig(crop_scale=0.01)

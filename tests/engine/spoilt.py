@@ -1,14 +1,14 @@
-"""A network that some pictures leave without numbers."""
+"""A network that some images leave without numbers."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Contrast(nn.Module):
-    """Pictures scaled to a spread of 1: a picture of one colour has none, and gives no numbers."""
+    """Images scaled to a spread of 1: an image of one colour has none, and gives no numbers."""
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return pictures / pictures.std((1, 2, 3), keepdim=True, correction=0)
+    def forward(self, images: Tensor) -> Tensor:
+        return images / images.std((1, 2, 3), keepdim=True, correction=0)
 
 
 def layers(classes: int = 3, size: int = 8) -> nn.Module:

@@ -167,7 +167,7 @@ def test_prefixes() -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_optimizer(optimizer: str, layout: torch.memory_format) -> None:
-    """An optimiser put back goes on exactly, whatever the layout of the weights in memory."""
+    """An optimizer put back goes on exactly, whatever the layout of the weights in memory."""
 
     def module() -> nn.Module:
         torch.manual_seed(0)

@@ -23,14 +23,14 @@ def classifier(make_network: Callable[..., BuiltModel]) -> Any:
     return make_network().classifier.eval()
 
 
-def pictures(count: int) -> torch.Tensor:
+def images(count: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
 
 
 def test_compiled_says_the_same(classifier: Any) -> None:
     """Names and answers stay; another size of batch is not compiled for where it runs eagerly."""
-    names, expected = list(classifier.state_dict()), classifier(pictures(4)).logits
+    names, expected = list(classifier.state_dict()), classifier(images(4)).logits
     graphs = 0
 
     def backend(graph: torch.fx.GraphModule, _inputs: object) -> Any:
@@ -39,17 +39,15 @@ def test_compiled_says_the_same(classifier: Any) -> None:
         return graph.forward
 
     compile_network(classifier, backend=backend)  # type: ignore[arg-type]
-    torch.testing.assert_close(classifier(pictures(4)).logits, expected)
+    torch.testing.assert_close(classifier(images(4)).logits, expected)
     assert list(classifier.state_dict()) == names
     once = graphs
     assert once > 0
     with run_eagerly(when=True):
-        torch.testing.assert_close(
-            classifier(pictures(3)).logits, classifier(pictures(4)).logits[:3]
-        )
+        torch.testing.assert_close(classifier(images(3)).logits, classifier(images(4)).logits[:3])
     assert graphs == once
     uncompile(classifier)
-    classifier(pictures(5))
+    classifier(images(5))
     assert graphs == once
 
 

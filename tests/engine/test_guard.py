@@ -26,15 +26,15 @@ CPU = torch.device("cpu")
 
 
 class Root(nn.Module):
-    """Logits plus the root of a weighted picture: finite for a black one, with a gradient that is not."""
+    """Logits plus the root of a weighted image: finite for a black one, with a gradient that is not."""
 
     def __init__(self) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(3))
         self.head = nn.Linear(3, 3)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        colours = pictures.mean((2, 3))
+    def forward(self, batch_images: Tensor) -> Tensor:
+        colours = batch_images.mean((2, 3))
         return self.head(colours) + torch.sqrt(colours * self.gain)
 
 
@@ -181,7 +181,7 @@ def test_nothing_waits(optimizer: Any) -> None:
 
 
 def test_interval() -> None:
-    """A device is asked every so many steps; what was found by then is told with its pictures, once."""
+    """A device is asked every so many steps; what was found by then is told with its images, once."""
     training = OptimizationConfig(epochs=1)
     state = state_of(layers(), training)
     state.guard = NonfiniteGuard(state.method, CPU, every=3)

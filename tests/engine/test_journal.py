@@ -71,7 +71,7 @@ def test_status_is_rare_in_files(
 ) -> None:
     """Away from a terminal the live line appears at most every ten seconds."""
     now = [1000.0]
-    monkeypatch.setattr("tutelage.engine.runtime.journal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tutelage.engine.runtime.console.time.monotonic", lambda: now[0])
     screen = Console()
     for number in range(25):
         screen.status(f"at {number}")

@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 
 
 def plain_network() -> nn.Module:
-    """A network without BatchNorm, so that the way pictures are batched cannot matter to it."""
+    """A network without BatchNorm, so that the way images are batched cannot matter to it."""
     torch.manual_seed(3)
     return nn.Sequential(
         nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 64, 10)
@@ -56,7 +56,7 @@ def trained(
     network: nn.Module,
     each_step: Callable[[TrainingState], None] = lambda _state: None,
 ) -> TrainingState:
-    """Fit a module of our own on the small pack, telling `each_step` after every optimiser step."""
+    """Fit a module of our own on the small pack, telling `each_step` after every optimizer step."""
     folder.mkdir()
     built = build_model(
         settings,
@@ -245,7 +245,7 @@ def test_diverged_in_the_last_step(
 @pytest.fixture
 def no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: it would take longer than the training."""
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
 
 
 @pytest.mark.usefixtures("no_latency")
@@ -268,7 +268,7 @@ def test_run_folder(
     assert [event["event"] for event in events] == ["begin", "gradients", "epoch", "end"]
     asked = events[0]["teacher"]
     assert (asked["name"], asked["number"]) == ("views", 1)
-    assert asked["why"] == "every epoch shows the same pictures"
+    assert asked["why"] == "every epoch shows the same images"
     assert set(events[1]["norms"]) == {"label", "kd"}
     terms = events[2]["train"]
     total = 0.3 * terms["terms"]["label"] + 0.7 * terms["terms"]["kd"]
@@ -277,7 +277,7 @@ def test_run_folder(
     assert train_one(settings, small_pack, place()) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
     scores = json.loads((folder / "scores.json").read_text())
-    assert scores["last"]["test"] is None  # the test pictures have no labels
+    assert scores["last"]["test"] is None  # the test images have no labels
     assert scores["last"]["val"]["images"] == 80
 
 

@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def spoil(small_pack: Pack) -> Callable[..., Pack]:
-    """The small pack with a picture of one colour in some batches of the first epoch."""
+    """The small pack with an image of one colour in some batches of the first epoch."""
 
     def spoil(settings: TrainConfig, *steps: int) -> Pack:
         loader = training_loader(
@@ -48,27 +48,27 @@ def make(classes: int) -> nn.Module:
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: it would take longer than the training."""
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
 
 
 def test_told(
     single: Callable[..., TrainConfig], place: Callable[..., Place], spoil: Callable[..., Pack]
 ) -> None:
-    """Each step left out is in the journal with its pictures, and counts in no mean; the run ends well."""
+    """Each step left out is in the journal with its images, and counts in no mean; the run ends well."""
     settings = single(epochs=1)
     folder = train_one(settings, spoil(settings, 1), place(), make=make)
     events = read_events(folder / "journal.jsonl")
     assert [event["event"] for event in events] == ["begin", "masked", "epoch", "end"]
     loader = training_loader(spoil(settings, 1), batch_size=50, views=settings, seed=0, device=CPU)
-    pictures = list(loader.epoch(0))[1].ids.tolist()
-    assert events[1] == {"event": "masked", "epoch": 1, "step": 1, "pictures": pictures}
+    batch_images = list(loader.epoch(0))[1].ids.tolist()
+    assert events[1] == {"event": "masked", "epoch": 1, "step": 1, "images": batch_images}
     assert events[2]["train"]["images"] == 150
 
 
 def test_five_in_a_row(
     single: Callable[..., TrainConfig], place: Callable[..., Place], spoil: Callable[..., Pack]
 ) -> None:
-    """The fifth stops the run with each batch named by picture and file; four do not."""
+    """The fifth stops the run with each batch named by image and file; four do not."""
     settings = single(epochs=1, batch_size=25)
     train_one(settings, spoil(settings, 2, 3, 4, 5), place("four"), make=make)
     pack = spoil(settings, 2, 3, 4, 5, 6)

@@ -44,7 +44,7 @@ def make(classes: int) -> nn.Module:
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: it would take longer than the training."""
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
 
 
 Begun = Callable[[str], tuple[Place, Path]]
@@ -129,7 +129,7 @@ ITEMS = {
     "weights": of("method/student.network.4"),
     "statistics of BatchNorm": of("method/student.network.2.running"),
     "average": of("average/"),
-    "optimiser": of("optimizer/"),
+    "optimizer": of("optimizer/"),
     "random numbers of torch": of("random/0/cpu"),
     "random numbers of Python": generator("python"),
     "random numbers of NumPy": generator("numpy"),

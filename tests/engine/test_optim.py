@@ -1,4 +1,4 @@
-"""Optimisers and learning rates: who is decayed, closed forms of schedules, clipping."""
+"""Optimizers and learning rates: who is decayed, closed forms of schedules, clipping."""
 
 import math
 
@@ -24,7 +24,7 @@ def step(weights: ParameterOptimizer) -> None:
     weights.forget_gradients()
 
 
-def test_optimiser_sees_weights_as_they_lie_in_memory() -> None:
+def test_optimizer_sees_weights_as_they_lie_in_memory() -> None:
     """Views are contiguous for any layout, share the numbers, and get the gradients in the same order."""
     for layout in (torch.contiguous_format, torch.channels_last):
         module = nn.Conv2d(3, 4, (2, 5)).to(memory_format=layout)  # type: ignore[call-overload]
@@ -81,7 +81,7 @@ def test_decay_itself(optimizer: str) -> None:
     [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)],
 )
 def test_steps_are_torchs(optimizer: str, reference: type[torch.optim.Optimizer]) -> None:
-    """Three steps are those of torch's plain optimiser; sgd has Nesterov momentum 0.9."""
+    """Three steps are those of torch's plain optimizer; sgd has Nesterov momentum 0.9."""
     # No layer before a norm: its gradient would be rounding noise, which Adam makes large.
     ours, theirs = network()[1:], network()[1:]
     made = ParameterOptimizer(ours, OptimizationConfig(optimizer=optimizer, lr=0.05))  # type: ignore[arg-type]
@@ -133,7 +133,7 @@ def test_no_momentum() -> None:
 
 
 def test_frozen_parameters_are_left_out() -> None:
-    """What wants no gradient is not optimised."""
+    """What wants no gradient is not optimized."""
     module = network()
     module[0].requires_grad_(False)
     made = ParameterOptimizer(module, OptimizationConfig()).optimizer

@@ -48,18 +48,18 @@ def test_cast() -> None:
 
 
 def test_place() -> None:
-    """Weights and pictures are laid out channels last, or not; the weights keep their numbers."""
+    """Weights and images are laid out channels last, or not; the weights keep their numbers."""
     network = nn.Conv2d(3, 4, 3)
     preprocess = Preprocess(size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
     classifier = Classifier(network, preprocess)
-    pictures = torch.zeros(2, 8, 8, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+    images = torch.zeros(2, 8, 8, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
     before = network.weight.detach().clone()
     for channels_last in (True, False):
         Runtime(torch.device("cpu"), None, channels_last).place(classifier)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         assert network.weight.is_contiguous(memory_format=layout)
         assert torch.equal(network.weight, before)
-        assert classifier.preprocess(pictures).is_contiguous(memory_format=layout)
+        assert classifier.preprocess(images).is_contiguous(memory_format=layout)
 
 
 def test_in_words() -> None:

@@ -82,10 +82,8 @@ def test_an_idea_that_does_not_fit(small_pack: Pack) -> None:
     ],
 )
 def test_a_rest_that_is_too_small(name: str, batch: int, images: int, least: int) -> None:
-    """The last batch holds fewer pictures than a term compares; the batch that is told to be used works."""
-    with pytest.raises(
-        UsageError, match=rf"terms\.\w+ compares at least {least} pictures"
-    ) as caught:
+    """The last batch holds fewer images than a term compares; the batch that is told to be used works."""
+    with pytest.raises(UsageError, match=rf"terms\.\w+ compares at least {least} images") as caught:
         require_last_batch(method_of(name), batch, images, flag="--student.")
     assert caught.value.fix is not None
     flag, better = caught.value.fix.split()
@@ -95,9 +93,9 @@ def test_a_rest_that_is_too_small(name: str, batch: int, images: int, least: int
 
 
 @pytest.mark.parametrize(("batch", "images"), [(2, 2), (1, 2), (1, 1)])
-def test_too_few_pictures_for_any_batch(batch: int, images: int) -> None:
-    """Where no batch would do, more pictures are asked for."""
-    with pytest.raises(UsageError, match="compares at least 3 pictures") as caught:
+def test_too_few_images_for_any_batch(batch: int, images: int) -> None:
+    """Where no batch would do, more images are asked for."""
+    with pytest.raises(UsageError, match="compares at least 3 images") as caught:
         require_last_batch(method_of("rkd"), batch, images)
     assert caught.value.fix == "more training images"
 
@@ -106,7 +104,7 @@ def test_too_few_pictures_for_any_batch(batch: int, images: int) -> None:
     ("name", "batch"), [("rkd", 50), ("rkd", 65), ("rkd", 200), ("hint", 199), ("kd", 1)]
 )
 def test_a_rest_that_is_enough(name: str, batch: int) -> None:
-    """A last batch that is full, or large enough, or of a term that compares no pictures, is let through."""
+    """A last batch that is full, or large enough, or of a term that compares no images, is let through."""
     require_last_batch(method_of(name), batch, 200)
 
 
@@ -118,7 +116,7 @@ REFUSED = {
     "points of one": (["--losses.hint.student-points", "layer2"], ["losses.hint names points of one network"]),
     "small rest": (
         ["--losses.rkd-angle.weight", "1", "--student.batch-size", "66"],
-        ["losses.rkd_angle compares at least 3 pictures", "--student.batch-size 67"],
+        ["losses.rkd_angle compares at least 3 images", "--student.batch-size 67"],
     ),
 }  # fmt: skip
 

@@ -41,7 +41,7 @@ TIMED = {
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: it would take longer than the training."""
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
 
 
 def contents(folder: Path) -> dict[str, bytes]:

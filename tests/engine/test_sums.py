@@ -56,7 +56,7 @@ def test_state() -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_not_finite(bad: float) -> None:
-    """A batch with a term that is not finite counts nowhere: neither its pictures nor its right answers."""
+    """A batch with a term that is not finite counts nowhere: neither its images nor its right answers."""
     sums, without = LossMeters(["label", "kd"], CPU), LossMeters(["label", "kd"], CPU)
     sums.add(outcome([0], [0], label=1.0, kd=bad), torch.tensor(1.0), BOTH)
     for one in (sums, without):

@@ -35,7 +35,7 @@ def card(
 
 
 def test_numbers() -> None:
-    """The numbers are those of the scores, and say of which pictures and which epoch."""
+    """The numbers are those of the scores, and say of which images and which epoch."""
     text = card()
     for part in ("80 validation images", "89.12 %", "0.8765", "0.0321", "11,181,642", "74,000,000"):
         assert part in text

@@ -21,8 +21,8 @@ from tutelage.models.preprocess import Classifier
 
 
 @pytest.fixture(scope="module")
-def pictures(small_pack: Pack) -> Tensor:
-    """Eight real pictures, uint8 [8, 3, 32, 32]."""
+def batch_images(small_pack: Pack) -> Tensor:
+    """Eight real images, uint8 [8, 3, 32, 32]."""
     rows = small_pack.rows("train")[::25]
     return torch.from_numpy(small_pack.images[rows]).permute(0, 3, 1, 2).contiguous()
 
@@ -36,20 +36,20 @@ def classifier(make_network: Callable[..., BuiltModel]) -> Classifier:
 @pytest.fixture(scope="module")
 def exported(
     classifier: Classifier,
-    pictures: Tensor,
+    batch_images: Tensor,
     small_pack: Pack,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> ExportResult:
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    return export_onnx(classifier, path, pictures=pictures, classes=small_pack.classes)
+    return export_onnx(classifier, path, images=batch_images, classes=small_pack.classes)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8, 33])
 def test_same_answers(
-    exported: ExportResult, classifier: Classifier, pictures: Tensor, batch: int
+    exported: ExportResult, classifier: Classifier, batch_images: Tensor, batch: int
 ) -> None:
     """The file gives the network's logits in onnxruntime at any batch size, from uint8 pixels."""
-    images = pictures.repeat(5, 1, 1, 1)[:batch]
+    images = batch_images.repeat(5, 1, 1, 1)[:batch]
     session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"pixels": images.numpy()})
     with torch.no_grad():
@@ -104,19 +104,19 @@ def only_in_the_eighth_row(logits: Tensor) -> Tensor:
 def test_a_wrong_graph_is_refused(
     exported: ExportResult,
     classifier: Classifier,
-    pictures: Tensor,
+    batch_images: Tensor,
     change: Callable[[Tensor], Tensor],
 ) -> None:
     """A file that answers differently at any checked batch size is refused."""
     content = exported.path.read_bytes()
     with pytest.raises(InputError, match="answers differently"):
-        deploy._check(content, _Other(classifier, change), pictures)
+        deploy._check(content, _Other(classifier, change), batch_images)
 
 
 def test_not_a_number_in_the_winning_class(
     exported: ExportResult,
     classifier: Classifier,
-    pictures: Tensor,
+    batch_images: Tensor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A logit that is no number is refused though the largest is where it should be."""
@@ -130,11 +130,11 @@ def test_not_a_number_in_the_winning_class(
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", run)
     graph = _Other(classifier, lambda logits: logits)
     with pytest.raises(InputError, match="answers differently"):
-        deploy._check(exported.path.read_bytes(), graph, pictures)
+        deploy._check(exported.path.read_bytes(), graph, batch_images)
 
 
 def test_nothing_is_written_when_refused(
-    classifier: Classifier, pictures: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Classifier, batch_images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights that change under way are noticed, and no file is left."""
     real = deploy._check
@@ -142,22 +142,22 @@ def test_nothing_is_written_when_refused(
     with torch.no_grad():
         other.network.get_parameter("fc.weight")[0] += 0.1
 
-    def check(content: bytes, _graph: nn.Module, pictures: Tensor) -> float:
-        return real(content, _Other(other, lambda logits: logits), pictures)
+    def check(content: bytes, _graph: nn.Module, batch_images: Tensor) -> float:
+        return real(content, _Other(other, lambda logits: logits), batch_images)
 
     monkeypatch.setattr(deploy, "_check", check)
     with pytest.raises(InputError, match="nothing was written"):
-        export_onnx(classifier, tmp_path / "m.onnx", pictures=pictures, classes=["a"] * 10)
+        export_onnx(classifier, tmp_path / "m.onnx", images=batch_images, classes=["a"] * 10)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_packages(
-    classifier: Classifier, pictures: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Classifier, batch_images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the packages of the extra the message says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(MachineError, match=r'pip install "tutelage\[onnx\]"'):
-        export_onnx(classifier, tmp_path / "m.onnx", pictures=pictures, classes=["a"] * 10)
+        export_onnx(classifier, tmp_path / "m.onnx", images=batch_images, classes=["a"] * 10)
 
 
 def test_nothing_lies_elsewhere_and_no_path_is_told(exported: ExportResult) -> None:

@@ -47,7 +47,7 @@ def test_ties_and_extremes(tmp_path: Path) -> None:
 
 
 def test_nothing(tmp_path: Path) -> None:
-    """No pictures make a table of a header alone."""
+    """No images make a table of a header alone."""
     path = tmp_path / "p.csv"
     write_predictions(path, [], np.empty((0, 2), np.float32), ["x", "y"])
     assert rows(path) == [["file", "class", "probability", "class_2", "probability_2"]]

@@ -1,4 +1,4 @@
-"""Small real networks, what they show of some pictures, and one term at a time between them."""
+"""Small real networks, what they show of some images, and one term at a time between them."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -51,11 +51,11 @@ def network(name: str, *, size: int, seed: int) -> Classifier:
         made = timm.create_model(name, num_classes=CLASSES, **options)
     classifier = Classifier(made, Preprocess(size=size, mean=(0.5,) * 3, std=(0.25,) * 3))
     with torch.no_grad():
-        classifier.train()(pictures(8, size=size, seed=9))
+        classifier.train()(images(8, size=size, seed=9))
     return classifier
 
 
-def pictures(count: int, *, size: int, seed: int = 0) -> Tensor:
+def images(count: int, *, size: int, seed: int = 0) -> Tensor:
     """uint8 [count, 3, size, size], of blocks rather than of noise, which looks all alike to a network."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(0, 256, (count, 3, 4, 4), generator=generator, dtype=torch.uint8)
@@ -63,11 +63,11 @@ def pictures(count: int, *, size: int, seed: int = 0) -> Tensor:
 
 
 def batch_of(count: int, *, size: int) -> Batch:
-    """Labelled pictures, some of one class; their ids are not in order."""
+    """Labelled images, some of one class; their ids are not in order."""
     generator = torch.Generator().manual_seed(count)
     labels = torch.arange(count) * 3 % 4
     ids = torch.randperm(IMAGES, generator=generator)[:count]
-    return Batch(pictures(count, size=size), labels, ids, 0)
+    return Batch(images(count, size=size), labels, ids, 0)
 
 
 def defaults(name: str) -> WeightedLossConfig:

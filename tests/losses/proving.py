@@ -57,12 +57,12 @@ def spares_the_teacher(loss: Loss, student: Tensor, teacher: Tensor) -> None:
 def pair(
     student: Sequence[int], teacher: Sequence[int], *, name: str = "a", other: str = "b"
 ) -> LayerPair:
-    """Two points with the shapes [...] of one picture."""
+    """Two points with the shapes [...] of one image."""
     return LayerPair(FeaturePoint(name, tuple(student)), FeaturePoint(other, tuple(teacher)))
 
 
 def batch_of(count: int, *, classes: int = 4, seed: int = 0) -> Batch:
-    """A batch of `count` labelled pictures (which terms never look at)."""
+    """A batch of `count` labelled images (which terms never look at)."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, classes, (count,), generator=generator)
     return Batch(torch.zeros(count, 3, 1, 1, dtype=torch.uint8), labels, torch.arange(count), 0)

@@ -159,7 +159,7 @@ def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
 
 
 def test_one_number_a_channel() -> None:
-    """A batch of one picture with one place has nothing to normalise by, and the term says so by name."""
+    """A batch of one image with one place has nothing to normalise by, and the term says so by name."""
     term = ABTerm([pair((6, 1, 1), (8, 1, 1))])
     with pytest.raises(InputError, match="ab"):
         said(term, torch.zeros(1, 6, 1, 1), torch.zeros(1, 8, 1, 1))

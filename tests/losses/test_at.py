@@ -30,12 +30,12 @@ POWERS = [0.5, 1.0, 2.0, 3.0, 4.0]
 
 
 def slow_attention(features: Tensor, power: float) -> list[list[float]]:
-    """The attention map of each picture, place by place."""
+    """The attention map of each image, place by place."""
     found = []
-    for picture in features.tolist():
-        height, width = len(picture[0]), len(picture[0][0])
+    for image in features.tolist():
+        height, width = len(image[0]), len(image[0][0])
         energy = [
-            sum(abs(channel[h][w]) ** power for channel in picture) / len(picture)
+            sum(abs(channel[h][w]) ** power for channel in image) / len(image)
             for h in range(height)
             for w in range(width)
         ]
@@ -95,7 +95,7 @@ def test_gradient(power: float) -> None:
 
 @pytest.mark.parametrize("power", POWERS)
 def test_invariances(power: float) -> None:
-    """0 at equality; signs, the order of channels and the scale of a picture do not matter; places do."""
+    """0 at equality; signs, the order of channels and the scale of an image do not matter; places do."""
     student, teacher = numbers(4, 3, 2, 3), numbers(4, 5, 2, 3, seed=1)
     assert at_loss(student, student, power=power).item() == 0
     expected = at_loss(student, teacher, power=power)
@@ -151,7 +151,7 @@ def test_zeros() -> None:
 
 
 def test_refusals() -> None:
-    """Other pictures or places are refused with both shapes printed; so is what is no map, and no power."""
+    """Other images or places are refused with both shapes printed; so is what is no map, and no power."""
     for shape in ((2, 3, 4, 2), (1, 3, 4, 4), (2, 3, 16), (2, 48)):
         with pytest.raises(InputError, match=r"attention[^$]*\[2, 3, 4, 4\].*teacher \[") as told:
             at_loss(torch.zeros(2, 3, 4, 4), torch.zeros(shape))
@@ -173,7 +173,7 @@ def test_other_software() -> None:
     said_there = {"x": {"output": student}}, {"x": {"output": teacher}}
     found = at_loss(student, teacher)
     torch.testing.assert_close(found, ATLoss(pairs, mode="code")(*said_there), rtol=1e-6, atol=0)
-    # The paper's form is a norm: of one picture, ours is its square over the places.
+    # The paper's form is a norm: of one image, ours is its square over the places.
     first = {"x": {"output": student[:1]}}, {"x": {"output": teacher[:1]}}
     norm = ATLoss(pairs, mode="paper")(*first)
     torch.testing.assert_close(at_loss(student[:1], teacher[:1]), norm**2 / 25)

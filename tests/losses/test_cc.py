@@ -25,7 +25,7 @@ from tutelage.types import FeaturePoint, NetworkInfo
 
 
 def oracle(student: Tensor, teacher: Tensor, gamma: float, order: int) -> float:
-    """The kernel's series term by term, for every two pictures."""
+    """The kernel's series term by term, for every two images."""
 
     def kernel(x: list[float], y: list[float]) -> float:
         lengths = math.sqrt(sum(a * a for a in x)) * math.sqrt(sum(b * b for b in y))
@@ -84,7 +84,7 @@ def test_gradient() -> None:
 
 
 def test_invariances() -> None:
-    """0 at equality; lengths, rotations and the order of pictures do not matter."""
+    """0 at equality; lengths, rotations and the order of images do not matter."""
     student, teacher = numbers(5, 3), numbers(5, 3, seed=1)
     expected = cc_loss(student, teacher)
     assert cc_loss(student, student).item() == 0
@@ -100,7 +100,7 @@ def test_invariances() -> None:
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_finite(scale: float) -> None:
-    """Finite in every precision: large, zero and identical features, one picture."""
+    """Finite in every precision: large, zero and identical features, one image."""
     student = numbers(4, 6, scale=scale).clamp(-6e4, 6e4)
     teacher = numbers(4, 6, seed=1, scale=scale).clamp(-6e4, 6e4)
     zero, same = torch.zeros_like(student), student[:1].expand(4, 6)

@@ -72,7 +72,7 @@ def crd_oracle(
 
 
 def batch_oracle(u: Tensor, v: Tensor, labels: list[int], temperature: float) -> float:
-    """InfoNCE over pictures of other classes, both ways."""
+    """InfoNCE over images of other classes, both ways."""
     total = 0.0
     for a, b in ((u, v), (v, u)):
         for i, x in enumerate(a):
@@ -96,7 +96,7 @@ def memory_of(labels: list[int], width: int = 3, *, momentum: float = 0.5) -> Me
 
 
 def labelled(ids: list[int], labels: list[int]) -> Batch:
-    """A batch of certain pictures with certain labels."""
+    """A batch of certain images with certain labels."""
     count = len(ids)
     images = torch.zeros(count, 3, 1, 1, dtype=torch.uint8)
     return Batch(images, torch.tensor(labels), torch.tensor(ids), 0)
@@ -307,7 +307,7 @@ def test_batch_term() -> None:
 
 
 def drawn(memory: MemoryBank, ids: list[int], count: int, *, seeds: int) -> Tensor:
-    """How often each picture was drawn, [B, N]."""
+    """How often each image was drawn, [B, N]."""
     seen = torch.zeros(len(ids), len(memory.labels))
     for seed in range(seeds):
         rows, weights = memory.draw(torch.tensor(ids), count, seed=seed)
@@ -318,7 +318,7 @@ def drawn(memory: MemoryBank, ids: list[int], count: int, *, seeds: int) -> Tens
 
 
 def test_draws_are_uniform_over_other_classes() -> None:
-    """Never one's own class, every other picture equally often; without a label only oneself is left out."""
+    """Never one's own class, every other image equally often; without a label only oneself is left out."""
     labels = [0, 2, 0, 1, -1, 2, 2, -1, 0, 1]
     ids = [0, 1, 3, 4]
     seen = drawn(memory_of(labels), ids, 9, seeds=2000)
@@ -336,7 +336,7 @@ def test_draws_are_uniform_over_other_classes() -> None:
 
 
 def test_draws_are_independent_and_repeat_by_step() -> None:
-    """The same step draws the same; another step, and another picture of the same class, others."""
+    """The same step draws the same; another step, and another image of the same class, others."""
     memory = memory_of([n % 3 for n in range(60)])
     ids = torch.tensor([0, 3])
     one, two, three = (memory.draw(ids, 20, seed=seed)[0] for seed in (5, 5, 6))
@@ -346,7 +346,7 @@ def test_draws_are_independent_and_repeat_by_step() -> None:
 
 
 def test_a_small_memory_is_used_whole() -> None:
-    """With as many draws as pictures, each other picture counts as often as it is drawn in the mean."""
+    """With as many draws as images, each other image counts as often as it is drawn in the mean."""
     labels = [0, 0, 1, -1, 1, -1]
     memory = memory_of(labels)
     rows, weights = memory.draw(torch.tensor([0, 2, 3]), 12, seed=0)
@@ -419,7 +419,7 @@ def term_of(negatives: int, images: int, **settings: float) -> CRDTerm:
 
 
 def step(term: CRDTerm, number: int, batch: Batch, *, optimizer: object = None) -> Tensor:
-    """The loss of one step on features that depend on its number, taken by an optimiser."""
+    """The loss of one step on features that depend on its number, taken by an optimizer."""
     count = len(batch.ids)
     mine, theirs = numbers(count, 6, seed=number), numbers(count, 8, seed=50 + number)
     progress = Progress(0, number, 0.0)
@@ -539,8 +539,8 @@ def test_memory_is_fp32_whatever_the_features() -> None:
     torch.testing.assert_close(low, said(fresh, *(x.float() for x in same)), rtol=0, atol=0)
 
 
-def test_training_tells_pictures_apart() -> None:
-    """Learned for long, a picture's two embeddings are closer than those of different classes."""
+def test_training_tells_images_apart() -> None:
+    """Learned for long, an image's two embeddings are closer than those of different classes."""
     torch.manual_seed(0)
     term = term_of(6, 12, temperature=0.2).float()
     adam = torch.optim.Adam(term.parameters(), lr=1e-2)

@@ -147,7 +147,7 @@ def test_zero_at_equality(temperature: float, precision: torch.dtype) -> None:
 
 
 def test_invariances() -> None:
-    """A constant added to a row, the order of pictures and that of classes do not matter."""
+    """A constant added to a row, the order of images and that of classes do not matter."""
     student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
     expected = dist_loss(student, teacher)
     order = torch.tensor([2, 0, 3, 1])
@@ -160,7 +160,7 @@ def test_invariances() -> None:
 
 
 def test_inter_is_affine_by_row() -> None:
-    """Probabilities scaled and shifted in each picture (by its own numbers) lose nothing there."""
+    """Probabilities scaled and shifted in each image (by its own numbers) lose nothing there."""
     student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
     scale, shift = numbers(5, 1, seed=2).exp(), numbers(5, 1, seed=3).exp()
     # The softmax divides by scale + C shift, which is a scale again.
@@ -222,7 +222,7 @@ def test_constant_student() -> None:
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("spread", [0.0, 1e-4, 1.0, 1e4])
 def test_finite(temperature: float, spread: float) -> None:
-    """Finite for constant rows, identical pictures, and logits 1e4 apart, which leave columns of zeros."""
+    """Finite for constant rows, identical images, and logits 1e4 apart, which leave columns of zeros."""
     ends = spread * torch.tensor([[1, -1, 0, -1], [-1, 1, 0, -1], [0, 0, 1, -1], [1, 1, 1, 1]])
     loss = functools.partial(dist_loss, temperature=temperature)
     for student, teacher in (
@@ -235,10 +235,10 @@ def test_finite(temperature: float, spread: float) -> None:
     finite_in_any_precision(functools.partial(loss, intra=0.0), ends[:1], ends[1:2])
 
 
-def test_one_picture() -> None:
-    """One picture has no relation with others: refused by name, unless that part has no weight."""
+def test_one_image() -> None:
+    """One image has no relation with others: refused by name, unless that part has no weight."""
     one, other = numbers(1, 4), numbers(1, 4, seed=1)
-    with pytest.raises(InputError, match=r"dist relates the pictures(.|\n)*\[1, 4\]"):
+    with pytest.raises(InputError, match=r"dist relates the images(.|\n)*\[1, 4\]"):
         dist_loss(one, other)
     q, p = softmax(one[0].tolist()), softmax(other[0].tolist())
     assert INTER(one, other).item() == pytest.approx(1 - pearson(q, p), rel=1e-10)
@@ -275,7 +275,7 @@ def test_temperature(temperature: float) -> None:
 
 @pytest.mark.parametrize("standardize", [False, True])
 def test_term(standardize: bool) -> None:
-    """Settings reach the function, and several processes bring their pictures together first."""
+    """Settings reach the function, and several processes bring their images together first."""
     chosen = DISTConfig(temperature=2.0, inter=0.5, intra=3.0, standardize=standardize)
     term = DISTTerm.build(chosen, BuildContext(NOWHERE, NOWHERE, 4, 5))
     student, teacher = numbers(5, 4), numbers(5, 4, seed=1)

@@ -89,7 +89,7 @@ def test_defaults() -> None:
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_identity_with_kd(temperature: float) -> None:
-    """KD is target = 1 and rest = 1 - p_y, picture by picture."""
+    """KD is target = 1 and rest = 1 - p_y, image by image."""
     student, teacher = numbers(6, 5), numbers(6, 5, seed=1)
     labels = torch.tensor([0, 1, 2, 3, 4, 0])
     p = (teacher / temperature).softmax(1)
@@ -139,7 +139,7 @@ def test_zero_at_equality(temperature: float) -> None:
 
 
 def test_invariances() -> None:
-    """A constant added to a row, the order of pictures, and that of classes with labels, do not matter."""
+    """A constant added to a row, the order of images, and that of classes with labels, do not matter."""
     student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
     expected = dkd_loss(student, teacher, LABELS)
     order = torch.tensor([2, 0, 3, 1])
@@ -223,7 +223,7 @@ def test_temperature(temperature: float) -> None:
 
 @pytest.mark.parametrize("standardize", [False, True])
 def test_term(standardize: bool) -> None:
-    """Settings reach the function; a picture made of two has the label of its larger share."""
+    """Settings reach the function; an image made of two has the label of its larger share."""
     chosen = DKDConfig(temperature=2.0, target=0.5, rest=3.0, standardize=standardize)
     term = DKDTerm.build(chosen, BuildContext(NOWHERE, NOWHERE, 4, 5))
     student, teacher = numbers(5, 4), numbers(5, 4, seed=1)

@@ -122,7 +122,7 @@ def test_needs_are_all_that_is_read(name: str) -> None:
 
 @cache
 def extremes(precision: torch.dtype) -> Word:
-    """Four times the same picture, seen by networks in some precision, and logits that are sure and wrong."""
+    """Four times the same image, seen by networks in some precision, and logits that are sure and wrong."""
     batch = batch_of(4, size=32)
     batch = batch._replace(images=batch.images[:1].expand(4, -1, -1, -1))
     with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
@@ -135,7 +135,7 @@ def extremes(precision: torch.dtype) -> Word:
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_finite(name: str, precision: torch.dtype) -> None:
-    """Equal pictures, and logits that differ by 1e4: value and all gradients are finite numbers."""
+    """Equal images, and logits that differ by 1e4: value and all gradients are finite numbers."""
     said = extremes(precision)
     assert said.output.features["layer1"].dtype == precision
     term = build(name, couple(*PLAIN).ground)
@@ -163,8 +163,8 @@ def test_half_precision_says_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_picture(name: str) -> None:
-    """A last batch may hold one picture: a finite number, or a refusal that names the term."""
+def test_one_image(name: str) -> None:
+    """A last batch may hold one image: a finite number, or a refusal that names the term."""
     said = word(*PLAIN, 32, 1)
     term = build(name, couple(*PLAIN).ground)
     assert said.output.logits.shape == (1, CLASSES)
@@ -178,7 +178,7 @@ def test_one_picture(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_least(name: str) -> None:
-    """As many pictures as a term says it needs are enough, and one fewer is refused by name."""
+    """As many images as a term says it needs are enough, and one fewer is refused by name."""
     term = build(name, couple(*PLAIN).ground)
     assert torch.isfinite(value_of(term, word(*PLAIN, 32, term.least)))
     if term.least > 1:
@@ -451,7 +451,7 @@ def test_networks_without_structure(name: str) -> None:
 
 
 def test_no_batch_is_a_term_of_its_own() -> None:
-    """A batch's pictures are not looked at: terms see what networks made of them."""
+    """A batch's images are not looked at: terms see what networks made of them."""
     ground, said = couple(*PLAIN).ground, word(*PLAIN)
     bare: Batch = said.batch._replace(images=torch.empty(0, dtype=torch.uint8))
     for name in NAMES:

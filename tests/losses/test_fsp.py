@@ -62,9 +62,9 @@ def pooled(x: Tensor, height: int, width: int) -> list[list[list[list[float]]]]:
                 ]
                 for i in range(height)
             ]
-            for channel in picture
+            for channel in image
         ]
-        for picture in x.tolist()
+        for image in x.tolist()
     ]
 
 
@@ -105,7 +105,7 @@ def test_gradient() -> None:
 
 
 def test_invariances() -> None:
-    """0 at equality; pictures and places may be permuted, and signs of entry and end turned together."""
+    """0 at equality; images and places may be permuted, and signs of entry and end turned together."""
     mine = maps(SHAPES[0])
     assert fsp_loss(*mine[:2], *mine[:2]).item() == 0
     expected = fsp_loss(*mine)
@@ -156,7 +156,7 @@ def test_zero_maps() -> None:
     ],
 )
 def test_shapes(shapes: tuple[Shape, ...]) -> None:
-    """Other channels or pictures are refused with all shapes printed; nothing is broadcast."""
+    """Other channels or images are refused with all shapes printed; nothing is broadcast."""
     with pytest.raises(InputError, match=r"student \[2, 3, 4, 4\] to .*teacher \[") as error:
         fsp_loss(*maps(shapes))
     assert all(str(list(shape)) in str(error.value) for shape in shapes)
@@ -207,8 +207,8 @@ def test_term() -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_mean_over_pictures() -> None:
-    """What a process computes for its own pictures averages to the loss of the whole batch."""
+def test_mean_over_images() -> None:
+    """What a process computes for its own images averages to the loss of the whole batch."""
     mine = maps(SHAPES[1])
     halves = [fsp_loss(*(x[i : i + 1] for x in mine)) for i in (0, 1)]
     torch.testing.assert_close(torch.stack(halves).mean(), fsp_loss(*mine))

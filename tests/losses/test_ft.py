@@ -89,7 +89,7 @@ def test_gradient(loss) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_invariances() -> None:
-    """A picture's scale on either side does not matter, nor does a common order; its sign does."""
+    """An image's scale on either side does not matter, nor does a common order; its sign does."""
     student, teacher = numbers(4, 3, 2, 2), numbers(4, 3, 2, 2, seed=1)
     expected = ft_loss(student, teacher)
     scale = torch.tensor([1e-2, 1.0, 7.0, 1e3], dtype=torch.float64)[:, None, None, None]
@@ -176,7 +176,7 @@ def test_stages(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
 
 
 def test_what_is_said() -> None:
-    """The error of the paraphraser on the pooled map, then the distance of factors; pictures alone decide."""
+    """The error of the paraphraser on the pooled map, then the distance of factors; images alone decide."""
     torch.manual_seed(0)
     term = FTTerm([pair((3, 2, 2), (4, 4, 4))])
     mine, theirs = numbers(5, 3, 2, 2).float(), numbers(5, 4, 4, 4, seed=1).float()
@@ -231,7 +231,7 @@ def test_rate(rate: float, factors: int) -> None:
 
 @pytest.mark.parametrize("progress", [FIRST, SECOND])
 def test_features_refused(progress: Progress) -> None:
-    """One number a channel and features that are no maps are refused by name; equal pictures are not."""
+    """One number a channel and features that are no maps are refused by name; equal images are not."""
     term = FTTerm([pair((2, 1, 1), (2, 1, 1))])
     one = torch.zeros(1, 2, 1, 1, requires_grad=True)
     with pytest.raises(InputError, match="ft"):

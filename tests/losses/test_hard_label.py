@@ -63,7 +63,7 @@ def test_gradient() -> None:
 
 
 def test_invariances() -> None:
-    """A constant added to a row, the order of pictures and of classes do not matter."""
+    """A constant added to a row, the order of images and of classes do not matter."""
     student, teacher = numbers(4, 5), numbers(4, 5, seed=1)
     expected = hard_label_loss(student, teacher)
     for change in (lambda z: z.flip(0), lambda z: z.roll(1, 1), lambda z: z.repeat(3, 1)):

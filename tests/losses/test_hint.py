@@ -40,7 +40,7 @@ def test_gradient() -> None:
 
 
 def test_invariances() -> None:
-    """0 at equality; the order of pictures and channels, and a common shift, do not matter."""
+    """0 at equality; the order of images and channels, and a common shift, do not matter."""
     student, teacher = numbers(4, 3, 2, 2), numbers(4, 3, 2, 2, seed=1)
     assert hint_loss(student, student).item() == 0
     expected = hint_loss(student, teacher)
@@ -82,7 +82,7 @@ def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
 
 
 def test_one_number_a_channel() -> None:
-    """A batch of one picture with one place has nothing to normalise by, and the term says so by name."""
+    """A batch of one image with one place has nothing to normalise by, and the term says so by name."""
     term = HintTerm([pair((6, 1, 1), (8, 1, 1))])
     with pytest.raises(InputError, match="hint"):
         said(term, torch.zeros(1, 6, 1, 1), torch.zeros(1, 8, 1, 1))

@@ -35,8 +35,8 @@ SHAPES = [
 def oracle(student: Tensor, teacher: Tensor) -> float:
     """Gram matrices with rows of length 1, number by number."""
 
-    def rows(picture: list[list[float]]) -> list[list[float]]:
-        gram = [[sum(map(float.__mul__, a, b)) for b in picture] for a in picture]
+    def rows(image: list[list[float]]) -> list[list[float]]:
+        gram = [[sum(map(float.__mul__, a, b)) for b in image] for a in image]
         lengths = [math.sqrt(sum(g * g for g in row)) for row in gram]
         return [[g / n if n else 0.0 for g in row] for row, n in zip(gram, lengths, strict=True)]
 
@@ -82,7 +82,7 @@ def test_closed_form() -> None:
 
 
 def test_invariances() -> None:
-    """0 at equality; a picture's scale, the order of places, channels and pictures do not matter."""
+    """0 at equality; an image's scale, the order of places, channels and images do not matter."""
     student, teacher = numbers(4, 3, 2, 5), numbers(4, 3, 2, 5, seed=1)
     expected = icc_loss(student, teacher)
     assert expected > 0.01
@@ -102,7 +102,7 @@ def test_invariances() -> None:
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_finite(scale: float) -> None:
-    """Finite in every precision: large, constant, zero and identical maps, one picture."""
+    """Finite in every precision: large, constant, zero and identical maps, one image."""
     student = numbers(2, 3, 4, 4, scale=scale).clamp(-6e4, 6e4)
     teacher = numbers(2, 3, 4, 4, seed=1, scale=scale).clamp(-6e4, 6e4)
     constant, zero = torch.full_like(student, scale), torch.zeros_like(student)
@@ -117,7 +117,7 @@ def test_finite(scale: float) -> None:
     [((2, 3, 4, 4), (2, 1, 4, 4)), ((2, 3, 4, 4), (1, 3, 4, 4)), ((2, 3), (2, 3))],
 )
 def test_shapes(mine: tuple[int, ...], theirs: tuple[int, ...]) -> None:
-    """Other channels or pictures are refused with both shapes printed; nothing is broadcast."""
+    """Other channels or images are refused with both shapes printed; nothing is broadcast."""
     with pytest.raises(InputError, match=r"icc(.|\n)*student \[2, 3.*teacher \["):
         icc_loss(torch.zeros(mine), torch.zeros(theirs))
 

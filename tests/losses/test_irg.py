@@ -30,16 +30,16 @@ def maps(count: int, shapes: Sequence[tuple[int, ...]], *, seed: int = 0) -> lis
     return [numbers(count, *shape, seed=seed + n) for n, shape in enumerate(shapes)]
 
 
-def pooled(picture: Tensor, size: Sequence[int]) -> list[float]:
+def pooled(image: Tensor, size: Sequence[int]) -> list[float]:
     """Means over ranges of channels, rows and columns, number by number."""
 
     def ranges(length: int, count: int) -> list[range]:
         return [range(n * length // count, -(-(n + 1) * length // count)) for n in range(count)]
 
-    every = [ranges(length, count) for length, count in zip(picture.shape, size, strict=True)]
+    every = [ranges(length, count) for length, count in zip(image.shape, size, strict=True)]
     found = []
     for c, h, w in itertools.product(*every):
-        cell = [picture[index].item() for index in itertools.product(c, h, w)]
+        cell = [image[index].item() for index in itertools.product(c, h, w)]
         found.append(sum(cell) / len(cell))
     return found
 
@@ -95,7 +95,7 @@ def test_oracle(count: int, points: int) -> None:
 
 
 def test_closed_form() -> None:
-    """Three pictures on a line, equally spaced for the student, not for the teacher."""
+    """Three images on a line, equally spaced for the student, not for the teacher."""
     z = torch.zeros(3, 2, dtype=torch.float64)
     student = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)[:, None, None, None]
     teacher = torch.tensor([0.0, 3.0, 4.0], dtype=torch.float64)[:, None, None, None]
@@ -123,8 +123,8 @@ def test_gradient(weights: dict[str, float]) -> None:
     assert all(leaf.grad is None for leaf in (t, *teacher))
 
 
-def test_one_pictures_gradient_at_its_twin() -> None:
-    """Two identical pictures among others: finite differences agree there, too."""
+def test_one_images_gradient_at_its_twin() -> None:
+    """Two identical images among others: finite differences agree there, too."""
     student = numbers(4, 3, 2, 1)
     student[1] = student[0]
     teacher = numbers(4, 3, 2, 1, seed=1)
@@ -167,7 +167,7 @@ def test_far_from_the_origin() -> None:
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 @pytest.mark.parametrize("count", [1, 4])
 def test_finite(scale: float, count: int) -> None:
-    """Finite in every precision: large, constant, zero and identical features, one picture."""
+    """Finite in every precision: large, constant, zero and identical features, one image."""
     first, second = numbers(count, 3, 4, 4, scale=scale), numbers(count, 6, 2, 2, scale=scale)
     same = first[:1].expand(count, 3, 4, 4)
     for mine in (first, same, torch.zeros_like(first), torch.full_like(first, scale)):
@@ -197,7 +197,7 @@ def test_logits_get_a_gradient_at_extremes() -> None:
     ],
 )
 def test_shapes(student: list[tuple[int, ...]], teacher: list[tuple[int, ...]]) -> None:
-    """Other pictures, no maps, and points without a partner are refused with all shapes printed."""
+    """Other images, no maps, and points without a partner are refused with all shapes printed."""
     z = torch.zeros(2, 3)
     with pytest.raises(InputError, match=r"irg(.|\n)*student \[.*teacher \["):
         irg_loss(z, z, [torch.zeros(s) for s in student], [torch.zeros(t) for t in teacher])

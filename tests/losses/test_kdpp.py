@@ -32,7 +32,7 @@ def loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def oracle(student: Tensor, teacher: Tensor, means: Tensor, labels: Tensor) -> float:
-    """One picture after the other, number by number."""
+    """One image after the other, number by number."""
     found = []
     for s, t, label in zip(student.tolist(), teacher.tolist(), labels.tolist(), strict=True):
         if label >= 0:
@@ -115,7 +115,7 @@ def test_unknown_labels() -> None:
 
 
 def test_class_never_seen() -> None:
-    """A mean of 0 has no direction: its pictures count 1 and pull nowhere."""
+    """A mean of 0 has no direction: its images count 1 and pull nowhere."""
     means = MEANS.clone()
     means[2] = 0
     student, teacher = numbers(2, 5), numbers(2, 5, seed=1)
@@ -131,7 +131,7 @@ def test_class_never_seen() -> None:
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-4, 1.0, 1e4])
 def test_finite(scale: float) -> None:
-    """Finite in every precision, for equal, zero and constant vectors and one picture."""
+    """Finite in every precision, for equal, zero and constant vectors and one image."""
     vectors = numbers(6, 5, scale=scale), numbers(6, 5, seed=1, scale=scale)
     zero, constant = torch.zeros_like(vectors[0]), torch.full_like(vectors[0], scale)
     for mine, theirs in itertools.product((*vectors, zero, constant), repeat=2):
@@ -250,7 +250,7 @@ def test_two_steps_before_backward() -> None:
 
 
 def test_mixtures() -> None:
-    """Of a mixture of two pictures the larger share's label counts."""
+    """Of a mixture of two images the larger share's label counts."""
     term = build(5, 5)
     mixed = MixedLabels(torch.tensor([1, 1]), torch.tensor([0.7, 0.3]))
     batch = Batch(torch.zeros(2, 3, 1, 1), torch.tensor([3, 3]), torch.arange(2), 0, mixed)

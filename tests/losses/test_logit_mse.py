@@ -21,7 +21,7 @@ GROUND = BuildContext(NOTHING, NOTHING, classes=5, images=9)
 @given(batch=st.integers(1, 6), classes=st.integers(1, 9), seed=st.integers(0, 999))
 @settings(max_examples=30, deadline=None)
 def test_oracle(batch: int, classes: int, seed: int) -> None:
-    """Half the squared distance of each picture, number by number, and never negative."""
+    """Half the squared distance of each image, number by number, and never negative."""
     student, teacher = numbers(batch, classes, seed=seed), numbers(batch, classes, seed=seed + 1000)
     total = 0.0
     for mine, theirs in zip(student.tolist(), teacher.tolist(), strict=True):

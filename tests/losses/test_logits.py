@@ -98,7 +98,7 @@ def test_constant_row(precision: torch.dtype, value: float, classes: int) -> Non
 @pytest.mark.parametrize("temperature", [0.05, 4.0, 100.0])
 @pytest.mark.parametrize("spread", [0.0, 1e-4, 1.0, 1e4])
 def test_finite(spread: float, temperature: float) -> None:
-    """Finite for constant rows and logits 1e4 apart, and for one picture."""
+    """Finite for constant rows and logits 1e4 apart, and for one image."""
     ends = spread * torch.tensor([[1, -1, 0], [-1, 1, 0], [0, 0, 1], [1, 1, 1]])
     loss = functools.partial(matched, temperature=temperature)
     for teacher in (ends, ends.roll(1, dims=0)):

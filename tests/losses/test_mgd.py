@@ -25,7 +25,7 @@ from tutelage.types import START, FeaturePoint, ModelOutput, NetworkInfo, Stage,
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)])
 def test_oracle(shape: tuple[int, ...]) -> None:
-    """The sum of squared differences over the pictures' number, number by number."""
+    """The sum of squared differences over the images' number, number by number."""
     student, teacher = numbers(*shape), numbers(*shape, seed=1)
     flat = zip(student.flatten().tolist(), teacher.flatten().tolist(), strict=True)
     expected = sum((s - t) ** 2 for s, t in flat) / shape[0]
@@ -51,12 +51,12 @@ def test_invariances() -> None:
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_finite(scale: float) -> None:
-    """Finite in every precision, for equal, zero and constant maps and one picture."""
+    """Finite in every precision, for equal, zero and constant maps and one image."""
     maps = numbers(2, 3, 4, 4, scale=scale), numbers(2, 3, 4, 4, seed=1, scale=scale)
     zero, constant = torch.zeros_like(maps[0]), torch.full_like(maps[0], scale)
     for mine, theirs in itertools.product((*maps, zero, constant), repeat=2):
         finite_in_any_precision(mgd_loss, mine, theirs)
-    # A single picture's gradient of 1e5 would itself be more than float16 holds.
+    # A single image's gradient of 1e5 would itself be more than float16 holds.
     finite_in_any_precision(mgd_loss, maps[0][:1] / 4, maps[1][:1] / 4)
 
 
@@ -146,7 +146,7 @@ def test_several_points() -> None:
     [((6, 4, 4), (8, 2, 2)), ((6, 2, 2), (8, 4, 4)), ((17, 6), (8, 4, 4)), ((6, 1, 1), (8, 1, 1))],
 )
 def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """Other channels and sizes and tokens meet, and everything learns; one picture is enough."""
+    """Other channels and sizes and tokens meet, and everything learns; one image is enough."""
     term = MGDTerm([pair(student, teacher)], masked=0.0)
     mine = numbers(1, *student).float().requires_grad_()
     torch.autograd.backward(said(term, mine, numbers(1, *teacher, seed=1).float()))

@@ -34,13 +34,13 @@ def products(rows: list[list[float]]) -> list[float]:
 
 
 def slow_levels(student: Tensor, teacher: Tensor, temperature: float) -> list[float]:
-    """The formula of the docstring at one temperature, number by number: picture, batch, class."""
+    """The formula of the docstring at one temperature, number by number: image, batch, class."""
     q = [softmax([value / temperature for value in row]) for row in student.tolist()]
     p = [softmax([value / temperature for value in row]) for row in teacher.tolist()]
-    pictures = math.fsum(
+    batch_images = math.fsum(
         a * math.log(a / b) for x, y in zip(p, q, strict=True) for a, b in zip(x, y, strict=True)
     )
-    levels = [temperature**2 * pictures / len(q)]
+    levels = [temperature**2 * batch_images / len(q)]
     for mine, theirs in ((q, p), (list(zip(*q, strict=True)), list(zip(*p, strict=True)))):
         pairs = zip(products(mine), products(theirs), strict=True)
         levels.append(math.fsum((a - b) ** 2 for a, b in pairs) / len(mine))
@@ -89,24 +89,24 @@ def test_gradient(temperatures: tuple[float, ...]) -> None:
     spares_the_teacher(loss, student, teacher)
 
 
-def test_permuted_pictures() -> None:
-    """Students that give the teacher's rows in another order: classes relate alike, pictures do not."""
+def test_permuted_images() -> None:
+    """Students that give the teacher's rows in another order: classes relate alike, images do not."""
     teacher = numbers(3, 5)
     student = teacher.roll(1, 0)
     found = mlkd_loss(student, teacher, temperatures=[1.0])
-    pictures, batch, classes = slow_levels(student, teacher, 1.0)
+    batch_images, batch, classes = slow_levels(student, teacher, 1.0)
     assert classes < 1e-15 < 1e-3 < batch
-    assert found.item() == pytest.approx(pictures + batch, rel=1e-12)
+    assert found.item() == pytest.approx(batch_images + batch, rel=1e-12)
 
 
 def test_permuted_classes() -> None:
-    """Students that call every class by another's name: pictures relate alike, classes do not."""
+    """Students that call every class by another's name: images relate alike, classes do not."""
     teacher = numbers(3, 5)
     student = teacher.roll(1, 1)
     found = mlkd_loss(student, teacher, temperatures=[1.0])
-    pictures, batch, classes = slow_levels(student, teacher, 1.0)
+    batch_images, batch, classes = slow_levels(student, teacher, 1.0)
     assert batch < 1e-15 < 1e-3 < classes
-    assert found.item() == pytest.approx(pictures + classes, rel=1e-12)
+    assert found.item() == pytest.approx(batch_images + classes, rel=1e-12)
 
 
 def test_invariances() -> None:

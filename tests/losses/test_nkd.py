@@ -114,7 +114,7 @@ def test_gradient_at_equality() -> None:
 
 
 def test_invariances() -> None:
-    """A constant added to a row, the order of pictures, and that of classes with labels, do not matter."""
+    """A constant added to a row, the order of images, and that of classes with labels, do not matter."""
     student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
     expected = nkd_loss(student, teacher, LABELS, temperature=2.0)
     order = torch.tensor([2, 0, 3, 1])
@@ -179,7 +179,7 @@ def test_temperature(temperature: float) -> None:
 
 @pytest.mark.parametrize("standardize", [False, True])
 def test_term(standardize: bool) -> None:
-    """Settings reach the function; a picture made of two has the label of its larger share."""
+    """Settings reach the function; an image made of two has the label of its larger share."""
     chosen = NKDConfig(temperature=2.0, rest=3.0, standardize=standardize)
     term = NKDTerm.build(chosen, BuildContext(NOWHERE, NOWHERE, 4, 5))
     student, teacher = numbers(5, 4), numbers(5, 4, seed=1)

@@ -30,10 +30,10 @@ from tutelage.types import START, ModelOutput, NetworkInfo, TeacherOutput
 SHAPES = [(5, 7, 1, 2), (2, 3, 3, 4)]
 
 
-def slow_patterns(picture: Tensor) -> list[list[float]]:
+def slow_patterns(image: Tensor) -> list[list[float]]:
     """Each channel's values over the places, of length 1."""
     found = []
-    for channel in picture.flatten(1).tolist():
+    for channel in image.flatten(1).tolist():
         length = sum(value**2 for value in channel) ** 0.5
         found.append([value / length for value in channel])
     return found
@@ -143,7 +143,7 @@ def test_memory() -> None:
 
 
 def test_refusals() -> None:
-    """Other pictures or places are refused with both shapes printed, and so is what is no map."""
+    """Other images or places are refused with both shapes printed, and so is what is no map."""
     for shape in ((2, 3, 4, 2), (1, 3, 4, 4), (2, 3, 16), (2, 48)):
         with pytest.raises(InputError, match=r"nst[^$]*\[2, 3, 4, 4\].*teacher \[") as told:
             nst_loss(torch.zeros(2, 3, 4, 4), torch.zeros(shape))

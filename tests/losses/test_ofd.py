@@ -143,12 +143,12 @@ def test_invariances() -> None:
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_finite(scale: float) -> None:
-    """Finite in every precision, for equal, zero and constant maps and one picture."""
+    """Finite in every precision, for equal, zero and constant maps and one image."""
     maps = numbers(2, 3, 4, 4, scale=scale), numbers(2, 3, 4, 4, seed=1, scale=scale)
     zero, constant = torch.zeros_like(maps[0]), torch.full_like(maps[0], scale)
     for mine, theirs in itertools.product((*maps, zero, constant), repeat=2):
         finite_in_any_precision(loss, mine, theirs)
-    # A single picture's gradient of 1e5 would itself be more than float16 holds.
+    # A single image's gradient of 1e5 would itself be more than float16 holds.
     finite_in_any_precision(loss, maps[0][:1] / 4, maps[1][:1] / 4)
 
 

@@ -1,4 +1,4 @@
-"""PKT against plain loops and a closed form, invariances, silent and opposite pictures, torchdistill."""
+"""PKT against plain loops and a closed form, invariances, silent and opposite images, torchdistill."""
 
 import math
 
@@ -52,7 +52,7 @@ def oracle(student: Tensor, teacher: Tensor) -> float:
     seed=st.integers(0, 99),
 )
 def test_oracle(count: int, widths: tuple[int, int], silent: bool, seed: int) -> None:
-    """Pair by pair, with widths that differ (of width 1, cosines are 1 or -1); with a silent picture, too."""
+    """Pair by pair, with widths that differ (of width 1, cosines are 1 or -1); with a silent image, too."""
     student = numbers(count, widths[0], seed=seed)
     teacher = numbers(count, widths[1], seed=seed + 100)
     if silent:
@@ -62,7 +62,7 @@ def test_oracle(count: int, widths: tuple[int, int], silent: bool, seed: int) ->
 
 
 def test_closed_form() -> None:
-    """Two alike pictures choose evenly; two at right angles choose themselves with 2 of 3."""
+    """Two alike images choose evenly; two at right angles choose themselves with 2 of 3."""
     found = pkt_loss(torch.ones(2, 3).double(), torch.eye(2).double()).item()
     expected = 2 * (2 / 3 * math.log(4 / 3) + 1 / 3 * math.log(2 / 3)) / 4
     assert found == pytest.approx(expected, abs=1e-7)
@@ -93,7 +93,7 @@ def test_invariances() -> None:
     assert not torch.isclose(pkt_loss(student + 5, teacher), expected)
 
 
-def test_silent_picture() -> None:
+def test_silent_image() -> None:
     """A vector of zeros has cosine 0 with all, and a gradient of ordinary size, not 1e7."""
     student, teacher = numbers(4, 3).float(), numbers(4, 3, seed=1).float()
     student[2] = 0
@@ -102,7 +102,7 @@ def test_silent_picture() -> None:
     assert gradient(pkt_loss, student, teacher).abs().max() < 10
 
 
-def test_opposite_pictures() -> None:
+def test_opposite_images() -> None:
     """A student that gives a choice of the teacher's no chance at all pays log 1e-7, not infinity."""
     student = torch.tensor([[3.0, 1.0], [-3.0, -1.0]])
     found = pkt_loss(student, torch.ones(2, 2))
@@ -149,7 +149,7 @@ def test_batch_of_one() -> None:
 
 @pytest.mark.parametrize("teacher", [(3, 5), (4, 5, 2), (1, 5)])
 def test_shapes(teacher: tuple[int, ...]) -> None:
-    """Other pictures, or no vectors, are refused with both shapes printed; nothing is broadcast."""
+    """Other images, or no vectors, are refused with both shapes printed; nothing is broadcast."""
     with pytest.raises(InputError, match="pkt") as error:
         pkt_loss(torch.zeros(4, 5), torch.zeros(*teacher))
     assert "[4, 5]" in str(error.value)

@@ -105,7 +105,7 @@ def test_gradient() -> None:
 
 
 def test_invariances() -> None:
-    """0 at equality; order of pictures and channels, mirroring and a common addend do not matter."""
+    """0 at equality; order of images and channels, mirroring and a common addend do not matter."""
     student, teacher = numbers(4, 3, 6, 6), numbers(4, 3, 6, 6, seed=1)
     assert review_loss(student, student).item() == 0
     expected = review_loss(student, teacher)
@@ -117,7 +117,7 @@ def test_invariances() -> None:
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_finite(scale: float) -> None:
-    """Finite in every precision, for equal, zero and constant maps and one picture."""
+    """Finite in every precision, for equal, zero and constant maps and one image."""
     maps = numbers(2, 3, 5, 5, scale=scale), numbers(2, 3, 5, 5, seed=1, scale=scale)
     zero, constant = torch.zeros_like(maps[0]), torch.full_like(maps[0], scale)
     for mine, theirs in itertools.product((*maps, zero, constant), repeat=2):
@@ -241,7 +241,7 @@ def test_refused_features(student: tuple[int, ...], teacher: tuple[int, ...]) ->
         said(term, torch.zeros(1, *student), torch.zeros(1, *teacher))
 
 
-def test_one_picture() -> None:
+def test_one_image() -> None:
     """A batch of one works where the maps have places; and, once training is done, where they have none."""
     term = ReviewTerm([pair((6, 2, 2), (8, 2, 2))])
     assert torch.isfinite(said(term, torch.zeros(1, 6, 2, 2), torch.ones(1, 8, 2, 2)))

@@ -1,4 +1,4 @@
-"""RKD angles against plain loops and a closed form, invariances, precision, memory, identical pictures."""
+"""RKD angles against plain loops and a closed form, invariances, precision, memory, identical images."""
 
 import math
 from typing import Any
@@ -112,8 +112,8 @@ def test_precision(offset: float, spread: float) -> None:
     assert wrong < 1e-4 * exact.abs().max()
 
 
-def test_cosines_of_near_pictures() -> None:
-    """The worst angles, at a picture very near one and far from another, keep 4 digits in fp32."""
+def test_cosines_of_near_images() -> None:
+    """The worst angles, at an image very near one and far from another, keep 4 digits in fp32."""
     student = numbers(6, 8).float()
     student[3:] = student[:3] + 1e-3 * numbers(3, 8, seed=1).float()
     at = slice(0, 6)
@@ -127,7 +127,7 @@ def test_cosines_of_near_pictures() -> None:
         assert (found[j, :, j] == 0).all()
 
 
-def test_identical_pictures() -> None:
+def test_identical_images() -> None:
     """Twins form no angle with each other, feel no force between them, and give no NaN."""
     student, teacher = numbers(5, 3).float(), numbers(5, 3, seed=1).float()
     student[1] = student[0]
@@ -158,7 +158,7 @@ def test_huge() -> None:
 
 
 def test_nan_shows() -> None:
-    """A NaN is no identical picture: it must stop the training."""
+    """A NaN is no identical image: it must stop the training."""
     student = numbers(4, 3)
     student[1, 1] = math.nan
     assert rkd_angle_loss(student, numbers(4, 3)).isnan()
@@ -178,15 +178,15 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("pictures", [1, 3, 24])
-def test_blocks(pictures: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Angles of a few pictures at a time: value and gradient stay, and no larger tensor is ever made."""
+def test_blocks(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Angles of a few images at a time: value and gradient stay, and no larger tensor is ever made."""
     student, teacher = numbers(24, 40), numbers(24, 40, seed=1)
     expected = rkd_angle_loss(student, teacher), gradient(rkd_angle_loss, student, teacher)
-    monkeypatch.setattr(rkd_angle, "BLOCK", pictures * 24 * 24)
+    monkeypatch.setattr(rkd_angle, "BLOCK", images * 24 * 24)
     with Largest() as largest:
         found = rkd_angle_loss(student, teacher), gradient(rkd_angle_loss, student, teacher)
     torch.testing.assert_close(found, expected)
-    assert largest.numbers <= max(pictures * 24 * 24, 24 * 40)
+    assert largest.numbers <= max(images * 24 * 24, 24 * 40)
 
 
 def test_blocks_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_blocks_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("teacher", [(3, 5), (4, 5, 2), (1, 5)])
 def test_shapes(teacher: tuple[int, ...]) -> None:
-    """Other pictures, or no vectors, are refused with both shapes printed; nothing is broadcast."""
+    """Other images, or no vectors, are refused with both shapes printed; nothing is broadcast."""
     with pytest.raises(InputError, match="rkd_angle") as error:
         rkd_angle_loss(torch.zeros(4, 5), torch.zeros(*teacher))
     assert "[4, 5]" in str(error.value)
@@ -215,7 +215,7 @@ def test_shapes(teacher: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_small_batch(count: int) -> None:
-    """Fewer than three pictures have no angle, and the term says so by name."""
+    """Fewer than three images have no angle, and the term says so by name."""
     term = RKDAngleTerm([pair((6,), (8,))])
     with pytest.raises(InputError, match=r"rkd_angle[\s\S]*at least 3"):
         said(term, torch.zeros(count, 6), torch.zeros(count, 8))

@@ -1,4 +1,4 @@
-"""RKD distances against plain loops and closed forms, invariances, precision, identical pictures."""
+"""RKD distances against plain loops and closed forms, invariances, precision, identical images."""
 
 import math
 
@@ -66,8 +66,8 @@ def test_closed_form() -> None:
     assert rkd_distance_loss(student, teacher).item() == pytest.approx(expected)
 
 
-def test_two_pictures() -> None:
-    """Two pictures always lie one mean distance apart: nothing to learn, but no refusal."""
+def test_two_images() -> None:
+    """Two images always lie one mean distance apart: nothing to learn, but no refusal."""
     assert rkd_distance_loss(numbers(2, 3), numbers(2, 5, seed=1)).item() < 1e-24
 
 
@@ -116,7 +116,7 @@ def test_precision(offset: float, spread: float) -> None:
     assert wrong < 1e-6 * exact.abs().max()
 
 
-def test_identical_pictures() -> None:
+def test_identical_images() -> None:
     """Twins have distance 0 and count so in the mean; they feel no force between them, and no NaN."""
     student, teacher = numbers(5, 3).float(), numbers(5, 3, seed=1).float()
     student[1] = student[0]
@@ -149,7 +149,7 @@ def test_huge() -> None:
 
 
 def test_nan_shows() -> None:
-    """A NaN is no identical picture: it must stop the training."""
+    """A NaN is no identical image: it must stop the training."""
     student = numbers(4, 3)
     student[1, 1] = math.nan
     assert rkd_distance_loss(student, numbers(4, 3)).isnan()
@@ -157,7 +157,7 @@ def test_nan_shows() -> None:
 
 @pytest.mark.parametrize("teacher", [(3, 5), (4, 5, 2), (1, 5)])
 def test_shapes(teacher: tuple[int, ...]) -> None:
-    """Other pictures, or no vectors, are refused with both shapes printed; nothing is broadcast."""
+    """Other images, or no vectors, are refused with both shapes printed; nothing is broadcast."""
     with pytest.raises(InputError, match="rkd_distance") as error:
         rkd_distance_loss(torch.zeros(4, 5), torch.zeros(*teacher))
     assert "[4, 5]" in str(error.value)
@@ -165,7 +165,7 @@ def test_shapes(teacher: tuple[int, ...]) -> None:
 
 
 def test_batch_of_one() -> None:
-    """One picture has no distances, and the term says so by name."""
+    """One image has no distances, and the term says so by name."""
     term = RKDDistanceTerm([pair((6,), (8,))])
     with pytest.raises(InputError, match=r"rkd_distance[\s\S]*at least 2"):
         said(term, torch.zeros(1, 6), torch.zeros(1, 8))

@@ -41,7 +41,7 @@ def test_gradient() -> None:
 
 
 def test_invariances() -> None:
-    """0 at equality; the order of pictures and channels, and a common shift, do not matter."""
+    """0 at equality; the order of images and channels, and a common shift, do not matter."""
     student, teacher = numbers(4, 3, 2, 2), numbers(4, 3, 2, 2, seed=1)
     assert simkd_loss(student, student).item() == 0
     expected = simkd_loss(student, teacher)
@@ -70,7 +70,7 @@ def test_shapes() -> None:
     [((6, 4, 4), (6, 2, 2)), ((6, 2, 2), (6, 4, 4)), ((17, 6), (6, 4, 4)), ((6, 1, 1), (6, 1, 1))],
 )
 def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """Maps of other sizes and tokens meet; it learns nothing of its own; one picture is enough."""
+    """Maps of other sizes and tokens meet; it learns nothing of its own; one image is enough."""
     term = SimKDTerm([pair(student, teacher)])
     assert not list(term.parameters())
     assert not term.across_batch

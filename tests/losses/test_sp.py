@@ -1,4 +1,4 @@
-"""Similarity preserving against plain loops and a closed form, invariances, silent pictures, torchdistill."""
+"""Similarity preserving against plain loops and a closed form, invariances, silent images, torchdistill."""
 
 import math
 
@@ -49,7 +49,7 @@ def oracle(student: Tensor, teacher: Tensor) -> float:
 def test_oracle(
     count: int, student: tuple[int, ...], teacher: tuple[int, ...], silent: bool, seed: int
 ) -> None:
-    """Pair by pair, for maps, tokens and vectors that differ in shape; with a silent picture, too."""
+    """Pair by pair, for maps, tokens and vectors that differ in shape; with a silent image, too."""
     mine, theirs = numbers(count, *student, seed=seed), numbers(count, *teacher, seed=seed + 100)
     if silent:
         mine[0] = 0
@@ -58,7 +58,7 @@ def test_oracle(
 
 
 def test_closed_form() -> None:
-    """Two alike pictures against two unlike: rows (1, 1) / sqrt 2 and (1, 0)."""
+    """Two alike images against two unlike: rows (1, 1) / sqrt 2 and (1, 0)."""
     found = sp_loss(torch.ones(2, 3), torch.eye(2)).item()
     assert found == pytest.approx(((1 - math.sqrt(0.5)) ** 2 + 0.5) / 2)
 
@@ -82,13 +82,13 @@ def test_invariances() -> None:
         torch.testing.assert_close(sp_loss(student, change(teacher)), expected)
     torch.testing.assert_close(sp_loss(student.flip(0), teacher.flip(0)), expected)
     assert not torch.isclose(sp_loss(student.flip(0), teacher), expected)
-    # A picture's own scale does matter: only its own row is normalised.
+    # An image's own scale does matter: only its own row is normalised.
     louder = torch.tensor([[9.0], [1.0], [1.0], [1.0], [1.0]])
     assert sp_loss(student * louder, student) > 1e-3
 
 
-def test_silent_picture() -> None:
-    """A picture of zeros has a row of zeros, and a gradient of ordinary size, not 1e12."""
+def test_silent_image() -> None:
+    """An image of zeros has a row of zeros, and a gradient of ordinary size, not 1e12."""
     student, teacher = numbers(4, 3, 2, 2).float(), numbers(4, 3, 2, 2, seed=1).float()
     student[2] = 0
     found = sp_loss(student, teacher).item()
@@ -129,7 +129,7 @@ def test_batch_of_one() -> None:
 
 @pytest.mark.parametrize(("student", "teacher"), [((4, 5), (3, 5)), ((4, 5), (1, 5)), ((4,), (4,))])
 def test_shapes(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """Other pictures are refused with both shapes printed; nothing is broadcast."""
+    """Other images are refused with both shapes printed; nothing is broadcast."""
     with pytest.raises(InputError, match="sp") as error:
         sp_loss(torch.zeros(*student), torch.zeros(*teacher))
     assert f"student {list(student)}, teacher {list(teacher)}" in str(error.value)

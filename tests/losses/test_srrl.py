@@ -82,7 +82,7 @@ def test_invariances() -> None:
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
 def test_finite(scale: float) -> None:
-    """Finite in every precision, for equal, zero and constant vectors and one picture."""
+    """Finite in every precision, for equal, zero and constant vectors and one image."""
     vectors = numbers(4, 3, scale=scale), numbers(4, 3, seed=1, scale=scale)
     zero, constant = torch.zeros_like(vectors[0]), torch.full_like(vectors[0], scale)
     for mine, theirs in itertools.product((*vectors, zero, constant), repeat=2):

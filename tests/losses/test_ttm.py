@@ -84,7 +84,7 @@ def test_first_temperature(weighted: bool) -> None:
     torch.testing.assert_close(found, kd_loss(student, teacher, temperature=1.0))
 
 
-def test_weight_of_a_picture() -> None:
+def test_weight_of_a_image() -> None:
     """An undecided teacher counts C^(1 - 1/T) times as much as without weights, a sure one as much."""
     student, undecided = numbers(1, 5), torch.zeros(1, 5, dtype=torch.float64)
     sure = torch.tensor([[2000.0, 0, 0, 0, 0]], dtype=torch.float64)

@@ -57,7 +57,7 @@ def slow_wsld(student: Tensor, teacher: Tensor, labels: Tensor, temperature: flo
 
 
 def share(student: list[float], teacher: list[float], dtype: torch.dtype = torch.float32) -> float:
-    """The weight of a picture of class 0: the loss, as a share of the same without weights."""
+    """The weight of an image of class 0: the loss, as a share of the same without weights."""
     mine, theirs = torch.tensor([student], dtype=dtype), torch.tensor([teacher], dtype=dtype)
     # So soft that the divergence, too, is above 0 in fp32.
     temperature = max(2.0, student[0] / 10, teacher[0] / 10)

@@ -20,7 +20,7 @@ from tutelage.types import START
 
 CPU = torch.device("cpu")
 WHOLE = 7
-"""Pictures of the batch, which two processes do not share evenly."""
+"""Images of the batch, which two processes do not share evenly."""
 
 EQUAL = ("fsp", "simkd")
 """Ideas that need as many channels in both networks."""

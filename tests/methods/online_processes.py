@@ -22,7 +22,7 @@ FEATURES = LossConfig(
 
 
 def settings() -> dict[str, MethodConfig]:
-    """Each method, with all that could depend on who sees which pictures."""
+    """Each method, with all that could depend on who sees which images."""
     return {
         "dml": teaching("dml", FEATURES),
         "turns": teaching("dml", FEATURES, methods=MethodOptions(dml=DMLConfig(alternate=True))),
@@ -37,7 +37,7 @@ def settings() -> dict[str, MethodConfig]:
 
 
 SPOILT, LEFT_OUT = "joint, spoilt", "joint, left out"
-"""The second of three batches is not finite in a picture of the last process; or it is not shown at all."""
+"""The second of three batches is not finite in an image of the last process; or it is not shown at all."""
 
 
 def trained(name: str, world: World) -> dict[str, Tensor]:
@@ -47,9 +47,9 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     method = build_method(about, networks[0], networks[1:], lesson()).double()
     shown = batches()
     if name == SPOILT:
-        pictures = shown[1].images.float()
-        pictures[-1, 0, 0, 0] = torch.nan
-        shown[1] = shown[1]._replace(images=pictures)
+        images = shown[1].images.float()
+        images[-1, 0, 0, 0] = torch.nan
+        shown[1] = shown[1]._replace(images=images)
     elif name == LEFT_OUT:
         del shown[1]
     if world.size > 1:

@@ -16,7 +16,7 @@ from tutelage.types import Batch, LossOutput, Progress
 
 CLASSES, SIZE, EPOCHS = 5, 32, 4
 IDS = torch.arange(60) * 3 + 7
-"""Rows of a pack that holds other pictures, too."""
+"""Rows of a pack that holds other images, too."""
 
 METHODS = ("ps-kd", "cs-kd", "tf-kd", "mean-teacher", "byot")
 
@@ -28,7 +28,7 @@ def network(name: str = "cifar_resnet8", *, seed: int = 0) -> Classifier:
     return Classifier(made, Preprocess(size=SIZE, mean=(0.5,) * 3, std=(0.25,) * 3)).train()
 
 
-def pictures(count: int, *, seed: int) -> Tensor:
+def images(count: int, *, seed: int) -> Tensor:
     """uint8 [count, 3, 32, 32], of blocks rather than of noise, which looks all alike to a network."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(0, 256, (count, 3, 4, 4), generator=generator, dtype=torch.uint8)
@@ -36,15 +36,15 @@ def pictures(count: int, *, seed: int) -> Tensor:
 
 
 def batch_of(count: int = 6, *, first: int = 0) -> Batch:
-    """Labelled pictures with partners; their ids are not in order."""
+    """Labelled images with partners; their ids are not in order."""
     ids = IDS[torch.arange(first, first + count)].flip(0)
     labels = (torch.arange(count) * 3 + first) % CLASSES
-    partners = pictures(count, seed=first + 1000)
-    return Batch(pictures(count, seed=first), labels, ids, 0, partners=partners)
+    partners = images(count, seed=first + 1000)
+    return Batch(images(count, seed=first), labels, ids, 0, partners=partners)
 
 
 def lesson(**changes: Any) -> TrainingFacts:
-    """Of the pictures `IDS`."""
+    """Of the images `IDS`."""
     return TrainingFacts(epochs=EPOCHS, classes=CLASSES, ids=IDS, size=SIZE)._replace(**changes)
 
 

@@ -18,7 +18,7 @@ from tutelage.types import NO_TEACHER_OUTPUT, Batch
 
 CPU = torch.device("cpu")
 WHOLE = 7
-"""Pictures of a batch, which two processes do not share evenly."""
+"""Images of a batch, which two processes do not share evenly."""
 
 
 def part(batch: Batch, world: World) -> Batch:
@@ -36,8 +36,8 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     """Each step's terms, and everything that is remembered after a step in each of two epochs.
 
     In float64, so that only what is computed differs, and not how sums are rounded. In the second epoch the
-    pictures stand in another order: what one process saw of them the other is asked about. One term compares
-    pictures with each other, one has an adapter with a norm.
+    images stand in another order: what one process saw of them the other is asked about. One term compares
+    images with each other, one has an adapter with a norm.
     """
     inside = {"hint": HintConfig(weight=1.0), "at": ATConfig()} if name == "mean-teacher" else {}
     terms = LossConfig(dist=DISTConfig(weight=1.0), **inside)  # type: ignore[arg-type]

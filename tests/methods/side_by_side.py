@@ -38,7 +38,7 @@ def network(seed: int, name: str = "cifar_resnet8") -> Classifier:
 
 
 def batches(count: int = STEPS, *, size: int = 7) -> list[Batch]:
-    """Pictures of blocks, whose labels some of them lack."""
+    """Images of blocks, whose labels some of them lack."""
     generator = torch.Generator().manual_seed(5)
     made = []
     for number in range(count):
@@ -52,7 +52,7 @@ def batches(count: int = STEPS, *, size: int = 7) -> list[Batch]:
 
 
 def lesson(**changes: Any) -> TrainingFacts:
-    """One epoch about the pictures above."""
+    """One epoch about the images above."""
     return TrainingFacts(1, CLASSES, torch.arange(IMAGES), 16)._replace(**changes)
 
 

@@ -42,7 +42,7 @@ def test_against_a_step_by_hand() -> None:
 
 
 def test_its_own_partner() -> None:
-    """A picture that is its own partner hears what it says: nothing to learn but the label."""
+    """An image that is its own partner hears what it says: nothing to learn but the label."""
     method = made("cs-kd", terms=TERMS)
     batch = batch_of()
     outcome = method(batch._replace(partners=batch.images), NO_TEACHER_OUTPUT, at(0))

@@ -76,7 +76,7 @@ def shapes(classifier: Classifier, batch: Batch) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("name", objective_names())
 def test_every_objective_is_described(name: str, make: Make, batch: Batch) -> None:
-    """For each published objective: its terms and weights; points are where a real picture has that shape."""
+    """For each published objective: its terms and weights; points are where a real image has that shape."""
     method, student, teacher = make(name)
     found = by_name(method)
     assert {term: facts["weight"] for term, facts in found.items()} == method.weights
@@ -109,7 +109,7 @@ def test_adapters(make: Make) -> None:
 
 
 def test_what_is_remembered(make: Make, small_pack: Pack) -> None:
-    """A memory of all pictures is told with its numbers; a term without one remembers nothing."""
+    """A memory of all images is told with its numbers; a term without one remembers nothing."""
     method, *_ = make("crd-kd")
     found = by_name(method)
     images = len(small_pack.rows("train"))
@@ -119,8 +119,8 @@ def test_what_is_remembered(make: Make, small_pack: Pack) -> None:
     }  # fmt: skip
 
 
-def test_who_compares_pictures(make: Make) -> None:
-    """Terms that compare pictures with each other are told from means over pictures."""
+def test_who_compares_images(make: Make) -> None:
+    """Terms that compare images with each other are told from means over images."""
     method, *_ = make("rkd")
     assert by_name(method)["rkd_distance"]["across_batch"]
     method, *_ = make("hint")

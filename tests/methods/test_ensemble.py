@@ -57,9 +57,9 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 def slow_gate(said: Tensor, weight: Tensor, bias: Tensor) -> list[list[float]]:
     """Number by number: scores of the networks, their softmax, and the weighted sum."""
-    count, pictures, classes = said.shape
+    count, images, classes = said.shape
     rows = []
-    for i in range(pictures):
+    for i in range(images):
         read = [float(said[k, i, c]) for k in range(count) for c in range(classes)]
         scores = [
             sum(float(w) * x for w, x in zip(weight[k], read, strict=True)) + float(bias[k])
@@ -74,9 +74,9 @@ def slow_gate(said: Tensor, weight: Tensor, bias: Tensor) -> list[list[float]]:
 
 
 @pytest.mark.parametrize(("count", "pictures", "classes"), [(1, 3, 4), (2, 5, 3), (3, 4, 6)])
-def test_gate(count: int, pictures: int, classes: int) -> None:
+def test_gate(count: int, images: int, classes: int) -> None:
     """The gated logits are those of the formula, and so are their gradients."""
-    said = numbers(count, pictures, classes)
+    said = numbers(count, images, classes)
     weight, bias = 0.3 * numbers(count, count * classes, seed=1), numbers(count, seed=2)
     expected = torch.tensor(slow_gate(said, weight, bias), dtype=torch.float64)
     torch.testing.assert_close(gated_logits(said, weight, bias), expected, rtol=1e-12, atol=1e-12)
@@ -92,7 +92,7 @@ def test_gate_begins_as_the_mean() -> None:
 
 
 def slow_least(said: Tensor, labels: Tensor, mixed: MixedLabels | None) -> list[list[float]]:
-    """Picture by picture: the network with the least cross-entropy, or the mean where a label is unknown."""
+    """Image by image: the network with the least cross-entropy, or the mean where a label is unknown."""
     rows = []
     for i in range(said.shape[1]):
         targets = [(int(labels[i]), 1.0)]
@@ -139,13 +139,13 @@ def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
 )
 @pytest.mark.parametrize("combine", COMBINE)
 def test_by_hand(combine: Combine, training: OptimizationConfig) -> None:
-    """Three networks, and the gate, each with a plain optimiser of its own, in a loop by hand."""
+    """Three networks, and the gate, each with a plain optimizer of its own, in a loop by hand."""
     method = ensemble([network(seed).double() for seed in range(3)], combine).double()
     networks = [network(seed).double() for seed in range(3)]
     gate = copy.deepcopy(method.gate)
     learners = [*networks, *([gate] if gate is not None else [])]
     found = train(method, training)
-    optimisers = [optimiser(one, training) for one in learners]
+    optimizers = [optimiser(one, training) for one in learners]
     for batch, step in zip(batches(), found, strict=True):
         logits = [one(batch.images).logits for one in networks]
         said = torch.stack([one.detach() for one in logits])
@@ -164,7 +164,7 @@ def test_by_hand(combine: Combine, training: OptimizationConfig) -> None:
         if gate is not None:
             losses.append(F.cross_entropy(together, batch.labels, ignore_index=-1))
             torch.testing.assert_close(step["ensemble.label"], losses[-1].detach())
-        for one, value in zip(optimisers, losses, strict=True):
+        for one, value in zip(optimizers, losses, strict=True):
             one.zero_grad()
             torch.autograd.backward(value)
             one.step()

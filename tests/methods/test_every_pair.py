@@ -93,7 +93,7 @@ def the(*, refused: bool) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def batch(small_pack: Pack) -> Batch:
-    """A few real pictures, with partners for the method that wants them."""
+    """A few real images, with partners for the method that wants them."""
     loader = training_loader(
         small_pack, batch_size=5, views=TrainConfig(flip=True), seed=0, device=CPU, partners=True
     )

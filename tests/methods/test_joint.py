@@ -67,11 +67,11 @@ def test_the_teacher_learns_as_if_alone(training: OptimizationConfig, clip: floa
 
 
 def test_the_student_by_hand() -> None:
-    """Its label and what the teacher says at that moment, with an optimiser of its own."""
+    """Its label and what the teacher says at that moment, with an optimizer of its own."""
     method = joint(double=True)
     student, teacher = network(1).double(), network(2, "cifar_resnet14").double()
     train(method)
-    optimisers = [optimiser(student), optimiser(teacher)]
+    optimizers = [optimiser(student), optimiser(teacher)]
     for batch in batches():
         mine, theirs = student(batch.images).logits, teacher(batch.images).logits
         of, log_of = theirs.detach().softmax(1), theirs.detach().log_softmax(1)
@@ -80,7 +80,7 @@ def test_the_student_by_hand() -> None:
             F.cross_entropy(mine, batch.labels, ignore_index=-1) + divergence,
             F.cross_entropy(theirs, batch.labels, ignore_index=-1),
         ]
-        for one, value in zip(optimisers, losses, strict=True):
+        for one, value in zip(optimizers, losses, strict=True):
             one.zero_grad()
             torch.autograd.backward(value)
             one.step()

@@ -79,7 +79,7 @@ def test_at_0_it_is_the_student() -> None:
 
 
 def test_it_never_trains() -> None:
-    """In evaluation whatever is called; no gradient asked for; its norms do not see the pictures."""
+    """In evaluation whatever is called; no gradient asked for; its norms do not see the images."""
     method = averaging(0.9).train()
     assert method.student.training
     assert not any(module.training for module in method.average.modules())
@@ -91,7 +91,7 @@ def test_it_never_trains() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_no_optimiser_touches_it(optimizer: str) -> None:
+def test_no_optimizer_touches_it(optimizer: str) -> None:
     """An update with decay changes the student and its adapters alone; what follows it moves the average."""
     method = averaging(0.5, INSIDE)
     settings = OptimizationConfig(optimizer=optimizer, weight_decay=0.1, lr=0.01)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Deep mutual learning: against plain training, against loops with an optimiser each; what never moves."""
+"""Deep mutual learning: against plain training, against loops with an optimizer each; what never moves."""
 
 import copy
 import dataclasses
@@ -90,15 +90,15 @@ def loss(number: int, logits: list[Tensor], labels: Tensor) -> Tensor:
 @pytest.mark.parametrize("training", [SGD, ADAM], ids=["sgd", "adam"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_all_at_once(training: OptimizationConfig, count: int) -> None:
-    """One optimiser for all does what an own plain optimiser for each network does in a loop by hand."""
+    """One optimizer for all does what an own plain optimizer for each network does in a loop by hand."""
     method = mutual([network(seed).double() for seed in range(count)])
     by_hand = [network(seed).double() for seed in range(count)]
     found = train(method, training)
-    optimisers = [optimiser(one, training) for one in by_hand]
+    optimizers = [optimiser(one, training) for one in by_hand]
     for batch, step in zip(batches(), found, strict=True):
         logits = [one(batch.images).logits for one in by_hand]
         losses = [loss(number, logits, batch.labels) for number in range(count)]
-        for one, value in zip(optimisers, losses, strict=True):
+        for one, value in zip(optimizers, losses, strict=True):
             one.zero_grad()
             torch.autograd.backward(value)
             one.step()
@@ -118,9 +118,9 @@ def test_one_after_the_other(training: OptimizationConfig) -> None:
     by_hand = [network(seed).double() for seed in range(3)]
     found = train(method, training)
     assert [len(step) for step in found] == [6, 6, 6]
-    optimisers = [optimiser(one, training) for one in by_hand]
+    optimizers = [optimiser(one, training) for one in by_hand]
     for batch in batches():
-        for number, one in enumerate(optimisers):
+        for number, one in enumerate(optimizers):
             # A copy answers for a network whose turn it is not.
             answering = [
                 other if j == number else copy.deepcopy(other) for j, other in enumerate(by_hand)

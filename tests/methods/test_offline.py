@@ -97,10 +97,10 @@ def test_teacher_is_no_part_of_the_method(offline: OfflineDistillation) -> None:
     assert len(list(offline.parameters())) == len(own)
 
 
-def test_unlabelled_pictures_teach_too(
+def test_unlabelled_images_teach_too(
     offline: OfflineDistillation, make_network: Callable[..., BuiltModel], batch: Batch
 ) -> None:
-    """Pictures without a label count for the teacher's term and leave the label's at zero."""
+    """Images without a label count for the teacher's term and leave the label's at zero."""
     signal = LiveTeacher(make_network(seed=2).classifier)(batch)
     bare = batch._replace(labels=torch.full_like(batch.labels, -1))
     outcome = offline(bare, signal, START)

@@ -75,7 +75,7 @@ def finished(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Call
         if name not in made:
             root = tmp_path_factory.mktemp(name)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+                patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
                 made[name] = train_one(settings(name), small_pack, place(root))
         return made[name]
 
@@ -100,7 +100,7 @@ def test_stopped_at_every_step(
     """Stopped after each of the four steps or never: student, companions, scores, journal are equal bytes."""
     stops = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         for _ in range(10):
             try:
                 train_one(settings(name), small_pack, place(tmp_path, AtSteps()))
@@ -121,14 +121,14 @@ def test_all_networks_are_saved(
     """The folders of student and companions load, and answer what stands in their predictions."""
     folder = finished(name)
     load(folder)
-    pictures = torch.from_numpy(small_pack.images[small_pack.rows("val")]).permute(0, 3, 1, 2)
+    images = torch.from_numpy(small_pack.images[small_pack.rows("val")]).permute(0, 3, 1, 2)
     answers = []
     for own in (folder, *(folder / "peers" / peer for peer in NAMES[name])):
         load(own / "model")
         said = load_file(own / "predictions" / "val.safetensors")
         assert said["ids"].tolist() == small_pack.rows("val").tolist()
         with torch.no_grad():
-            answer = load_model(own / "model").classifier(pictures).logits.numpy()
+            answer = load_model(own / "model").classifier(images).logits.numpy()
         np.testing.assert_allclose(answer, said["logits"], rtol=1e-4, atol=1e-4)
         answers.append(answer)
     for number, answer in enumerate(answers):
@@ -151,7 +151,7 @@ def test_scores(name: str, finished: Callable[[str], Path]) -> None:
         probabilities.append(weights / weights.sum(1, keepdims=True))
         accuracies[who] = float((logits.argmax(1) == labels).mean())
         assert facts[who]["val"]["accuracy"] == pytest.approx(accuracies[who])
-        assert facts[who]["test"] is None  # the pack's test pictures have no labels
+        assert facts[who]["test"] is None  # the pack's test images have no labels
     together = sum(probabilities) / len(probabilities)
     accuracies["ensemble"] = float((together.argmax(1) == labels).mean())
     ensemble = told["ensemble"]["val"]
@@ -231,7 +231,7 @@ def test_a_module_of_ones_own(small_pack: Pack, tmp_path: Path) -> None:
 
     own = dataclasses.replace(settings("one"), epochs=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         folder = train_one(own, small_pack, place(tmp_path), make=make)
     weights = [
         load_file(path / "model" / "model.safetensors")["2.weight"]

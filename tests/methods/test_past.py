@@ -49,7 +49,7 @@ def soft_target_loss(logits: Tensor, labels: Tensor, past: Tensor, alpha: float)
 
 
 def order(epoch: int) -> list[Batch]:
-    """Three batches of one epoch, in an order of its own; the pictures of an id differ by epoch."""
+    """Three batches of one epoch, in an order of its own; the images of an id differ by epoch."""
     batches = [batch_of(6, first=6 * number) for number in range(3)]
     turned = batches[epoch % 3 :] + batches[: epoch % 3]
     return [b._replace(images=b.images.roll(epoch, 3)) for b in turned]
@@ -83,7 +83,7 @@ def test_against_a_loop_by_hand() -> None:
 
 
 def test_what_is_remembered() -> None:
-    """The rows of the pictures that were shown, in training alone; nothing else."""
+    """The rows of the images that were shown, in training alone; nothing else."""
     method = made("ps-kd", alpha=0.8, terms=SOFT)
     assert isinstance(method, ProgressiveSelfKD)
     batch = batch_of(6, first=12)
@@ -97,7 +97,7 @@ def test_what_is_remembered() -> None:
 
 
 def test_the_order_of_ids_does_not_matter() -> None:
-    """A lesson may name its pictures in any order."""
+    """A lesson may name its images in any order."""
     turned = made("ps-kd", terms=SOFT, about=lesson(ids=IDS.flip(0)))
     usual = made("ps-kd", terms=SOFT)
     for epoch in (0, 1):
@@ -107,7 +107,7 @@ def test_the_order_of_ids_does_not_matter() -> None:
         assert torch.equal(totals[0], totals[1])
 
 
-def test_an_unlabelled_picture_has_a_past() -> None:
+def test_an_unlabelled_image_has_a_past() -> None:
     """Without any label the loss is that of the past alone."""
     method = made("ps-kd", alpha=0.8, terms=SOFT)
     batch = batch_of()._replace(labels=torch.full((6,), -1))
@@ -122,9 +122,9 @@ def test_an_unlabelled_picture_has_a_past() -> None:
 
 @pytest.mark.parametrize("views", [{"mixup": 0.4}, {"cutmix": 1.0}])
 @pytest.mark.parametrize("name", ["ps-kd", "cs-kd"])
-def test_views_of_two_pictures_are_refused(name: str, views: dict[str, float]) -> None:
+def test_views_of_two_images_are_refused(name: str, views: dict[str, float]) -> None:
     """With the reason."""
     settings = TrainConfig(method=name, **views)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=f"{name} cannot be used with views of two pictures"):
+    with pytest.raises(UsageError, match=f"{name} cannot be used with views of two images"):
         build_method(settings, network(), (), lesson())
     build_method(TrainConfig(method=name), network(), (), lesson())  # type: ignore[arg-type]

@@ -175,13 +175,13 @@ def test_by_the_command_line(sample_folder: Path, tmp_path: Path) -> None:
 def test_mixtures_are_refused_before_any_waiting(
     name: str, tmp_path: Path, single: Callable[..., TrainConfig]
 ) -> None:
-    """Before the pictures are even looked for."""
+    """Before the images are even looked for."""
     settings = single(role="student", method=name, mixup=0.4)
-    with pytest.raises(tutelage.UsageError, match="views of two pictures"):
+    with pytest.raises(tutelage.UsageError, match="views of two images"):
         tutelage.distill(tmp_path / "no such folder", settings, out=tmp_path / "out")
     student = dataclasses.replace(DistillConfig().student, mixup=0.4)
     job = dataclasses.replace(DistillConfig(), method=name, student=student)  # type: ignore[arg-type]
-    with pytest.raises(tutelage.UsageError, match="views of two pictures"):
+    with pytest.raises(tutelage.UsageError, match="views of two images"):
         tutelage.run(tmp_path / "no such folder", job, out=tmp_path / "out")
     assert AugmentationConfig(mixup=0.4).mixing
     assert not (tmp_path / "out").exists()

@@ -65,7 +65,7 @@ def beside() -> dict[str, MethodConfig]:
 
 
 def shown() -> list[Batch]:
-    """Batches with partners; those of bad steps have a picture without numbers."""
+    """Batches with partners; those of bad steps have an image without numbers."""
     made = []
     for step, batch in enumerate(batches(5)):
         images = batch.images.float()
@@ -157,7 +157,7 @@ def test_something_was_remembered(name: str) -> None:
 
 
 def test_rows_come_back_in_order() -> None:
-    """A picture that was overwritten twice since the last step has again what it had before both."""
+    """An image that was overwritten twice since the last step has again what it had before both."""
     memory = MemoryBank(IMAGES, 4, momentum=0.5)
     before = memory.student.clone()
     memory.note()

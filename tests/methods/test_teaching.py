@@ -174,7 +174,7 @@ def test_stages_are_steps_of_one_run(
         losses=objective.losses,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         folder = train_one(settings, small_pack, place())
     events = read_events(folder / "journal.jsonl")
     epochs = [event["train"] for event in events if event["event"] == "epoch"]

@@ -41,7 +41,7 @@ def test_the_word(correct: float, temperature: float) -> None:
 
 
 def test_a_mixture() -> None:
-    """About two pictures it says what it says of each, by their shares."""
+    """About two images it says what it says of each, by their shares."""
     mixed = MixedLabels(torch.tensor([2, 3, 1, -1]), torch.tensor([0.25, 0.5, 1.0, 0.0]))
     logits = virtual_logits(LABELS, CLASSES, correct=0.9, mixed=mixed, dtype=torch.float64)
     share = mixed.share.double()[:, None]

@@ -183,7 +183,7 @@ def classifier_of(network: nn.Module, size: int) -> Classifier:
     return Classifier(network, Preprocess(size=size, mean=(0.4,) * 3, std=(0.3,) * 3)).eval()
 
 
-def pictures(size: int) -> Tensor:
+def batch_images(size: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (2, 3, size, size), generator=generator, dtype=torch.uint8)
 
@@ -200,7 +200,7 @@ class Studied(NamedTuple):
 
 def studied(classifier: Classifier, size: int) -> Studied:
     with torch.no_grad():
-        logits = classifier(pictures(size)).logits.clone()
+        logits = classifier(batch_images(size)).logits.clone()
     state = {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
     in_place = sum(getattr(m, "inplace", False) is True for m in classifier.modules())
     return Studied(classifier, inspect_network(classifier, size), logits, state, in_place)
@@ -217,7 +217,7 @@ def known(name: str) -> Studied:
 
 def seen_at(it: Studied, points: list[str], size: int) -> tuple[Tensor, dict[str, Tensor]]:
     with torch.no_grad():
-        output = FeatureExtractor(it.classifier, points)(pictures(size))
+        output = FeatureExtractor(it.classifier, points)(batch_images(size))
     return output.logits, dict(output.features)
 
 
@@ -307,7 +307,7 @@ def test_the_network_is_left_as_it_was(name: str) -> None:
     for key, tensor in it.classifier.state_dict().items():
         assert torch.equal(tensor, it.state[key]), key
     with torch.no_grad():
-        assert torch.equal(it.classifier(pictures(case.size)).logits, it.logits)
+        assert torch.equal(it.classifier(batch_images(case.size)).logits, it.logits)
     assert not any(getattr(m, "inplace", False) is True for m in it.classifier.modules())
 
 
@@ -357,7 +357,7 @@ def test_entries() -> None:
     stages = known("resnet18").anatomy.stages
     assert [stage.entry.path for stage in stages] == [f"layer{i}.input" for i in range(1, 5)]
     assert [stage.entry.shape[0] for stage in stages] == [64, 64, 128, 256]
-    # The last stage of a DenseNet ends with all of `features`, which is given the picture.
+    # The last stage of a DenseNet ends with all of `features`, which is given the image.
     last = known("densenet121").anatomy.stages[-1]
     assert last.entry == known("densenet121").anatomy.stages[-2].end
     # A single layer is no stage by itself: its stage begins where the one before it ended.
@@ -396,7 +396,7 @@ def test_what_is_called_overwritten_is() -> None:
     modules = [(p, m) for p, m in it.classifier.network.named_modules() if p]
     hooks = [module.register_forward_hook(note(path)) for path, module in modules]
     with torch.no_grad():
-        it.classifier(pictures(64))
+        it.classifier(batch_images(64))
     for hook in hooks:
         hook.remove()
     changed = {path for path, tensor in then.items() if not torch.equal(tensor, later[path])}
@@ -428,7 +428,7 @@ def test_a_plain_sequence() -> None:
         assert torch.equal(stage.norm[0], norm.weight)  # type: ignore[arg-type]
     assert it.in_place == 4  # each activation, and not the dropout
     with torch.no_grad():
-        assert torch.equal(it.classifier(pictures(16)).logits, it.logits)
+        assert torch.equal(it.classifier(batch_images(16)).logits, it.logits)
     assert it.anatomy.vector is not None
     assert it.anatomy.vector.path == "15.input"
     _, features = seen_at(it, ["8", "8.input"], 16)

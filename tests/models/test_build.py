@@ -99,7 +99,7 @@ def test_statistics() -> None:
 
 
 def test_input_size() -> None:
-    """A network sees pictures as stored unless another size is asked for."""
+    """A network sees images as stored unless another size is asked for."""
     assert make().classifier.preprocess.size == 32
     assert make(input_size=48).classifier.preprocess.size == 48
 

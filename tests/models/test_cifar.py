@@ -38,7 +38,7 @@ SIZES = {
     "cifar_shufflenetv1": (949_258, "0.95"),
     "cifar_shufflenetv2": (1_355_528, "1.36"),
 }
-# Name: (channels, pixels a side) of each stage's output for a picture of 32 pixels.
+# Name: (channels, pixels a side) of each stage's output for an image of 32 pixels.
 RESNET = [(16, 32), (32, 16), (64, 8)]
 STAGES = {
     "cifar_resnet8": RESNET,
@@ -177,8 +177,8 @@ def test_head(name: str) -> None:
 
 @pytest.mark.parametrize("size", [16, 40])
 @pytest.mark.parametrize("name", ["cifar_vgg8", "cifar_shufflenetv1", "cifar_mobilenetv2_half"])
-def test_other_pictures(name: str, size: int) -> None:
-    """Pictures of another size, or of one channel, pass too."""
+def test_other_images(name: str, size: int) -> None:
+    """Images of another size, or of one channel, pass too."""
     assert create(name, num_classes=4).eval()(images(size=size)).shape == (2, 4)
     grey = create(name, num_classes=4, in_chans=1).eval()
     assert grey(images(size=size)[:, :1]).shape == (2, 4)
@@ -219,11 +219,11 @@ def made(settings: ModelConfig) -> Classifier:
         settings, classes=3, stored_size=32, train_statistics=STATISTICS, seed=1
     ).classifier
     with torch.no_grad():
-        classifier.train()(pictures())
+        classifier.train()(batch_images())
     return classifier.eval()
 
 
-def pictures() -> Tensor:
+def batch_images() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (3, 3, 32, 32), generator=generator, dtype=torch.uint8)
 
@@ -232,7 +232,7 @@ def test_taps() -> None:
     """Points of a stage, a block and the pooling can be tapped by name."""
     points = ["layer1", "layer2.0.act1", "global_pool"]
     features = FeatureExtractor(made(ModelConfig(model="cifar_resnet8")), points)(
-        pictures()
+        batch_images()
     ).features
     assert [tuple(features[p].shape) for p in points] == [(3, 16, 32, 32), (3, 32, 16, 16), (3, 64)]
 

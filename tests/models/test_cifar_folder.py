@@ -23,11 +23,11 @@ def made(settings: ModelConfig) -> Classifier:
         settings, classes=3, stored_size=32, train_statistics=STATISTICS, seed=1
     ).classifier
     with torch.no_grad():
-        classifier.train()(pictures())
+        classifier.train()(images())
     return classifier.eval()
 
 
-def pictures() -> Tensor:
+def images() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (3, 3, 32, 32), generator=generator, dtype=torch.uint8)
 
@@ -53,7 +53,7 @@ def test_round_trip(tmp_path: Path, name: str) -> None:
     saved = load_model(tmp_path)
     assert saved.model == name
     with torch.no_grad():
-        assert torch.equal(saved.classifier(pictures()).logits, classifier(pictures()).logits)
+        assert torch.equal(saved.classifier(images()).logits, classifier(images()).logits)
     facts = json.loads((tmp_path / "tutelage.json").read_text(encoding="utf-8"))
     assert facts["loads_with"] == 'tutelage.load("FOLDER"): timm has no such network of its own'
     assert not (tmp_path / "config.json").exists()

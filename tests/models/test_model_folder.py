@@ -31,11 +31,11 @@ def made(settings: ModelConfig, network: nn.Module | None = None) -> Classifier:
         network=network,
     ).classifier
     with torch.no_grad():
-        classifier.train()(pictures(seed=5))
+        classifier.train()(images(seed=5))
     return classifier.eval()
 
 
-def pictures(seed: int = 0) -> Tensor:
+def images(seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (3, 3, 32, 32), generator=generator, dtype=torch.uint8)
 
@@ -67,11 +67,11 @@ def test_round_trip(tmp_path: Path, settings: ModelConfig) -> None:
     """A network read back is in eval mode and gives the same logits, to the bit."""
     classifier = made(settings)
     with torch.no_grad():
-        expected = classifier(pictures()).logits
+        expected = classifier(images()).logits
         save(tmp_path / "model", classifier, settings)
         saved = load_model(tmp_path / "model")
         assert not saved.classifier.training
-        assert torch.equal(saved.classifier(pictures()).logits, expected)
+        assert torch.equal(saved.classifier(images()).logits, expected)
     assert (saved.classes, saved.stored_size, saved.background) == (CLASSES, 32, "black")
     assert fingerprint_of(saved.classifier.network) == fingerprint_of(classifier.network)
     assert (tmp_path / "model" / "README.md").read_text(encoding="utf-8") == "# card\n"
@@ -97,7 +97,7 @@ def test_timm_alone(tmp_path: Path) -> None:
     classifier = made(settings)
     save(tmp_path, classifier, settings)
     network = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
-    pixels = classifier.preprocess(pictures())
+    pixels = classifier.preprocess(images())
     with torch.no_grad():
         assert torch.equal(network(pixels), classifier.network(pixels))
     config = network.pretrained_cfg
@@ -134,7 +134,7 @@ def test_own_module(tmp_path: Path) -> None:
         load_model(tmp_path)
     saved = load_model(tmp_path, network=own_module())
     with torch.no_grad():
-        assert torch.equal(saved.classifier(pictures()).logits, classifier(pictures()).logits)
+        assert torch.equal(saved.classifier(images()).logits, classifier(images()).logits)
     with pytest.raises(InputError, match="of another network"):
         load_model(tmp_path, network=nn.Linear(3, 4))
 

@@ -45,17 +45,17 @@ def test_same_as_the_whole_kernel(
     plain = nn.Conv2d(4, 6, kernel, dtype=torch.float64, **options)  # type: ignore[arg-type]
     ours = TrimmedConv2d(4, 6, kernel, dtype=torch.float64, **options)  # type: ignore[arg-type]
     ours.load_state_dict(plain.state_dict())
-    pictures = torch.randn(2, 4, height, width, dtype=torch.float64, requires_grad=True)
-    expected, found = plain(pictures), ours(pictures)
+    images = torch.randn(2, 4, height, width, dtype=torch.float64, requires_grad=True)
+    expected, found = plain(images), ours(images)
     torch.testing.assert_close(found, expected)
     direction = torch.randn_like(expected)
-    for parameter in [pictures, *plain.parameters()]:
+    for parameter in [images, *plain.parameters()]:
         parameter.grad = None
     (expected * direction).sum().backward()
-    wanted = [pictures.grad, *(p.grad for p in plain.parameters())]
-    pictures.grad = None
+    wanted = [images.grad, *(p.grad for p in plain.parameters())]
+    images.grad = None
     (found * direction).sum().backward()
-    got = [pictures.grad, *(p.grad for p in ours.parameters())]
+    got = [images.grad, *(p.grad for p in ours.parameters())]
     for one, other in zip(got, wanted, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -64,12 +64,12 @@ def test_same_as_the_whole_kernel(
 def test_a_whole_network(size: int) -> None:
     """ResNet-18 says the same with and without, names stay, and it can be put back."""
     network = timm.create_model("resnet18", num_classes=10).eval()
-    pictures = torch.randn(3, 3, size, size)
+    images = torch.randn(3, 3, size, size)
     names = list(network.state_dict())
     with torch.no_grad():
-        expected = network(pictures)
+        expected = network(images)
         trim_padding(network)
-        torch.testing.assert_close(network(pictures), expected)
+        torch.testing.assert_close(network(images), expected)
     assert list(network.state_dict()) == names
     assert any(type(module) is TrimmedConv2d for module in network.modules())
     trim_padding(network, on=False)
@@ -83,5 +83,5 @@ def test_other_paddings_are_left_alone() -> None:
         plain = nn.Conv2d(2, 2, 3, **options)  # type: ignore[arg-type]
         ours = TrimmedConv2d(2, 2, 3, **options)  # type: ignore[arg-type]
         ours.load_state_dict(plain.state_dict())
-        pictures = torch.randn(1, 2, 2, 2)
-        torch.testing.assert_close(ours(pictures), plain(pictures))
+        images = torch.randn(1, 2, 2, 2)
+        torch.testing.assert_close(ours(images), plain(images))

@@ -1,4 +1,4 @@
-"""What a network does to a picture first: scale, resize, standardise."""
+"""What a network does to an image first: scale, resize, standardise."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from tutelage.models.preprocess import Classifier, Preprocess
 MEAN, STD = (0.1, 0.5, 0.9), (0.2, 0.3, 0.4)
 
 
-def pictures(count: int = 3, size: int = 20) -> torch.Tensor:
+def batch_images(count: int = 3, size: int = 20) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     shape = (count, 3, size, size)
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
@@ -18,7 +18,7 @@ def pictures(count: int = 3, size: int = 20) -> torch.Tensor:
 
 def test_standardised() -> None:
     """Each channel is (value / 255 - mean) / standard deviation, in fp32."""
-    images = pictures()
+    images = batch_images()
     found = Preprocess(size=20, mean=MEAN, std=STD)(images)
     expected = np.asarray(images, np.float64) / 255
     expected = (expected - np.reshape(MEAN, (1, 3, 1, 1))) / np.reshape(STD, (1, 3, 1, 1))
@@ -29,7 +29,7 @@ def test_standardised() -> None:
 def test_resized() -> None:
     """Another input size is reached as Pillow's antialiased bilinear reaches it, within a level."""
     for size in (10, 33):
-        images = pictures(1)
+        images = batch_images(1)
         found = Preprocess(size=size, mean=(0.0,) * 3, std=(1.0,) * 3)(images)
         image = Image.fromarray(images[0].permute(1, 2, 0).contiguous().numpy())
         image = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -45,9 +45,9 @@ def test_statistics_are_not_weights() -> None:
 
 
 def test_classifier() -> None:
-    """A classifier takes stored pictures and gives logits."""
+    """A classifier takes stored images and gives logits."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(1200, 5))
     classifier = Classifier(network, Preprocess(size=20, mean=MEAN, std=STD))
-    output = classifier(pictures())
+    output = classifier(batch_images())
     assert output.logits.shape == (3, 5)
     assert output.features == {}

@@ -40,11 +40,11 @@ def made(
         network=network,
     ).classifier
     with torch.no_grad():
-        classifier.train()(pictures(size))
+        classifier.train()(batch_images(size))
     return classifier.eval()
 
 
-def pictures(size: int = 32) -> Tensor:
+def batch_images(size: int = 32) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (3, 3, size, size), generator=generator, dtype=torch.uint8)
 
@@ -55,7 +55,7 @@ def reusing(student: str = "cifar_resnet8", teacher: str = "test_resnet") -> tup
     torch.manual_seed(3)
     reuse_classifier(mine, theirs, stored_size=32, reduction=2)
     with torch.no_grad():
-        mine.train()(pictures())  # the projector's norms have seen something, too
+        mine.train()(batch_images())  # the projector's norms have seen something, too
     return mine.eval(), theirs
 
 
@@ -77,7 +77,9 @@ def test_what_it_computes(student: str, teacher: str) -> None:
         p.requires_grad for part in (network.backbone, network.projector) for p in part.parameters()
     )
     with torch.no_grad():
-        output = FeatureExtractor(mine, ["backbone", "projector.input", "projector"])(pictures())
+        output = FeatureExtractor(mine, ["backbone", "projector.input", "projector"])(
+            batch_images()
+        )
         maps = output.features["projector"]
         assert maps.shape[1] == last.in_features
         assert maps.shape[2:] == output.features["projector.input"].shape[2:]
@@ -137,7 +139,7 @@ def test_the_head_stays(small: Batch) -> None:
 
 @pytest.fixture
 def small() -> Batch:
-    return Batch(pictures(), torch.tensor([0, 1, 4]), torch.arange(3), 0)
+    return Batch(batch_images(), torch.tensor([0, 1, 4]), torch.arange(3), 0)
 
 
 def test_folder(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_folder(tmp_path: Path) -> None:
     )
     saved = load_model(tmp_path)
     with torch.no_grad():
-        assert torch.equal(saved.classifier(pictures()).logits, mine(pictures()).logits)
+        assert torch.equal(saved.classifier(batch_images()).logits, mine(batch_images()).logits)
     network = saved.classifier.network
     assert isinstance(network, SimKDNetwork)
     assert network.pretrained_cfg["architecture"] == "cifar_resnet8"

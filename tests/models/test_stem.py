@@ -1,4 +1,4 @@
-"""The small stem keeps small pictures at their size."""
+"""The small stem keeps small images at their size."""
 
 import pytest
 import timm

@@ -23,15 +23,15 @@ def classifier() -> Classifier:
     return Classifier(network, Preprocess(size=32, mean=(0.4,) * 3, std=(0.3,) * 3)).eval()
 
 
-def pictures(seed: int = 0) -> Tensor:
+def images(seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (2, 3, 32, 32), generator=generator, dtype=torch.uint8)
 
 
 def test_what_is_recorded(classifier: Classifier) -> None:
     """What a submodule returns, what another is given: the very tensors, beside unchanged logits."""
-    plain = classifier(pictures()).logits
-    output = FeatureExtractor(classifier, POINTS)(pictures())
+    plain = classifier(images()).logits
+    output = FeatureExtractor(classifier, POINTS)(images())
     assert list(output.features) == POINTS
     assert torch.equal(output.logits, plain)
     pooled = output.features["global_pool"]
@@ -47,12 +47,12 @@ def test_what_is_recorded(classifier: Classifier) -> None:
 def test_silent_outside_a_call(classifier: Classifier) -> None:
     """The classifier called by itself records nothing, and an output does not change afterwards."""
     tapped = FeatureExtractor(classifier, POINTS)
-    assert classifier(pictures()).features == {}
-    first = tapped(pictures())
+    assert classifier(images()).features == {}
+    first = tapped(images())
     kept = {point: tensor.clone() for point, tensor in first.features.items()}
-    classifier(pictures(1))
-    second = tapped(pictures(1))
-    classifier(pictures(2))
+    classifier(images(1))
+    second = tapped(images(1))
+    classifier(images(2))
     for point in POINTS:
         assert torch.equal(first.features[point], kept[point])
         assert not torch.equal(first.features[point], second.features[point])
@@ -73,14 +73,14 @@ def test_copies_are_silent(classifier: Classifier) -> None:
     copies = copy.deepcopy(classifier), AveragedModel(classifier).module
     for other in copies:
         other.load_state_dict({k: t * 2 for k, t in classifier.state_dict().items()})
-        assert other(pictures(1)).features == {}
+        assert other(images(1)).features == {}
         assert tapped._recorded is None
-    features = tapped(pictures()).features
-    expected = FeatureExtractor(classifier, POINTS)(pictures()).features
+    features = tapped(images()).features
+    expected = FeatureExtractor(classifier, POINTS)(images()).features
     assert all(torch.equal(features[point], expected[point]) for point in POINTS)
     # Asked for, a copy's features are its own.
     (other, _) = copies
-    own = FeatureExtractor(other, POINTS)(pictures()).features
+    own = FeatureExtractor(other, POINTS)(images()).features
     assert not torch.equal(own["layer1"], features["layer1"])
 
 
@@ -90,14 +90,14 @@ def test_two_look_at_one_network(classifier: Classifier) -> None:
         FeatureExtractor(classifier, ["layer1"]),
         FeatureExtractor(classifier, ["layer2", "layer1"]),
     )
-    assert set(one(pictures()).features) == {"layer1"}
-    assert set(two(pictures()).features) == {"layer1", "layer2"}
+    assert set(one(images()).features) == {"layer1"}
+    assert set(two(images()).features) == {"layer1", "layer2"}
 
 
 def test_a_point_named_twice(classifier: Classifier) -> None:
     """Two terms may look at one point; it is recorded once."""
     tapped = FeatureExtractor(classifier, ["layer1", "layer1"])
-    assert list(tapped(pictures()).features) == ["layer1"]
+    assert list(tapped(images()).features) == ["layer1"]
     assert len(classifier.network.get_submodule("layer1")._forward_hooks) == 1
 
 
@@ -126,7 +126,7 @@ def test_unknown_points(classifier: Classifier, point: str, hint: str) -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_gradients(classifier: Classifier, point: str) -> None:
     """A loss of a point reaches the layers before it, and none behind it."""
-    features = FeatureExtractor(classifier, [point])(pictures()).features
+    features = FeatureExtractor(classifier, [point])(images()).features
     torch.autograd.backward(features[point].square().mean())
     reached = {name for name, p in classifier.network.named_parameters() if p.grad is not None}
     first = {"layer1": ["conv1", "layer1"], "layer2.0.act2.input": ["conv1", "layer1", "layer2"]}
@@ -149,7 +149,7 @@ def test_channels_last() -> None:
 def test_compiled(classifier: Classifier, tapped_first: bool) -> None:
     """A compiled network shows its features, too, whichever came first, and is silent between calls."""
     classifier.train()
-    expected = FeatureExtractor(copy.deepcopy(classifier), POINTS)(pictures())
+    expected = FeatureExtractor(copy.deepcopy(classifier), POINTS)(images())
     torch._dynamo.reset()
     if tapped_first:
         tapped = FeatureExtractor(classifier, POINTS)
@@ -157,13 +157,13 @@ def test_compiled(classifier: Classifier, tapped_first: bool) -> None:
     else:
         classifier.network.compile(backend="eager")
         tapped = FeatureExtractor(classifier, POINTS)
-    output = tapped(pictures())
+    output = tapped(images())
     assert set(output.features) == set(POINTS)
     for point in POINTS:
         torch.testing.assert_close(output.features[point], expected.features[point])
-    classifier(pictures(1))
+    classifier(images(1))
     assert tapped._recorded is None
-    again = tapped(pictures())
+    again = tapped(images())
     assert set(again.features) == set(POINTS)
     assert all(again.features[p] is not output.features[p] for p in POINTS)
     torch.autograd.backward(again.features["layer1"].mean())

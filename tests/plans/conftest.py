@@ -23,7 +23,7 @@ def council(planted: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # whether classes are mixed up hangs on the last bits, too
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         verbs.run(planted.folder, JOB, out=out, quiet=True)
     torch.set_num_threads(before)
     return out

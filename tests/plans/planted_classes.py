@@ -1,7 +1,7 @@
-"""Real pictures with planted groups of classes, a whole job of specialists on them, and one specialist.
+"""Real images with planted groups of classes, a whole job of specialists on them, and one specialist.
 
 Two classes of the sample are split into kinds that differ by a small grey mark in a corner. So small a
-network, shown so few pictures, tells coats from bags at once, and one mark from another only by and by.
+network, shown so few images, tells coats from bags at once, and one mark from another only by and by.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ JOB = DistillConfig(
 
 
 def planted_pack(root: Path) -> Pack:
-    """Eight classes at 16 pixels: 60 pictures each to train on, 40 to validate, 40 to test."""
+    """Eight classes at 16 pixels: 60 images each to train on, 40 to validate, 40 to test."""
     with zipfile.ZipFile(SAMPLE) as archive:
         for name, kinds in KINDS.items():
             files = iter(n for n in sorted(archive.namelist()) if n.startswith(f"train/{name}/"))

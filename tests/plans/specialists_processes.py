@@ -29,5 +29,5 @@ def small_job(pack: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    tutelage.engine.finish.latency = lambda *_args, **_options: []
+    tutelage.engine.finish.measure_latency = lambda *_args, **_options: []
     small_job(Path(sys.argv[1]), Path(sys.argv[2]))

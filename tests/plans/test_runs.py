@@ -90,7 +90,7 @@ Done = Callable[[str], Path]
 
 @pytest.fixture(autouse=True)
 def _no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +205,9 @@ class Own(nn.Module):
         self.body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
         self.fc = nn.Linear(8, classes)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits."""
-        return self.fc(self.body(pictures).flatten(1))
+        return self.fc(self.body(images).flatten(1))
 
 
 @pytest.mark.parametrize("method", ["offline", "born-again", "dml"])

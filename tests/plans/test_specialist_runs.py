@@ -34,7 +34,7 @@ from tutelage.models.weights import read_weights
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -87,7 +87,7 @@ def test_stopped_at_every_step(planted: Pack, tmp_path: Path) -> None:
         times += 1
         with contextlib.suppress(Interrupted):
             train_one(special(), planted, stopped)
-    assert times > 10  # two epochs of 180 own and 180 other pictures, 8 steps each
+    assert times > 10  # two epochs of 180 own and 180 other images, 8 steps each
     for name in ("model/model.safetensors", "journal.jsonl", "scores.json"):
         whole, own = (tmp_path / run / name for run in ("whole", "stopped"))
         assert whole.read_bytes() == own.read_bytes()
@@ -116,7 +116,7 @@ def by_one_and_two(planted: Pack, tmp_path_factory: pytest.TempPathFactory) -> t
         for rank in range(2)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         small_job(planted.folder, root / "one" / "job")
     said = [process.communicate(timeout=240)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], "\n".join(said)
@@ -192,7 +192,7 @@ def test_no_specialist_by_accident(council: Path, planted: Pack, tmp_path: Path)
     wrong = {
         "without classes of its own": special(specialist=SpecialistConfig(number=1, clusters=3)),
         "the run is none": special(role="control"),
-        "made of two pictures": special(mixup=0.2),
+        "made of two images": special(mixup=0.2),
         "takes several runs": special(
             role="student", specialist=SpecialistConfig(), method="specialists"
         ),

@@ -39,7 +39,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -77,7 +77,7 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def by_hand(generalist: NDArray[Any], said: list[NDArray[Any]], pack: Pack) -> NDArray[np.float64]:
-    """The combination of those who know the generalist's first class, picture by picture.
+    """The combination of those who know the generalist's first class, image by image.
 
     With one specialist the sum of both divergences is least where q is the mean of both within the group,
     and outside it proportional to the generalist's.
@@ -182,7 +182,7 @@ def test_finished_runs_are_known_again(council: Path, planted: Pack) -> None:
 
 
 def test_a_second_student_asks_nobody(council: Path) -> None:
-    """Each network is asked once, about 480 pictures; the second student finds all answers."""
+    """Each network is asked once, about 480 images; the second student finds all answers."""
     caches = [path.parent for path in (council.parent / "teacher-cache").glob("*/manifest.json")]
     assert [len(open_cache_table(cache)) for cache in caches] == [480, 480, 480]
     passes = [

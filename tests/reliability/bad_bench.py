@@ -1,4 +1,4 @@
-"""What the cases share: a folder of good pictures, a trained network, a finished job, a stopped run."""
+"""What the cases share: a folder of good images, a trained network, a finished job, a stopped run."""
 
 import contextlib
 import shutil
@@ -27,7 +27,7 @@ class Bench:
         self.stopped = root / "stopped"
         self.pack = root / "pack"
         self.shelf = root / "teacher-cache"
-        good_pictures(self.good)
+        good_images(self.good)
 
     def make(self) -> None:
         """Train what the cases need; about as long as three short runs."""
@@ -94,8 +94,8 @@ class Bench:
             return call([*words(entry, case.role, places), *case.more], folder)
 
 
-def good_pictures(folder: Path, train: int = TRAIN, val: int = VAL) -> None:
-    """Two classes of real pictures, so many to train and to validate of each."""
+def good_images(folder: Path, train: int = TRAIN, val: int = VAL) -> None:
+    """Two classes of real images, so many to train and to validate of each."""
     with zipfile.ZipFile(SAMPLE) as archive:
         for name in CLASSES:
             names = sorted(n for n in archive.namelist() if n.startswith(f"train/{name}/"))

@@ -14,8 +14,8 @@ from PIL import Image
 _SHADES = iter(range(10**6))
 
 
-def picture(path: Path) -> None:
-    """A small picture that is like no other."""
+def one_image(path: Path) -> None:
+    """A small image that is like no other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = odd_modes.colours()
     shade = next(_SHADES)
@@ -28,7 +28,7 @@ def klass(folder: Path, name: str, train: int = 3, val: int = 1) -> None:
     """A class of its own."""
     for split, count in (("train", train), ("val", val)):
         for number in range(count):
-            picture(folder / split / name / f"{number}.png")
+            one_image(folder / split / name / f"{number}.png")
 
 
 def _loop(folder: Path) -> None:
@@ -55,16 +55,16 @@ def _made(name: str, train: int = 3, val: int = 1) -> Callable[[Path], None]:
 def _two_forms(folder: Path) -> None:
     for split, form in (("train", "NFC"), ("val", "NFD")):
         for number in range(2):
-            picture(folder / split / unicodedata.normalize(form, "Café") / f"{number}.png")
+            one_image(folder / split / unicodedata.normalize(form, "Café") / f"{number}.png")
 
 
 def _hidden(folder: Path) -> None:
-    picture(folder / "train" / ".ipynb_checkpoints" / "1.png")
-    picture(folder / "train" / ".git" / "1.png")
+    one_image(folder / "train" / ".ipynb_checkpoints" / "1.png")
+    one_image(folder / "train" / ".git" / "1.png")
 
 
 def _no_text(folder: Path) -> None:
-    picture(folder / "val" / "Bag" / os.fsdecode(b"c79-\xe9.png"))
+    one_image(folder / "val" / "Bag" / os.fsdecode(b"c79-\xe9.png"))
 
 
 def _too_deep(folder: Path) -> None:
@@ -73,12 +73,12 @@ def _too_deep(folder: Path) -> None:
     for _ in range(20):
         Path("d" * 250).mkdir()
         os.chdir("d" * 250)
-    picture(Path("deep.png"))
+    one_image(Path("deep.png"))
     os.chdir(before)
 
 
 def _many(folder: Path) -> None:
-    """The good pictures of a class under many more names."""
+    """The good images of a class under many more names."""
     bags = folder / "train" / "Bag"
     whole = sorted(bags.glob("?.png"))
     for number in range(MANY):
@@ -95,7 +95,7 @@ def _mine(*files: str) -> Callable[[Path], Path]:
             if name.endswith("/"):
                 (root / name).mkdir(parents=True)
             else:
-                picture(root / name)
+                one_image(root / name)
         return root
 
     return plant
@@ -108,7 +108,7 @@ def _plain_file(folder: Path) -> Path:
 
 def _formulas(folder: Path) -> None:
     klass(folder, "=1+1")
-    picture(folder / "val" / "=1+1" / "@SUM(1).png")
+    one_image(folder / "val" / "=1+1" / "@SUM(1).png")
 
 
 def _empty_class(folder: Path) -> None:
@@ -116,12 +116,12 @@ def _empty_class(folder: Path) -> None:
 
 
 def _only_val(folder: Path) -> None:
-    picture(folder / "val" / "Stranger" / "1.png")
+    one_image(folder / "val" / "Stranger" / "1.png")
 
 
 def _more_val(folder: Path) -> None:
     for number in range(24):
-        picture(folder / "val" / "Coat" / f"more-{number}.png")
+        one_image(folder / "val" / "Coat" / f"more-{number}.png")
 
 
 def _no_val(folder: Path) -> None:
@@ -149,7 +149,7 @@ def _table(content: str) -> Callable[[Path], Path]:
 
 
 def table(letter: str, name: str, content: str, says: str, kind: str = "E") -> Case:
-    """A case of a label file; `predict` takes it for a picture, which it is not."""
+    """A case of a label file; `predict` takes it for an image, which it is not."""
     head = "" if content.startswith("\ufeff") else "path,label,split\n"
     return data_case(
         f"83 {letter}",
@@ -169,9 +169,9 @@ FOLDERS: tuple[Case, ...] = (
     data_case("61", "link that leads in circles", "H", _loop, says="",
               seen=(Seen("", "P", "link to something already listed"),)),
     data_case("62", "hidden class folders", "H", _hidden, seen=(Seen("", "P", "hidden"),)),
-    data_case("63", "class folder without pictures", "E", _empty_class, says="Empty",
+    data_case("63", "class folder without images", "E", _empty_class, says="Empty",
               cells={"predict": "H"}),
-    data_case("64", "class of one picture", "H", _made("Single", 1, 0),
+    data_case("64", "class of one image", "H", _made("Single", 1, 0),
               seen=(Seen("train/Single/0.png", "H", "Single: 1"),), cells=STRANGE),
     data_case("65", "one class only", "E", _mine("Bag/1.png", "Bag/2.png"), says="two classes",
               cells={"predict": "H"}),
@@ -182,7 +182,7 @@ FOLDERS: tuple[Case, ...] = (
               says="nowhere"),
     data_case("67 c", "empty folder", "E", _mine(), says="mine"),
     data_case("68", "folders below a class", "H",
-              lambda folder: picture(folder / "val" / "Bag" / "old" / "er" / "c68.png"),
+              lambda folder: one_image(folder / "val" / "Bag" / "old" / "er" / "c68.png"),
               seen=(Seen("val/Bag/old/er/c68.png", "H"),)),
     data_case("69", "one level too high", "E",
               _mine(*(f"top/{name}/{n}.png" for name in ("Bag", "Coat") for n in range(3))),
@@ -192,7 +192,7 @@ FOLDERS: tuple[Case, ...] = (
     data_case("71", "class that val lacks", "H", _made("Untested", 3, 0),
               seen=(Seen("train/Untested/0.png", "H"),), cells=STRANGE),
     data_case("72", "classes alike but for case", "E",
-              lambda folder: picture(folder / "train" / "BAG" / "1.png"), says="'BAG' and 'Bag'",
+              lambda folder: one_image(folder / "train" / "BAG" / "1.png"), says="'BAG' and 'Bag'",
               cells={"predict": "H"}),
     data_case("73", "one name in two Unicode forms", "H", _two_forms,
               seen=(Seen("train/Café/0.png", "H"),), cells=STRANGE),
@@ -215,7 +215,7 @@ FOLDERS: tuple[Case, ...] = (
               + "val/Coat/5.png,..,val\n"), says=NEXT, cells={"predict": ("E", "labels.csv")}),
     data_case("79", "file name that is no text", "H", _no_text, seen=(Seen(r"val/Bag/c79-\xe9.png", "H"),)),
     data_case("80 a", "file name of 255 bytes", "H",
-              lambda folder: picture(folder / "val" / "Bag" / ("n" * 251 + ".png")),
+              lambda folder: one_image(folder / "val" / "Bag" / ("n" * 251 + ".png")),
               seen=(Seen("val/Bag/" + "n" * 251 + ".png", "H"),)),
     data_case("80 b", "path longer than the system takes", "Q", _too_deep,
               seen=(Seen("val/Bag/" + "d" * 250, "Q", "file name too long"),)),
@@ -225,19 +225,19 @@ FOLDERS: tuple[Case, ...] = (
               lambda folder: [klass(folder, name) for name in ("1", "2", "10")] and None,
               seen=(Seen("train/10/0.png", "H"),), cells=STRANGE),
     table("a", "label file: class that train lacks", ROWS + "val/Coat/5.png,Stranger,val\n", "Stranger"),
-    table("b", "label file: no such picture", ROWS + "val/Coat/none.png,Coat,val\n", NEXT),
+    table("b", "label file: no such image", ROWS + "val/Coat/none.png,Coat,val\n", NEXT),
     table("c", "label file: a row twice", ROWS + "val/Bag/1.png,Bag,val\n", NEXT),
     table("d", "label file: rows that disagree", ROWS + "val/Bag/1.png,Coat,val\n", NEXT),
     table("e", "label file: byte-order mark", "\ufeffpath,label,split\n" + ROWS, "", "H"),
     table("f", "label file: other line ends", ROWS.replace("\n", "\r\n"), "", "H"),
     table("g", "label file: not UTF-8", ROWS + "val/Coat/\udce9.png,Coat,val\n", NEXT),
-    data_case("85", "picture in train and in val", "H", _copy("train/Bag/0.png", "val/Bag/c85.png"),
+    data_case("85", "image in train and in val", "H", _copy("train/Bag/0.png", "val/Bag/c85.png"),
               seen=(Seen("val/Bag/c85.png", "H", "in val or test, and in train too"),)),
     data_case("86", "the same pixels in another encoding", "H", _other_encoding,
               seen=(Seen("val/Bag/c86.bmp", "H", "in val or test, and in train too"),)),
-    data_case("87", "picture under two labels", "H", _copy("train/Bag/2.png", "train/Coat/c87.png"),
+    data_case("87", "image under two labels", "H", _copy("train/Bag/2.png", "train/Coat/c87.png"),
               seen=(Seen("train/Coat/c87.png", "H", "the same pixels under another label"),)),
-    data_case("88 a", "more pictures in val than in train", "H", _more_val,
+    data_case("88 a", "more images in val than in train", "H", _more_val,
               seen=(Seen("val/Coat/more-0.png", "H"),)),
-    data_case("88 b", "no pictures in val", "E", _no_val, says="val", cells={"predict": "H"}),
+    data_case("88 b", "no images in val", "E", _no_val, says="val", cells={"predict": "H"}),
 )  # fmt: skip

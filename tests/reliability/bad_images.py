@@ -1,4 +1,4 @@
-"""Cases 1 to 60: one bad picture file among good ones."""
+"""Cases 1 to 60: one bad image file among good ones."""
 
 import contextlib
 import os
@@ -85,10 +85,10 @@ _FILES: tuple[tuple[str, str, str, str, bytes, str], ...] = (
     ("34", "TIFF of several pages", "H", "c34.tif", ODD["several.tif"], "first of several"),
     (
         "35",
-        "MPO of several pictures",
+        "MPO of several images",
         "H",
         "c35.mpo",
-        ODD["two-pictures-mpo.mpo"],
+        ODD["two-images-mpo.mpo"],
         "first of several",
     ),
     *(
@@ -211,7 +211,7 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
 
 @contextlib.contextmanager
 def vanishing(folder: Path) -> Iterator[None]:
-    """The file is there when the folder is scanned, and gone once the first picture is opened."""
+    """The file is there when the folder is scanned, and gone once the first image is opened."""
     if not _hooked:
         sys.addaudithook(_hook)
         _hooked.append(True)

@@ -35,7 +35,7 @@ class Payload:
 
 
 def saved(*classes: str, size: int = 16, endless: bool = False) -> Callable[[Path, Places], Places]:
-    """A whole model folder of an untrained network for some classes and a picture size."""
+    """A whole model folder of an untrained network for some classes and an image size."""
 
     def make(folder: Path, _: Places) -> Places:
         built = build_model(
@@ -220,7 +220,7 @@ NETWORKS: tuple[Case, ...] = (
          says="classes", cells={**BEGINS, "predict": "H", "export": "H"}),
     Case("92", "network of the classes in another order", "H", "network", saved("Coat", "Bag"),
          cells={**BEGINS, "distill": ("E", "another order")}),
-    Case("93", "network of another picture size", "H", "network", saved("Bag", "Coat", size=40)),
+    Case("93", "network of another image size", "H", "network", saved("Bag", "Coat", size=40)),
     Case("94", "network of a single output", "E", "network", saved("Bag"), says="class",
          cells={**BEGINS, "predict": "H", "export": "H"}),
     Case("95", "network whose answers are not finite", "E", "network",

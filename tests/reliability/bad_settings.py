@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bad_case import Case, Places, Seen, data_case
-from bad_folders import picture
+from bad_folders import image
 from bad_networks import no
 from bad_stored import place
 
@@ -85,12 +85,12 @@ def interrupted(folder: Path) -> Iterator[None]:
 
 def _dated(folder: Path) -> None:
     for name, seconds in (("c135-early.png", -86_400), ("c135-late.png", 4_102_444_800)):
-        picture(folder / "val" / "Bag" / name)
+        image(folder / "val" / "Bag" / name)
         os.utime(folder / "val" / "Bag" / name, (seconds, seconds))
 
 
 def _accents(folder: Path) -> None:
-    picture(folder / "val" / "Bag" / "c136-ü日.png")
+    image(folder / "val" / "Bag" / "c136-ü日.png")
     (folder / "val" / "Bag" / "c136-é.jpg").write_bytes(b"")
 
 
@@ -114,7 +114,7 @@ CLASS_PATH = '[student]\n_target_ = "os.system"\n'
 SETTINGS: tuple[Case, ...] = (
     Case("89", "batch larger than the data", "E", "recipe", recipe("batch_size = 5000\n"), "5000",
          cells={"resume": ("E", "settings"), "run": "in [student]", "sweep": "in [student]"}),
-    Case("90", "one picture left for the last batch", "H", "recipe",
+    Case("90", "one image left for the last batch", "H", "recipe",
          recipe("batch_size = 23\nepochs = 1\n" + USUAL),
          cells={"run": "as train", "sweep": "as train", "resume": "keeps its own"}),
     _bad("128 a", "unknown setting", "learing_rate = 0.1\n"),

@@ -86,8 +86,8 @@ def _labels(value: int) -> Callable[[Path], None]:
     return change
 
 
-def _two_pictures(folder: Path) -> None:
-    """One bit in a picture to train on, and one in a picture to validate with."""
+def _two_images(folder: Path) -> None:
+    """One bit in an image to train on, and one in an image to validate with."""
     flip(folder / "images.bin", 10)
     flip(folder / "images.bin", -10)
 
@@ -197,7 +197,7 @@ STORED: tuple[Case, ...] = (
     Case("103 b", "end of a checkpoint zeroed", "E", "run",
          stopped(lambda folder: zeroed(tensors_of(folder)[0])), "checkpoint",
          cells={"report": "unfinished"}),
-    Case("109", "optimiser state of another run", "E", "run", _foreign, "checkpoint",
+    Case("109", "optimizer state of another run", "E", "run", _foreign, "checkpoint",
          cells={"report": "unfinished"}),
     Case("110", "other settings than those of the run", "E", "run", stopped(lambda _: None), "lr",
          cells={"report": "unfinished", "resume": "keeps its own"}, more=("--lr", "0.5")),
@@ -221,11 +221,11 @@ STORED: tuple[Case, ...] = (
          "labels.bin"),
     Case("118", "pack half made", "E", "pack", pack(lambda p: (p / "manifest.json").unlink()),
          "spoilt.pack"),
-    Case("119", "bits of a pack's pixels flipped", "E", "pack", pack(_two_pictures), "images.bin",
+    Case("119", "bits of a pack's pixels flipped", "E", "pack", pack(_two_images), "images.bin",
          cells={"pack": "reads no pixels"}),
     Case("120", "pack of other data", "E", "place", place(_other_pack), "place",
          cells=PACK_ONLY, more=("--data.split-seed", "9")),
-    Case("121", "picture changed, its size equal", "E", "place", _same_size, "place", cells=PACK_ONLY),
+    Case("121", "image changed, its size equal", "E", "place", _same_size, "place", cells=PACK_ONLY),
     Case("122", "answers of another teacher", "H", "cache", shelf(lambda _: None, "taught")),
     Case("123 a", "answers with records missing", "E", "cache",
          shelf(lambda p: os.truncate(p / "index.bin", 24 * 5)), "cut short"),

@@ -1,4 +1,4 @@
-"""Data from a stranger: zips, tables, IDX files, pickled data sets, pictures that are programs or bombs."""
+"""Data from a stranger: zips, tables, IDX files, pickled data sets, images that are programs or bombs."""
 
 import gzip
 import io
@@ -15,7 +15,7 @@ from typing import Any
 from payloads import Action, Code, payload
 from PIL import Image
 
-from tutelage.commands.inference import _pictures
+from tutelage.commands.inference import _images
 from tutelage.config.data import DataConfig
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.readers.builtin import KNOWN
@@ -32,7 +32,7 @@ def png(colour: str = "red") -> bytes:
 
 
 def looks(data: Path | str, settings: DataConfig = SETTINGS) -> Action:
-    """What `tutelage pack DATA` reads: the list of all files, and every picture of it."""
+    """What `tutelage pack DATA` reads: the list of all files, and every image of it."""
 
     def action() -> list[tuple[str, str]]:
         source = open_source(str(data), settings)
@@ -125,7 +125,7 @@ def _zip_table(folder: Path, _marker: Path) -> Action:
 
 
 def table(folder: Path, line: str) -> Action:
-    """A table of two good pictures and one line more."""
+    """A table of two good images and one line more."""
     for name in ("1.png", "2.png"):
         (folder / name).write_bytes(png())
     (folder / "t.csv").write_text(f"path,label\n1.png,a\n2.png,b\n{line}\n")
@@ -167,7 +167,7 @@ def _table_pipe(folder: Path, _marker: Path) -> Action:
     return table(folder, "3.png,a")
 
 
-def pictures(folder: Path, content: bytes, name: str = "evil.jpg") -> Action:
+def images(folder: Path, content: bytes, name: str = "evil.jpg") -> Action:
     """A folder of two classes and one file more."""
     for label in ("a", "b"):
         (folder / label).mkdir()
@@ -193,9 +193,9 @@ for _name, _text in {
     "FITS": "SIMPLE  =                    T" + " " * 2850,
 }.items():
 
-    @payload(f"picture: {_name}", ends="set aside")
+    @payload(f"image: {_name}", ends="set aside")
     def _stranger(folder: Path, marker: Path, text: str = _text) -> Action:
-        return pictures(folder, text.replace("MARKER", str(marker)).encode("latin-1"))
+        return images(folder, text.replace("MARKER", str(marker)).encode("latin-1"))
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -239,35 +239,35 @@ for _name, _content in {
     + struct.pack("<I", 8),
 }.items():  # fmt: skip
 
-    @payload(f"picture: {_name}", ends="set aside")
-    def _picture(folder: Path, _marker: Path, content: bytes = _content) -> Action:
-        return pictures(folder, content)
+    @payload(f"image: {_name}", ends="set aside")
+    def _image(folder: Path, _marker: Path, content: bytes = _content) -> Action:
+        return images(folder, content)
 
 
-@payload("folder: a picture that is a pipe", ends="set aside")
+@payload("folder: an image that is a pipe", ends="set aside")
 def _pipe(folder: Path, _marker: Path) -> Action:
-    action = pictures(folder, png())
+    action = images(folder, png())
     os.mkfifo(folder / "a" / "pipe.jpg")
     return action
 
 
-@payload("folder: a picture that is an endless device", ends="set aside")
+@payload("folder: an image that is an endless device", ends="set aside")
 def _device(folder: Path, _marker: Path) -> Action:
-    action = pictures(folder, png())
+    action = images(folder, png())
     (folder / "a" / "zero.jpg").symlink_to("/dev/zero")
     return action
 
 
 @payload("folder: a class that is a link to another place", ends="set aside")
 def _class_link(folder: Path, _marker: Path) -> Action:
-    action = pictures(folder, png())
+    action = images(folder, png())
     (folder / "a" / "etc.png").symlink_to("/etc")
     return action
 
 
 @payload("folder: a link to itself", ends="harmless")
 def _loop(folder: Path, _marker: Path) -> Action:
-    look = pictures(folder, png("green"))
+    look = images(folder, png("green"))
     (folder / "a" / "again").symlink_to(folder)
 
     def action() -> None:
@@ -282,7 +282,7 @@ def _predict(folder: Path, _marker: Path) -> Action:
     (folder / "1.jpg").symlink_to("/etc/passwd")
 
     def action() -> Any:
-        items, refused = _pictures(folder)[:2]
+        items, refused = _images(folder)[:2]
         assert not items
         return looks(folder)() or refused
 

@@ -62,8 +62,8 @@ for _name, _changes in {
     "a class that repaints the terminal": {"classes": ["cat", "\x1b[2J\x1b]0;owned\x07"]},
     "a class that reads backwards": {"classes": ["cat", "exe.\u202egpj"]},
     "half a character as a class": {"classes": ["cat", "\ud83d"]},
-    "pictures of a billion pixels a side": {"input_size": 10**9},
-    "a picture of 10^400 pixels": {"stored_size": float("inf")},
+    "images of a billion pixels a side": {"input_size": 10**9},
+    "an image of 10^400 pixels": {"stored_size": float("inf")},
     "a reused classifier of 2^40 channels": {"reuses": {"channels": 1 << 40, "reduction": 1}},
     "a call in place of the reused part": {"reuses": {"__class__": "os.system", "args": "id"}},
     "a network that is a list": {"network": ["test_resnet"]},
@@ -326,9 +326,9 @@ def pack(folder: Path, **changes: Any) -> Action:
 
 
 for _name, _changes in {
-    "infinitely many pictures": {"count": float("inf")},
-    "10^300 pictures": {"count": 1e300},
-    "-1 pictures": {"count": -1},
+    "infinitely many images": {"count": float("inf")},
+    "10^300 images": {"count": 1e300},
+    "-1 images": {"count": -1},
     "a class that repaints the terminal": {"classes": ["\x1b[2J", "dog"]},
     "a mean of 10^400": {"mean": [10**400, 0, 0]},
     "settings that are a list": {"settings": ["background"]},
@@ -374,7 +374,7 @@ def cache(folder: Path, shapes: Any, **changes: Any) -> Path:
 for _name, _shapes in {
     "answers in another folder": {"../../../../etc/passwd": [1]},
     "answers at an absolute path": {"/etc/passwd": [1]},
-    "2^62 answers a picture": {"logits": [1 << 31, 1 << 31]},
+    "2^62 answers an image": {"logits": [1 << 31, 1 << 31]},
     "answers of no size": {"logits": []},
     "answers of no name": {"": [1]},
 }.items():

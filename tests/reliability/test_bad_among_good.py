@@ -10,7 +10,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from bad_bench import CLASSES, good_pictures  # noqa: E402
+from bad_bench import CLASSES, good_images  # noqa: E402
 from bad_images import ODD  # noqa: E402
 
 from tutelage.commands.inference import evaluate, predict  # noqa: E402
@@ -40,9 +40,9 @@ SETTINGS = TrainConfig(
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """90 good pictures, and a run trained on them."""
+    """90 good images, and a run trained on them."""
     root = tmp_path_factory.mktemp("clean")
-    good_pictures(root / "data", train=35, val=10)
+    good_images(root / "data", train=35, val=10)
     assert len(list((root / "data").rglob("*.png"))) == GOOD
     train(root / "data", SETTINGS, out=root / "run", quiet=True)
     return root

@@ -36,7 +36,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{mark.parent}:{os.environ['PATH']}")
         yield bench
-    assert not mark.exists(), "a picture has started a program"
+    assert not mark.exists(), "an image has started a program"
 
 
 def some(case: Case, turn: int) -> list[str]:
@@ -65,7 +65,7 @@ def test_bad_input_is_told_or_handled(case: Case, entry: str, bench: Bench, tmp_
 
 @pytest.mark.parametrize("entry", ["train", "predict", "evaluate"])
 def test_all_that_can_be_used_is_used_together(entry: str, bench: Bench, tmp_path: Path) -> None:
-    """Every odd picture in one folder: training, measuring and predicting go on, and each file is told."""
+    """Every odd image in one folder: training, measuring and predicting go on, and each file is told."""
     cases = [case for case in CASES if case.role == "data" and not case.alone]
     if entry == "evaluate":  # a network is not measured on classes it does not know
         cases = [case for case in cases if case.cell("evaluate") != "E"]
@@ -105,7 +105,7 @@ def test_every_entry_is_a_verb() -> None:
 
 
 def test_good_data_pass(bench: Bench, tmp_path: Path) -> None:
-    """The good pictures of the bench are packed without a word, so that what is told is told of the case."""
+    """The good images of the bench are packed without a word, so that what is told is told of the case."""
     shutil.copytree(bench.good, tmp_path / "data")
     places = {"data": tmp_path / "data", "out": tmp_path / "out"}
     assert "nothing is wrong" in call(words("check", "data", places), tmp_path).out

@@ -32,7 +32,7 @@ def artefacts(
     """One of every type but a job, which takes longest to make."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         import corruption
 
         yield corruption.make_all(tmp_path_factory.mktemp("corruption"), jobs=False)

@@ -31,8 +31,8 @@ def told(root: Path) -> dict[str, tuple[object, ...]]:
 
 @pytest.fixture(scope="module")
 def data(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures with a broken one among them, other files, and an odd name, none of which may be written."""
-    root = Path(shutil.copytree(sample_folder, tmp_path_factory.mktemp("user") / "my pictures ü"))
+    """Images with a broken one among them, other files, and an odd name, none of which may be written."""
+    root = Path(shutil.copytree(sample_folder, tmp_path_factory.mktemp("user") / "my images ü"))
     (root / "train" / "Bag" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     (root / "train" / "Bag" / "notes.txt").write_text("dear diary")
     (root / ".hidden").mkdir()

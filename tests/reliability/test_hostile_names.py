@@ -105,7 +105,7 @@ def test_unreadable_files_are_told_harmlessly(
 ) -> None:
     """`predict` names the files it cannot read, whatever their names."""
     (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "\x1b[2J.png").write_bytes(b"no picture")
+    (tmp_path / "pictures" / "\x1b[2J.png").write_bytes(b"no image")
     (tmp_path / "pictures" / "=1+1.png").write_bytes(PIXEL)
     said = using.predict(
         teacher_folder, tmp_path / "pictures", out=tmp_path / "p.csv", max_unreadable=0.9

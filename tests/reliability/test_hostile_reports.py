@@ -121,7 +121,7 @@ def test_predictions(name: str, good: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("labels", 1000), ("labels", -7), ("splits", 9)])
 def test_arrays_of_the_pack(name: str, value: int, good: Path, tmp_path: Path) -> None:
-    """A label or split of a picture that is none."""
+    """A label or split of an image that is none."""
     job = Path(shutil.copytree(good, tmp_path / "job"))
     path = job / "pack" / f"{name}.bin"
     values = np.fromfile(path, "<i8" if name == "labels" else "u1")

@@ -38,7 +38,7 @@ def run(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     )  # fmt: skip
     place = Place("run", root / "teacher", root / "cache", Console(quiet=True), StopRequest())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         teacher = train_one(replace(settings, role="teacher", seed=6), small_pack, place)
         place = place._replace(folder=root / "run")
         yield train_one(replace(settings, teacher=(str(teacher),)), small_pack, place)

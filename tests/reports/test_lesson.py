@@ -41,14 +41,14 @@ class Job(NamedTuple):
 
 
 def job(folder: Path, data: Path, *flags: str) -> Job:
-    """A whole job through the command line; how long one picture takes is not measured."""
+    """A whole job through the command line; how long one image takes is not measured."""
     from tutelage.__main__ import main
 
     screen = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         words = ["run", str(data), "--out", str(folder), "--skip-teacher-check", *COMMON, *flags]
         patch.setattr("sys.argv", ["tutelage", *words])
-        patch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+        patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
         with contextlib.redirect_stderr(screen), contextlib.redirect_stdout(io.StringIO()):
             assert main() == 0, screen.getvalue()
     return Job(folder, screen.getvalue())
@@ -209,10 +209,10 @@ def test_points_are_places_of_the_saved_networks(
     (begin,) = found.events("student-0", "begin")
     points = [point for term in begin["terms"] for point in term["points"]]
     assert points
-    pictures = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     for role, run in (("student", "student-0"), ("teacher", "teacher")):
         model = load(found.folder / run)
-        shapes = returned(model.classifier.network, lambda model=model: model(pictures))
+        shapes = returned(model.classifier.network, lambda model=model: model(images))
         for point in points:
             assert shapes[point[role]] == point[f"{role}_shape"]
 

@@ -184,7 +184,7 @@ def test_reports_of_lesser_jobs(job: Path, tmp_path: Path) -> None:
 
 
 def test_the_page_is_small(job: Path, hostile_job: Path) -> None:
-    """A whole page with pictures is below 2 MB."""
+    """A whole page with images is below 2 MB."""
     for made in (job, hostile_job):
         assert (made / "report" / "report.html").stat().st_size < LIMIT
 

@@ -72,7 +72,7 @@ def written(
 
 
 def counted(teacher: Teacher, asked: list[int]) -> Teacher:
-    """A teacher that notes which pictures it is asked about."""
+    """A teacher that notes which images it is asked about."""
 
     def ask(batch: Batch) -> TeacherOutput:
         asked.extend(batch.ids.tolist())
@@ -183,10 +183,10 @@ def test_every_field_was_tried() -> None:
     assert {field for field, _ in marks[0].args[1]} == set(CacheKey._fields)
 
 
-def test_only_new_pictures_are_asked_about(
+def test_only_new_images_are_asked_about(
     tmp_path: Path, live: LiveTeacher, small_pack: Pack, identity: CacheKey
 ) -> None:
-    """A second student asks nothing; a picture that is new, or changed, is asked about alone."""
+    """A second student asks nothing; an image that is new, or changed, is asked about alone."""
     asked: list[int] = []
     written(tmp_path / "cache", identity, counted(live, asked), small_pack)
     assert len(asked) == len(set(small_pack.keys[small_pack.rows("train")]))
@@ -201,7 +201,7 @@ def test_only_new_pictures_are_asked_about(
 
 
 def _with_another(pack: Pack, row: int) -> Pack:
-    """The pack with another picture in a row."""
+    """The pack with another image in a row."""
     images, keys = np.array(pack.images), np.array(pack.keys)
     images[row] ^= 1
     keys[row] = pixel_key(images[row])
@@ -338,18 +338,18 @@ def test_audit(tmp_path: Path, live: LiveTeacher, small_pack: Pack, identity: Ca
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e6])
 def test_not_finite(tmp_path: Path, small_pack: Pack, identity: CacheKey, bad: float) -> None:
-    """A logit that fp16 cannot hold is refused with its picture, and no part of its batch counts."""
-    picture = small_pack.rows("train")[77]
+    """A logit that fp16 cannot hold is refused with its image, and no part of its batch counts."""
+    image = small_pack.rows("train")[77]
 
     def teacher(batch: Batch) -> TeacherOutput:
         logits = torch.zeros(len(batch.ids), 10)
-        logits[batch.ids == picture, 3] = bad
+        logits[batch.ids == image, 3] = bad
         return TeacherOutput(logits, {})
 
     with pytest.raises(InputError, match="not finite") as caught:
         written(tmp_path / "cache", identity, teacher, small_pack)
-    assert str(small_pack.keys[picture]) in str(caught.value)
-    assert small_pack.keys[picture] not in open_cache_table(tmp_path / "cache").index["key"]
+    assert str(small_pack.keys[image]) in str(caught.value)
+    assert small_pack.keys[image] not in open_cache_table(tmp_path / "cache").index["key"]
 
 
 def test_other_shape(tmp_path: Path, small_pack: Pack, identity: CacheKey) -> None:
@@ -360,10 +360,10 @@ def test_other_shape(tmp_path: Path, small_pack: Pack, identity: CacheKey) -> No
     assert "[64, 10]" in str(caught.value)
 
 
-def test_unknown_picture(
+def test_unknown_image(
     tmp_path: Path, live: LiveTeacher, small_pack: Pack, identity: CacheKey
 ) -> None:
-    """A picture the teacher was never asked about is an error, not another picture's logits."""
+    """An image the teacher was never asked about is an error, not another image's logits."""
     table, question = written(tmp_path / "cache", identity, live, small_pack)
     changed = _with_another(small_pack, small_pack.rows("train")[3])
     cached = CachedTeacher(table, question._replace(pack=changed))

@@ -30,7 +30,7 @@ def words() -> Tensor:
 
 @pytest.fixture
 def batch() -> Batch:
-    """Six pictures, two of them without a label; images are not looked at."""
+    """Six images, two of them without a label; images are not looked at."""
     labels = torch.tensor([0, 4, -1, 2, 1, -1])
     return Batch(torch.zeros(6, 3, 4, 4, dtype=torch.uint8), labels, torch.arange(6), 0)
 
@@ -67,7 +67,7 @@ def test_mean_logits(words: Tensor) -> None:
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("sharpness", [0.5, 3.0])
 def test_confidence(words: Tensor, batch: Batch, sharpness: float, *, mixed: bool) -> None:
-    """exp(-s * loss on the label), normalised by picture; equal where a label is unknown."""
+    """exp(-s * loss on the label), normalised by image; equal where a label is unknown."""
     partners, share = [1, -1, 3, 0, 2, 4], [0.7, 0.5, 0.9, 0.25, 1.0, 0.5]
     if mixed:
         pair = MixedLabels(torch.tensor(partners), torch.tensor(share, dtype=torch.float64))
@@ -86,8 +86,8 @@ def test_confidence(words: Tensor, batch: Batch, sharpness: float, *, mixed: boo
         np.testing.assert_allclose(found[:, i], expected / expected.sum(), rtol=1e-12)
 
 
-def test_weights_by_picture_reach_both_means(words: Tensor, batch: Batch) -> None:
-    """A weight for each picture combines row by row as a weight for all does."""
+def test_weights_by_image_reach_both_means(words: Tensor, batch: Batch) -> None:
+    """A weight for each image combines row by row as a weight for all does."""
     weights = confidence(words, batch, sharpness=1.0)
     probabilities = mean_probability_logits(words, weights, temperature=2.0)
     logits = mean_logits(words, weights)
@@ -138,7 +138,7 @@ def test_one_teacher_is_heard_as_it_is(words: Tensor, batch: Batch) -> None:
         assert said.logits is signal.logits
 
 
-def test_a_word_is_of_its_picture(words: Tensor, batch: Batch) -> None:
+def test_a_word_is_of_its_image(words: Tensor, batch: Batch) -> None:
     """Parts of a batch in several processes are combined as the whole is, to the bit."""
     halves = [slice(0, 4), slice(4, 6)]
 

@@ -72,7 +72,7 @@ def test_single_classes_are_no_group() -> None:
     assert found == ((1, 4),)
 
 
-def test_groups_do_not_depend_on_the_order_of_pictures_or_classes() -> None:
+def test_groups_do_not_depend_on_the_order_of_images_or_classes() -> None:
     """Renumbered classes give the renumbered groups."""
     said = planted([[0, 4, 8], [1, 5], [2, 3, 6, 7]], 9)
     order = np.random.default_rng(1).permutation(9)
@@ -97,7 +97,7 @@ def test_clusters_against_every_partition() -> None:
 
 
 def test_grouping_is_refused() -> None:
-    """Without pictures, or with more groups than classes."""
+    """Without images, or with more groups than classes."""
     for said, count in ((np.empty((0, 4)), 2), (np.full((3, 2), 0.5), 3)):
         with pytest.raises(InputError, match="cannot be grouped"):
             confusable_groups(said, count)
@@ -121,7 +121,7 @@ def made(
 def objective(
     q: np.ndarray, generalist: np.ndarray, asked: list[SpecialistOutput], row: int
 ) -> float:
-    """Equation 5 for one picture, in words: every KL divergence summed class by class."""
+    """Equation 5 for one image, in words: every KL divergence summed class by class."""
     total = sum(p * (math.log(p) - math.log(r)) for p, r in zip(generalist, q, strict=True))
     for opinion in asked:
         said = torch.softmax(opinion.logits[row], 0).tolist()
@@ -157,7 +157,7 @@ def test_brute_force(groups: list[tuple[int, ...]]) -> None:
 
 
 def test_nobody_is_asked() -> None:
-    """Without specialists, and for pictures none of them knows, the generalist's word stands."""
+    """Without specialists, and for images none of them knows, the generalist's word stands."""
     generalist, opinions = made(6, [(0, 1), (2, 3)], images=40)
     expected = generalist.log_softmax(1)
     torch.testing.assert_close(combine_outputs(generalist, []), expected, rtol=1e-12, atol=1e-12)
@@ -210,7 +210,7 @@ def test_extremes() -> None:
 def test_correction_undoes_the_sampling() -> None:
     """By Bayes' rule: odds learned where group and rest are equally frequent become those of the data."""
     own, others = 300, 2700
-    likelihood = 0.8 / 0.1  # of a picture under the group, and under the rest
+    likelihood = 0.8 / 0.1  # of an image under the group, and under the rest
     learned = math.log(likelihood)
     true_odds = (likelihood * own) / others
     assert math.exp(learned - dustbin_correction(own, others)) == pytest.approx(true_odds)
@@ -220,7 +220,7 @@ def test_one_round_is_enough_for_one_who_speaks() -> None:
     """With groups apart and one class asked about, many rounds change nothing."""
     generalist, opinions = made(7, [(0, 3), (1, 2, 6)], images=30)
     found = combine_outputs(generalist, opinions)
-    # Two of one group, who are asked about none of these pictures, make it go all rounds.
+    # Two of one group, who are asked about none of these images, make it go all rounds.
     rows = ~torch.isin(generalist.argmax(1), torch.tensor([4, 5]))
     some = [SpecialistOutput(one.logits[rows], one.group) for one in opinions]
     quiet = [SpecialistOutput(torch.zeros(int(rows.sum()), 3, dtype=torch.float64), (4, 5))] * 2

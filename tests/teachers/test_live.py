@@ -67,10 +67,10 @@ def test_folded(model: str) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     short = fuse_batchnorm(network, 64)
     assert short is not None
-    pictures = torch.randn(4, 3, 64, 64)
+    batch_images = torch.randn(4, 3, 64, 64)
     with torch.no_grad():
-        expected = network(pictures)
-        torch.testing.assert_close(short(pictures), expected, rtol=1e-4, atol=1e-4)
+        expected = network(batch_images)
+        torch.testing.assert_close(short(batch_images), expected, rtol=1e-4, atol=1e-4)
     after = network.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 

@@ -110,7 +110,7 @@ def test_chance(count: int, classes: int) -> None:
     refused = [_refusal(*answers(count, classes, 1 / classes, seed=seed)) for seed in range(20)]
     assert sum("no better than chance" in why for why in refused) >= 19
     logits, labels = answers(count, classes, 1 / classes)
-    assert f"of {count} pictures" in _refusal(logits, labels)
+    assert f"of {count} images" in _refusal(logits, labels)
     assert _refusal(logits, labels, trust=True) == _refusal(logits, labels, early=True) == ""
 
 
@@ -135,11 +135,11 @@ def test_most_common_class() -> None:
 def test_never(trust: bool) -> None:
     """Logits that are not finite, or all alike, are refused whoever is trusted."""
     logits, labels = answers(64, 3, 0.9)
-    with pytest.raises(InputError, match="the same about every picture"):
+    with pytest.raises(InputError, match="the same about every image"):
         held(np.tile(logits[:1], (64, 1)), labels, trust=trust)
     for bad in (np.nan, np.inf):
         logits[5, 1] = bad
-        with pytest.raises(InputError, match=r"not finite[\s\S]*picture 105"):
+        with pytest.raises(InputError, match=r"not finite[\s\S]*image 105"):
             held(logits, labels, trust=trust)
 
 
@@ -154,8 +154,8 @@ def test_too_few() -> None:
     )  # of one class alone
 
 
-def test_unlabelled_pictures_do_not_count() -> None:
-    """A teacher is judged by the pictures whose label is known."""
+def test_unlabelled_images_do_not_count() -> None:
+    """A teacher is judged by the images whose label is known."""
     logits, labels = answers(600, 10, 0.9)
     labels[::2] = -1
     held(logits, labels)
@@ -179,8 +179,8 @@ class Colours(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(8)
         self.head = nn.Linear(192, classes)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.head(self.pool(pictures).flatten(1))
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(self.pool(images).flatten(1))
         return found
 
 
@@ -192,7 +192,7 @@ def trained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A small teacher that has learned something."""
-    monkeypatch.setattr("tutelage.engine.finish.latency", lambda *_args, **_options: [])
+    monkeypatch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
     settings = single(epochs=8, lr=0.01, role="teacher")
     return train_one(settings, small_pack, place("teacher"), make=Colours)
 

@@ -1,4 +1,4 @@
-"""A small trial on real pictures, and the scripts of benchmarks/ as modules."""
+"""A small trial on real images, and the scripts of benchmarks/ as modules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def make_trial(tmp_path: Path) -> Callable[..., StepBenchmark]:
-    """Two batches of 16 of the sample's pictures at 32 pixels, and tiny networks."""
+    """Two batches of 16 of the sample's images at 32 pixels, and tiny networks."""
     from tutelage.commands.benchmark_step import open_step_benchmark
 
     def make(data: str | Path = "sample", **changes: object) -> StepBenchmark:

@@ -81,7 +81,7 @@ def test_without_a_gpu_the_script_says_so(
 TINY = ["--student", "test_resnet", "--teacher", "test_resnet", "--name", "tiny"]
 SCRIPTS = {
     "steps": "--sizes 32 --batch 8 --rounds 2 --epochs 2 --steps 2 --precision fp32",
-    "whole_job": "--pictures 24 --rounds 1 --steps 2 --size 32 --batch 8",
+    "whole_job": "--images 24 --rounds 1 --steps 2 --size 32 --batch 8",
     "second_student": "--train 40 --val 20 --epochs 1 --teacher-epochs 1 --rounds 1",
     "teachers": "--images 16 --size 32 --batch 8 --rounds 2 --device cpu",
 }

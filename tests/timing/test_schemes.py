@@ -37,7 +37,7 @@ def test_every_method_beside_plain_training(
     assert found["assistants"]["teachers"] == ["resnet26"]
     assert found["specialists"]["teachers"] == ["test_resnet"] * 4, "a generalist and three"
     assert found["dml"]["teachers"] == []
-    # Two of the student's network, with an optimiser for both; an answer kept costs nothing that stays.
+    # Two of the student's network, with an optimizer for both; an answer kept costs nothing that stays.
     assert found["dml"]["stays"] == found["joint"]["stays"] == 2
     assert found["offline"]["stays"] == found["multi-teacher"]["stays"] == 1
     assert found["dml"]["memory"] > 1.5

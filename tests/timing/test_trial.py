@@ -1,4 +1,4 @@
-"""What is timed is what a run does: the same step, the same teacher, the same pictures."""
+"""What is timed is what a run does: the same step, the same teacher, the same images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_kept_answers_are_the_live_teachers(make_trial: Callable[..., StepBenchm
     assert trial.asked("plain", state)(batch).logits is None
 
 
-def test_of_a_pack_only_some_pictures_are_used(
+def test_of_a_pack_only_some_images_are_used(
     make_trial: Callable[..., StepBenchmark], small_pack: Pack
 ) -> None:
     trial = make_trial(small_pack.folder)
@@ -49,10 +49,10 @@ def test_of_a_pack_only_some_pictures_are_used(
     assert set(trial.pack.rows("train")) < set(small_pack.rows("train"))
 
 
-def test_too_few_pictures_are_refused(
+def test_too_few_images_are_refused(
     make_trial: Callable[..., StepBenchmark], sample_folder: Path, tmp_path: Path
 ) -> None:
     for label in ("Bag", "Coat"):
         shutil.copytree(sample_folder / "val" / label, tmp_path / "few" / "train" / label)
-    with pytest.raises(InputError, match="too few labelled pictures"):
+    with pytest.raises(InputError, match="too few labelled images"):
         make_trial(tmp_path / "few")

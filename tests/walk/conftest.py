@@ -1,4 +1,4 @@
-"""A small folder of real pictures, and the command line as a user has it."""
+"""A small folder of real images, and the command line as a user has it."""
 
 import subprocess
 import sys
@@ -14,9 +14,9 @@ Answer = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train/ and val/ with ten classes, and a flat, unlabelled test/: 40 + 20 a class, 30 pictures."""
-    root = tmp_path_factory.mktemp("user") / "my pictures ü"
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train/ and val/ with ten classes, and a flat, unlabelled test/: 40 + 20 a class, 30 images."""
+    root = tmp_path_factory.mktemp("user") / "my images ü"
     wanted = {"train": 40, "val": 20, "test": 30}
     taken: dict[str, int] = {}
     with zipfile.ZipFile(SAMPLE) as archive:

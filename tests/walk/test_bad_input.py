@@ -21,12 +21,12 @@ NETWORKS = [
 
 
 @pytest.fixture(scope="module")
-def odd(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def odd(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of folders that are each wrong in one way."""
     root = tmp_path_factory.mktemp("odd")
     (root / "flat").mkdir()
-    for picture in sorted((pictures / "test").iterdir())[:5]:
-        shutil.copy(picture, root / "flat")
+    for image in sorted((images / "test").iterdir())[:5]:
+        shutil.copy(image, root / "flat")
     for name in ("a", "b"):
         (root / "ruined" / name).mkdir(parents=True)
         for number in range(20):
@@ -75,14 +75,14 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_ends_in_one_message(
-    case: str, odd: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    case: str, odd: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """One message that names the mistake, the exit code of its kind, nothing trained."""
     from tutelage.__main__ import main
 
     words, code, said = CASES[case]
-    words = [word.format(odd=odd, good=pictures) for word in words]
+    words = [word.format(odd=odd, good=images) for word in words]
     if words[0] == "run":
         given = " ".join(words)
         words += [
@@ -106,14 +106,14 @@ def test_bad_input_ends_in_one_message(
 
 
 def test_pretrained_weights_out_of_reach(
-    pictures: Path, tutelage_command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, tutelage_command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without network and cache the message names the file and the flag, within seconds."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     answer = tutelage_command(
-        "run", pictures, "--recipe", "resnet34-resnet18", "--out", tmp_path / "out", seconds=60
+        "run", images, "--recipe", "resnet34-resnet18", "--out", tmp_path / "out", seconds=60
     )
     assert answer.returncode == 3
     assert "timm/resnet34.tv_in1k" in answer.stderr
@@ -144,13 +144,13 @@ def test_what_costs_nothing_is_looked_at_before_weights(
 
 
 def test_teacher_of_other_classes_is_refused(
-    pictures: Path, tutelage_command: Callable, tmp_path: Path
+    images: Path, tutelage_command: Callable, tmp_path: Path
 ) -> None:
     """A teacher with fewer classes, or with the same in another order, does not teach."""
     few = tmp_path / "few"
     for split in ("train", "val"):
         for name in ("Bag", "Coat"):
-            shutil.copytree(pictures / split / name, few / split / name)
+            shutil.copytree(images / split / name, few / split / name)
     small = [
         "--model",
         "test_resnet",
@@ -165,7 +165,7 @@ def test_teacher_of_other_classes_is_refused(
     assert made.returncode == 0, made.stderr
     taught = [
         "distill",
-        pictures,
+        images,
         "--teacher",
         tmp_path / "teacher",
         "--out",

@@ -72,7 +72,7 @@ def test_recipe_is_the_published_table() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real pictures of ten classes, enlarged to 300 x 500 and 500 x 300."""
+    """Real images of ten classes, enlarged to 300 x 500 and 500 x 300."""
     root = tmp_path_factory.mktemp("pictures")
     with zipfile.ZipFile(SAMPLE) as archive:
         names = sorted(name for name in archive.namelist() if name.startswith("train/"))
@@ -81,8 +81,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (root / label).mkdir()
             for number, name in enumerate([n for n in names if n.split("/")[1] == label][:10]):
                 size = (300, 500) if number % 2 else (500, 300)
-                picture = Image.open(io.BytesIO(archive.read(name))).resize(size)
-                tinted = Image.merge("RGB", (picture, picture.point(lambda v: v // 2), picture))
+                image = Image.open(io.BytesIO(archive.read(name))).resize(size)
+                tinted = Image.merge("RGB", (image, image.point(lambda v: v // 2), image))
                 tinted.save(root / label / f"{number}.png")
     return root
 
@@ -133,7 +133,7 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
         ).classifier
 
     teacher, student = network(job.teacher, seed=1), network(settings, seed=2)
-    with torch.no_grad():  # a teacher of random weights, but with the statistics of real pictures
+    with torch.no_grad():  # a teacher of random weights, but with the statistics of real images
         teacher(torch.from_numpy(np.array(pack.images[:32])).permute(0, 3, 1, 2))
     twins = torchvision.models.resnet34(num_classes=10), torchvision.models.resnet18(num_classes=10)
     for twin, own in zip(twins, (teacher, student), strict=True):
@@ -212,7 +212,7 @@ class Moment(NamedTuple):
 
 def _moment(state: TrainingState, network: torch.nn.Module) -> Moment:
     named = list(network.named_parameters())
-    # The optimiser's groups: matrices and kernels first, then norms and biases.
+    # The optimizer's groups: matrices and kernels first, then norms and biases.
     names = [n for n, p in named if p.ndim > 1] + [n for n, p in named if p.ndim <= 1]
     adam = copy.deepcopy(state.weights.optimizer.state_dict()["state"])
     return Moment(

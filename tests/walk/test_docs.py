@@ -25,10 +25,10 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def workplace(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder with the reader's pictures in `photos`."""
+def workplace(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder with the reader's images in `photos`."""
     place = tmp_path_factory.mktemp("reader")
-    shutil.copytree(pictures, place / "photos")
+    shutil.copytree(images, place / "photos")
     return place
 
 
@@ -112,7 +112,7 @@ def test_what_extending_needs_is_there() -> None:
 
 @pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """A relative link or picture of a page is a file of the repository."""
+    """A relative link or image of a page is a file of the repository."""
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target

@@ -29,18 +29,18 @@ SETTINGS = [
 SGD = ["optimizer sgd", "lr 0.001", "batch-size 33"]
 
 
-def job(pictures: Path, out: Path) -> list[str]:
+def job(images: Path, out: Path) -> list[str]:
     """A small whole job; plain SGD and smooth activations, because Adam turns rounding noise into whole
     steps, and where a ReLU flips by a last bit two equal runs part within ten steps.
     """
-    words = ["run", str(pictures), "--out", str(out), *SETTINGS]
+    words = ["run", str(images), "--out", str(out), *SETTINGS]
     for who, epochs in (("teacher", 2), ("student", 2)):
         words += [f"--{who}.model", "test_efficientnet", f"--{who}.weights", "none"]
         words += [f"--{who}.epochs", str(epochs)]
         for setting in SGD:
             name, value = setting.split()
             words += [f"--{who}.{name}", value]
-    # Views, a mixture of pictures, and an accumulated batch: everything that could depend on who does what.
+    # Views, a mixture of images, and an accumulated batch: everything that could depend on who does what.
     return [*words, "--student.flip", "--student.mixup", "0.5", "--student.grad-accum-steps", "2"]
 
 
@@ -49,12 +49,12 @@ def ran(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def both(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def both(images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same job by one process and by two."""
     root = tmp_path_factory.mktemp("processes")
     folders = root / "one" / "job", root / "two" / "job"
     for out, command in zip(folders, (ONE, TWO), strict=True):
-        answer = ran([*command, *job(pictures, out)])
+        answer = ran([*command, *job(images, out)])
         assert answer.returncode == 0, answer.stderr
         # Told once, by the first process.
         assert answer.stdout.count("report: ") == 1
@@ -100,7 +100,7 @@ def test_same_figures(both: tuple[Path, Path], run: str) -> None:
 
 
 def test_same_answers_of_the_teacher(both: tuple[Path, Path]) -> None:
-    """The pass over the pictures is shared: as many answers, each about the same picture and view."""
+    """The pass over the images is shared: as many answers, each about the same image and view."""
     keys = []
     for folder in both:
         (cache,) = (folder.parent / "teacher-cache").iterdir()
@@ -109,9 +109,9 @@ def test_same_answers_of_the_teacher(both: tuple[Path, Path]) -> None:
     assert keys[0] == keys[1]
 
 
-def test_wrong_command_is_told_once(pictures: Path, tmp_path: Path) -> None:
+def test_wrong_command_is_told_once(images: Path, tmp_path: Path) -> None:
     """A mistake ends all processes, with one message of ours."""
-    answer = ran([*TWO, "train", str(pictures), "--out", str(tmp_path / "x"), "--model", "resnt18"])
+    answer = ran([*TWO, "train", str(images), "--out", str(tmp_path / "x"), "--model", "resnt18"])
     assert answer.returncode != 0
     assert answer.stderr.count("did you mean") == 1
 
@@ -133,10 +133,10 @@ def workers(launcher: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes in /proc")
 @pytest.mark.parametrize(("rank", "number"), [(1, signal.SIGKILL), (0, signal.SIGKILL)])
-def test_dead_peer(pictures: Path, tmp_path: Path, rank: int, number: int) -> None:
+def test_dead_peer(images: Path, tmp_path: Path, rank: int, number: int) -> None:
     """A process that dies ends the run within 30 seconds, and the folder can be continued by one."""
     out = tmp_path / "out"
-    words = ["train", str(pictures), "--out", str(out), *SETTINGS, "--model", "test_resnet"]
+    words = ["train", str(images), "--out", str(out), *SETTINGS, "--model", "test_resnet"]
     words += ["--weights", "none", "--epochs", "40", "--role", "control"]
     journal = out / "journal.jsonl"
     with subprocess.Popen([*TWO, *words], stderr=subprocess.PIPE, text=True) as launcher:

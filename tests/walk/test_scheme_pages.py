@@ -37,7 +37,7 @@ def test_each_method_has_a_page_and_a_recipe() -> None:
 def test_commands_are_understood(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each command passes all checks of its settings: it then lacks pictures, weights or a teacher."""
+    """Each command passes all checks of its settings: it then lacks images, weights or a teacher."""
     from tutelage.__main__ import main
 
     monkeypatch.chdir(tmp_path)

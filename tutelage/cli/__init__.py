@@ -24,7 +24,7 @@ VERBS = {
     "check": ("training", "What is in the data and what is wrong with it; nothing is written."),
     "pack": (
         "training",
-        "Decode every picture once into a folder that other commands take as their data.",
+        "Decode every image once into a folder that other commands take as their data.",
     ),
     "evaluate": (
         "inference",
@@ -32,7 +32,7 @@ VERBS = {
     ),
     "predict": (
         "inference",
-        "Classify a folder of pictures: file, class, probability and runners-up in a CSV.",
+        "Classify a folder of images: file, class, probability and runners-up in a CSV.",
     ),
     "export": ("inference", "One deployable file, checked against the network on real images."),
     "compare": ("inspection", "A table of finished runs side by side, or of all runs of a job."),

@@ -20,7 +20,7 @@ app = App(name="cache", help_format="markdown")
 
 @app.command(name="list")
 def tell(*, folder: Folder = SHELF) -> str:
-    """One line for each cache: name, teacher, pictures and views, answers, size, precision."""
+    """One line for each cache: name, teacher, images and views, answers, size, precision."""
     found = cache_names(folder)
     whole = sum(cache_size(folder / name) for name in found)
     lines = [_line(folder / name) for name in found]
@@ -68,7 +68,7 @@ def _line(folder: Path) -> str:
         return f"{folder.name}  {error.what}"
     facts = found.manifest
     return (
-        f"{found.name}  {facts['model']}, {len(facts['classes'])} classes: {found.pictures} pictures "
+        f"{found.name}  {facts['model']}, {len(facts['classes'])} classes: {found.images} images "
         f"x {found.views} {'view' if found.views == 1 else 'views'}, {found.answers} answers, "
         f"{_size(found.bytes)}, {_precision(facts['precision'])}"
     )

@@ -38,19 +38,19 @@ def evaluate(
 
 def predict(
     network: Path,
-    pictures: Path,
+    images: Path,
     *,
     out: Path = Path("predictions.csv"),
     top: int = 3,
     max_unreadable: Most = MOST,
 ) -> str:
-    """Classify a folder of pictures: file, class, probability and runners-up in a CSV."""
+    """Classify a folder of images: file, class, probability and runners-up in a CSV."""
     _installed()
     from tutelage.commands.inference import predict as classify
 
-    result = classify(network, pictures, out=out, top=top, max_unreadable=max_unreadable)
+    result = classify(network, images, out=out, top=top, max_unreadable=max_unreadable)
     _tell(result.unreadable)
-    return f"{result.classified} pictures classified, {len(result.unreadable)} unreadable: {out}"
+    return f"{result.classified} images classified, {len(result.unreadable)} unreadable: {out}"
 
 
 def export(

@@ -135,14 +135,20 @@ def check(data: DataArgument, /, *, settings: DataSettings = None) -> str:
     """What is in the data and what is wrong with it; nothing is written."""
     from tutelage.data.inspect import format_check
 
-    return "\n".join(format_check(_verbs().examine(data, settings)))
+    _verbs()
+    from tutelage.commands.pack import check as check_data
+
+    return "\n".join(format_check(check_data(data, settings)))
 
 
 def pack(
     data: DataArgument, /, *, out: Path, quiet: Quiet = False, settings: DataSettings = None
 ) -> str:
-    """Decode every picture once into a folder that other commands take as their data."""
-    made = _verbs().pack(data, settings, out=out, quiet=quiet)
+    """Decode every image once into a folder that other commands take as their data."""
+    _verbs()
+    from tutelage.commands.pack import pack as pack_data
+
+    made = pack_data(data, settings, out=out, quiet=quiet)
     return f"{len(made.labels)} images of {len(made.classes)} classes: {made.folder}"
 
 

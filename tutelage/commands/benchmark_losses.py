@@ -24,7 +24,7 @@ _LATE = Progress(epoch=9, step=900, fraction=0.9)
 
 
 class LossBenchmark(NamedTuple):
-    """A student and its teacher by name, pictures [batch_size, 3, size, size], and outputs."""
+    """A student and its teacher by name, images [batch_size, 3, size, size], and outputs."""
 
     student: str
     teacher: str

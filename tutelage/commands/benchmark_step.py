@@ -1,4 +1,4 @@
-"""A student, its teacher and real pictures, made ready as a run makes them, for timing single steps.
+"""A student, its teacher and real images, made ready as a run makes them, for timing single steps.
 
 Networks have random weights: how long a step takes does not depend on what they know.
 """
@@ -52,7 +52,7 @@ class StepBenchmark(NamedTuple):
     folder: Path
 
     def loader(self) -> Loader:
-        """The training pictures in batches, as in a run."""
+        """The training images in batches, as in a run."""
         return training_loader(
             self.pack,
             batch_size=self.settings.batch_size,
@@ -112,7 +112,7 @@ def open_step_benchmark(
     images: int,
     say: Callable[[str], None],
 ) -> StepBenchmark:
-    """Pack some real pictures and decide how to compute.
+    """Pack some real images and decide how to compute.
 
     Args:
         data: what `tutelage pack` takes, or a pack.
@@ -124,13 +124,13 @@ def open_step_benchmark(
 
     Raises:
         UsageError: an unknown network or device.
-        InputError: fewer labelled pictures than a batch.
+        InputError: fewer labelled images than a batch.
     """
     validate(settings)
     require_known(settings.model)
     require_known(teacher, flag="--teacher-model")
     runtime = resolve_runtime(settings)
-    pack = _pictures(data, settings, folder / "pack", images)
+    pack = _images(data, settings, folder / "pack", images)
     runtime = choose_precision(
         runtime,
         settings,
@@ -170,7 +170,7 @@ def _network(settings: ModelConfig, pack: Pack) -> BuiltModel:
     )
 
 
-def _pictures(data: str | Path, settings: TrainConfig, folder: Path, images: int) -> Pack:
+def _images(data: str | Path, settings: TrainConfig, folder: Path, images: int) -> Pack:
     if (Path(data) / "manifest.json").is_file():
         pack = _some(open_pack(data), images)
         _require_batch(len(pack.rows("train")), settings, data)
@@ -184,7 +184,7 @@ def _pictures(data: str | Path, settings: TrainConfig, folder: Path, images: int
 
 
 def _some(pack: Pack, images: int) -> Pack:
-    """A pack without all training pictures but the first few."""
+    """A pack without all training images but the first few."""
     nowhere = np.uint8(255)
     splits = np.array(pack.splits)
     splits[pack.rows("train")[images:]] = nowhere
@@ -194,7 +194,7 @@ def _some(pack: Pack, images: int) -> Pack:
 def _require_batch(images: int, settings: TrainConfig, data: str | Path) -> None:
     if images < settings.batch_size:
         raise InputError(
-            "too few labelled pictures for a batch",
+            "too few labelled images for a batch",
             where=data,
             found=images,
             expected=settings.batch_size,

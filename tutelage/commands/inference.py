@@ -40,13 +40,13 @@ class UnreadableFile(TypedDict):
 
 
 class EvaluationResult(Metrics):
-    """The metrics of a network on some pictures, and the files among them that could not be used."""
+    """The metrics of a network on some images, and the files among them that could not be used."""
 
     unreadable: list[UnreadableFile]
 
 
 class PredictionResult(NamedTuple):
-    """path of the CSV; how many pictures were classified; (file, reason) of those that could not be."""
+    """path of the CSV; how many images were classified; (file, reason) of those that could not be."""
 
     path: Path
     classified: int
@@ -54,7 +54,7 @@ class PredictionResult(NamedTuple):
 
 
 class Model(nn.Module):
-    """A finished network ready for use: classes, and pictures of any size in, probabilities out."""
+    """A finished network ready for use: classes, and images of any size in, probabilities out."""
 
     def __init__(self, saved: SavedModel) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ class Model(nn.Module):
         self.classifier = saved.classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, C] of uint8 pictures [B, 3, S, S] as `prepare` makes them."""
+        """Logits [B, C] of uint8 images [B, 3, S, S] as `prepare` makes them."""
         logits: Tensor = self.classifier(images).logits
         return logits
 
     def settings(self) -> DataConfig:
-        """How pictures are prepared for this network."""
+        """How images are prepared for this network."""
         background: Literal["white", "black"] = "black" if self.background == "black" else "white"
         return DataConfig(image_size=self.stored_size, background=background)
 
@@ -90,7 +90,7 @@ def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
 def evaluate(
     folder: str | Path, data: str | Path, *, split: Split = "val", max_unreadable: float = MOST
 ) -> EvaluationResult:
-    """Measure a finished network on labelled pictures: a pack's split, or a whole folder of classes.
+    """Measure a finished network on labelled images: a pack's split, or a whole folder of classes.
 
     Args:
         folder: a run or model folder.
@@ -99,7 +99,7 @@ def evaluate(
         max_unreadable: largest share of files that may be set aside; they are listed in the result.
 
     Raises:
-        InputError: no labelled pictures, classes the network does not know, too many unreadable files.
+        InputError: no labelled images, classes the network does not know, too many unreadable files.
     """
     validate(DataConfig(max_unreadable=max_unreadable))
     model = load(folder)
@@ -110,46 +110,46 @@ def evaluate(
     else:
         logits, labels, unreadable = _read_source(model, str(data), split, max_unreadable)
     if not len(labels):
-        raise InputError("no labelled pictures", where=data, found=f"split {split}")
+        raise InputError("no labelled images", where=data, found=f"split {split}")
     listed = [UnreadableFile(file=name, reason=reason) for name, reason in unreadable]
     return EvaluationResult(**scores_of(logits, labels, model.classes), unreadable=listed)
 
 
 def predict(
     folder: str | Path,
-    pictures: str | Path,
+    images: str | Path,
     *,
     out: str | Path = "predictions.csv",
     top: int = 3,
     max_unreadable: float = MOST,
 ) -> PredictionResult:
-    """Classify every picture in a folder and write a CSV; files that cannot be read are listed apart.
+    """Classify every image in a folder and write a CSV; files that cannot be read are listed apart.
 
     Args:
         folder: a run or model folder.
-        pictures: a folder, with all below it, or one picture.
+        images: a folder, with all below it, or one image.
         out: the CSV.
-        top: how many classes to name for each picture.
+        top: how many classes to name for each image.
         max_unreadable: largest share of files that may be set aside.
 
     Raises:
-        InputError: no network, no folder, no readable picture in it, or too many unreadable ones.
+        InputError: no network, no folder, no readable image in it, or too many unreadable ones.
         UsageError: `top` is below 1.
     """
     if top < 1:
         raise UsageError("--top wants at least 1", found=top)
     validate(DataConfig(max_unreadable=max_unreadable))
     model = load(folder)
-    items, refused = _pictures(Path(pictures))
+    items, refused = _images(Path(images))
     answers = _ask_all(model, items)
     unreadable = sorted([*refused, *answers.unreadable])
     if not answers.items:
         first = f", such as {': '.join(unreadable[0])}" if unreadable else ""
         raise InputError(
-            "no readable picture",
-            where=pictures,
+            "no readable image",
+            where=images,
             found=f"{len(unreadable)} unreadable files{first}",
-            expected="pictures such as .jpg or .png, in any folder below",
+            expected="images such as .jpg or .png, in any folder below",
         )
     require_readable(unreadable, len(items) + len(refused), max_unreadable, flag="--max-unreadable")
     names = [escape(item.name) for item in answers.items]
@@ -164,13 +164,13 @@ def export(
     out: str | Path | None = None,
     data: str | Path = "sample",
 ) -> ExportResult:
-    """One file to deploy, with class names and preprocessing inside, checked on real pictures.
+    """One file to deploy, with class names and preprocessing inside, checked on real images.
 
     Args:
         folder: a run or model folder.
         format: of the file.
         out: the file; by default beside the model folder.
-        data: real pictures to check with; of a run, its own are used where they are at hand.
+        data: real images to check with; of a run, its own are used where they are at hand.
 
     Raises:
         InputError: the exported network answers differently.
@@ -183,12 +183,12 @@ def export(
     step = max(1, len(items) // 8)  # from all over the data; others where some cannot be read
     spread = [item for start in range(step) for item in items[start::step]]
     with closing(prepare_all(spread, model.settings(), workers=1)) as found:
-        readable = (picture.pixels for picture in found if not isinstance(picture, str))
+        readable = (image.pixels for image in found if not isinstance(image, str))
         pixels = list(islice(readable, 8))
     if len(pixels) < 8:
-        raise InputError("too few pictures to check the export with", where=data, expected="eight")
+        raise InputError("too few images to check the export with", where=data, expected="eight")
     _ask(model, pixels)
-    return export_onnx(model.classifier, target, pictures=_stack(pixels), classes=model.classes)
+    return export_onnx(model.classifier, target, images=_stack(pixels), classes=model.classes)
 
 
 def _stack(pixels: Sequence[np.ndarray]) -> Tensor:
@@ -201,14 +201,14 @@ def _ask(model: Model, pixels: Sequence[np.ndarray]) -> np.ndarray:
     if not np.isfinite(logits).all():
         raise InputError(
             "the network's answers are not finite",
-            found="NaN or infinity for real pictures",
+            found="NaN or infinity for real images",
             fix="another network: this one has diverged or is damaged",
         )
     return logits
 
 
 class _Answers(NamedTuple):
-    """The pictures that could be read, their logits [N, C], and (file, reason) of the others."""
+    """The images that could be read, their logits [N, C], and (file, reason) of the others."""
 
     items: list[Item]
     logits: np.ndarray
@@ -216,7 +216,7 @@ class _Answers(NamedTuple):
 
 
 def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
-    """Decode pictures on all cores and ask the network in batches, with bounded memory."""
+    """Decode images on all cores and ask the network in batches, with bounded memory."""
     read: list[Item] = []
     unreadable: list[tuple[str, str]] = []
     waiting: list[np.ndarray] = []
@@ -280,8 +280,8 @@ def _same_classes(model: Model, classes: Sequence[str]) -> None:
         )
 
 
-def _pictures(place: Path) -> tuple[list[Item], list[tuple[str, str]]]:
-    """Every picture below a folder, or the one file; and what is not even opened."""
+def _images(place: Path) -> tuple[list[Item], list[tuple[str, str]]]:
+    """Every image below a folder, or the one file; and what is not even opened."""
     listing = scan_folder(place) if place.is_dir() else open_image_file(place)
     items = [Item(file.name, None, None, file.read) for file in listing.files]
     return items, [(escape(name), reason) for name, reason in listing.refused]

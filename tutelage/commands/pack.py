@@ -16,7 +16,7 @@ from tutelage.errors import Interrupted, UsageError
 def pack(
     data: str | Path, settings: DataConfig | None = None, *, out: str | Path, quiet: bool = False
 ) -> Pack:
-    """Decode every picture once into a folder that later commands take as their data."""
+    """Decode every image once into a folder that later commands take as their data."""
     settings, out = settings or DataConfig(), Path(out)
     validate(settings)
     if out.exists() and not (out / "manifest.json").is_file() and any(out.iterdir()):

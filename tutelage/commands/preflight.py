@@ -77,7 +77,7 @@ def require_last_batch(
         sizes = range(batch_size + 1, images + 1)
         better = next((n for n in sizes if (images % n or n) >= least), None)
         raise UsageError(
-            f"losses.{name} compares at least {least} pictures, and the last batch has {rest}",
+            f"losses.{name} compares at least {least} images, and the last batch has {rest}",
             found=f"batch_size = {batch_size}, {images} training images",
             fix=f"{flag}batch-size {better}" if better else "more training images",
         )
@@ -162,7 +162,7 @@ def require_room(out: Path, wanted: int) -> None:
 
 
 BYTES_A_NETWORK = 400_000_000
-"""Of a run's folder, generously: weights, best weights and a checkpoint with optimiser state."""
+"""Of a run's folder, generously: weights, best weights and a checkpoint with optimizer state."""
 
 
 def require_plan(job: DistillConfig, steps: list[PlannedRun], networks: Networks) -> None:
@@ -208,7 +208,7 @@ def require_plan_networks(steps: list[PlannedRun], networks: Networks) -> None:
 def require_plan_fits(
     job: DistillConfig, steps: list[PlannedRun], pack: Pack, networks: Networks
 ) -> None:
-    """The pictures are enough for every run, and terms that look inside find what they look for.
+    """The images are enough for every run, and terms that look inside find what they look for.
 
     Raises:
         UsageError: see `engine.preflight`.

@@ -81,7 +81,7 @@ def open_or_pack(
 
 
 def _write_split(pack: Pack, path: Path) -> None:
-    """split.csv: which picture is in which split."""
+    """split.csv: which image is in which split."""
     with (pack.folder / "images.csv").open(newline="", encoding="utf-8") as read:
         rows = [
             {key: row[key] for key in ("id", "split", "class", "file")}

@@ -165,7 +165,7 @@ def _pack(folder: Path, found: _Findings) -> None:
         return
     keys = np.fromfile(folder / "keys.bin", np.int64)
     if lost := packs.damaged_rows(packs.map_pixels(folder, shape), keys):
-        found.add(pixels, f"{len(lost)} pictures, the first is image {lost[0]}")
+        found.add(pixels, f"{len(lost)} images, the first is image {lost[0]}")
     elif not any(found.known[folder / name] for name in packs.SMALL):
         found.sealed(path, lambda: packs.open_pack(folder))
 

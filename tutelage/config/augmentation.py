@@ -1,4 +1,4 @@
-"""Settings of the views a network is trained on. Measuring always uses the picture as stored."""
+"""Settings of the views a network is trained on. Measuring always uses the image as stored."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tutelage.config.schema import setting
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationConfig:
-    """How each epoch's view of a picture may differ from the picture."""
+    """How each epoch's view of an image may differ from the image."""
 
     flip: bool = False
     """Mirror half of the views."""
@@ -18,16 +18,16 @@ class AugmentationConfig:
     """Move each view by up to so many pixels each way, repeating the edge."""
 
     crop_scale: float | None = setting(None, above=0, at_most=1)
-    """Random resized crop: the smallest share of the area it may keep. Unset: the whole picture."""
+    """Random resized crop: the smallest share of the area it may keep. Unset: the whole image."""
 
     mixup: float | None = setting(None, above=0, at_most=1)
-    """Blend each view with another picture's, in shares drawn from Beta(a, a); this is a."""
+    """Blend each view with another image's, in shares drawn from Beta(a, a); this is a."""
 
     cutmix: float | None = setting(None, above=0, at_most=1)
-    """Put a piece of another picture into each view, its size drawn from Beta(a, a); this is a."""
+    """Put a piece of another image into each view, its size drawn from Beta(a, a); this is a."""
 
     num_views: int | None = setting(None, at_least=1)
-    """How many different views of a picture there are; epochs take turns. Unset: a new one each epoch."""
+    """How many different views of an image there are; epochs take turns. Unset: a new one each epoch."""
 
     view_seed: int = setting(0, at_least=0, at_most=2**31)
     """Seed of the views; the same for every seed of a job, so that its students share a teacher's word."""
@@ -39,11 +39,11 @@ class AugmentationConfig:
 
     @property
     def mixing(self) -> bool:
-        """Whether a view is made of two pictures. Both ways given: each view draws one of them."""
+        """Whether a view is made of two images. Both ways given: each view draws one of them."""
         return self.mixup is not None or self.cutmix is not None
 
     def number(self, epoch: int) -> int:
-        """Which view of each picture an epoch (from 0) shows.
+        """Which view of each image an epoch (from 0) shows.
 
         >>> [AugmentationConfig(flip=True, num_views=2).number(epoch) for epoch in range(4)]
         [0, 1, 0, 1]
@@ -53,7 +53,7 @@ class AugmentationConfig:
         return epoch if self.num_views is None else epoch % self.num_views
 
     def count(self, epochs: int) -> int:
-        """How many different views of each picture so many epochs show: those numbered below it."""
+        """How many different views of each image so many epochs show: those numbered below it."""
         if self.fixed:
             return 1
         return epochs if self.num_views is None else min(self.num_views, epochs)

@@ -34,7 +34,7 @@ class DataConfig:
     """Largest share of unreadable files; above it the job stops, below they are set aside."""
 
     max_pixels: int = setting(64_000_000, at_least=1, at_most=178_956_970)
-    """Pictures with more pixels than this are not decoded but set aside."""
+    """Images with more pixels than this are not decoded but set aside."""
 
     dir: str | None = None
     """Folder with a local copy of a known data set such as cifar10."""

@@ -30,7 +30,7 @@ MethodName = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class MultiTeacherConfig:
-    """Several finished teachers, each seeing pictures as it was trained to."""
+    """Several finished teachers, each seeing images as it was trained to."""
 
     models: tuple[str, ...] = ()
     """Further teachers beside `teacher`, by network name; each is trained as `teacher` is."""
@@ -41,7 +41,7 @@ class MultiTeacherConfig:
     """
 
     weigh: Literal["given", "validation", "confidence"] = "given"
-    """How much each counts: `weights`; by its loss on the validation images; or, picture by picture, by its
+    """How much each counts: `weights`; by its loss on the validation images; or, image by image, by its
     loss on the label.
     """
 
@@ -75,7 +75,7 @@ class RCOConfig:
 class SpecialistsConfig:
     """A generalist and, for each group of classes that it mixes up, a specialist: together they teach.
 
-    The generalist is `teacher`. Specialists go on from its weights and see no mixtures of two pictures.
+    The generalist is `teacher`. Specialists go on from its weights and see no mixtures of two images.
     """
 
     groups: int = setting(3, at_least=2)
@@ -87,7 +87,7 @@ class SpecialistsConfig:
     """Of a specialist's training; unset: as many as the generalist's."""
 
     active: int = setting(1, at_least=1)
-    """A specialist is asked about a picture where it knows one of so many classes that the generalist
+    """A specialist is asked about an image where it knows one of so many classes that the generalist
     thinks likeliest.
     """
 
@@ -111,8 +111,8 @@ class OnlineEnsembleConfig:
     """Networks beside the student, by name; unset: two more like it."""
 
     combine: Literal["gate", "mean", "least-loss"] = "gate"
-    """The teacher they make: logits weighted by a gate that learns (ONE), their mean, or for each picture
-    those of least cross-entropy (KDCL-Naive); a picture without a label has the mean.
+    """The teacher they make: logits weighted by a gate that learns (ONE), their mean, or for each image
+    those of least cross-entropy (KDCL-Naive); an image without a label has the mean.
     """
 
 
@@ -147,7 +147,7 @@ class Past:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassWise:
-    """CS-KD: what the network says about another picture of the same class."""
+    """CS-KD: what the network says about another image of the same class."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from tutelage.config.schema import setting
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which network, from which weights, and how it sees a picture."""
+    """Which network, from which weights, and how it sees an image."""
 
     model: str = "resnet18"
     """A timm name, with an explicit tag where pretrained weights are wanted: resnet34.tv_in1k."""
@@ -19,7 +19,7 @@ class ModelConfig:
 
     stem: Literal["standard", "small"] = "standard"
     """`small` replaces the first convolution by 3 x 3, stride 1, and drops the pooling after it:
-    for pictures of 28 to 64 pixels."""
+    for images of 28 to 64 pixels."""
 
     input_size: int | None = setting(None, at_least=8)
     """Pixels a side the network sees; unset: as stored."""

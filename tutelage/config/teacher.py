@@ -8,7 +8,7 @@ from tutelage.config.schema import setting
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherOutputConfig:
-    """When the teacher is asked about the pictures, and where its answers are kept."""
+    """When the teacher is asked about the images, and where its answers are kept."""
 
     teacher_outputs: Literal["auto", "cached", "live"] = "auto"
     """`cached`: before training, once about every view, kept for later students; `live`: at every step.
@@ -20,7 +20,7 @@ class TeacherOutputConfig:
 
     skip_teacher_check: bool = False
     """Take a teacher whose answers are no better than chance, or whose classes seem to be in another order.
-    One that says the same about every picture, or whose answers are not finite, is refused all the same.
+    One that says the same about every image, or whose answers are not finite, is refused all the same.
     """
 
 

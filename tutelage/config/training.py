@@ -1,4 +1,4 @@
-"""Settings of training: how long, with what optimiser, at which precision."""
+"""Settings of training: how long, with what optimizer, at which precision."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +17,7 @@ class OptimizationConfig:
     """Images a step."""
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    """The optimiser; sgd uses Nesterov momentum where `momentum` is above 0."""
+    """The optimizer; sgd uses Nesterov momentum where `momentum` is above 0."""
 
     lr: float = setting(1e-3, above=0)
     """Learning rate at its highest."""
@@ -41,7 +41,7 @@ class OptimizationConfig:
     """Share of the label spread evenly over all classes."""
 
     grad_accum_steps: int = setting(1, at_least=1)
-    """Batches whose gradients are averaged into one optimiser step."""
+    """Batches whose gradients are averaged into one optimizer step."""
 
     clip_grad: float | None = setting(None, above=0)
     """Largest norm of the gradient; unset: not clipped."""

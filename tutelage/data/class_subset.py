@@ -1,6 +1,6 @@
 """A pack as a specialist sees it: some of the classes, and one more for all others, the dustbin.
 
-Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2. Pictures, splits and keys stay what they are;
+Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2. Images, splits and keys stay what they are;
 labels, class names and the fingerprint are of the grouped view.
 """
 

@@ -69,7 +69,7 @@ def build_run(
 
     Args:
         settings: of the run.
-        pack: the pictures as the run sees them.
+        pack: the images as the run sees them.
         teachers: what `settings.teacher` names, opened.
         device: where teachers are asked how much each is to count.
         network: a module of the caller's own instead of `settings.model`, [B, 3, S, S] float -> [B, classes].
@@ -119,7 +119,7 @@ def to_device(method: Method, runtime: Runtime, world: World, *, compiled: bool)
 
 
 def architecture_notes(learner: RunModel) -> list[str]:
-    """Where the student and those it learns from see pictures unlike each other, a line each."""
+    """Where the student and those it learns from see images unlike each other, a line each."""
     notes = [
         note
         for number, other in enumerate(learner.others)

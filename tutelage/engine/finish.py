@@ -51,7 +51,7 @@ def finish_run(
     Args:
         state: at the end of training.
         settings: of the run.
-        pack: the pictures.
+        pack: the images.
         name: of the run.
         folder: of the run.
         runtime: how it computes.
@@ -136,7 +136,7 @@ def finish_run(
 
 
 def _teacher_logits(reference: Path | None, pack: Pack) -> Logits:
-    """What the teacher's own run said about these very pictures, by split; empty where it was of others."""
+    """What the teacher's own run said about these very images, by split; empty where it was of others."""
     if reference is None or not (reference / "run.json").is_file():
         return {}
     found = open_results(reference)

@@ -36,7 +36,7 @@ def model_card(
         classes: in the order of the outputs.
         scores: what was measured.
         moment: "last" or "best" epoch.
-        stored_size: of the pictures, in pixels.
+        stored_size: of the images, in pixels.
         obstacle: why timm alone cannot load it; None where it can.
         companion: its name where it learned beside the student that the settings are of.
     """
@@ -62,16 +62,16 @@ pipeline_tag: image-classification
 | macro-F1 | {metrics["macro_f1"]:.4f} |
 | expected calibration error | {metrics["ece"]:.4f} |
 | parameters | {scores["cost"]["parameters"]:,} |
-| operations a picture (multiply and add apart) | {scores["cost"]["flops"]:,} |
+| operations an image (multiply and add apart) | {scores["cost"]["flops"]:,} |
 
 ## Use
 
 {_USE_OWN.format(why=obstacle) if obstacle else _USE}
-A picture is turned upright, made RGB, resized so that its shorter edge has {stored_size} pixels
+An image is turned upright, made RGB, resized so that its shorter edge has {stored_size} pixels
 (bilinear, antialiased), cropped at the centre to {stored_size} x {stored_size}, divided by 255 and
 standardised with the mean and standard deviation in `tutelage.json`.
 
-`tutelage predict FOLDER PICTURES --out predictions.csv` does all of it.
+`tutelage predict FOLDER IMAGES --out predictions.csv` does all of it.
 
 ## Classes, in the order of the outputs
 

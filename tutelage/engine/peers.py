@@ -42,7 +42,7 @@ def build_peers(
 
     Args:
         settings: of the run, which name them.
-        pack: the pictures.
+        pack: the images.
         make: makes the student where it is a module of the caller's own, given the class count; companions
             that are one more like it are then made so, too.
 
@@ -88,7 +88,7 @@ def measure_peers(
         networks: the companions.
         student: what the student says after the last epoch.
         settings: of the run.
-        pack: the pictures.
+        pack: the images.
         folder: of the run.
         device: where the networks are.
 

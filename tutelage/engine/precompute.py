@@ -69,7 +69,7 @@ class Surroundings(NamedTuple):
 
 
 CheckOutputs = Callable[[NDArray[np.float32], NDArray[np.int64]], None]
-"""Told what a teacher says [N, C] about pictures of these ids [N]; raises where that cannot teach."""
+"""Told what a teacher says [N, C] about images of these ids [N]; raises where that cannot teach."""
 
 
 def prepare_teacher(
@@ -83,8 +83,8 @@ def prepare_teacher(
 ) -> PreparedTeacher:
     """Make one teacher ready: choose how it is asked, and ask what is to be asked ahead.
 
-    It is judged first: by what it said about the very pictures where that is kept, else by what it says about
-    some pictures as they are stored.
+    It is judged first: by what it said about the very images where that is kept, else by what it says about
+    some images as they are stored.
 
     Raises:
         InputError: a teacher that `judge` refuses, a cache that does not fit, or a teacher that no longer
@@ -141,7 +141,7 @@ def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teach
 def _shapes(
     live: Teacher, pack: Pack, points: list[str], device: torch.device
 ) -> dict[str, tuple[int, ...]]:
-    """The shape of one picture's features at each point, found by asking about one."""
+    """The shape of one image's features at each point, found by asking about one."""
     row = pack.rows("train")[:1]
     (image,) = read_unpinned(pack, device)(torch.from_numpy(row), [1])
     unknown = torch.full((1,), -1)

@@ -78,7 +78,7 @@ def train_one(
 
     Args:
         settings: of the run; `settings.teacher` are folders.
-        pack: the pictures.
+        pack: the images.
         place: its folder and surroundings.
         make: makes a network of the caller's own instead of `settings.model`, given the class count.
         makers: the same for each of `settings.teacher`; see `open_teachers`.

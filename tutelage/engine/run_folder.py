@@ -35,7 +35,7 @@ _ELSEWHERE = ("data", "teacher", "cache", "skip_teacher_check")
 def run_inputs(
     settings: TrainConfig, pack: Pack, teachers: Sequence[Classifier], network: nn.Module | None
 ) -> dict[str, Any]:
-    """What makes two runs the same run, by name: settings, pictures, teachers, own network, own terms."""
+    """What makes two runs the same run, by name: settings, images, teachers, own network, own terms."""
     plain = {key: value for key, value in to_table(settings).items() if key not in _ELSEWHERE}
     return {
         "settings": first_names(plain),
@@ -65,7 +65,7 @@ def checkpoint_identity(
 
 def portable_identity(settings: TrainConfig, pack: Pack) -> str:
     """What makes two runs comparable over versions and machines: the settings that are not the defaults, and
-    the pictures. A setting that a later version adds does not change it.
+    the images. A setting that a later version adds does not change it.
     """
     usual = flatten(_named_first(TrainConfig()))
     plain = flatten(_named_first(settings))

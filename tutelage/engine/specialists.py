@@ -1,4 +1,4 @@
-"""One specialist: what it sees of the pictures, the weights it goes on from, and what it must be told.
+"""One specialist: what it sees of the images, the weights it goes on from, and what it must be told.
 
 Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2: it begins as the generalist, but for the last
 layer, which has a class for each of its group and one for all others.
@@ -31,10 +31,10 @@ from tutelage.teachers.specialist_ensemble import (
 
 
 def require_group(settings: TrainConfig) -> None:
-    """A specialist has classes of its own and sees pictures by themselves; nobody else has such classes.
+    """A specialist has classes of its own and sees images by themselves; nobody else has such classes.
 
     Raises:
-        UsageError: a specialist without classes, or with views of two pictures; classes for another role.
+        UsageError: a specialist without classes, or with views of two images; classes for another role.
     """
     special, known = settings.role == "specialist", bool(settings.specialist.classes)
     if special and not known:
@@ -81,7 +81,7 @@ def init_from_generalist(built: BuiltModel, generalist: Path) -> BuiltModel:
 
 
 def specialist_facts(pack: Pack) -> dict[str, Any]:
-    """For scores.json: its classes, training pictures of them and of all others, and others in an epoch."""
+    """For scores.json: its classes, training images of them and of all others, and others in an epoch."""
     halves = balanced_halves(pack)
     return {
         "classes": list(pack.classes[:-1]),
@@ -104,7 +104,7 @@ def measure_specialists(
 
     Returns:
         `active`, `groups`, and for each split (None without labels): `together`, all metrics of the
-        combination; `generalist`, its accuracy; `in_groups`, both accuracies over the pictures of classes in
+        combination; `generalist`, its accuracy; `in_groups`, both accuracies over the images of classes in
         any group; `by_group`, the same for each group.
     """
     found: dict[str, Any] = {"active": active, "groups": [list(group) for group in groups]}

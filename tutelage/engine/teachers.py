@@ -1,6 +1,6 @@
 """The teachers of one run: opened, weighted, each asked on its own, and made one word.
 
-Each sees pictures at its own size, with its own mean and standard deviation, and has a cache of its own, so
+Each sees images at its own size, with its own mean and standard deviation, and has a cache of its own, so
 that a student of several teachers finds what another student has asked one of them.
 """
 
@@ -122,7 +122,7 @@ def prepare_teachers(
     Args:
         teachers: none, one, or as many as the method hears.
         settings: of the student.
-        pack: the pictures.
+        pack: the images.
         method: says what is wanted of them.
         around: where they are asked.
         shares: of the teachers, from `teacher_weights`.
@@ -165,7 +165,7 @@ def teacher_summary(
 ) -> list[dict[str, Any]]:
     """Who teaches a run, for its journal: folder, network, fingerprint of the weights, how much it counts.
 
-    In a council that hangs on the picture, and is None.
+    In a council that hangs on the image, and is None.
     """
     folders = [Path(folder).name for folder in settings.teacher][: len(teachers)]
     if len(folders) < len(teachers):

@@ -1,4 +1,4 @@
-"""How a run measures each of its epochs: on the labelled pictures of its validation split."""
+"""How a run measures each of its epochs: on the labelled images of its validation split."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, floating-point operations for one picture, bytes on disk."""
+"""What a network costs: parameters, floating-point operations for one image, bytes on disk."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from tutelage.errors import InputError
 
 
 class Cost(NamedTuple):
-    """parameters: count, each shared one once; flops: for one picture, multiply and add apart."""
+    """parameters: count, each shared one once; flops: for one image, multiply and add apart."""
 
     parameters: int
     flops: int
@@ -24,22 +24,22 @@ def cost(model: nn.Module, input_size: int, channels: int = 3) -> Cost:
 
     Operations are those of `torch.utils.flop_counter`: convolutions, matrix products and attention,
     a multiply and an add being two. Normalisation, activation and pooling are not counted (about
-    1 % of a ResNet). One pass of a blank picture runs on the model's own device, without gradients
+    1 % of a ResNet). One pass of a blank image runs on the model's own device, without gradients
     and in eval mode; mode, weights and buffers are as before afterwards. A model made under
     `torch.device("meta")` costs neither memory nor time.
 
     Args:
-        model: takes float pictures [1, channels, input_size, input_size].
+        model: takes float images [1, channels, input_size, input_size].
         input_size: height and width in pixels.
-        channels: colour channels of the picture.
+        channels: colour channels of the image.
 
     >>> cost(nn.Conv2d(3, 8, kernel_size=3, padding=1, bias=False), input_size=10)
     Cost(parameters=216, flops=43200)
     """
     counter = FlopCounterMode(display=False)
-    picture = sample_images(model, 1, input_size, channels)
+    image = sample_images(model, 1, input_size, channels)
     with eval_mode(model), counter:
-        model(picture)
+        model(image)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Cost(parameters=parameters, flops=int(counter.get_total_flops()))
 
@@ -57,7 +57,7 @@ def file_size(path: Path) -> int:
 
 
 def sample_images(model: nn.Module, batch: int, input_size: int, channels: int = 3) -> Tensor:
-    """Blank pictures [batch, channels, size, size] in the model's precision and place."""
+    """Blank images [batch, channels, size, size] in the model's precision and place."""
     shape = (batch, channels, input_size, input_size)
     weight = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), None)
     if weight is None:

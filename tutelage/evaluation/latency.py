@@ -43,7 +43,7 @@ def measure_latency(
     copy of it is measured where `device` is another than its own.
 
     Args:
-        model: takes float pictures [B, 3, input_size, input_size].
+        model: takes float images [B, 3, input_size, input_size].
         input_size: height and width in pixels.
         batches: batch sizes, one result each.
         device: where to measure; None means where the model is.

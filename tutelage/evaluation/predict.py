@@ -1,4 +1,4 @@
-"""Ask a network about pictures without training it: logits in the order of the given rows."""
+"""Ask a network about images without training it: logits in the order of the given rows."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -28,13 +28,13 @@ def read_logits(
     """A network's logits for some rows of a pack, in eval mode; its training mode is put back.
 
     Args:
-        classifier: stored pictures in, `Output` out.
-        pack: where the pictures are.
+        classifier: stored images in, `Output` out.
+        pack: where the images are.
         rows: int64 [N], which of them.
         device: where the network is.
         cast: the autocast context to run it in.
-        progress: told (pictures done, N).
-        feed: where the pictures come from; worth making once where the same rows are read again.
+        progress: told (images done, N).
+        feed: where the images come from; worth making once where the same rows are read again.
 
     Returns:
         float32 [N, C].

@@ -14,14 +14,14 @@ from tutelage.text import escape, escape_csv
 def write_predictions(
     path: Path, files: Sequence[str], logits: np.ndarray, classes: Sequence[str], *, top: int = 3
 ) -> None:
-    """Write one row a picture: file, class, probability, then class_2, probability_2 and so on.
+    """Write one row an image: file, class, probability, then class_2, probability_2 and so on.
 
     Args:
         path: of the CSV.
         files: N names.
         logits: float [N, C].
         classes: C names.
-        top: how many classes to name for each picture.
+        top: how many classes to name for each image.
     """
     top = min(top, len(classes))
     extra = [f"{word}_{rank}" for rank in range(2, top + 1) for word in ("class", "probability")]

@@ -1,4 +1,4 @@
-"""ONNX: one file that takes raw pixels, checked against the network on real pictures.
+"""ONNX: one file that takes raw pixels, checked against the network on real images.
 
 The standardisation is part of the graph, so the file takes uint8 pixels [B, 3, S, S], RGB, and gives
 float32 logits [B, C] for any B. What must happen before (resize, crop) and the class names are in the
@@ -57,14 +57,14 @@ class _Pixels(nn.Module):
 
 
 def export_onnx(
-    classifier: Classifier, path: Path, *, pictures: Tensor, classes: Sequence[str]
+    classifier: Classifier, path: Path, *, images: Tensor, classes: Sequence[str]
 ) -> ExportResult:
     """Write and check one ONNX file.
 
     Args:
         classifier: the network with its preprocessing, on the CPU.
         path: of the file.
-        pictures: uint8 [8, 3, S, S], real ones, to check with.
+        images: uint8 [8, 3, S, S], real ones, to check with.
         classes: names in the order of the outputs.
 
     Raises:
@@ -79,7 +79,7 @@ def export_onnx(
         raw = Path(scratch, "model.onnx")
         torch.onnx.export(
             graph,
-            (pictures[:2],),
+            (images[:2],),
             str(raw),
             input_names=["pixels"],
             output_names=["logits"],
@@ -90,7 +90,7 @@ def export_onnx(
             verbose=False,
         )
         model = onnx.load(str(raw))
-    size = pictures.shape[-1]
+    size = images.shape[-1]
     facts = {
         "classes": json.dumps(list(classes), ensure_ascii=False),
         "preprocessing": f"RGB; shorter edge resized to {size} (bilinear, antialiased); centre crop "
@@ -101,7 +101,7 @@ def export_onnx(
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
     content = model.SerializeToString()
-    difference = _check(content, graph, pictures)
+    difference = _check(content, graph, images)
     write_bytes(path, content)
     write_checksum(path, content)
     return ExportResult(path, len(content), difference)
@@ -116,15 +116,15 @@ def _forget_places(model: Any) -> None:
             part.ClearField("doc_string")
 
 
-def _check(content: bytes, graph: nn.Module, pictures: Tensor) -> float:
+def _check(content: bytes, graph: nn.Module, images: Tensor) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     worst = 0.0
     for batch in BATCHES:
         with torch.no_grad():
-            expected = graph(pictures[:batch])
-        found = torch.from_numpy(session.run(None, {"pixels": pictures[:batch].numpy()})[0])
+            expected = graph(images[:batch])
+        found = torch.from_numpy(session.run(None, {"pixels": images[:batch].numpy()})[0])
         same = found.shape == expected.shape and torch.equal(found.argmax(1), expected.argmax(1))
         spread = float(expected.std(correction=0)) or 1.0
         difference = float((found - expected).abs().max()) / spread if same else math.inf

@@ -45,7 +45,7 @@ def make_adapters(
             raise InputError(
                 f"{term}: the adapter's BatchNorm cannot normalise one number a channel",
                 found=f"features {list(student.shape)}",
-                expected="more pictures in the batch, or a point with more places",
+                expected="more images in the batch, or a point with more places",
                 fix="a larger --batch-size",
             )
     return adapter(student), teacher

@@ -23,7 +23,7 @@ def label_loss(
 
     s is the smoothing, and the sum runs over the n labelled rows: rows with label -1 are left out,
     and a batch without labels gives exactly 0 with a gradient of exactly 0. Computed in fp32 (fp64
-    for fp64 logits). A view made of two pictures has a second label y'_i and a share w_i:
+    for fp64 logits). A view made of two images has a second label y'_i and a share w_i:
 
         t_ik = (1 - s) (w_i [k = y_i] + (1 - w_i) [k = y'_i]) + s / C
 

@@ -1,4 +1,4 @@
-"""How the pictures of a batch lie to each other: distances and directions of their vectors."""
+"""How the images of a batch lie to each other: distances and directions of their vectors."""
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ def relative_distances(vectors: Tensor) -> Tensor:
     They come from a Gram matrix, which costs B x B of memory where all differences cost B x B x D:
     |x - y|^2 = |x|^2 + |y|^2 - 2 <x, y> loses as many digits as the vectors are longer than their difference.
     So the mean of the batch is subtracted first, and these B x B numbers stay in float64, where neither near
-    pictures nor TF32 matter. Identical pictures have distance 0, with gradient 0 instead of the root's
-    infinite slope; where all pictures are identical, all is 0.
+    images nor TF32 matter. Identical images have distance 0, with gradient 0 instead of the root's
+    infinite slope; where all images are identical, all is 0.
 
     Args:
         vectors: [B, D], B at least 2.
@@ -58,7 +58,7 @@ def unit_mean(rows: Tensor) -> Tensor:
 
 
 def check_vectors(student: Tensor, teacher: Tensor, *, term: str, least: int) -> None:
-    """Both are [B, D], of the same B pictures (D may differ), which are at least so many.
+    """Both are [B, D], of the same B images (D may differ), which are at least so many.
 
     Raises:
         InputError: they are not; both shapes are printed.
@@ -66,14 +66,14 @@ def check_vectors(student: Tensor, teacher: Tensor, *, term: str, least: int) ->
     found = f"student {list(student.shape)}, teacher {list(teacher.shape)}"
     if student.ndim != 2 or teacher.ndim != 2 or len(student) != len(teacher):
         raise InputError(
-            f"{term} compares one vector for each picture, and these features do not fit",
+            f"{term} compares one vector for each image, and these features do not fit",
             found=found,
             expected="[B, D] of the student and [B, E] of the teacher",
         )
     if len(student) < least:
         raise InputError(
-            f"{term} compares pictures with each other, and this batch has too few",
+            f"{term} compares images with each other, and this batch has too few",
             found=found,
-            expected=f"at least {least} pictures",
+            expected=f"at least {least} images",
             fix="a --batch-size that leaves no such rest",
         )

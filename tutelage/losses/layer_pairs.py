@@ -29,7 +29,7 @@ def layer_pairs(
 ) -> tuple[LayerPair, ...]:
     """The points of a term: those its settings name, else those that fit what the idea wants.
 
-    Stages are paired from the last to the first, by how much smaller than the picture they are.
+    Stages are paired from the last to the first, by how much smaller than the image they are.
 
     Raises:
         UsageError: points that do not exist, not as many for both networks, or a structure without any.

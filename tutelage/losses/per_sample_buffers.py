@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class PerSampleBuffer(nn.Module):
-    """A module whose large buffers, one row a picture, change by rows, and can take them back.
+    """A module whose large buffers, one row an image, change by rows, and can take them back.
 
     Whoever runs a step calls `note` before it and `settle` after it. Nothing is noted otherwise.
     """

@@ -34,7 +34,7 @@ def as_map(features: Tensor, *, term: str) -> Tensor:
 
 
 def as_vector(features: Tensor) -> Tensor:
-    """One vector a picture: the mean over positions of a map or of tokens; [B, D] as it is."""
+    """One vector an image: the mean over positions of a map or of tokens; [B, D] as it is."""
     if features.ndim == 4:
         return features.mean((2, 3))
     return features.mean(1) if features.ndim == 3 else features

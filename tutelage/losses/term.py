@@ -32,7 +32,7 @@ class Needs(NamedTuple):
 class BuildContext(NamedTuple):
     """What is known before training begins, for terms that build something from it.
 
-    images: pictures that are taught with; ids: theirs [images], in a pack that holds others as well, or None
+    images: images that are taught with; ids: theirs [images], in a pack that holds others as well, or None
     where they are 0 to images - 1.
     """
 
@@ -49,11 +49,11 @@ class Term(nn.Module, ABC):
 
     needs: Needs = Needs()
     least: int = 1
-    """Pictures without which a batch means nothing to the idea."""
+    """Images without which a batch means nothing to the idea."""
 
     across_batch: bool = True
-    """Whether pictures are compared with each other: then several processes gather the whole batch for it.
-    Otherwise the loss is a mean over pictures, and each process computes it for its own.
+    """Whether images are compared with each other: then several processes gather the whole batch for it.
+    Otherwise the loss is a mean over images, and each process computes it for its own.
     """
 
     staged: bool = False

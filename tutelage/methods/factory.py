@@ -24,7 +24,7 @@ from tutelage.types import NO_NETWORK_INFO, Progress
 
 
 class TrainingFacts(NamedTuple):
-    """How long is taught, and what about: epochs; classes; ids of the pictures; their size.
+    """How long is taught, and what about: epochs; classes; ids of the images; their size.
 
     shares: how much each of several teachers counts, adding up to 1; empty: all the same.
     """

@@ -12,7 +12,7 @@ class BatchGather(NamedTuple):
     """How parts of a batch in several processes become one.
 
     gather: (rows of this process [b, ...], B) -> rows of all [B, ...], by rank; gradients flow back.
-    average: (mean over this process's pictures, their share of the batch) -> the mean over all of them.
+    average: (mean over this process's images, their share of the batch) -> the mean over all of them.
     """
 
     gather: Callable[[Tensor, int], Tensor]
@@ -25,14 +25,14 @@ def gather_labels(batch: Batch, sharing: BatchGather | None) -> Tensor:
 
 
 def gather_rows(rows: Tensor, batch: Batch, sharing: BatchGather | None) -> Tensor:
-    """One row a picture of this process [b, ...] -> one a picture of the whole batch [B, ...]."""
+    """One row an image of this process [b, ...] -> one an image of the whole batch [B, ...]."""
     if sharing is None or batch.whole is None:
         return rows
     return sharing.gather(rows, batch.whole)
 
 
 def gather_mean(value: Tensor, batch: Batch, sharing: BatchGather | None) -> Tensor:
-    """A mean over this process's pictures -> over those of all."""
+    """A mean over this process's images -> over those of all."""
     if sharing is None or batch.whole is None:
         return value
     return sharing.average(value, len(batch.ids) / batch.whole)
@@ -48,7 +48,7 @@ def gather_batch(
     """The whole batch's logits, labels and features, from this process's part of it.
 
     Terms then mean over the whole batch, whatever they compare, and every process has the same loss: that
-    is why several processes train as one would. Pictures stay where they are, and so do features of
+    is why several processes train as one would. Images stay where they are, and so do features of
     other points.
     """
     if sharing is None or batch.whole is None:

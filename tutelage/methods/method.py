@@ -2,7 +2,7 @@
 
 A method is a module whose `forward` does *all* trainable work, students and adapters, so that whatever
 wraps it (DistributedDataParallel, torch.compile) sees everything. A teacher that is finished is never inside
-it: its word arrives as a `TeacherOutput`. What is trained, saved and optimised is the method's own state; what it
+it: its word arrives as a `TeacherOutput`. What is trained, saved and optimized is the method's own state; what it
 only remembers (past answers, an average) is in buffers.
 """
 
@@ -40,7 +40,7 @@ class Method(nn.Module, ABC):
     """Updates a batch: each phase runs `forward` again and updates what it gave a gradient."""
 
     wants_partners: bool = False
-    """Whether batches come with another picture of each one's class."""
+    """Whether batches come with another image of each one's class."""
 
     @property
     @abstractmethod
@@ -93,7 +93,7 @@ class Method(nn.Module, ABC):
         return LossOutput(logits=whole, labels=gather_labels(batch, self.sharing), terms=terms)
 
     def after_step(self, progress: Progress, taken: Tensor) -> None:
-        """Move averages on after an optimiser step; most methods have none.
+        """Move averages on after an optimizer step; most methods have none.
 
         Args:
             progress: where training stood in the step.

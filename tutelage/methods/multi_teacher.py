@@ -77,7 +77,7 @@ def require_teachers(settings: MethodConfig, count: int) -> None:
 def _require_weights(several: MultiTeacherConfig, count: int) -> None:
     if several.weigh == "confidence" and several.combine == "divergences":
         raise UsageError(
-            "divergences cannot be weighted picture by picture: a term is one number for a batch",
+            "divergences cannot be weighted image by image: a term is one number for a batch",
             found="methods.multi_teacher: combine = divergences, weigh = confidence",
             expected="probabilities: for the forward KL their mean gives the same gradient",
             fix="--methods.multi-teacher.combine probabilities",
@@ -102,7 +102,7 @@ def _require_weights(several: MultiTeacherConfig, count: int) -> None:
 def teacher_shares(
     several: MultiTeacherConfig, count: int, losses: Sequence[float] = ()
 ) -> tuple[float, ...]:
-    """How much each teacher counts, adding up to 1, whatever the picture.
+    """How much each teacher counts, adding up to 1, whatever the image.
 
         given         share_j = w_j / sum_k w_k
         validation    share_j = exp(-s l_j) / sum_k exp(-s l_k),   l_j the mean loss on labelled images

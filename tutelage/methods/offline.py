@@ -32,7 +32,7 @@ class OfflineDistillation(SingleStudentMethod):
         """Put a method together.
 
         Args:
-            student: pictures -> Output.
+            student: images -> Output.
             terms: by name.
             weights: of each of them.
             look: calls the student and records its features as well; None where no term asks for any.

@@ -135,7 +135,7 @@ METHODS: Mapping[MethodName, About] = {
         False,
         "logits",
         False,
-        "what the network says about another picture of the class",
+        "what the network says about another image of the class",
         "Yun 2020, arXiv:2003.13964",
     ),
     "tf-kd": About(
@@ -226,11 +226,11 @@ def check_mixtures(method: MethodName, views: AugmentationConfig) -> None:
     """Nothing happens where a method can be used with these views.
 
     Raises:
-        UsageError: they are made of two pictures, and the method asks about one.
+        UsageError: they are made of two images, and the method asks about one.
     """
-    if views.mixing and method in _OF_ONE_PICTURE:
+    if views.mixing and method in _OF_ONE_IMAGE:
         raise UsageError(
-            f"the method {method} cannot be used with views of two pictures: {_OF_ONE_PICTURE[method]}",
+            f"the method {method} cannot be used with views of two images: {_OF_ONE_IMAGE[method]}",
             found=f"mixup = {views.mixup}, cutmix = {views.cutmix}",
             fix="no mixup and no cutmix, or another method",
         )
@@ -246,9 +246,9 @@ def teacher_signal(
     return METHODS[method].hears
 
 
-_OF_ONE_PICTURE: Mapping[str, str] = {
-    "ps-kd": "what was said of one mixture says nothing of the next, of other pictures in other shares",
-    "cs-kd": "a mixture has no one class of which another picture could be shown",
+_OF_ONE_IMAGE: Mapping[str, str] = {
+    "ps-kd": "what was said of one mixture says nothing of the next, of other images in other shares",
+    "cs-kd": "a mixture has no one class of which another image could be shown",
 }
 
 _OF_WEIGHTS: Mapping[str, str] = {"srrl": "last layer", "ofd": "BatchNorm"}
@@ -260,6 +260,6 @@ _WORD: Mapping[str, str] = {
     "one": "what several networks say together",
     "byot": "an exit",
     "ps-kd": "what was said in the epoch before",
-    "cs-kd": "what is said about another picture",
+    "cs-kd": "what is said about another image",
     "tf-kd": "a virtual teacher",
 }

@@ -27,7 +27,7 @@ class SingleStudentMethod(Method, ABC):
         """Put a method together.
 
         Args:
-            student: pictures -> Output.
+            student: images -> Output.
             terms: by name.
             weights: of each of them.
             look: calls the student and records its features as well; None where no term asks for any.
@@ -47,7 +47,7 @@ class SingleStudentMethod(Method, ABC):
         return any(t.staged for t in terms) or all(isinstance(t, FeatureTerm) for t in terms)
 
     def say(self, images: Tensor) -> ModelOutput:
-        """What the student says about pictures, uint8 [b, 3, H, W], with the features that terms ask for."""
+        """What the student says about images, uint8 [b, 3, H, W], with the features that terms ask for."""
         found: ModelOutput = self.student(images) if self._look is None else self._look(images)
         return found
 

@@ -20,8 +20,8 @@ def term_losses(
 ) -> dict[str, Tensor]:
     """The raw value of each term, over the whole batch of all processes.
 
-    Terms that compare pictures with each other see those of all processes; the others are means over
-    pictures, and each process computes its own.
+    Terms that compare images with each other see those of all processes; the others are means over
+    images, and each process computes its own.
     """
     points = {
         p for term in terms.values() if term.across_batch for p in student_points_of(term.needs)
@@ -51,7 +51,7 @@ def term_losses_of_each(
         output: of the network that learns.
         signals: each teacher's word.
         shares: each teacher's weight; they add up to 1.
-        batch: the pictures.
+        batch: the images.
         progress: where training stands.
         sharing: with other processes.
     """

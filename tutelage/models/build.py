@@ -84,7 +84,7 @@ def build_model(
     Args:
         settings: which network, weights, stem, input size, normalisation.
         classes: outputs of the last layer.
-        stored_size: pixels a side of the pictures it will be given.
+        stored_size: pixels a side of the images it will be given.
         train_statistics: mean and standard deviation of the training split, used where asked for.
         seed: of the random weights.
         network: a module of the caller's own, [B, 3, S, S] float -> [B, classes].

@@ -22,10 +22,10 @@ def fuse_batchnorm(network: nn.Module, size: int) -> nn.Module | None:
         return None
     device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randn(2, 3, size, size, generator=generator).to(device)
+    images = torch.randn(2, 3, size, size, generator=generator).to(device)
     with torch.no_grad():
-        before, after = network(pictures).float(), copy(pictures).float()
-    # Tracing follows one path: a network that takes another for some pictures is not to be trusted to it.
+        before, after = network(images).float(), copy(images).float()
+    # Tracing follows one path: a network that takes another for some images is not to be trusted to it.
     same = before.shape == after.shape and torch.allclose(
         before, after, rtol=TOLERANCE, atol=TOLERANCE * float(before.abs().max())
     )

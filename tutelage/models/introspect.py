@@ -38,14 +38,14 @@ class _Seen(NamedTuple):
 
 
 def inspect_network(classifier: Classifier, size: int) -> NetworkInfo:
-    """Show a network one blank picture and note what each of its modules is given and returns.
+    """Show a network one blank image and note what each of its modules is given and returns.
 
     Its activations no longer write in place afterwards: what comes before them is otherwise lost to terms
     that look there. Nothing else changes.
 
     Args:
         classifier: the network.
-        size: of the stored pictures, in pixels.
+        size: of the stored images, in pixels.
 
     Returns:
         Its anatomy. Stages are those that the network names in timm's way, and else end where height and
@@ -86,10 +86,10 @@ def _watch(classifier: Classifier, size: int) -> tuple[list[_Seen], Tensor]:
     hooks = [m.register_forward_hook(note(path)) for path, m in network.named_modules() if path]
     training = classifier.training
     device = classifier.preprocess.mean.device
-    picture = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device)
+    image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device)
     try:
         with torch.no_grad():
-            logits = classifier.eval()(picture).logits
+            logits = classifier.eval()(image).logits
     finally:
         for hook in hooks:
             hook.remove()

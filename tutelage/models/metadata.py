@@ -43,7 +43,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 def _require_sound(facts: Mapping[str, Any]) -> None:
-    """Refuse facts that would break what is made of them, or take memory that no pictures need."""
+    """Refuse facts that would break what is made of them, or take memory that no images need."""
     if not isinstance(facts["files"], dict):
         raise ValueError("files is no table")
     classes = facts["classes"]

@@ -32,7 +32,7 @@ from tutelage.storage.safe_paths import path_inside, require_plain
 
 
 class SavedModel(NamedTuple):
-    """A network read back: ready to classify stored pictures of `stored_size` pixels a side.
+    """A network read back: ready to classify stored images of `stored_size` pixels a side.
 
     model: its name, for the reader.
     """
@@ -54,7 +54,7 @@ def save_model(
     background: str,
     card: str,
 ) -> None:
-    """Write a model folder, read it back and compare the logits of random pictures, to the bit.
+    """Write a model folder, read it back and compare the logits of random images, to the bit.
 
     Raises:
         RuntimeError: what was read back is not what was written.
@@ -195,15 +195,15 @@ def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) ->
     if not named:
         return
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (2, 3, size, size), generator=generator, dtype=torch.uint8)
+    images = torch.randint(0, 256, (2, 3, size, size), generator=generator, dtype=torch.uint8)
     again = load_model(folder).classifier
     training, device = classifier.training, classifier.preprocess.mean.device
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         classifier.eval().cpu()
-        same = torch.equal(again(pictures).logits, classifier(pictures).logits)
+        same = torch.equal(again(images).logits, classifier(images).logits)
         if same and (folder / "config.json").exists():
             plain = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-            pixels = classifier.preprocess(pictures)
+            pixels = classifier.preprocess(images)
             same = torch.equal(plain(pixels), classifier.network(pixels))
     classifier.train(training).to(device)
     if not same:

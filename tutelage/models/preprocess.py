@@ -1,4 +1,4 @@
-"""What a network does to a stored picture before its first layer: resize, scale, standardise."""
+"""What a network does to a stored image before its first layer: resize, scale, standardise."""
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ class Preprocess(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """What the first layer gets; linear in the pixels but for the resizing."""
-        # A pack's pictures come with colours last. Convolutions follow their input, so it is settled here.
+        # A pack's images come with colours last. Convolutions follow their input, so it is settled here.
         pixels = images.to(torch.float32, memory_format=self.layout) / 255
         if images.shape[-2:] != (self.size, self.size):
             pixels = interpolate(
@@ -33,7 +33,7 @@ class Preprocess(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A network with its own preprocessing: stored pictures in, logits out."""
+    """A network with its own preprocessing: stored images in, logits out."""
 
     def __init__(self, network: nn.Module, preprocess: Preprocess) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
         self.preprocess = preprocess
 
     def lay_out(self, layout: torch.memory_format) -> None:
-        """Keep weights and pictures in this order in memory from now on."""
+        """Keep weights and images in this order in memory from now on."""
         self.to(memory_format=layout)
         self.preprocess.layout = layout
 

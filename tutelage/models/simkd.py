@@ -33,7 +33,7 @@ class SimKDNetwork(nn.Module):
         Args:
             backbone: with `forward_features` and `reset_classifier`, as timm's networks have.
             reused: widths of what is added.
-            size: of the pictures it is given, in pixels.
+            size: of the images it is given, in pixels.
             classes: outputs of the classifier.
 
         Raises:
@@ -68,7 +68,7 @@ def reuse_classifier(
     Args:
         student: changed in place.
         teacher: whose classifier is a linear layer on the means of its last map.
-        stored_size: of the pack's pictures.
+        stored_size: of the pack's images.
         reduction: how many times narrower than the teacher's map the projector is inside.
 
     Raises:
@@ -136,10 +136,10 @@ def _reads_means(teacher: Classifier, anatomy: NetworkInfo, size: int) -> bool:
     device = teacher.preprocess.mean.device
     generator = torch.Generator().manual_seed(0)
     shape = (1, 3, size, size)
-    picture = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
+    image = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
     with torch.no_grad():
         teacher.eval()
-        features = FeatureExtractor(teacher, [last, anatomy.vector.path])(picture).features
+        features = FeatureExtractor(teacher, [last, anatomy.vector.path])(image).features
         teacher.train(training)
     maps, vector = features[last], features[anatomy.vector.path]
     means = maps.mean((2, 3)) if maps.ndim == 4 else maps

@@ -1,6 +1,6 @@
 """Convolutions that leave out the weights which only ever meet padding.
 
-At the end of a network small pictures have become one or two pixels wide. A 3 x 3 kernel over a single
+At the end of a network small images have become one or two pixels wide. A 3 x 3 kernel over a single
 pixel multiplies eight of its nine weights with padding: they change nothing and get no gradient, but at
 32 x 32 pixels casting, reordering and differentiating them is a third of a small batch's step on a
 processor. What is computed is the same; only the weights that matter take part.

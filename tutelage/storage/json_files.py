@@ -17,7 +17,7 @@ from tutelage.errors import InputError
 from tutelage.storage.safe_paths import find_irregular, read_bounded
 
 LARGEST_JSON = 64 << 20
-"""Bytes. A pack of a million pictures that has a hundred thousand bad ones stays below it."""
+"""Bytes. A pack of a million images that has a hundred thousand bad ones stays below it."""
 
 DEEPEST_JSON = 64
 _DIGITS = 32

@@ -32,20 +32,20 @@ def confusable_groups(
     """Groups of classes that are predicted together.
 
     Args:
-        probabilities: [N, C], what the generalist says about N pictures.
+        probabilities: [N, C], what the generalist says about N images.
         count: of clusters; those of a single class are no group, so fewer may come back.
 
     Returns:
         Class numbers in rising order, the groups by their first class.
 
     Raises:
-        InputError: fewer classes than clusters, or no pictures.
+        InputError: fewer classes than clusters, or no images.
     """
     if probabilities.ndim != 2 or len(probabilities) == 0 or probabilities.shape[1] < count:
         raise InputError(
             "classes cannot be grouped",
             found=f"predictions {list(probabilities.shape)}, {count} groups",
-            expected="at least one picture, and as many classes as groups",
+            expected="at least one image, and as many classes as groups",
         )
     centred = probabilities.astype(np.float64) - probabilities.mean(axis=0, dtype=np.float64)
     centred /= np.sqrt((centred**2).mean(axis=0)).clip(min=_LEAST)

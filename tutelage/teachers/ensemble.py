@@ -13,7 +13,7 @@ from tutelage.teachers.teacher import Teacher
 from tutelage.types import START, Batch, Progress, TeacherOutput
 
 Shares = Sequence[float] | Tensor
-"""How much each of J teachers counts: J numbers, or [J, B], one for each picture; they add up to 1."""
+"""How much each of J teachers counts: J numbers, or [J, B], one for each image; they add up to 1."""
 
 
 @in_full_precision
@@ -70,11 +70,11 @@ def mean_logits(logits: Tensor, shares: Shares) -> Tensor:
 
 @in_full_precision
 def confidence(logits: Tensor, batch: Batch, *, sharpness: float) -> Tensor:
-    """How much each teacher counts for each picture, by its loss on the picture's label.
+    """How much each teacher counts for each image, by its loss on the image's label.
 
         w_ji = exp(-s l_ji) / sum_k exp(-s l_ki),    l_ji = -log softmax(z_ji)_{y_i}
 
-    Equal weights where the label is unknown. The loss of a view made of two pictures is that of their two
+    Equal weights where the label is unknown. The loss of a view made of two images is that of their two
     labels, by their shares.
 
     After Zhang, Chen and Wang 2022, Confidence-aware multi-teacher knowledge distillation,
@@ -87,7 +87,7 @@ def confidence(logits: Tensor, batch: Batch, *, sharpness: float) -> Tensor:
         sharpness: s, above 0.
 
     Returns:
-        [J, B], adding up to 1 for each picture.
+        [J, B], adding up to 1 for each image.
     """
     words = F.log_softmax(logits, dim=2)
     losses, known = -_of(words, batch.labels), batch.labels != UNLABELLED
@@ -118,10 +118,10 @@ class EnsembleTeacher:
         """Put teachers together.
 
         Args:
-            teachers: each about its own view of the pictures.
+            teachers: each about its own view of the images.
             shares: of each; they add up to 1.
             temperature: at which probabilities are averaged; None: logits are.
-            sharpness: of weights by picture, which then take the place of the shares; None: no such weights.
+            sharpness: of weights by image, which then take the place of the shares; None: no such weights.
         """
         self._teachers = tuple(teachers)
         self._shares = tuple(shares)

@@ -54,7 +54,7 @@ def combine_specialists(
     Args:
         teachers: the generalist and each specialist, who answers for its group and the dustbin.
         groups: the classes of each specialist.
-        pack: of all classes, whose training pictures the specialists have learned from.
+        pack: of all classes, whose training images the specialists have learned from.
         active: see `methods.specialists.active`.
     """
     generalist, *specialists = teachers
@@ -70,6 +70,6 @@ def _numbers(group: Sequence[str], pack: Pack) -> tuple[int, ...]:
 
 
 def _correction(group: Sequence[str], pack: Pack) -> float:
-    """What a specialist's dustbin lacks, by the training pictures that it has learned from."""
+    """What a specialist's dustbin lacks, by the training images that it has learned from."""
     halves = balanced_halves(class_subset(pack, group))
     return dustbin_correction(len(halves.own), len(halves.others))

@@ -11,13 +11,13 @@ from tutelage.teachers.cache.table import CacheTable
 from tutelage.teachers.teacher import Teacher
 
 Sample = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""Logits float32 [N, C], and the ids of the pictures int64 [N]."""
+"""Logits float32 [N, C], and the ids of the images int64 [N]."""
 
 _NOW, _BEFORE = 512, 4096
 
 
 def cached_sample(table: CacheTable, question: CacheQuery) -> Sample:
-    """What is kept about the first view of some labelled training pictures; the table is complete."""
+    """What is kept about the first view of some labelled training images; the table is complete."""
     pack = question.pack
     rows = _some(pack, pack.rows("train"), _BEFORE)
     places = table.positions(np.asarray(pack.keys)[rows], 0)
@@ -25,7 +25,7 @@ def cached_sample(table: CacheTable, question: CacheQuery) -> Sample:
 
 
 def live_sample(teacher: Teacher, pack: Pack, device: torch.device) -> Sample:
-    """What a teacher says about some labelled pictures as they are stored, those of validation first."""
+    """What a teacher says about some labelled images as they are stored, those of validation first."""
     rows = _some(pack, pack.rows("val"), _NOW)
     rows = np.concatenate([rows, _some(pack, pack.rows("train"), _NOW - len(rows))])
     said = [np.empty((0, len(pack.classes)), np.float32)]
@@ -37,7 +37,7 @@ def live_sample(teacher: Teacher, pack: Pack, device: torch.device) -> Sample:
 
 
 def _some(pack: Pack, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """So many of the labelled ones of some pictures, evenly from all of them."""
+    """So many of the labelled ones of some images, evenly from all of them."""
     rows = rows[pack.labels[rows] >= 0]
     places = np.linspace(0, len(rows), min(count, len(rows)), endpoint=False).astype(np.int64)
     return np.asarray(rows[places])

@@ -19,12 +19,12 @@ _ALIKE = 1e-5
 class TeacherCheck(NamedTuple):
     """What some answers are worth.
 
-    accuracy: over `pictures` of known label; chance: what answers would reach that are given as often, but
-    whatever the picture; lucky: whether the accuracy may be luck; order: for each class what it is called,
+    accuracy: over `images` of known label; chance: what answers would reach that are given as often, but
+    whatever the image; lucky: whether the accuracy may be luck; order: for each class what it is called,
     where that explains the labels far better; ordered: the accuracy then.
     """
 
-    pictures: int
+    images: int
     accuracy: float
     chance: float
     lucky: bool
@@ -42,19 +42,19 @@ def check_teacher(
     trust: bool,
     early: bool = False,
 ) -> None:
-    """Refuse a teacher whose answers about pictures of known label cannot teach.
+    """Refuse a teacher whose answers about images of known label cannot teach.
 
     Args:
         logits: float32 [N, C], its answers.
         labels: int64 [N]; -1 where unknown.
-        rows: int64 [N], the ids of the pictures.
+        rows: int64 [N], the ids of the images.
         classes: names [C].
         where: whose answers they are, for the reader.
         trust: whether a person takes it though its classes are in another order, or no better than chance.
         early: whether it is a network from early in a training, which may know little yet.
 
     Raises:
-        InputError: an answer that is not finite, the same answer for all pictures, classes in another order,
+        InputError: an answer that is not finite, the same answer for all images, classes in another order,
             or an accuracy that is not clearly above chance.
     """
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
@@ -62,15 +62,15 @@ def check_teacher(
         raise InputError(
             "the teacher's logits are not finite",
             where=where,
-            found=f"picture {rows[bad[0]]}, and {len(bad)} of {len(rows)} in all",
+            found=f"image {rows[bad[0]]}, and {len(bad)} of {len(rows)} in all",
             fix="another teacher: this one has diverged",
         )
     if len(logits) > 1 and np.ptp(logits, axis=0).max() <= _ALIKE * np.abs(logits).max():
         raise InputError(
-            "the teacher says the same about every picture",
+            "the teacher says the same about every image",
             where=where,
-            found=f"equal logits for {len(rows)} pictures",
-            expected="answers that depend on the picture",
+            found=f"equal logits for {len(rows)} images",
+            expected="answers that depend on the image",
             fix="another teacher: this one has not been trained, or has collapsed",
         )
     known = labels >= 0
@@ -81,7 +81,7 @@ def check_teacher(
         raise InputError(
             "the teacher's classes are in another order than the data's",
             where=where,
-            found=f"accuracy {_percent(verdict.accuracy)} of {verdict.pictures} pictures, and "
+            found=f"accuracy {_percent(verdict.accuracy)} of {verdict.images} images, and "
             f"{_percent(verdict.ordered)} where it is read so: {_pairs(verdict.order, classes)}",
             expected="the classes of the data, in their order",
             fix="correct the names of the teacher's classes, or --skip-teacher-check to take it as it is",
@@ -90,7 +90,7 @@ def check_teacher(
         raise InputError(
             "the teacher is no better than chance",
             where=where,
-            found=f"accuracy {_percent(verdict.accuracy)} of {verdict.pictures} pictures",
+            found=f"accuracy {_percent(verdict.accuracy)} of {verdict.images} images",
             expected=f"clearly more than {_percent(verdict.chance)}, which needs no look at them",
             fix="a teacher trained on these classes, or --skip-teacher-check to take it as it is",
         )
@@ -141,7 +141,7 @@ def binomial_tail(hits: int, count: int, chance: float) -> float:
 def _order(
     predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int, *, lucky: bool
 ) -> tuple[dict[int, int], float]:
-    """The order in which classes seem to be named, found on every other picture and proved on the rest.
+    """The order in which classes seem to be named, found on every other image and proved on the rest.
 
     Where the accuracy is above chance, only classes that stand in each other's places can have been mixed up:
     two that are hard to tell apart are not. Empty where the names are right.

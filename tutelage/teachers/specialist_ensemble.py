@@ -1,7 +1,7 @@
 """A generalist and its specialists: one distribution that contradicts all of them the least.
 
 Hinton, Vinyals and Dean 2015, arXiv:1503.02531, sections 5.2 to 5.4. A specialist knows a group of classes
-and calls all others "other" (its dustbin). It is trained on as many pictures of its group as of all others,
+and calls all others "other" (its dustbin). It is trained on as many images of its group as of all others,
 so that its dustbin is too small and has to be corrected.
 """
 
@@ -43,14 +43,14 @@ def specialist_output(logits: Tensor, group: Sequence[int], correction: float) -
 
 
 def dustbin_correction(own: int, others: int) -> float:
-    """What is added to the dustbin's logit of a specialist that saw as many pictures of its group as others.
+    """What is added to the dustbin's logit of a specialist that saw as many images of its group as others.
 
     Its group came up (others / own) times as often, against the rest, as it does in the data: the logarithm
-    of that is what the dustbin lacks (section 5.2). Where there are fewer others than pictures of the group,
+    of that is what the dustbin lacks (section 5.2). Where there are fewer others than images of the group,
     all of them were shown, as often as they come up, and nothing is lacking.
 
     Args:
-        own: training pictures of the group's classes, above 0.
+        own: training images of the group's classes, above 0.
         others: of all other classes, above 0.
 
     >>> round(dustbin_correction(200, 800), 4), dustbin_correction(800, 200)
@@ -68,7 +68,7 @@ def combine_outputs(
 
     p_g is the generalist's distribution, p_m that of specialist m, and q_m is q with the mass outside its
     group added up in its dustbin. A are the specialists that know one of the generalist's `active` most
-    probable classes of a picture; where there are none, q = p_g.
+    probable classes of an image; where there are none, q = p_g.
 
     The paper finds the logits of q by gradient descent. Its gradient is zero where
 
@@ -77,12 +77,12 @@ def combine_outputs(
 
     and putting q in on the right and taking it out on the left is the EM algorithm for this likelihood
     (Dempster, Laird and Rubin 1977), which never moves away and needs no step size. It is convex in q.
-    Where one specialist at most speaks of a picture, the first round is the minimum: outside its group q
+    Where one specialist at most speaks of an image, the first round is the minimum: outside its group q
     keeps the proportions of p_g.
 
     Args:
         generalist: logits [B, C].
-        opinions: of all specialists about the same pictures.
+        opinions: of all specialists about the same images.
         active: n, at least 1.
 
     Returns:

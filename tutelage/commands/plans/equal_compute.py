@@ -1,6 +1,6 @@
 """A control of equal compute: plain training for as long as a student that teaches itself takes.
 
-The control of equal budget sees as many pictures as the student. A student that asks itself twice, or that
+The control of equal budget sees as many images as the student. A student that asks itself twice, or that
 is trained generation after generation, costs more than that, and plain training could use the time, too.
 """
 

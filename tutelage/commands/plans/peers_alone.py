@@ -1,6 +1,6 @@
 """The networks that learn beside a student, each trained alone: what learning together gave each of them.
 
-Budget, pictures, their order and views are the student's; the first weights are those the network had beside
+Budget, images, their order and views are the student's; the first weights are those the network had beside
 it. So a network that its companions told nothing would end as the same bytes.
 """
 

@@ -30,7 +30,7 @@ def plan_specialists(job: DistillConfig) -> list[PlannedRun]:
     """`teacher` -> `specialist-1`, ... -> for each seed a student of all of them, and a control.
 
     Specialists are trained as the generalist is, from its weights on, for epochs and with a seed of their
-    own, and on no mixtures of two pictures, of which half could not be of one kind.
+    own, and on no mixtures of two images, of which half could not be of one kind.
     """
     own = job.methods.specialists
     epochs = own.epochs or job.teacher.epochs

@@ -84,7 +84,7 @@ def run_plan(
 
     Args:
         steps: the runs.
-        pack: the pictures.
+        pack: the images.
         place: of the job.
         networks: makers of modules of the caller's own.
         after: told each run and its folder when it is finished.

@@ -91,7 +91,7 @@ class SimKDConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class CRDConfig(FeatureLossConfig):
-    """Contrastive representation: a picture's two embeddings are told apart from those of others."""
+    """Contrastive representation: an image's two embeddings are told apart from those of others."""
 
     weight: float | None = setting(0.8, at_least=0)
     """Weight in the total."""
@@ -103,13 +103,13 @@ class CRDConfig(FeatureLossConfig):
     """Numbers in an embedding."""
 
     negatives: int = setting(16384, at_least=1)
-    """Pictures of other classes, from the memory, that each picture is told apart from."""
+    """Images of other classes, from the memory, that each image is told apart from."""
 
     momentum: float = setting(0.5, at_least=0, below=1)
     """Share of the old embedding that the memory keeps."""
 
     memory: bool = True
-    """Whether negatives come from a memory of all pictures; else they are the other pictures of the batch."""
+    """Whether negatives come from a memory of all images; else they are the other images of the batch."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Settings of the relation terms: between layers and between pictures. Defaults as published."""
+"""Settings of the relation terms: between layers and between images. Defaults as published."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class FSPConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class RKDDistanceConfig(FeatureLossConfig):
-    """Relational KD: distances between the pictures of a batch."""
+    """Relational KD: distances between the images of a batch."""
 
     weight: float | None = setting(25.0, at_least=0)
     """Weight in the total."""
@@ -26,7 +26,7 @@ class RKDDistanceConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class RKDAngleConfig(FeatureLossConfig):
-    """Relational KD: angles between the pictures of a batch."""
+    """Relational KD: angles between the images of a batch."""
 
     weight: float | None = setting(50.0, at_least=0)
     """Weight in the total."""
@@ -34,7 +34,7 @@ class RKDAngleConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SPConfig(FeatureLossConfig):
-    """Similarity preserving: which pictures of a batch activate the network alike."""
+    """Similarity preserving: which images of a batch activate the network alike."""
 
     weight: float | None = setting(3000.0, at_least=0)
     """Weight in the total."""
@@ -42,7 +42,7 @@ class SPConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class CCConfig(FeatureLossConfig):
-    """Correlation congruence: a Gaussian kernel between the pictures of a batch."""
+    """Correlation congruence: a Gaussian kernel between the images of a batch."""
 
     weight: float | None = setting(0.02, at_least=0)
     """Weight in the total."""
@@ -59,7 +59,7 @@ class CCConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class PKTConfig(FeatureLossConfig):
-    """Probabilistic knowledge transfer: how likely pictures are to choose each other as neighbours."""
+    """Probabilistic knowledge transfer: how likely images are to choose each other as neighbours."""
 
     weight: float | None = setting(30000.0, at_least=0)
     """Weight in the total."""
@@ -75,7 +75,7 @@ class ICCConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class IRGConfig(FeatureLossConfig):
-    """Instance relationship graph: pictures as vertices, their distances as edges, and how both change."""
+    """Instance relationship graph: images as vertices, their distances as edges, and how both change."""
 
     weight: float | None = setting(0.005, at_least=0)
     """Weight in the total."""

@@ -53,16 +53,16 @@ class DKDConfig(LogitLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DISTConfig(LogitLossConfig):
-    """Correlation, not distance, of probabilities: along each picture and along each class."""
+    """Correlation, not distance, of probabilities: along each image and along each class."""
 
     temperature: float = setting(1.0, above=0, at_most=1000)
     """T: divides both networks' logits before the softmax."""
 
     inter: float = setting(2.0, at_least=0)
-    """Weight of the relation between the classes of a picture (the paper's beta)."""
+    """Weight of the relation between the classes of an image (the paper's beta)."""
 
     intra: float = setting(2.0, at_least=0)
-    """Weight of the relation between the pictures of a class (the paper's gamma)."""
+    """Weight of the relation between the images of a class (the paper's gamma)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class NKDConfig(LogitLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class WSLDConfig(LogitLossConfig):
-    """KD with a weight for each picture: less where the student already does better than the teacher."""
+    """KD with a weight for each image: less where the student already does better than the teacher."""
 
     weight: float | None = setting(2.5, at_least=0)
     """Weight in the total (the paper's alpha)."""
@@ -89,7 +89,7 @@ class WSLDConfig(LogitLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class MLKDConfig(LogitLossConfig):
-    """Multi-level logits: each picture, the batch and the classes, at several temperatures."""
+    """Multi-level logits: each image, the batch and the classes, at several temperatures."""
 
     temperatures: tuple[float, ...] = setting((2.0, 3.0, 4.0, 5.0, 6.0), above=0, at_most=1000)
     """Temperatures whose losses are added up."""
@@ -103,7 +103,7 @@ class TTMConfig(LogitLossConfig):
     """T: the teacher's probabilities are raised to 1 / T and normalised; the student's are not."""
 
     weighted: bool = False
-    """WTTM: each picture counts by how much of the teacher's mass is spread out."""
+    """WTTM: each image counts by how much of the teacher's mass is spread out."""
 
 
 @dataclass(frozen=True, kw_only=True)

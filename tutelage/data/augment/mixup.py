@@ -1,9 +1,9 @@
-"""Mixing: views made of two pictures. Who with whom, and in which shares, is a function of the view.
+"""Mixing: views made of two images. Who with whom, and in which shares, is a function of the view.
 
-MixUp blends two pictures (Zhang et al. 2018, arXiv:1710.09412); CutMix puts a piece of one into the
+MixUp blends two images (Zhang et al. 2018, arXiv:1710.09412); CutMix puts a piece of one into the
 other (Yun et al. 2019, arXiv:1905.04899). There, partners are drawn within a batch. Here partner and
-share are pure functions of (view seed, key of the picture, view number) and the partner, one of the
-training pictures, is shown in its own view of that number: the mixture a student sees is the one its
+share are pure functions of (view seed, key of the image, view number) and the partner, one of the
+training images, is shown in its own view of that number: the mixture a student sees is the one its
 teacher was asked about, in any batch.
 """
 
@@ -21,9 +21,9 @@ _PARTS = 1 << 16
 
 
 class Mixtures(NamedTuple):
-    """How each of N pictures is mixed.
+    """How each of N images is mixed.
 
-    partners: int64 [N], rows of the pack; shares: float32 [N], what is left of the picture itself, a
+    partners: int64 [N], rows of the pack; shares: float32 [N], what is left of the image itself, a
     multiple of 2^-16 where blended; boxes: int64 [N, 4], top, left, bottom and right of the partner's
     piece (top = bottom or left = right: none).
     """
@@ -36,14 +36,14 @@ class Mixtures(NamedTuple):
 def plan_mixtures(
     keys: Tensor, *, among: Tensor, view: int, settings: AugmentationConfig, size: tuple[int, int]
 ) -> Mixtures:
-    """How the numbered view of each picture is mixed.
+    """How the numbered view of each image is mixed.
 
     Args:
-        keys: int64 [N] on the host, what identifies each picture.
+        keys: int64 [N] on the host, what identifies each image.
         among: int64 [R], the rows that partners are drawn from.
         view: the number of the view.
         settings: mixup, cutmix or both, and the seed.
-        size: height and width of the pictures.
+        size: height and width of the images.
     """
 
     def number(stream: int) -> Tensor:
@@ -71,7 +71,7 @@ def plan_mixtures(
 def apply_mixtures(
     images: Tensor, others: Tensor, shares: Tensor, boxes: Tensor, settings: AugmentationConfig
 ) -> Tensor:
-    """Each picture with its partner; a blend is rounded to the nearest whole number, a half up.
+    """Each image with its partner; a blend is rounded to the nearest whole number, a half up.
 
     Args:
         images: uint8 [B, 3, H, W].
@@ -130,7 +130,7 @@ def _cut(settings: AugmentationConfig, number: Tensor) -> Tensor:
 
 
 def _stretch(scale: Tensor, centre: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Where a piece begins and ends along a side, cut off at the picture's edge."""
+    """Where a piece begins and ends along a side, cut off at the image's edge."""
     length = (scale * size).round()
     begin = (centre * size - length / 2).round()
     low, high = begin.clamp(0, size), (begin + length).clamp(0, size)

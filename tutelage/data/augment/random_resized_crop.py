@@ -1,6 +1,6 @@
-"""Random resized crops: cut a box out of each picture and resize it to the picture's size.
+"""Random resized crops: cut a box out of each image and resize it to the image's size.
 
-A box is never larger than the picture, so resizing never makes anything smaller: of the antialiased
+A box is never larger than the image, so resizing never makes anything smaller: of the antialiased
 triangle filter, two neighbouring pixels a side are left. The two ways below do the same sums in whole
 numbers of 2^-14 and round at the same places (along a row, then down a column, half up).
 """
@@ -14,11 +14,11 @@ ONE = 1 << 14
 
 
 def crop(images: Tensor, boxes: Tensor) -> Tensor:
-    """The box of each picture at the picture's size.
+    """The box of each image at the image's size.
 
     Args:
         images: uint8 [B, 3, H, W].
-        boxes: int64 [B, 4], top, left, height and width, inside the picture and not empty.
+        boxes: int64 [B, 4], top, left, height and width, inside the image and not empty.
 
     Returns:
         uint8 [B, 3, H, W].

@@ -1,12 +1,12 @@
 """Views: augmentation as a pure function of (pixels, image key, view number, seed of the views).
 
 There is no generator whose history matters. Each number comes from a counter-based hash of what it is
-for, so the same picture gets the same view in any batch, order, process count or after a resume; that
+for, so the same image gets the same view in any batch, order, process count or after a resume; that
 is what makes a teacher's cached word exact. `view_version` names this implementation in a cache's manifest.
 
-A view is planned on the host, for a whole epoch at once: a few whole numbers a picture. It is shown
+A view is planned on the host, for a whole epoch at once: a few whole numbers an image. It is shown
 where the pixels are, by whole-number arithmetic alone, so that every device shows the same one. In this
-order: random resized crop, shift, mirror. Mixing two pictures comes after (`mixing.py`). Left out on
+order: random resized crop, shift, mirror. Mixing two images comes after (`mixing.py`). Left out on
 purpose: colour.
 """
 
@@ -32,13 +32,13 @@ def view_version(device: torch.device) -> str:
 def plan_views(
     keys: Tensor, *, view: int, settings: AugmentationConfig, size: tuple[int, int]
 ) -> Tensor:
-    """What the numbered view of each picture is.
+    """What the numbered view of each image is.
 
     Args:
-        keys: int64 [B] on the host, what identifies each picture.
+        keys: int64 [B] on the host, what identifies each image.
         view: the number of the view.
         settings: which changes are allowed, and the seed.
-        size: height and width of the pictures.
+        size: height and width of the images.
 
     Returns:
         int64 [B, 7]: top, left, height and width of the crop; steps down and right of the shift; 1
@@ -69,7 +69,7 @@ def plan_views(
 
 
 def apply_views(images: Tensor, changes: Tensor, settings: AugmentationConfig) -> Tensor:
-    """The planned view of each picture.
+    """The planned view of each image.
 
     Args:
         images: uint8 [B, 3, H, W].

@@ -1,9 +1,9 @@
 """From the bytes of one image file to RGB pixels, by stated rules, or a short reason why not.
 
 The rules: the content decides, not the name; rotation by EXIF is applied; grey, palette, 1-bit,
-CMYK, LAB and 16-bit become 8-bit RGB (16-bit by its high bits, never stretched per picture); what
-is transparent is laid on the background colour; of several pictures the first counts; colour
-profiles are not applied. Floating-point and 32-bit pictures have no stated range and are refused.
+CMYK, LAB and 16-bit become 8-bit RGB (16-bit by its high bits, never stretched per image); what
+is transparent is laid on the background colour; of several images the first counts; colour
+profiles are not applied. Floating-point and 32-bit images have no stated range and are refused.
 """
 
 import contextlib
@@ -56,11 +56,11 @@ def decode(raw: bytes, settings: DataConfig) -> Decoded:
 
 
 def open_image(raw: bytes, settings: DataConfig) -> tuple[Image.Image, tuple[str, ...]]:
-    """As `decode`, but the RGB picture itself.
+    """As `decode`, but the RGB image itself.
 
     Raises:
         Unreadable: see `decode`.
-        MachineError: there is not enough memory for a picture within the limit.
+        MachineError: there is not enough memory for an image within the limit.
     """
     if file_family(raw) is None:
         raise Unreadable(foreign_format(raw))
@@ -72,7 +72,7 @@ def open_image(raw: bytes, settings: DataConfig) -> tuple[Image.Image, tuple[str
         raise
     except MemoryError as error:
         raise MachineError(
-            "not enough memory to decode a picture", fix="--data.max-pixels"
+            "not enough memory to decode an image", fix="--data.max-pixels"
         ) from error
     except Exception as error:  # a damaged file can raise nearly anything out of a decoder
         raise Unreadable(_reason(error, raw, settings)) from error
@@ -86,7 +86,7 @@ def decided_warnings() -> Iterator[None]:
     """Pillow's warnings are decided here, once for all threads, and not printed.
 
     Too many pixels: our own limit is checked right after. All others speak of damaged side
-    information (EXIF, the second picture of an MPO), which is left away.
+    information (EXIF, the second image of an MPO), which is left away.
     """
     global _users, _filters
     with _lock:
@@ -125,7 +125,7 @@ def _too_large(settings: DataConfig) -> str:
 
 
 def _decoded(image: Image.Image, settings: DataConfig, notes: list[str]) -> Image.Image:
-    """The first picture of an opened file, upright, in RGB; size is checked before decoding."""
+    """The first image of an opened file, upright, in RGB; size is checked before decoding."""
     if image.width * image.height > settings.max_pixels:
         raise Unreadable(_too_large(settings))
     if image.format == "MPO" or _several(image):
@@ -157,7 +157,7 @@ def _converted(
 def _several(image: Image.Image) -> bool:
     try:
         return bool(getattr(image, "is_animated", False))
-    except Exception:  # the later pictures are damaged; only the first is used
+    except Exception:  # the later images are damaged; only the first is used
         return False
 
 
@@ -170,7 +170,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image, tags: dict[int, object]) -> Image.Image:
-    """A grey picture of 9 to 16 bits by its 8 high bits, whatever range its values fill."""
+    """A grey image of 9 to 16 bits by its 8 high bits, whatever range its values fill."""
     values = np.asarray(image)
     bits = tags.get(_BITS, (16,))
     depth = bits[0] if isinstance(bits, tuple) else 16

@@ -1,4 +1,4 @@
-"""From a picture of any size to the stored square: shorter edge to the side, then the centre.
+"""From an image of any size to the stored square: shorter edge to the side, then the centre.
 
 The same arithmetic as `torchvision.transforms.Resize(side)` and `CenterCrop(side)` on Pillow images
 (BSD-3-Clause, https://github.com/pytorch/vision), so that a pack equals the usual evaluation

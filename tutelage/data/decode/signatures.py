@@ -58,9 +58,7 @@ def foreign_format(raw: bytes) -> str:
     for start, name in _OTHERS:
         if raw.startswith(start):
             return (
-                f"not an image: {name}"
-                if name not in _PICTURES
-                else f"format not supported: {name}"
+                f"not an image: {name}" if name not in _IMAGES else f"format not supported: {name}"
             )
     head = raw[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in head:
@@ -72,7 +70,7 @@ def foreign_format(raw: bytes) -> str:
     return "not an image"
 
 
-_PICTURES = frozenset({"Photoshop", "icon", "FITS", "JPEG 2000", "JPEG XL"})
+_IMAGES = frozenset({"Photoshop", "icon", "FITS", "JPEG 2000", "JPEG XL"})
 
 
 def is_truncated(raw: bytes) -> bool:

@@ -1,6 +1,6 @@
-"""An epoch of a specialist: half of its pictures are of its own classes, half are drawn from all others.
+"""An epoch of a specialist: half of its images are of its own classes, half are drawn from all others.
 
-Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2. Every picture of the group is shown, and as
+Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2. Every image of the group is shown, and as
 many others, drawn anew for each epoch. What is drawn is a function of (seed, epoch), as the order is.
 """
 
@@ -26,12 +26,12 @@ class BalancedHalves(NamedTuple):
 
     @property
     def drawn(self) -> int:
-        """Others in an epoch: as many as own pictures, or all where there are fewer."""
+        """Others in an epoch: as many as own images, or all where there are fewer."""
         return min(len(self.own), len(self.others))
 
     @property
     def images(self) -> int:
-        """Pictures in an epoch."""
+        """Images in an epoch."""
         return len(self.own) + self.drawn
 
     def rows(self, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -43,21 +43,21 @@ class BalancedHalves(NamedTuple):
 
 
 def refuse_mixed(views: AugmentationConfig) -> None:
-    """Nothing happens where each view is of one picture.
+    """Nothing happens where each view is of one image.
 
     Raises:
         UsageError: it is made of two.
     """
     if views.mixing:
         raise UsageError(
-            "of views made of two pictures, half are not of a specialist's classes and half of others",
+            "of views made of two images, half are not of a specialist's classes and half of others",
             found=f"mixup = {views.mixup}, cutmix = {views.cutmix}",
             fix="no mixup and no cutmix",
         )
 
 
 def balanced_halves(pack: Pack) -> BalancedHalves:
-    """The labelled training pictures of a grouped pack, whose last class is the dustbin.
+    """The labelled training images of a grouped pack, whose last class is the dustbin.
 
     Raises:
         InputError: none of the group, or none of the others.
@@ -67,7 +67,7 @@ def balanced_halves(pack: Pack) -> BalancedHalves:
     found = BalancedHalves(rows[(labels >= 0) & (labels < others)], rows[labels == others])
     if not len(found.own) or not len(found.others):
         raise InputError(
-            "a specialist learns from pictures of its classes and of others, and one kind is missing",
+            "a specialist learns from images of its classes and of others, and one kind is missing",
             found=f"{len(found.own)} of {', '.join(pack.classes[:-1])}; {len(found.others)} others",
             expected="training images of both",
         )

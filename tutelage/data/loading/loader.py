@@ -29,7 +29,7 @@ class Loader:
     """Batches of one split on one device. Make it with `training_loader` or `reading_loader`.
 
     rows: all that are ever shown; view: the number of the view that is shown; None: that of the epoch;
-    partners: whether each picture comes with another one of its class; halves: where an epoch is not all rows
+    partners: whether each image comes with another one of its class; halves: where an epoch is not all rows
     but half of one kind and half of another.
     """
 
@@ -80,7 +80,7 @@ class Loader:
     def _shown(
         self, showing: ViewBatches, rows: Tensor, sizes: list[int], epoch: int
     ) -> Iterator[tuple[Tensor, MixedLabels | None, Tensor | None]]:
-        """The pictures of each batch, how they are mixed, and their partners, as far as there are any."""
+        """The images of each batch, how they are mixed, and their partners, as far as there are any."""
         if not self.partners:
             for images, mixed in showing.batches(rows, sizes):
                 yield images, mixed, None
@@ -133,24 +133,24 @@ def training_loader(
     """Shuffled views of the training split, labelled or not; at least one batch.
 
     Args:
-        pack: where the pictures are.
+        pack: where the images are.
         batch_size: images in a batch of all processes together.
         views: which views, and their seed.
         seed: of the order, and of who is whose partner.
         device: where the batches are wanted.
         world: the processes that share each batch. However many there are, order and views are the same;
             batches, too, but where a last one with fewer images than processes joins the one before it.
-        partners: whether each picture comes with another one of its class, not with views of two pictures.
-        dustbin: whether the last class is a dustbin: an epoch is all labelled pictures of the others, and as
-            many of it, drawn anew; not with views of two pictures, which would have other shares.
+        partners: whether each image comes with another one of its class, not with views of two images.
+        dustbin: whether the last class is a dustbin: an epoch is all labelled images of the others, and as
+            many of it, drawn anew; not with views of two images, which would have other shares.
 
     Raises:
         UsageError: fewer images in a batch than processes; partners or halves of mixtures.
-        InputError: no pictures of the dustbin, or of the other classes.
+        InputError: no images of the dustbin, or of the other classes.
     """
     if partners and views.mixing:
         raise UsageError(
-            "a mixture of two pictures has no one class, and so no partner",
+            "a mixture of two images has no one class, and so no partner",
             found=f"mixup = {views.mixup}, cutmix = {views.cutmix}",
             fix="no mixup and no cutmix",
         )
@@ -187,12 +187,12 @@ def reading_loader(
     """The given rows in their order: for measuring, predicting and the teacher's pass.
 
     Args:
-        pack: where the pictures are.
+        pack: where the images are.
         rows: int64 [N], which of them; of this process alone.
         batch_size: images in a batch.
         device: where the batches are wanted.
         views: as stored, or the views of a training.
-        view: the number of the view: the pictures are those that training shows under this number.
+        view: the number of the view: the images are those that training shows under this number.
         feed: where the pixels come from. Unset: one that holds nothing, right for reading them once;
             `choose_source` makes one that may keep them on the device.
     """

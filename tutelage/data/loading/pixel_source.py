@@ -1,6 +1,6 @@
 """Feeds: where a loader's pixels come from: the memory map, or the device's own memory.
 
-A feed is a function: the rows of an epoch and the sizes of its batches in, the pictures of one batch
+A feed is a function: the rows of an epoch and the sizes of its batches in, the images of one batch
 after the other out. It is told all rows at once so that it may fetch ahead.
 """
 
@@ -33,21 +33,21 @@ def read_mapped(pack: Pack, device: torch.device) -> Feed:
 
 
 def _read(pack: Pack, rows: np.ndarray) -> Tensor:
-    pictures = np.empty((len(rows), *pack.images.shape[1:]), np.uint8)
-    pack.gather(rows, pictures)
-    return torch.from_numpy(pictures)
+    pixels = np.empty((len(rows), *pack.images.shape[1:]), np.uint8)
+    pack.gather(rows, pixels)
+    return torch.from_numpy(pixels)
 
 
 def read_resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
-    """The pictures of these rows are copied to the device once; each batch is a gather there.
+    """The images of these rows are copied to the device once; each batch is a gather there.
 
     Raises:
         InputError: (from the feed) a row that is not one of these.
     """
-    pictures = torch.empty((len(rows), *pack.images.shape[1:]), dtype=torch.uint8, device=device)
+    pixels = torch.empty((len(rows), *pack.images.shape[1:]), dtype=torch.uint8, device=device)
     step = max(1, _CHUNK_BYTES // math.prod(pack.images.shape[1:]))
     for low in range(0, len(rows), step):
-        pictures[low : low + step] = _read(pack, rows[low : low + step])
+        pixels[low : low + step] = _read(pack, rows[low : low + step])
     place_of = torch.full((len(pack),), -1)
     place_of[torch.from_numpy(rows)] = torch.arange(len(rows))
 
@@ -55,13 +55,13 @@ def read_resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
         places = place_of[rows]
         if bool((places < 0).any()):
             raise InputError(
-                "a picture is asked for that is not on the device",
+                "an image is asked for that is not on the device",
                 found=f"row {int(rows[places < 0][0])}",
-                expected=f"one of {len(pictures)} rows",
+                expected=f"one of {len(pixels)} rows",
             )
         # One copy an epoch, so that a step moves nothing and waits for nothing.
         for part in torch.split(places.to(device), list(sizes)):
-            yield pictures[part].permute(0, 3, 1, 2)
+            yield pixels[part].permute(0, 3, 1, 2)
 
     return feed
 
@@ -70,8 +70,8 @@ def read_pinned(pack: Pack, courier: BatchCopier) -> Feed:
     """Batches are gathered into pinned buffers ahead of time and copied beside the device's work."""
 
     def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
-        for pictures in prefetch(pack.images, rows, sizes, courier, gather=pack.gather):
-            yield pictures.permute(0, 3, 1, 2)
+        for pixels in prefetch(pack.images, rows, sizes, courier, gather=pack.gather):
+            yield pixels.permute(0, 3, 1, 2)
 
     return feed
 
@@ -93,5 +93,5 @@ def choose_source(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
 
 
 def fits_in_memory(pack: Pack, rows: np.ndarray, free: int) -> bool:
-    """Whether the pictures of these rows take at most half of so many free bytes."""
+    """Whether the images of these rows take at most half of so many free bytes."""
     return len(rows) * math.prod(pack.images.shape[1:]) <= _SHARE_OF_FREE * free

@@ -1,6 +1,6 @@
 """Fetching ahead: a thread fills a few host buffers while the device is at work on earlier batches.
 
-    thread:    take a free buffer -> wait until the last copy from it is done -> gather pictures into it
+    thread:    take a free buffer -> wait until the last copy from it is done -> gather images into it
     consumer:  start the copy of batch k + 1 -> hand over batch k
 
 The buffers are all the memory it takes on the host; the device holds two batches that were fetched.
@@ -20,11 +20,11 @@ BUFFERS = 3
 
 
 Gather = Callable[[np.ndarray, np.ndarray], None]
-"""(rows int64 [b], out uint8 [b, H, W, 3]): reads the pictures of the rows."""
+"""(rows int64 [b], out uint8 [b, H, W, 3]): reads the images of the rows."""
 
 
 class SentBatch(NamedTuple):
-    """Pictures on their way to the device.
+    """Images on their way to the device.
 
     receive: gives them [b, ...], for work handed to the device from then on; left: returns when the
     host's buffer has been read.
@@ -35,16 +35,16 @@ class SentBatch(NamedTuple):
 
 
 class BatchCopier(Protocol):
-    """Brings pictures from host buffers to a device. But for `left`, the consumer's thread calls it."""
+    """Brings images from host buffers to a device. But for `left`, the consumer's thread calls it."""
 
     def buffer(self, shape: tuple[int, ...]) -> Tensor:
         """A new uint8 host buffer."""
 
-    def send(self, pictures: Tensor) -> SentBatch:
+    def send(self, pixels: Tensor) -> SentBatch:
         """Start to copy a part of a buffer."""
 
     def settle(self) -> None:
-        """No copy whose pictures nobody received may disturb later work."""
+        """No copy whose images nobody received may disturb later work."""
 
 
 class CudaBatchCopier:
@@ -58,10 +58,10 @@ class CudaBatchCopier:
         """Pinned memory: from other memory no copy runs beside anything."""
         return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
 
-    def send(self, pictures: Tensor) -> SentBatch:
+    def send(self, pixels: Tensor) -> SentBatch:
         """The copy waits for the work handed over so far and runs beside what comes next."""
         current = torch.cuda.current_stream(self._device)
-        target = torch.empty(pictures.shape, dtype=torch.uint8, device=self._device)
+        target = torch.empty(pixels.shape, dtype=torch.uint8, device=self._device)
         # The allocator may have given memory that earlier work on the current stream still reads: it
         # expects to be used behind that work. The side stream is told to stay behind it, too. By this the
         # host gets no further ahead of the device than there are buffers.
@@ -69,7 +69,7 @@ class CudaBatchCopier:
         # Blocking: the thread that waits for it sleeps rather than spins.
         copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._side):
-            target.copy_(pictures, non_blocking=True)
+            target.copy_(pixels, non_blocking=True)
             copied.record(self._side)
 
         def receive() -> Tensor:
@@ -82,12 +82,12 @@ class CudaBatchCopier:
         return SentBatch(receive, copied.synchronize)
 
     def settle(self) -> None:
-        """Memory of pictures that nobody received is free by now; later work waits for their copies."""
+        """Memory of images that nobody received is free by now; later work waits for their copies."""
         torch.cuda.current_stream(self._device).wait_stream(self._side)
 
 
 class _Slot:
-    """A buffer and, once pictures were sent from it, how to wait until it has been read."""
+    """A buffer and, once images were sent from it, how to wait until it has been read."""
 
     def __init__(self, buffer: Tensor) -> None:
         self.buffer = buffer
@@ -102,13 +102,13 @@ def prefetch(
     *,
     gather: Gather | None = None,
 ) -> Iterator[Tensor]:
-    """The pictures of one batch after the other, uint8 [b, H, W, 3] on the courier's device.
+    """The images of one batch after the other, uint8 [b, H, W, 3] on the courier's device.
 
     Args:
         images: uint8 [R, H, W, 3], memory-mapped.
         rows: int64 [N] on the host.
         sizes: images in each batch, N together.
-        courier: how pictures get to the device.
+        courier: how images get to the device.
         gather: how they are read; from `images` as they are, where not given.
 
     Raises:

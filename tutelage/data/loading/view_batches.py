@@ -1,6 +1,6 @@
 """Showing: rows of a pack -> their numbered views on a device, batch after batch.
 
-What is to be shown is planned on the host for all rows at once, as a few whole numbers a picture, and
+What is to be shown is planned on the host for all rows at once, as a few whole numbers an image, and
 moved to the device in one go. Per batch there is only work on pixels, and nothing waits for the device.
 """
 
@@ -20,7 +20,7 @@ from tutelage.types import MixedLabels
 
 
 class ViewBatches(NamedTuple):
-    """One numbered view of pictures of a pack."""
+    """One numbered view of images of a pack."""
 
     pack: Pack
     feed: Feed
@@ -49,7 +49,7 @@ class ViewBatches(NamedTuple):
     def pairs(
         self, rows: Tensor, partners: Tensor, sizes: list[int]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The views of these rows and of their partners, each picture by itself.
+        """The views of these rows and of their partners, each image by itself.
 
         Args:
             rows: int64 [N] on the host.

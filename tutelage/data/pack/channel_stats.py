@@ -1,4 +1,4 @@
-"""Mean and standard deviation of many pictures from whole numbers, exact in any order of pictures."""
+"""Mean and standard deviation of many images from whole numbers, exact in any order of images."""
 
 import math
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Sums = tuple[int, ...]
-"""Of one picture: the sum of the values in each of the three channels, then of their squares."""
+"""Of one image: the sum of the values in each of the three channels, then of their squares."""
 
 
 def channel_sums(pixels: NDArray[np.uint8]) -> Sums:
@@ -24,8 +24,8 @@ def channel_mean_std(sums: Iterable[Sums], pixels: int) -> tuple[list[float], li
     """Mean and population standard deviation of value / 255 by channel.
 
     Args:
-        sums: of each picture.
-        pixels: how many pixels all these pictures have together.
+        sums: of each image.
+        pixels: how many pixels all these images have together.
 
     >>> channel_mean_std([(255, 0, 255, 65025, 0, 65025), (0, 0, 255, 0, 0, 65025)], 2)
     ([0.5, 0.0, 1.0], [0.5, 0.0, 0.0])

@@ -8,7 +8,7 @@ splits.bin       uint8 [N], 0 train, 1 val, 2 test
 images.csv       id, split, class, file, width, height, notes
 quarantine.csv   file, reason: what could not be used
 
-The manifest stands for the small files, and the keys among them for the pixels: each picture is held to
+The manifest stands for the small files, and the keys among them for the pixels: each image is held to
 its key when a process reads it for the first time.
 """
 
@@ -121,7 +121,7 @@ class Pack:
             out: uint8 [b, S, S, 3], filled.
 
         Raises:
-            InputError: a picture is not the one that was packed, or the file was cut since it was opened.
+            InputError: an image is not the one that was packed, or the file was cut since it was opened.
         """
         # Between this look and the reading, a file that is cut still ends the process; nobody does that.
         _require_length(self.folder / "images.bin", self.images.nbytes)
@@ -139,7 +139,7 @@ class Pack:
         for row, key in zip(rows[new].tolist(), found, strict=True):
             if key != self.keys[row]:
                 where = self.folder / "images.bin"
-                raise _damaged(where, f"image {row} is not the picture that was packed")
+                raise _damaged(where, f"image {row} is not the image that was packed")
         self.seen[rows] = True
 
     def _table(self, name: str, columns: set[str]) -> list[dict[str, str]]:

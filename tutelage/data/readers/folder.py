@@ -53,10 +53,10 @@ def open_image_file(path: Path) -> Listing:
         status = path.stat()
     except (OSError, ValueError) as error:
         raise InputError(
-            "no such folder or picture",
+            "no such folder or image",
             where=escape(str(path)),
             found=getattr(error, "strerror", None) or error,
-            fix="the path of a picture or of a folder of pictures",
+            fix="the path of an image or of a folder of images",
         ) from error
     if kind := find_irregular(status.st_mode):
         listing.refused.append((path.name, kind))

@@ -9,8 +9,8 @@ from tutelage.text import escape
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif")
 ) | {".tif", ".tiff"}
-# Pictures of other kinds: taken up so that they are listed as set aside, not passed over.
-OTHER_PICTURES = frozenset(
+# Images of other kinds: taken up so that they are listed as set aside, not passed over.
+OTHER_IMAGES = frozenset(
     (".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".tga", ".ppm", ".pgm")
 )
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
@@ -38,7 +38,7 @@ def is_not_image(name: str) -> str | None:
     images.
     """
     suffix = PurePosixPath(name).suffix.lower()
-    if suffix in IMAGE_SUFFIXES or suffix in OTHER_PICTURES:
+    if suffix in IMAGE_SUFFIXES or suffix in OTHER_IMAGES:
         return None
     return f"{escape(suffix)} file" if suffix else "file without an ending"
 

@@ -1,6 +1,6 @@
 """One checkpoint on disk: a folder that is whole or absent, with the length and the checksum of every file.
 
-    tensors.safetensors   weights, averages, the optimiser's state, random states
+    tensors.safetensors   weights, averages, the optimizer's state, random states
     facts.json            where training stands, in plain numbers, and what it is a training of
     manifest.json         written last and sealed: format, and bytes and SHA-256 of the two
 
@@ -118,7 +118,7 @@ def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """An optimiser's state by parameter number; rates and decays come from the settings instead."""
+    """An optimizer's state by parameter number; rates and decays come from the settings instead."""
     state = optimizer.state_dict()["state"]
     return {
         f"optimizer/{index}/{name}": torch.as_tensor(value)
@@ -150,7 +150,7 @@ def current_tensor_name(name: str) -> str:
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put an optimiser's state back."""
+    """Put an optimizer's state back."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors_under("optimizer", tensors).items():
         index, name = key.split("/")

@@ -9,7 +9,7 @@ from tutelage.errors import InputError
 
 _ELSEWHERE = {
     "torch": "another version of torch may round differently",
-    "processes": "the order of the pictures is the same; weights are equal up to rounding",
+    "processes": "the order of the images is the same; weights are equal up to rounding",
     "device": "another kind of processor rounds differently",
 }
 """Fields whose change is allowed and told, and what it means."""
@@ -19,7 +19,7 @@ def training_identity(**inputs: Any) -> dict[str, Any]:
     """Settings and inputs by name, as plain values, with what computes them.
 
     Args:
-        inputs: fingerprints of settings, pictures, classes, teachers; number of processes; device.
+        inputs: fingerprints of settings, images, classes, teachers; number of processes; device.
     """
     return {
         **inputs,

@@ -44,7 +44,7 @@ def choose_precision(
         runtime: what `resolve` found.
         machine: the settings.
         classifier: the network; a copy is timed.
-        size: side of the stored pictures.
+        size: side of the stored images.
         batch_size: of the run.
         name: of the network, for the file and the reader.
         file: what was decided before, by network and size; added to.

@@ -137,7 +137,7 @@ class _Gather(torch.autograd.Function):
 
 
 def average_parts(value: Tensor, share: float) -> Tensor:
-    """The mean over this process's pictures, which are `share` of a batch -> the mean over the batch.
+    """The mean over this process's images, which are `share` of a batch -> the mean over the batch.
 
     Differentiable: averaging over processes afterwards gives the gradient of one process.
     """

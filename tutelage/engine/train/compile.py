@@ -61,12 +61,12 @@ def compile_where_it_pays(
         machine: of the run.
         settings: of the run.
         runtime: of the run.
-        size: side of the stored pictures.
-        images: training pictures.
+        size: side of the stored images.
+        images: training images.
         say: prints a line.
 
     Returns:
-        The number of pictures in a batch that it is compiled for; None where it is not.
+        The number of images in a batch that it is compiled for; None where it is not.
     """
     if machine.compile == "no" or (machine.compile == "auto" and runtime.device.type == "cpu"):
         return None
@@ -105,7 +105,7 @@ def run_eagerly(*, when: bool) -> contextlib.AbstractContextManager[object]:
 
 def _step_seconds(classifier: Classifier, runtime: Runtime, size: int, batch: int) -> float:
     images = torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=runtime.device)
-    # Statistics of BatchNorm must not learn from these pictures: a copy is timed.
+    # Statistics of BatchNorm must not learn from these images: a copy is timed.
     network = deepcopy(classifier).train()
 
     def step() -> None:

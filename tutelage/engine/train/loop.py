@@ -109,7 +109,7 @@ def _steps_per_epoch(course: FitArguments) -> int:
 
 
 def _shares(loader: Loader, accumulate: int) -> list[float]:
-    """Each batch's share of its optimiser step, by images: a smaller last batch counts for less."""
+    """Each batch's share of its optimizer step, by images: a smaller last batch counts for less."""
     sizes = loader.sizes()
     groups = [sizes[low : low + accumulate] for low in range(0, len(sizes), accumulate)]
     return [size / sum(group) for group in groups for size in group]
@@ -183,7 +183,7 @@ def _close_epoch(
         raise
     state.epoch_timings.append({**timings, "seconds": clock.timings()["seconds"]})
     state.note_best(metrics["accuracy"])
-    # Of the epoch's last step, by the schedule: after a resume the optimiser may not know it yet.
+    # Of the epoch's last step, by the schedule: after a resume the optimizer may not know it yet.
     rate = learning_rate(
         course.settings, step=state.step - 1, steps_per_epoch=_steps_per_epoch(course)
     )

@@ -1,6 +1,6 @@
 """A step whose loss or gradient is not finite changes nothing. Found and undone on the device.
 
-Optimisers skip such a step by themselves: torch's fused ones read a flag on the device (`found_inf`), which
+Optimizers skip such a step by themselves: torch's fused ones read a flag on the device (`found_inf`), which
 its gradient scaler for fp16 gives them, too. What the forward pass has changed is put back: running
 statistics and other small buffers from a copy, the rows of large memories by themselves (`losses.rows`).
 Random numbers that it drew stay drawn.
@@ -34,7 +34,7 @@ _UNREAD = 1000
 
 
 class GuardedStep(NamedTuple):
-    """An optimiser step that was read: where it stood; 0 (taken), SKIPPED or MASKED; the ids of its pictures
+    """An optimizer step that was read: where it stood; 0 (taken), SKIPPED or MASKED; the ids of its images
     in this process, where it was MASKED.
     """
 
@@ -47,7 +47,7 @@ class GuardedStep(NamedTuple):
 class NonfiniteGuard:
     """Watches the steps of one method.
 
-    `begin`, then `heed` each batch of a step, `judge` before the optimiser, `settle` after it; `close` ends
+    `begin`, then `heed` each batch of a step, `judge` before the optimizer, `settle` after it; `close` ends
     the step. None of them waits for the device; `read` does.
     """
 
@@ -86,7 +86,7 @@ class NonfiniteGuard:
             self._ids.append(batch.ids)
 
     def judge(self, optimizer: Optimizer, scaler: GradScaler) -> None:
-        """Look at the gradients that the optimiser was given, and let it skip its step where it must."""
+        """Look at the gradients that the optimizer was given, and let it skip its step where it must."""
         gradients = [
             parameter.grad
             for group in optimizer.param_groups
@@ -185,7 +185,7 @@ def _by_kind(flat: Sequence[Tensor]) -> list[list[Tensor]]:
 
 @dataclass
 class SkippedSteps:
-    """Of a run's steps: how many were left out so far; the pictures of each that was left out since the last
+    """Of a run's steps: how many were left out so far; the images of each that was left out since the last
     that was taken; how many of the open epoch were taken.
     """
 

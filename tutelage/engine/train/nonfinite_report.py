@@ -19,7 +19,7 @@ IN_A_ROW = 5
 """Steps left out one after the other at which training stops."""
 
 _FEW = 3
-"""Pictures of a batch that are named to a person; the journal has all."""
+"""Images of a batch that are named to a person; the journal has all."""
 
 
 def report_skipped_steps(
@@ -79,10 +79,10 @@ def _report(step: GuardedStep, masked: SkippedSteps, course: "FitArguments") -> 
     masked.count += 1
     masked.row.append(ids)
     if course.journal is not None:
-        course.journal.write("masked", epoch=step.epoch + 1, step=step.step, pictures=ids)
+        course.journal.write("masked", epoch=step.epoch + 1, step=step.step, images=ids)
     course.screen.line(
         f"{course.name}: step {step.step} in epoch {step.epoch + 1} left out, its loss or gradient is not "
-        f"finite: pictures {_named(ids, course.loader.pack)}"
+        f"finite: images {_named(ids, course.loader.pack)}"
     )
 
 
@@ -91,7 +91,7 @@ def _diverged(what: str, masked: SkippedSteps, course: "FitArguments") -> Diverg
     return DivergedError(
         f"training stopped itself: the loss or its gradient is not finite in {what}",
         where=course.folder,
-        found="pictures " + "; ".join(batches),
+        found="images " + "; ".join(batches),
         expected="finite: such steps change nothing",
         fix=f"a lower --lr, --clip-grad 1, or --precision fp32; {_last_checkpoint(course)}",
     )
@@ -103,7 +103,7 @@ def _last_checkpoint(course: "FitArguments") -> str:
 
 
 def _named(ids: Sequence[int], pack: Pack) -> str:
-    """The first pictures of a batch with their files, where the pack still has their list."""
+    """The first images of a batch with their files, where the pack still has their list."""
     files = pack.files() if (pack.folder / "images.csv").is_file() else []
     named = [
         f"{number} ({escape(files[number])})" if files else str(number) for number in ids[:_FEW]

@@ -1,4 +1,4 @@
-"""Optimiser and learning rate. The rate is a pure function of the step, so a resume needs no state."""
+"""Optimizer and learning rate. The rate is a pure function of the step, so a resume needs no state."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,12 +12,12 @@ from tutelage.config.training import OptimizationConfig
 
 
 class ParameterOptimizer:
-    """What is trained, and its optimiser (Adam, AdamW or SGD); norms and biases are not decayed.
+    """What is trained, and its optimizer (Adam, AdamW or SGD); norms and biases are not decayed.
 
-    One optimiser serves several networks as well as one for each would: all three work on each weight by
+    One optimizer serves several networks as well as one for each would: all three work on each weight by
     itself, and leave those without a gradient alone. The gradients of `learners` are clipped apart.
 
-    The optimiser is given views of the parameters whose dimensions stand as they lie in memory: torch's
+    The optimizer is given views of the parameters whose dimensions stand as they lie in memory: torch's
     fused step copies a channels-last weight, its gradient and its moments there and back, and with
     small batches that was a quarter of the step.
     """
@@ -42,7 +42,7 @@ class ParameterOptimizer:
         self.optimizer = _optimizer(groups, settings)
 
     def take_gradients(self) -> None:
-        """Hand the parameters' gradients to the optimiser; the parameters keep none."""
+        """Hand the parameters' gradients to the optimizer; the parameters keep none."""
         for parameter, view in zip(self.parameters, self._views, strict=True):
             if parameter.grad is not None:
                 # A fused step pairs numbers by their place in memory; backward nearly always has them there.
@@ -50,7 +50,7 @@ class ParameterOptimizer:
                 parameter.grad = None
 
     def trained(self) -> list[list[nn.Parameter]]:
-        """What the optimiser changes, by learner: views of the parameters, with the gradients taken."""
+        """What the optimizer changes, by learner: views of the parameters, with the gradients taken."""
         return self._apart
 
     def forget_gradients(self) -> None:
@@ -85,7 +85,7 @@ def _optimizer(groups: list[dict[str, Any]], settings: OptimizationConfig) -> Op
 
 
 def learning_rate(settings: OptimizationConfig, *, step: int, steps_per_epoch: int) -> float:
-    """The rate of optimiser step `step` (from 0): linear warm-up, then constant, cosine or steps."""
+    """The rate of optimizer step `step` (from 0): linear warm-up, then constant, cosine or steps."""
     total, warmup = settings.epochs * steps_per_epoch, settings.warmup_epochs * steps_per_epoch
     if step < warmup:
         return settings.lr * (step + 1) / math.ceil(warmup)

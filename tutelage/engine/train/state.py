@@ -47,7 +47,7 @@ class BestEpoch:
 
 
 class TrainingState:
-    """A method in training: optimiser, averages, position, sums of the open epoch, best epoch so far.
+    """A method in training: optimizer, averages, position, sums of the open epoch, best epoch so far.
 
     `forward` is the method as it is called in a step: in several processes, inside torch's
     DistributedDataParallel (`parallel`), which averages the gradients.

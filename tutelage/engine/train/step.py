@@ -27,7 +27,7 @@ def backward(
 
     Args:
         state: the method in training.
-        batch: pictures of this process.
+        batch: images of this process.
         signal: what the teacher says about them.
         progress: where training stands.
         share: the batch's weight in the coming update, by images.
@@ -68,11 +68,11 @@ def train_step(
     last: bool = True,
     watch: Callable[[LossOutput], None] | None = None,
 ) -> tuple[LossOutput, Tensor]:
-    """Learn from a batch in every phase of the method, with an optimiser step after the last of a group.
+    """Learn from a batch in every phase of the method, with an optimizer step after the last of a group.
 
     Args:
         state: the method in training.
-        batch: pictures of this process.
+        batch: images of this process.
         signal: what the teacher says about them.
         progress: where training stands.
         rate: learning rate.
@@ -100,7 +100,7 @@ def train_step(
 
 
 def optimizer_step(state: TrainingState, rate: float, *, clip: float | None) -> None:
-    """One optimiser step with the gradients gathered so far.
+    """One optimizer step with the gradients gathered so far.
 
     Args:
         state: the method in training.

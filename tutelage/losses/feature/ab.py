@@ -29,7 +29,7 @@ def ab_loss(student: Tensor, teacher: Tensor, *, margin: float = 1.0) -> Tensor:
 
     Heo et al. 2019, Knowledge transfer via distillation of activation boundaries, arXiv:1811.03233, the
     alternative loss of the section on the method. Where we differ: the factor 3 / 1000 is that of published
-    code, whose weight of the loss is 1. It sums over places, so larger pictures count more.
+    code, whose weight of the loss is 1. It sums over places, so larger images count more.
 
     Args:
         student: [B, ...], before the activation.

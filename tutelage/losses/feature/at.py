@@ -14,7 +14,7 @@ from tutelage.losses.precision import in_full_precision
 from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 _FAINTEST = 1e-6
-"""Absolute value below which a picture's largest feature is as good as 0."""
+"""Absolute value below which an image's largest feature is as good as 0."""
 
 
 @in_full_precision
@@ -24,22 +24,22 @@ def at_loss(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Tensor:
         Q_ihw = (1 / C) sum_c |F_ichw|^p,   q_i = Q_i / ||Q_i||_2   (over all places)
         loss = (1 / (B H W)) sum_ihw (q^s_ihw - q^t_ihw)^2
 
-    q says where the energy of a picture's features lies; it does not change when the features of a picture
+    q says where the energy of an image's features lies; it does not change when the features of an image
     are scaled, and channels may differ in number. A map of zeros has q = 0. Computed in fp32 (fp64 for fp64
     features). No gradient goes to the teacher.
 
     Zagoruyko, Komodakis 2017, Paying more attention to attention, arXiv:1612.03928, eq. 2. Where we differ:
     the paper writes (beta / 2) sum over stages of ||q^s - q^t||_2, a root of a sum over places; its
     authors' code and later comparisons, with a weight of 1000, take the mean of squares above. Of a single
-    picture, the loss is the square of the paper's norm, divided by H W.
+    image, the loss is the square of the paper's norm, divided by H W.
 
     Args:
         student: [B, C, H, W].
-        teacher: [B, C', H, W], of the same pictures and places.
+        teacher: [B, C', H, W], of the same images and places.
         power: p, above 0; the larger, the more the strongest features count.
 
     Returns:
-        A scalar, the mean over pictures and places.
+        A scalar, the mean over images and places.
 
     Raises:
         InputError: shapes that differ in more than the channels.
@@ -51,11 +51,11 @@ def at_loss(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Tensor:
 
 
 def _attention(features: Tensor, power: float) -> Tensor:
-    """The attention map [B, H W] of each picture, of length 1."""
+    """The attention map [B, H W] of each image, of length 1."""
     if power == 2.0:
         energy = features.square().mean(1)
     else:
-        # Other powers leave the range of fp32, so each picture is first measured by its largest feature,
+        # Other powers leave the range of fp32, so each image is first measured by its largest feature,
         # which the length takes out again.
         size = features.detach().abs().amax((1, 2, 3), keepdim=True).clamp(min=_FAINTEST)
         energy = _power(features / size, power).mean(1)

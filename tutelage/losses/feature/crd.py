@@ -1,4 +1,4 @@
-"""Contrastive representation: what the student and the teacher see in a picture belongs together."""
+"""Contrastive representation: what the student and the teacher see in an image belongs together."""
 
 import math
 from collections.abc import Sequence
@@ -29,14 +29,14 @@ def crd_loss(
     log_z: Tensor,
     noise: float,
 ) -> Tensor:
-    """Noise-contrastive estimation: a picture's own pair is told apart from pairs with other pictures.
+    """Noise-contrastive estimation: an image's own pair is told apart from pairs with other images.
 
         loss = L(student) + L(teacher)
         L(s) = -(1 / B) sum_i [log h_i0 / (h_i0 + c) + sum_k w_ik log c / (h_ik + c)]
         h_ik = exp(s_ik) / Z,   c = K / N
 
-    s_i0 is the score of picture i with its own row of the other network's memory, s_ik those with K rows of
-    pictures of other classes among N: cosines over the temperature. In log space, with x = s - log Z - log c:
+    s_i0 is the score of image i with its own row of the other network's memory, s_ik those with K rows of
+    images of other classes among N: cosines over the temperature. In log space, with x = s - log Z - log c:
 
         L(s) = (1 / B) sum_i [softplus(-x_i0) + sum_k w_ik softplus(x_ik)]
 
@@ -47,7 +47,7 @@ def crd_loss(
     the memory and the fixed Z of Wu et al. 2018, arXiv:1805.01978. Where we differ: the authors' code adds
     1e-7 in the denominators, which log space does not need. It also knows all labels from the start; the
     term learns them from batches, so that in the first epoch a row that is still random may be drawn from
-    the picture's own class. Its draws are with replacement.
+    the image's own class. Its draws are with replacement.
 
     Args:
         student: scores [B, 1 + M] of the student's embeddings with the teacher's memory, the own row first.
@@ -92,14 +92,14 @@ def log_normalizers(student: Tensor, teacher: Tensor, weights: Tensor, *, images
 def crd_batch_loss(
     student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float = 0.07
 ) -> Tensor:
-    """The same idea without a memory: a picture is told apart from those of other classes in its batch.
+    """The same idea without a memory: an image is told apart from those of other classes in its batch.
 
         loss = -(1 / B) sum_i [log exp(s_ii) / sum_j exp(s_ij) + log exp(s_ii) / sum_j exp(s_ji)]
-        s_ij = u_i . v_j / T,   j: i itself and all pictures of other classes
+        s_ij = u_i . v_j / T,   j: i itself and all images of other classes
 
     This is InfoNCE (van den Oord et al. 2018, arXiv:1807.03748, eq. 4) in both directions, which needs no Z.
-    Pictures of the same class are left out, as CRD does (arXiv:1910.10699). A picture without a
-    label is of another class than any other. A picture that meets no other class adds 0.
+    Images of the same class are left out, as CRD does (arXiv:1910.10699). An image without a
+    label is of another class than any other. An image that meets no other class adds 0.
 
     Both embeddings get a gradient, as in `crd_loss`.
 
@@ -113,16 +113,16 @@ def crd_batch_loss(
         A scalar, averaged over the batch, summed over both directions, in nats.
 
     Raises:
-        InputError: the shapes do not fit, or there is only one picture.
+        InputError: the shapes do not fit, or there is only one image.
         UsageError: the temperature is not a finite number above 0.
     """
     _check(student, teacher, "embeddings", "both [B, D]")
     check_temperature(temperature)
     if len(student) < 2 or labels.shape != student.shape[:1]:
         raise InputError(
-            "crd without a memory compares the pictures of a batch",
+            "crd without a memory compares the images of a batch",
             found=f"embeddings {list(student.shape)}, labels {list(labels.shape)}",
-            expected="at least two pictures, and a label for each",
+            expected="at least two images, and a label for each",
             fix="a larger --batch-size, or --losses.crd.memory",
         )
     own = torch.arange(len(labels), device=labels.device)
@@ -141,7 +141,7 @@ def _check(student: Tensor, teacher: Tensor, what: str, expected: str) -> None:
 
 
 def _places(images: int, ids: Tensor | None) -> Tensor:
-    """Where each picture stands in a memory of those that are taught with, by its id."""
+    """Where each image stands in a memory of those that are taught with, by its id."""
     if ids is None:
         return torch.arange(images)
     places = torch.zeros(int(ids.max()) + 1, dtype=torch.int64)
@@ -150,11 +150,11 @@ def _places(images: int, ids: Tensor | None) -> Tensor:
 
 
 class CRDTerm(FeatureTerm):
-    """`crd_loss` with a memory of all pictures, or `crd_batch_loss` without, summed over pairs of points.
+    """`crd_loss` with a memory of all images, or `crd_batch_loss` without, summed over pairs of points.
 
     Both networks' features go through linear layers that are trained; Z is that of the first batch. A row of
-    the memory keeps `momentum` of itself and takes the rest from the picture it has just been compared with,
-    in training only. A view made of two pictures counts as the picture whose row it has.
+    the memory keeps `momentum` of itself and takes the rest from the image it has just been compared with,
+    in training only. A view made of two images counts as the image whose row it has.
     """
 
     places: Tensor
@@ -191,7 +191,7 @@ class CRDTerm(FeatureTerm):
 
     @classmethod
     def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
-        """A memory has a row for each picture."""
+        """A memory has a row for each image."""
         assert isinstance(settings, FeatureLossConfig)
         found = layer_pairs(cls.wants, settings, ground, term=cls.name)
         return cls(found, **term_arguments(settings), images=ground.images, ids=ground.ids)
@@ -202,7 +202,7 @@ class CRDTerm(FeatureTerm):
         """The sum over the pairs of points.
 
         Raises:
-            InputError: one picture only, and no memory.
+            InputError: one image only, and no memory.
         """
         losses = []
         for number, (mine, theirs) in enumerate(self.features(student, signal)):

@@ -24,7 +24,7 @@ def ft_loss(student: Tensor, teacher: Tensor) -> Tensor:
         loss = (1 / (B n)) sum_i || f^s_i / ||f^s_i||_2 - f^t_i / ||f^t_i||_2 ||_1,   n = K H W
 
     f^s is what the translator makes of the student's features, f^t what the paraphraser makes of the
-    teacher's. The scale of a picture's factor does not matter. A factor of zeros stays 0. Computed in fp32
+    teacher's. The scale of an image's factor does not matter. A factor of zeros stays 0. Computed in fp32
     (fp64 for fp64 factors). No gradient goes to the teacher.
 
     Kim, Park, Kwak 2018, Paraphrasing complex network, arXiv:1802.04977, section 3.2, p = 1. Where we differ:
@@ -158,6 +158,6 @@ class FTTerm(FeatureTerm):
             raise InputError(
                 "ft: BatchNorm cannot normalise one number a channel",
                 found=f"features {list(features.shape)}",
-                expected="more pictures in the batch, or a point with more places",
+                expected="more images in the batch, or a point with more places",
                 fix="a larger --batch-size",
             )

@@ -23,7 +23,7 @@ def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
     gradient goes to the teacher.
 
     Romero et al. 2015, FitNets, arXiv:1412.6550, eq. 3. Where we differ: the paper sums over the features of
-    a picture and halves; the mean over all numbers is what later work uses, with a weight of 100.
+    an image and halves; the mean over all numbers is what later work uses, with a weight of 100.
 
     Args:
         student: [B, C, H, W], or any shape.

@@ -26,15 +26,15 @@ def kdpp_loss(student: Tensor, teacher: Tensor, means: Tensor, labels: Tensor) -
 
         loss = 1 - (1 / B') sum_i <s_i, e_y> / max(|s_i|, |t_i|),   e_y = mean_y / |mean_y|
 
-    The sum is over the B' pictures of known label; without any the loss is 0. A student shorter than its
+    The sum is over the B' images of known label; without any the loss is 0. A student shorter than its
     teacher gains by growing along e_y, a longer one only by turning to it. Between 0 and 2; 0 where each
     student's vector has the direction of its class's mean and is no shorter than the teacher's. A class
-    whose mean is 0 (never seen) has no direction: its pictures count 1, with zero gradient. Computed in fp32
+    whose mean is 0 (never seen) has no direction: its images count 1, with zero gradient. Computed in fp32
     (fp64 for fp64 features). No gradient goes to the teacher or the means.
 
     Wang et al. 2023, Improving knowledge distillation via regularizing feature norm and direction,
     arXiv:2305.17007, the ND loss. Where we differ: like its code we add the constant 1, and average over
-    pictures, not first within each class; lengths are at least 1e-4.
+    images, not first within each class; lengths are at least 1e-4.
 
     Args:
         student: [B, D], connected.
@@ -56,7 +56,7 @@ def kdpp_loss(student: Tensor, teacher: Tensor, means: Tensor, labels: Tensor) -
             expected="[B, D] and [C, D]",
         )
     if labels.shape != student.shape[:1]:
-        raise InputError("kdpp: not one label a picture", found=list(labels.shape), expected="[B]")
+        raise InputError("kdpp: not one label an image", found=list(labels.shape), expected="[B]")
     mean = means.detach().to(student)[labels.clamp(min=0)]
     direction = mean / _length(mean)
     longer = torch.maximum(_length(student), _length(teacher.detach().to(student)))
@@ -104,7 +104,7 @@ class ClassMeanEMA(nn.Module):
 class KDPPTerm(FeatureTerm):
     """`kdpp_loss` of what the classifiers are given, summed over the pairs of points.
 
-    The class means are gathered while training, before they are used: the paper takes them over all pictures
+    The class means are gathered while training, before they are used: the paper takes them over all images
     beforehand. A linear layer brings the student's vector to the teacher's width where they differ. Maps and
     tokens are averaged over their places.
     """
@@ -132,7 +132,7 @@ class KDPPTerm(FeatureTerm):
     def forward(
         self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
     ) -> Tensor:
-        """The sum over the pairs of points; of a mixture of two pictures the larger share's label counts."""
+        """The sum over the pairs of points; of a mixture of two images the larger share's label counts."""
         labels, losses = target_class(batch), []
         for i, (mine, theirs) in enumerate(self.features(student, signal)):
             mine, theirs = self.connectors[i](as_vector(mine)), as_vector(theirs)

@@ -1,4 +1,4 @@
-"""A memory of all pictures' embeddings, from which each picture draws others to be told apart from."""
+"""A memory of all images' embeddings, from which each image draws others to be told apart from."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,16 +10,16 @@ from tutelage.losses.distances import unit_mean
 from tutelage.losses.per_sample_buffers import PerSampleBuffer
 
 _UNKNOWN = 2**40
-"""Class numbers from here on are of pictures without a label, one for each."""
+"""Class numbers from here on are of images without a label, one for each."""
 
 _NUMBERS = 2**24
-"""Most numbers that are computed from a memory at once (unless one picture needs more): 64 MiB in fp32."""
+"""Most numbers that are computed from a memory at once (unless one image needs more): 64 MiB in fp32."""
 
 
 class MemoryBank(PerSampleBuffer):
-    """Unit vectors [N, width] of both networks for N pictures; random until a picture has been seen.
+    """Unit vectors [N, width] of both networks for N images; random until an image has been seen.
 
-    What is remembered of labels is what batches have shown: the class of a picture that is not yet seen, or
+    What is remembered of labels is what batches have shown: the class of an image that is not yet seen, or
     has no label, is its own and nobody else's. All state is in buffers: training resumes as it was.
     """
 
@@ -41,12 +41,12 @@ class MemoryBank(PerSampleBuffer):
         self.register_buffer("ready", torch.tensor(False))
 
     def draw(self, ids: Tensor, count: int, *, seed: int) -> tuple[Tensor | None, Tensor]:
-        """Pictures of other classes for each of some pictures [B]: their rows [B, M], and weights [B, M].
+        """Images of other classes for each of some images [B]: their rows [B, M], and weights [B, M].
 
-        Each of `count` draws is uniform over all pictures of other classes, and independent of the others
-        (a picture can come twice). A memory of at most `count` pictures needs no luck: all its rows are
+        Each of `count` draws is uniform over all images of other classes, and independent of the others
+        (an image can come twice). A memory of at most `count` images needs no luck: all its rows are
         taken (None, for M = N), with the weights that the draws have in the mean: count / n each for n
-        pictures of other classes, 0 for the rest. Where there is no other class, all weights are 0.
+        images of other classes, 0 for the rest. Where there is no other class, all weights are 0.
         """
         images = len(self.labels)
         own = torch.arange(images, device=ids.device)
@@ -56,7 +56,7 @@ class MemoryBank(PerSampleBuffer):
             others = classes != mine[:, None]
             weights = others.to(self.student.dtype)
             return None, weights * (count / weights.sum(1, keepdim=True).clamp(min=1))
-        # In the order of classes, the pictures of one class are a gap [low, high) that draws jump over.
+        # In the order of classes, the images of one class are a gap [low, high) that draws jump over.
         ordered, order = classes.sort(stable=True)
         low, high = torch.searchsorted(ordered, mine), torch.searchsorted(ordered, mine, right=True)
         others = images - (high - low)
@@ -71,7 +71,7 @@ class MemoryBank(PerSampleBuffer):
 
     @torch.no_grad()
     def learn(self, ids: Tensor, labels: Tensor) -> None:
-        """Remember the labels [B] of pictures [B]."""
+        """Remember the labels [B] of images [B]."""
         if self.training:
             self.overwrite(self.labels, ids, labels)
 
@@ -86,7 +86,7 @@ class MemoryBank(PerSampleBuffer):
 
     @torch.no_grad()
     def remember(self, ids: Tensor, student: Tensor, teacher: Tensor) -> None:
-        """Move the rows of pictures [B] towards new unit vectors [B, width]: m <- unit(a m + (1 - a) u)."""
+        """Move the rows of images [B] towards new unit vectors [B, width]: m <- unit(a m + (1 - a) u)."""
         if not self.training:
             return
         for memory, now in ((self.student, student), (self.teacher, teacher)):
@@ -98,7 +98,7 @@ def cosines(anchors: Tensor, memory: Tensor, ids: Tensor, rows: Tensor | None) -
     """Products of unit vectors [B, D] with the memory: [B, 1 + M], that with their own row first.
 
     Args:
-        anchors: of B pictures.
+        anchors: of B images.
         memory: [N, D].
         ids: their own rows [B].
         rows: [B, M] of others; None for all, in order.
@@ -109,9 +109,9 @@ def cosines(anchors: Tensor, memory: Tensor, ids: Tensor, rows: Tensor | None) -
 
 
 class _Products(torch.autograd.Function):
-    """a_i . m[rows_ij], a part of the pictures at a time: never B x M x D, neither forward nor backward.
+    """a_i . m[rows_ij], a part of the images at a time: never B x M x D, neither forward nor backward.
 
-    Products with all N rows of the memory, of which M are picked, take N numbers for a picture; gathering its
+    Products with all N rows of the memory, of which M are picked, take N numbers for an image; gathering its
     rows first takes M x D. Whichever is less is done.
     """
 
@@ -144,10 +144,10 @@ def _picks_from_all(memory: Tensor, rows: Tensor) -> bool:
 
 
 def _parts(tensor: Tensor, memory: Tensor, rows: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
-    """A tensor [B, ...] and rows [B, M], as many pictures at a time as `_NUMBERS` allow."""
+    """A tensor [B, ...] and rows [B, M], as many images at a time as `_NUMBERS` allow."""
     each = min(len(memory), rows.shape[1] * memory.shape[1])
-    pictures = max(1, _NUMBERS // each)
-    return zip(torch.split(tensor, pictures), torch.split(rows, pictures), strict=True)
+    each_part = max(1, _NUMBERS // each)
+    return zip(torch.split(tensor, each_part), torch.split(rows, each_part), strict=True)
 
 
 def settled(loss: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

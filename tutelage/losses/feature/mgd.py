@@ -14,7 +14,7 @@ from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 @in_full_precision
 def mgd_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared difference of the restored features and the teacher's, summed over a picture.
+    """Squared difference of the restored features and the teacher's, summed over an image.
 
         loss = (1 / B) sum (g - t)^2,   g = G(a(s) * mask)
 
@@ -22,7 +22,7 @@ def mgd_loss(student: Tensor, teacher: Tensor) -> Tensor:
     fp64 features). No gradient goes to the teacher.
 
     Yang et al. 2022, Masked generative distillation, arXiv:2205.01529, section 3. Like its code, for which
-    the published weights were found, we divide by the number of pictures; the paper writes the sum alone.
+    the published weights were found, we divide by the number of images; the paper writes the sum alone.
 
     Args:
         student: [B, C, H, W], or any shape: the restored features.
@@ -64,7 +64,7 @@ class MGDTerm(FeatureTerm):
 
     name = "mgd"
     wants = "last"
-    # No picture is compared with another, but which places are masked must not depend on who computes what.
+    # No image is compared with another, but which places are masked must not depend on who computes what.
     across_batch = True
 
     def __init__(self, pairs: Sequence[LayerPair], masked: float = 0.15) -> None:

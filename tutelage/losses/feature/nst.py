@@ -16,13 +16,13 @@ _SHORTEST = 1e-6
 def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared mean discrepancy between the patterns of the student's and the teacher's channels.
 
-        x_c = F_c / ||F_c||_2   (each channel of a picture, over its H W places),   k(x, y) = (x . y)^2
+        x_c = F_c / ||F_c||_2   (each channel of an image, over its H W places),   k(x, y) = (x . y)^2
 
         loss = (1 / B) sum_i [ mean_cc' k(x^s_c, x^s_c') + mean_cc' k(x^t_c, x^t_c')
                                - 2 mean_cc' k(x^s_c, x^t_c') ]
 
     The patterns are a set: the order of channels, their number and their scale do not matter, and neither
-    does a common order of places. With X [C, H W] the patterns of a picture, both of these are the same
+    does a common order of places. With X [C, H W] the patterns of an image, both of these are the same
     number, and the one with less work is computed; no tensor holds pairs of channels times places:
 
         channels   ||X_s X_s^T||_F^2 / C_s^2 + ||X_t X_t^T||_F^2 / C_t^2 - 2 ||X_s X_t^T||_F^2 / (C_s C_t)
@@ -36,10 +36,10 @@ def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Args:
         student: [B, C, H, W].
-        teacher: [B, C', H, W], of the same pictures and places.
+        teacher: [B, C', H, W], of the same images and places.
 
     Returns:
-        A scalar, the mean over pictures.
+        A scalar, the mean over images.
 
     Raises:
         InputError: shapes that differ in more than the channels.
@@ -55,7 +55,7 @@ def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _kernel(left: Tensor, right: Tensor) -> Tensor:
-    """The mean of (x . y)^2 over all pairs of channels, and over pictures."""
+    """The mean of (x . y)^2 over all pairs of channels, and over images."""
     return (left @ right.mT).square().mean()
 
 

@@ -63,7 +63,7 @@ class ReviewTerm(FeatureTerm):
 
     Fusing begins at the last pair of points, which is taken for the deepest. Where we differ: what the stages
     return is compared; the paper's code adds the vector before the classifier as one more stage, and for
-    small pictures compares before the last activations.
+    small images compares before the last activations.
     """
 
     name = "review"
@@ -97,6 +97,6 @@ class ReviewTerm(FeatureTerm):
                 raise InputError(
                     f"{self.name}: the fusion's BatchNorm cannot normalise one number a channel",
                     found=f"features {list(features.shape)}",
-                    expected="more pictures in the batch, or points with more places",
+                    expected="more images in the batch, or points with more places",
                     fix="a larger --batch-size",
                 )

@@ -16,7 +16,7 @@ def same_places(student: Tensor, teacher: Tensor, *, term: str) -> tuple[Tensor,
 
 
 def check_places(student: Tensor, teacher: Tensor, *, term: str) -> None:
-    """Both are maps [B, C, H, W] of the same pictures and places; only the channels may differ.
+    """Both are maps [B, C, H, W] of the same images and places; only the channels may differ.
 
     Raises:
         InputError: they are not; both shapes are printed.
@@ -24,7 +24,7 @@ def check_places(student: Tensor, teacher: Tensor, *, term: str) -> None:
     same = student.shape[:1] + student.shape[2:] == teacher.shape[:1] + teacher.shape[2:]
     if not (student.ndim == teacher.ndim == 4 and same):
         raise InputError(
-            f"{term}: the features of student and teacher differ in pictures or places",
+            f"{term}: the features of student and teacher differ in images or places",
             found=f"student {list(student.shape)}, teacher {list(teacher.shape)}",
             expected="both [B, C, H, W], with the same B, H and W",
         )

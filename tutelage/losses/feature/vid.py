@@ -31,7 +31,7 @@ def vid_loss(mean: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
     goes to the teacher.
 
     Ahn et al. 2019, Variational information distillation, arXiv:1904.05835, section 2.1. Where we differ:
-    the paper sums over the features of a picture; the mean over all numbers is what later work uses, with
+    the paper sums over the features of an image; the mean over all numbers is what later work uses, with
     a weight of 1.
 
     Args:

@@ -1,4 +1,4 @@
-"""Correlation congruence: pictures are as alike to the student as they are to the teacher."""
+"""Correlation congruence: images are as alike to the student as they are to the teacher."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 @in_full_precision
 def cc_loss(student: Tensor, teacher: Tensor, *, gamma: float = 0.4, order: int = 2) -> Tensor:
-    """Squared difference of two kernel matrices between the pictures of a batch.
+    """Squared difference of two kernel matrices between the images of a batch.
 
         loss = (1 / B^2) sum_ij (K_ij^s - K_ij^t)^2
         K_ij = exp(-2 gamma) sum_{p = 0..P} (2 gamma)^p / p! (x_i . x_j)^p,   x = f / |f|
@@ -35,7 +35,7 @@ def cc_loss(student: Tensor, teacher: Tensor, *, gamma: float = 0.4, order: int 
     Args:
         student: [B, D] floating point.
         teacher: exactly the same shape.
-        gamma: of the kernel, above 0; larger looks at closer pictures only.
+        gamma: of the kernel, above 0; larger looks at closer images only.
         order: P, at least 1.
 
     Returns:
@@ -76,7 +76,7 @@ class CCTerm(FeatureTerm):
     """`cc_loss` of embeddings, summed over pairs of points.
 
     The student's linear layer is trained, the teacher's is not: if both were, both would learn to map all
-    pictures onto one point, where the loss is 0. The teacher's is a random orthogonal matrix. Where it does
+    images onto one point, where the loss is 0. The teacher's is a random orthogonal matrix. Where it does
     not shorten the features it keeps all their cosines exactly; else it keeps them roughly.
     """
 

@@ -38,14 +38,14 @@ def fsp_loss(
     Args:
         student_entry: [B, C, H, W], what the section is given.
         student_end: [B, D, H', W'], what it returns.
-        teacher_entry: [B, C, ...], of the same pictures.
+        teacher_entry: [B, C, ...], of the same images.
         teacher_end: [B, D, ...].
 
     Returns:
         A scalar.
 
     Raises:
-        InputError: no maps, or other pictures or channels.
+        InputError: no maps, or other images or channels.
     """
     mine, theirs = (student_entry, student_end), (teacher_entry, teacher_end)
     maps = all(x.ndim == 4 and len(x) == len(student_entry) for x in (*mine, *theirs))

@@ -21,11 +21,11 @@ def icc_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared difference of the correlations between channels, row by row.
 
         loss = (1 / (B C)) sum_i |R_i^s - R_i^t|_F^2
-        R = G with each row divided by its length,   G = X X^T,   X: one picture's map as [C, H W]
+        R = G with each row divided by its length,   G = X X^T,   X: one image's map as [C, H W]
 
     Row c of R says how strongly channel c answers with each other one; diversity is kept because the pattern
     of these answers is asked for, similar or not. A channel that is 0 everywhere has a row of 0. The value
-    does not change when a picture's whole map is multiplied by a number, nor when its places are reordered.
+    does not change when an image's whole map is multiplied by a number, nor when its places are reordered.
     It is between 0 and 4 and 0 at equality. The maps may differ in height and width.
 
     Computed in fp32 (fp64 for fp64 features), from the inner products of rows alone:
@@ -43,7 +43,7 @@ def icc_loss(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: [B, C, H', W'].
 
     Returns:
-        A scalar, averaged over pictures and channels.
+        A scalar, averaged over images and channels.
 
     Raises:
         InputError: other shapes.
@@ -61,7 +61,7 @@ def icc_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _scaled(features: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, C, H W], each picture divided by its root mean square, which changes no result.
+    """[B, C, H, W] -> [B, C, H W], each image divided by its root mean square, which changes no result.
 
     Products of four features then fit into fp32, whatever their size.
     """

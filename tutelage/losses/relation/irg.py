@@ -1,4 +1,4 @@
-"""Instance relationship graphs: pictures, the distances between them, and how both change in a network."""
+"""Instance relationship graphs: images, the distances between them, and how both change in a network."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -39,12 +39,12 @@ def irg_loss(
         T = (1 / (L - 1)) sum_l [(1 / B) sum_i (m_l^s - m_l^t)_i^2
                                  + (1 / B^2) sum_ij (D_l^s - D_l^t)_ij^2]          from point l to l + 1
 
-        A_l[i, j] = |f_l(i) - f_l(j)|^2 / max            edges, over all pairs of pictures
-        m_l[i] = |P f_l(i) - P f_{l+1}(i)|^2 / max       how far a vertex moves, over all pictures
+        A_l[i, j] = |f_l(i) - f_l(j)|^2 / max            edges, over all pairs of images
+        m_l[i] = |P f_l(i) - P f_{l+1}(i)|^2 / max       how far a vertex moves, over all images
         D_l = A_{l+1} - A_l                              how the edges change
 
     P takes means of a map's channels, rows and columns down to the fewest that the two points have.
-    Distances stay squared, so that nothing has an infinite slope at equal pictures, and each network is
+    Distances stay squared, so that nothing has an infinite slope at equal images, and each network is
     compared with itself only: their widths need not agree. Each A does not change when all features of a
     point are moved, rotated or multiplied by a number. A batch of one has vertices alone. One point has no
     transformation: T is 0. Computed in fp32 (fp64 for fp64 logits). No gradient goes to the teacher.
@@ -85,9 +85,9 @@ def irg_loss(
 
 
 def _edges(features: Tensor) -> Tensor:
-    """Squared distances [B, B] between the pictures, divided by the largest.
+    """Squared distances [B, B] between the images, divided by the largest.
 
-    Features are taken from the first picture's, which changes no distance: what is then multiplied is no
+    Features are taken from the first image's, which changes no distance: what is then multiplied is no
     larger than the distances themselves, so that their difference is precise, and exactly 0 for equal ones.
     """
     flat = features.flatten(1)
@@ -98,7 +98,7 @@ def _edges(features: Tensor) -> Tensor:
 
 
 def _moves(features: Sequence[Tensor]) -> list[Tensor]:
-    """How far each picture moves [B] from each point to the next."""
+    """How far each image moves [B] from each point to the next."""
     return [_move(a, b) for a, b in pairwise(features)]
 
 
@@ -127,7 +127,7 @@ def _mean_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tens
 
 
 def _check_maps(student: Sequence[Tensor], teacher: Sequence[Tensor], *, batch: int) -> None:
-    """As many points of both, at least one; all maps of the same pictures."""
+    """As many points of both, at least one; all maps of the same images."""
     maps = all(f.ndim == 4 and len(f) == batch for f in (*student, *teacher))
     if not maps or not student or len(student) != len(teacher):
         raise InputError(

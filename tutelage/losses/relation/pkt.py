@@ -1,4 +1,4 @@
-"""Probabilistic knowledge transfer: pictures choose the same neighbours in both networks."""
+"""Probabilistic knowledge transfer: images choose the same neighbours in both networks."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ EPSILON = 1e-7
 
 @in_full_precision
 def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Divergence between two networks' probabilities that picture i chooses picture j as its neighbour.
+    """Divergence between two networks' probabilities that image i chooses image j as its neighbour.
 
         loss = (1 / B^2) sum_i sum_j p_ij (log(p_ij + e) - log(q_ij + e)),   e = 1e-7
         p_ij = K_ij / sum_k K_ik,   K_ij = (cos(x_i, x_j) + 1) / 2,   p of the teacher, q of the student
@@ -26,13 +26,13 @@ def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Passalis, Tefas 2018, Learning deep representations with probabilistic knowledge transfer,
     arXiv:1803.10837, section 3. Where we differ from the paper, we do as the authors' code, which the usual
-    weight of 30000 assumes: a picture may choose itself (the diagonal counts, with K_ii = 1; the paper
+    weight of 30000 assumes: an image may choose itself (the diagonal counts, with K_ii = 1; the paper
     leaves it out), and the loss is the mean over all B^2 pairs, not their sum. Where we differ from that
     code: lengths are divided out without an epsilon, and cosines that rounding puts below -1 count as -1.
 
     Args:
         student: [B, D].
-        teacher: [B, E], of the same pictures.
+        teacher: [B, E], of the same images.
 
     Returns:
         A scalar; a rounding below 0 at most.
@@ -46,7 +46,7 @@ def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _choices(vectors: Tensor) -> Tensor:
-    """Probabilities [B, B] that each picture (a row) chooses each other and itself."""
+    """Probabilities [B, B] that each image (a row) chooses each other and itself."""
     directions = unit_mean(vectors)
     kernel = ((directions @ directions.T + 1) / 2).clamp(min=0)
     return kernel / kernel.sum(1, keepdim=True)

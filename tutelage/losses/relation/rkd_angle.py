@@ -1,4 +1,4 @@
-"""Relational knowledge distillation, angles: three pictures form the triangle that the teacher sees."""
+"""Relational knowledge distillation, angles: three images form the triangle that the teacher sees."""
 
 import torch
 from torch import Tensor
@@ -17,34 +17,34 @@ BLOCK = 2**22
 
 @in_full_precision
 def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Smooth L1 difference of the cosines of all angles that three pictures form.
+    """Smooth L1 difference of the cosines of all angles that three images form.
 
         loss = (1 / B^3) sum_i sum_j sum_k h(c_ijk(student) - c_ijk(teacher))
         c_ijk(x) = <x_i - x_j, x_k - x_j> / (|x_i - x_j| |x_k - x_j|),   h as in `rkd_distance_loss`
 
-    A triple with i = j or k = j, or with pictures that are identical to j, has no angle: its cosine is 0,
+    A triple with i = j or k = j, or with images that are identical to j, has no angle: its cosine is 0,
     with gradient 0. Translation, rotation and scale of a network's vectors do not matter; their widths may
     differ. No gradient goes to the teacher.
 
     The cosines come from the sides of the triangles, c_ijk = (d_ij^2 + d_jk^2 - d_ik^2) / (2 d_ij d_jk), with
     distances from float64. Rounding is then about 1e-7 d_jk / d_ij for d_ij < d_jk; in inner products of
-    fp32, G_ik - G_ij - G_kj + G_jj, it is 1e-7 |x|^2 / (d_ij d_jk), which tight clusters of pictures drown
+    fp32, G_ik - G_ij - G_kj + G_jj, it is 1e-7 |x|^2 / (d_ij d_jk), which tight clusters of images drown
     in. It takes B^3 operations, where the difference vectors of the authors' code take B^3 D, and the angles
-    at only a few pictures j are in memory at a time (they are computed again for the gradient).
+    at only a few images j are in memory at a time (they are computed again for the gradient).
 
     Park et al. 2019, Relational knowledge distillation, arXiv:1904.05068, section 3.2.2. Where we differ: the
-    paper sums over triples of three different pictures; the mean over all B^3, with i = k (cosine 1) and the
+    paper sums over triples of three different images; the mean over all B^3, with i = k (cosine 1) and the
     degenerate ones (0) among them, is what the authors' code and the usual weight of 50 assume.
 
     Args:
         student: [B, D].
-        teacher: [B, E], of the same pictures.
+        teacher: [B, E], of the same images.
 
     Returns:
         A scalar in fp32 (fp64 for fp64 student vectors).
 
     Raises:
-        InputError: the shapes do not fit, or fewer than 3 pictures, which form no triangle.
+        InputError: the shapes do not fit, or fewer than 3 images, which form no triangle.
     """
     check_vectors(student, teacher, term="rkd_angle", least=3)
     mine = relative_distances(student).to(student.dtype)
@@ -62,13 +62,13 @@ def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _difference(mine: Tensor, theirs: Tensor, first: int, size: int) -> Tensor:
-    """The sum of the loss over the angles at some pictures, of distances [B, B]."""
+    """The sum of the loss over the angles at some images, of distances [B, B]."""
     at = slice(first, first + size)
     return F.smooth_l1_loss(_cosines(mine, at), _cosines(theirs, at), reduction="sum")
 
 
 def _cosines(distances: Tensor, at: slice) -> Tensor:
-    """Cosines [J, B, B] of the angles at J pictures between any two, by the law of cosines."""
+    """Cosines [J, B, B] of the angles at J images between any two, by the law of cosines."""
     sides = distances[at]
     inverse = torch.where(sides > 0, 1 / torch.where(sides > 0, sides, 1.0), 0.0)
     squares = distances.square()
@@ -90,7 +90,7 @@ class RKDAngleTerm(FeatureTerm):
         """The sum over the pairs of points.
 
         Raises:
-            InputError: fewer than 3 pictures.
+            InputError: fewer than 3 images.
         """
         losses = [
             rkd_angle_loss(as_vector(mine), as_vector(theirs))

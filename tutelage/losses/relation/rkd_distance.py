@@ -1,4 +1,4 @@
-"""Relational knowledge distillation, distances: pictures lie as far from each other as the teacher says."""
+"""Relational knowledge distillation, distances: images lie as far from each other as the teacher says."""
 
 import torch
 from torch import Tensor
@@ -13,14 +13,14 @@ from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 @in_full_precision
 def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Smooth L1 difference of all distances between pictures, each network's in units of its own mean.
+    """Smooth L1 difference of all distances between images, each network's in units of its own mean.
 
         loss = (1 / B^2) sum_i sum_j h(d_ij(student) - d_ij(teacher))
         d_ij(x) = |x_i - x_j| / m(x),   m(x) = (1 / (B (B - 1))) sum_{i != j} |x_i - x_j|
         h(a) = a^2 / 2 for |a| < 1, |a| - 1/2 beyond
 
     Translation, rotation and scale of a network's vectors do not matter; their widths may differ. The
-    distances are computed in float64 (see `relative_distances`). Identical pictures count with distance 0,
+    distances are computed in float64 (see `relative_distances`). Identical images count with distance 0,
     with gradient 0. No gradient goes to the teacher.
 
     Park et al. 2019, Relational knowledge distillation, arXiv:1904.05068, section 3.2.1. Where we differ: the
@@ -29,7 +29,7 @@ def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Args:
         student: [B, D].
-        teacher: [B, E], of the same pictures.
+        teacher: [B, E], of the same images.
 
     Returns:
         A scalar in fp32 (fp64 for fp64 student vectors).

@@ -1,4 +1,4 @@
-"""Similarity-preserving distillation: pictures that activate the teacher alike activate the student alike."""
+"""Similarity-preserving distillation: images that activate the teacher alike activate the student alike."""
 
 import torch
 from torch import Tensor
@@ -12,13 +12,13 @@ from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 @in_full_precision
 def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared difference of two networks' row-normalised similarities between the pictures of a batch.
+    """Squared difference of two networks' row-normalised similarities between the images of a batch.
 
         loss = (1 / B^2) ||N(student) - N(teacher)||_F^2
         N(f)_ij = G_ij / (sum_k G_ik^2)^(1/2),   G = F F^T,   F = f flattened to [B, C H W]
 
     A common factor of all features does not matter, nor do their channels and sizes, which may differ. A
-    picture without any activation has a row of zeros, and a gradient of ordinary size. In a batch of one
+    image without any activation has a row of zeros, and a gradient of ordinary size. In a batch of one
     there is nothing to compare: the loss is 0. Computed in fp32 (fp64 for fp64 features). No
     gradient goes to the teacher.
 
@@ -28,17 +28,17 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Args:
         student: [B, C, H, W], tokens [B, N, C] or [B, D].
-        teacher: of the same pictures; any other dimension may differ.
+        teacher: of the same images; any other dimension may differ.
 
     Returns:
         A scalar.
 
     Raises:
-        InputError: not as many pictures, or features that are one number for each picture or less.
+        InputError: not as many images, or features that are one number for each image or less.
     """
     if student.ndim < 2 or teacher.ndim < 2 or len(student) != len(teacher):
         raise InputError(
-            "similarity compares features of the same pictures, and these do not fit",
+            "similarity compares features of the same images, and these do not fit",
             found=f"student {list(student.shape)}, teacher {list(teacher.shape)}",
             expected="[B, ...] of both",
         )

@@ -1,4 +1,4 @@
-"""DIST: probabilities correlate with the teacher's, along each picture and along each class."""
+"""DIST: probabilities correlate with the teacher's, along each image and along each class."""
 
 import torch
 from torch import Tensor
@@ -24,13 +24,13 @@ def dist_loss(
     inter: float = 2.0,
     intra: float = 2.0,
 ) -> Tensor:
-    """How far probabilities are from correlating with the teacher's, by pictures and by classes, times T^2.
+    """How far probabilities are from correlating with the teacher's, by images and by classes, times T^2.
 
         loss = T^2 [inter (1 - (1 / B) sum_i rho(q_i., p_i.)) + intra (1 - (1 / C) sum_k rho(q_.k, p_.k))]
 
         p = softmax(teacher_logits / T),   q = softmax(student_logits / T),   rho: `pearson_correlation`
 
-    The first part does not change when a picture's probabilities are scaled by a positive number and shifted,
+    The first part does not change when an image's probabilities are scaled by a positive number and shifted,
     the second when those of a class are: proportions are taught, not values. Computed in fp32 (fp64
     for fp64 logits). No gradient goes to the teacher.
 
@@ -41,11 +41,11 @@ def dist_loss(
         student_logits: [B, C] floating point.
         teacher_logits: [B, C], exactly the same shape; nothing is broadcast.
         temperature: T, above 0; larger is softer.
-        inter: weight of the relation between the classes of a picture (the paper's beta).
-        intra: weight of the relation between the pictures of a class (the paper's gamma).
+        inter: weight of the relation between the classes of an image (the paper's beta).
+        intra: weight of the relation between the images of a class (the paper's gamma).
 
     Returns:
-        A scalar between 0 and 2 T^2 (inter + intra), averaged over pictures and over classes.
+        A scalar between 0 and 2 T^2 (inter + intra), averaged over images and over classes.
 
     Raises:
         InputError: the shapes differ or are not [B, C], C is 1, or B is 1 and intra is not 0.
@@ -53,7 +53,7 @@ def dist_loss(
     """
     check_logits(student_logits, teacher_logits)
     check_temperature(temperature)
-    _check_several(student_logits, between_pictures=intra != 0)
+    _check_several(student_logits, between_images=intra != 0)
     q = (student_logits / temperature).softmax(1)
     p = (teacher_logits.detach().to(q) / temperature).softmax(1)
     loss = inter * (1 - pearson_correlation(q, p, dim=1).mean())
@@ -83,18 +83,18 @@ def _unit(x: Tensor, dim: int) -> Tensor:
     return centred / torch.maximum(spread, least).clamp(min=_LEAST_SQUARE).sqrt()
 
 
-def _check_several(logits: Tensor, *, between_pictures: bool) -> None:
+def _check_several(logits: Tensor, *, between_images: bool) -> None:
     if logits.shape[1] < 2:
         raise InputError(
-            "dist relates the classes of a picture, and there is one",
+            "dist relates the classes of an image, and there is one",
             found=f"logits {list(logits.shape)}",
             expected="two classes or more",
         )
-    if between_pictures and logits.shape[0] < 2:
+    if between_images and logits.shape[0] < 2:
         raise InputError(
-            "dist relates the pictures of a batch, and there is one",
+            "dist relates the images of a batch, and there is one",
             found=f"logits {list(logits.shape)}",
-            expected="two pictures or more",
+            expected="two images or more",
             fix="a larger --batch-size, or --losses.dist.intra 0",
         )
 
@@ -103,7 +103,7 @@ class DISTTerm(LogitTerm):
     """`dist_loss` as a term."""
 
     name = "dist"
-    across_batch = True  # the pictures of a class are related with each other
+    across_batch = True  # the images of a class are related with each other
     least = 2
 
     def __init__(

@@ -32,7 +32,7 @@ def dkd_loss(
 
     The sum runs over the n rows whose label is known. A batch without labels, and logits of one class, which
     leaves no other, give exactly 0 with a gradient of 0. `kd_loss` is the same with target = 1 and
-    rest = 1 - p_y, picture by picture: there a teacher that is sure silences its own dark knowledge.
+    rest = 1 - p_y, image by image: there a teacher that is sure silences its own dark knowledge.
 
     All stays in log space, from log p_y - log (1 - p_y), which is a difference of logits: value and gradient
     are finite where the target takes all mass. In fp32 (fp64 for fp64 logits); the teacher gets no gradient.
@@ -79,11 +79,11 @@ def _divergence(log_of: Tensor, log_from: Tensor) -> Tensor:
 
 
 class DKDTerm(LogitTerm):
-    """`dkd_loss` as a term; of a picture made of two, the target is that of the larger share."""
+    """`dkd_loss` as a term; of an image made of two, the target is that of the larger share."""
 
     name = "dkd"
     needs = Needs(teacher_logits=True, labels=True)
-    # A mean over labelled pictures, of which processes may have unequal numbers.
+    # A mean over labelled images, of which processes may have unequal numbers.
     across_batch = True
 
     def __init__(

@@ -88,7 +88,7 @@ class KDTerm(LogitTerm):
     """`kd_loss` as a term."""
 
     name = "kd"
-    across_batch = False  # a mean over pictures
+    across_batch = False  # a mean over images
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from tutelage.types import Batch
 
 @in_full_precision
 def logit_mse_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Half the squared distance of the logits of a picture, averaged over the batch.
+    """Half the squared distance of the logits of an image, averaged over the batch.
 
         loss = (1 / 2B) sum_i sum_k (s_ik - t_ik)^2
 

@@ -71,7 +71,7 @@ class LogitTerm(Term):
 
 
 def target_class(batch: Batch) -> Tensor:
-    """The label [B] of each picture; of a mixture of two, that of the larger share; -1 where unknown."""
+    """The label [B] of each image; of a mixture of two, that of the larger share; -1 where unknown."""
     if batch.mixed is None:
         return batch.labels
     return torch.where(batch.mixed.share >= 0.5, batch.labels, batch.mixed.labels)

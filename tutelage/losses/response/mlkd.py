@@ -1,4 +1,4 @@
-"""Multi-level logits: what is said of each picture, of pairs of pictures and of pairs of classes."""
+"""Multi-level logits: what is said of each image, of pairs of images and of pairs of classes."""
 
 from collections.abc import Sequence
 
@@ -23,8 +23,8 @@ def mlkd_loss(
 ) -> Tensor:
     """Three comparisons of softened probabilities, added up over some temperatures.
 
-        loss = sum_T  T^2 (1 / B) sum_i sum_k p_ik (log p_ik - log q_ik)      each picture
-                    + (1 / B) || q q' - p p' ||^2                             [B, B], pairs of pictures
+        loss = sum_T  T^2 (1 / B) sum_i sum_k p_ik (log p_ik - log q_ik)      each image
+                    + (1 / B) || q q' - p p' ||^2                             [B, B], pairs of images
                     + (1 / C) || q' q - p' p ||^2                             [C, C], pairs of classes
 
         p = softmax(teacher_logits / T),   q = softmax(student_logits / T),   [B, C];   ' transposes
@@ -34,8 +34,8 @@ def mlkd_loss(
     (fp64 for fp64 student logits). No gradient goes to the teacher.
 
     Jin, Wang, Lin 2023, Multi-level logit distillation, CVPR. Where we differ: the paper adds the losses of a
-    weakly and of a strongly changed view of each picture; this is the loss of the one view in the batch. The
-    authors' code has masks for the half of the pictures, and of the classes, of which the teacher is least
+    weakly and of a strongly changed view of each image; this is the loss of the one view in the batch. The
+    authors' code has masks for the half of the images, and of the classes, of which the teacher is least
     sure, but multiplies them by numbers that are means already: they halve the weight and choose nothing, so
     they are left out.
 
@@ -71,9 +71,9 @@ def _levels(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     q, p = log_q.exp(), log_p.exp()
     d, s = q - p, q + p
     cross = d @ s.T
-    pictures = (cross + cross.T).square().sum() / 4
+    images = (cross + cross.T).square().sum() / 4
     classes = ((d @ d.T) * (s @ s.T) + cross * cross.T).sum() / 2
-    return divergence * temperature**2 + pictures / q.shape[0] + classes / q.shape[1]
+    return divergence * temperature**2 + images / q.shape[0] + classes / q.shape[1]
 
 
 def _check_temperatures(temperatures: Sequence[float]) -> None:
@@ -88,7 +88,7 @@ def _check_temperatures(temperatures: Sequence[float]) -> None:
 
 
 class MLKDTerm(LogitTerm):
-    """`mlkd_loss` as a term; pictures of all processes are compared with each other."""
+    """`mlkd_loss` as a term; images of all processes are compared with each other."""
 
     name = "mlkd"
     across_batch = True

@@ -63,11 +63,11 @@ def nkd_loss(
 
 
 class NKDTerm(LogitTerm):
-    """`nkd_loss` as a term; of a picture made of two, the target is that of the larger share."""
+    """`nkd_loss` as a term; of an image made of two, the target is that of the larger share."""
 
     name = "nkd"
     needs = Needs(teacher_logits=True, labels=True)
-    # A mean over labelled pictures, of which processes may have unequal numbers.
+    # A mean over labelled images, of which processes may have unequal numbers.
     across_batch = True
 
     def __init__(

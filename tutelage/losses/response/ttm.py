@@ -38,7 +38,7 @@ def ttm_loss(
         student_logits: [B, C] floating point.
         teacher_logits: [B, C], exactly the same shape; nothing is broadcast.
         temperature: T, above 0; the paper uses 1 and more.
-        weighted: whether each picture counts by u'.
+        weighted: whether each image counts by u'.
 
     Returns:
         A scalar, summed over classes and averaged over the batch (not over the sum of the weights), in nats.

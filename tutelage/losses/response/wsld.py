@@ -18,7 +18,7 @@ _SURE = 40.0
 def wsld_loss(
     student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, temperature: float = 2.0
 ) -> Tensor:
-    """Divergence of softened probabilities, each picture weighted by how the student does beside the teacher.
+    """Divergence of softened probabilities, each image weighted by how the student does beside the teacher.
 
         loss = T^2 (1 / n) sum_i w_i sum_k p_ik (log p_ik - log q_ik)
 
@@ -81,11 +81,11 @@ def _log_cross_entropy(log_odds: Tensor) -> Tensor:
 
 
 class WSLDTerm(LogitTerm):
-    """`wsld_loss` as a term; of a view made of two pictures, the label of the larger share counts."""
+    """`wsld_loss` as a term; of a view made of two images, the label of the larger share counts."""
 
     name = "wsld"
     needs = Needs(teacher_logits=True, labels=True)
-    # Processes may hold unlike numbers of labelled pictures: the mean is over those of all.
+    # Processes may hold unlike numbers of labelled images: the mean is over those of all.
     across_batch = True
 
     def __init__(self, temperature: float = 2.0, *, standardize: bool = False) -> None:

@@ -42,7 +42,7 @@ class DeepMutualLearning(PeerMethod):
     the batch, but their running statistics move in their own phase alone.
 
     Zhang, Xiang, Hospedales, Lu 2018, Deep mutual learning, arXiv:1706.00384, section 3, algorithm 1; T = 1
-    and all weights are 1 there. Where we differ: any terms and weights; one optimiser serves all networks,
+    and all weights are 1 there. Where we differ: any terms and weights; one optimizer serves all networks,
     which with these settings is the same as one for each, since it works weight by weight. Terms of peers
     are called `peer1.label`, `peer1.kd` and so on.
     """

@@ -35,7 +35,7 @@ Combine = Literal["gate", "mean", "least-loss"]
 
 @in_full_precision
 def gated_logits(said: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The logits of K networks, weighted for each picture by a gate that reads all of them.
+    """The logits of K networks, weighted for each image by a gate that reads all of them.
 
         g_i = softmax(W [z_i1, ..., z_iK] + b),   e_i = sum_k g_ik z_ik
 
@@ -44,7 +44,7 @@ def gated_logits(said: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     Lan, Zhu, Gong 2018, Knowledge distillation by on-the-fly native ensemble (ONE), arXiv:1806.04606,
     section 3. Where we differ: ONE's networks are branches of one trunk, and its gate reads the trunk's
-    features through a linear layer, BatchNorm and ReLU; ours share nothing but the picture, so the gate reads
+    features through a linear layer, BatchNorm and ReLU; ours share nothing but the image, so the gate reads
     their logits through a linear layer alone.
 
     Args:
@@ -61,16 +61,16 @@ def gated_logits(said: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 @in_full_precision
 def least_loss_logits(said: Tensor, labels: Tensor, mixed: MixedLabels | None = None) -> Tensor:
-    """For each picture the logits of that of K networks whose cross-entropy with the label is least.
+    """For each image the logits of that of K networks whose cross-entropy with the label is least.
 
         e_i = z_ik,   k = argmin_k -log softmax(z_ik)[y_i]
 
-    The first of equals. A view made of two pictures counts both labels by their shares. A picture with an
+    The first of equals. A view made of two images counts both labels by their shares. An image with an
     unknown label has the mean over the networks.
 
     Guo et al. 2020, Online knowledge distillation via collaborative learning (KDCL), CVPR 2020, where it is
     called KDCL-Naive. Where we differ: there each network sees a view of its own, here all see the same;
-    there every picture has a label.
+    there every image has a label.
 
     Args:
         said: [K, B, C] logits.
@@ -181,7 +181,7 @@ class OnlineEnsemble(PeerMethod):
         return self.outcome(outputs[0], terms, batch)
 
     def together(self, words: Sequence[TeacherOutput], batch: Batch) -> Tensor:
-        """The ensemble's logits [B, C] for this process's pictures; with a graph for the gate alone."""
+        """The ensemble's logits [B, C] for this process's images; with a graph for the gate alone."""
         said = torch.stack([word.logits for word in words if word.logits is not None])
         if self.gate is not None:
             found: Tensor = self.gate(said)

@@ -148,7 +148,7 @@ class PeerMethod(Method):
         return [terms_of(terms) for terms in own if isinstance(terms, nn.ModuleDict)]
 
     def say(self, number: int, images: Tensor) -> ModelOutput:
-        """What one network says about pictures, with all that terms look at in it."""
+        """What one network says about images, with all that terms look at in it."""
         return self._looks[number](images)
 
     def compared(

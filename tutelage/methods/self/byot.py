@@ -195,7 +195,7 @@ class BeYourOwnTeacher(Method):
         """Put a method together.
 
         Args:
-            student: pictures -> Output.
+            student: images -> Output.
             exits: by the point of the student at which each stands, from the first stage on.
             label: what the last one learns by.
             weights: of each exit's terms.
@@ -247,7 +247,7 @@ class BeYourOwnTeacher(Method):
         *,
         phase: int = 0,  # noqa: ARG002  there is one
     ) -> LossOutput:
-        """Run the network once and each exit on what its stage made of the pictures."""
+        """Run the network once and each exit on what its stage made of the images."""
         output = self._look(batch.images)
         last = as_map(output.features[self._last], term="byot")
         word = TeacherOutput(output.logits.detach(), {"last": last.detach()})

@@ -1,4 +1,4 @@
-"""CS-KD: what a network says about another picture of the same class teaches it."""
+"""CS-KD: what a network says about another image of the same class teaches it."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def build_cs_kd(
     """The method of some settings.
 
     Raises:
-        UsageError: views of two pictures, which have no one class.
+        UsageError: views of two images, which have no one class.
     """
     if isinstance(settings, AugmentationConfig):
         check_mixtures(settings.method, settings)
@@ -41,10 +41,10 @@ class ClassWiseSelfKD(SelfStudentMethod):
 
         loss = CE(y, q(x)) + lambda T^2 KL(p(x') || q(x))
 
-    x' is another picture of the class of x, p what the network says about it at this moment: no gradient goes
+    x' is another image of the class of x, p what the network says about it at this moment: no gradient goes
     there. Published with lambda 1 and T = 4, each beside the full weight of the label.
 
-    Each epoch draws x' anew for each picture (`data/loading/same_class.py`) and shows it in its own view. A picture
+    Each epoch draws x' anew for each image (`data/loading/same_class.py`) and shows it in its own view. An image
     without a label, or alone in its class, is its own partner: it then hears almost what it says.
 
     Yun, Park, Lee, Shin 2020, arXiv:2003.13964, section 2. As in the authors' code, the network is in
@@ -62,14 +62,14 @@ class ClassWiseSelfKD(SelfStudentMethod):
         *,
         phase: int = 0,  # noqa: ARG002  there is one
     ) -> LossOutput:
-        """Compare what is said about each picture with what is said about its partner.
+        """Compare what is said about each image with what is said about its partner.
 
         Raises:
             UsageError: a batch without partners.
         """
         if batch.partners is None:
             raise UsageError(
-                "the method class-wise hears about another picture of each class, and the batch has none",
+                "the method class-wise hears about another image of each class, and the batch has none",
                 fix="training_loader(..., partners=True)",
             )
         output = self.say(batch.images)

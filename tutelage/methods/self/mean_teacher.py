@@ -83,7 +83,7 @@ class MeanTeacher(SelfStudentMethod):
         """Put a method together.
 
         Args:
-            student: pictures -> Output.
+            student: images -> Output.
             average: a copy of it, which asks for no gradient.
             terms: by name.
             weights: of each of them.

@@ -30,7 +30,7 @@ def build_ps_kd(
     """The method of some settings.
 
     Raises:
-        UsageError: views of two pictures, about which no single picture's past says anything.
+        UsageError: views of two images, about which no single image's past says anything.
     """
     if isinstance(settings, AugmentationConfig):
         check_mixtures(settings.method, settings)
@@ -69,18 +69,18 @@ class ProgressiveSelfKD(SelfStudentMethod, PerSampleBuffer):
 
         loss_e = (1 - a_e) CE(y, q) + a_e T^2 KL(p_(e-1) || q),   a_e = alpha e / E
 
-    q is what the network says about a picture in epoch e of E (from 1), p_(e-1) what it said about the same
-    picture in the epoch before, from its logits then. In the first epoch there is no past and a_1 is 0. With
+    q is what the network says about an image in epoch e of E (from 1), p_(e-1) what it said about the same
+    image in the epoch before, from its logits then. In the first epoch there is no past and a_1 is 0. With
     other terms than kd, each weight of a term that hears the past is scaled by e / E, and what it gives up
     goes to the labels. Published with alpha 0.8 and T = 1.
 
-    The logits of all N pictures are kept in fp32 [N, C], on the device and in each checkpoint: 20 MB for
+    The logits of all N images are kept in fp32 [N, C], on the device and in each checkpoint: 20 MB for
     CIFAR-100, 5 GB for ImageNet.
 
     Kim, Ji, Yoon, Hwang 2021, arXiv:2006.12000, section 3. Where we differ: the paper writes the
     cross-entropy with the soft target (1 - a) y + a p, whose gradient is the same at T = 1; its value is more
     by a times the entropy of p. As in the authors' code, the past is what was said in training about that
-    epoch's view of the picture, not about the picture as stored.
+    epoch's view of the image, not about the image as stored.
     """
 
     by_row = ("said",)
@@ -100,11 +100,11 @@ class ProgressiveSelfKD(SelfStudentMethod, PerSampleBuffer):
         """Put a method together.
 
         Args:
-            student: pictures -> Output.
+            student: images -> Output.
             terms: by name, `label` among them.
             weights: of each, at the end of training.
             weighing: how they grow.
-            ids: int64 [N], the pictures that are taught with.
+            ids: int64 [N], the images that are taught with.
             classes: C.
         """
         super().__init__(student, terms, weights, weighing=weighing)
@@ -127,7 +127,7 @@ class ProgressiveSelfKD(SelfStudentMethod, PerSampleBuffer):
             before = self.said[self._places(batch.ids)]
         outcome = self.judged(output, TeacherOutput(before, {}), batch, progress)
         if self.training:
-            # Of all processes, so that each knows the past of a picture whoever is shown it next.
+            # Of all processes, so that each knows the past of an image whoever is shown it next.
             places = self._places(gather_rows(batch.ids, batch, self.sharing))
             self.overwrite(self.said, places, outcome.logits)
         return outcome

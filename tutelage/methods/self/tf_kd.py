@@ -45,7 +45,7 @@ def virtual_logits(
 
         u_k = a where k = y,   (1 - a) / (C - 1) elsewhere;   1 / C where the label is unknown
 
-    a is `correct`. About a view made of two pictures, of which the first has the share w, it says
+    a is `correct`. About a view made of two images, of which the first has the share w, it says
     w u(y) + (1 - w) u(y').
 
     Args:
@@ -79,7 +79,7 @@ class TeacherFreeKD(SelfStudentMethod):
 
         loss = (1 - alpha) CE(y, q) + alpha KL(u^T || q),   u^T = softmax(log u / T)
 
-    u is the word of `virtual_logits`; correct = 0.99 in the paper. A picture without a label hears that all
+    u is the word of `virtual_logits`; correct = 0.99 in the paper. An image without a label hears that all
     classes are alike. With the term kd at T = 1 this is label smoothing: the gradients are those of
     cross-entropy with smoothing s where alpha (1 - correct) / (C - 1) = s / C. In the paper T softens the
     teacher alone, which is the term `ttm`; `kd` softens both.

@@ -1,4 +1,4 @@
-"""MobileNetV2 for 32-pixel pictures: Sandler et al. 2018 (arXiv:1801.04381).
+"""MobileNetV2 for 32-pixel images: Sandler et al. 2018 (arXiv:1801.04381).
 
 Blocks as in the paper's table 2. The CIFAR form keeps the stem's stride of 2 but drops that of the
 second row of blocks, so that maps of 2 pixels reach the end; it uses ReLU for ReLU6, and its first

@@ -51,7 +51,7 @@ default_cfgs = generate_default_cfgs(
         name: {
             "input_size": (3, 32, 32),
             "num_classes": 100,
-            "mean": (0.5071, 0.4865, 0.4409),  # of CIFAR-100's training pictures
+            "mean": (0.5071, 0.4865, 0.4409),  # of CIFAR-100's training images
             "std": (0.2673, 0.2564, 0.2762),
             "crop_pct": 1.0,
             "interpolation": "bilinear",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 class Section(NamedTuple):
     """A part whose output is worth tapping: its layers, their output channels, and by how much
-    the picture has shrunk (4: a side is a quarter of the input's).
+    the image has shrunk (4: a side is a quarter of the input's).
     """
 
     layers: nn.Module

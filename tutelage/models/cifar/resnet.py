@@ -1,4 +1,4 @@
-"""ResNets for 32-pixel pictures: He et al. 2016 (arXiv:1512.03385), section 4.2.
+"""ResNets for 32-pixel images: He et al. 2016 (arXiv:1512.03385), section 4.2.
 
 Three stages of basic blocks on maps of 32, 16 and 8 pixels; depth 6n + 2 has n blocks in each. Two
 things differ from the paper, as they do in the distillation tables: where a block changes the

@@ -1,4 +1,4 @@
-"""ShuffleNet for 32-pixel pictures: Zhang et al. 2018 (arXiv:1707.01083), three groups.
+"""ShuffleNet for 32-pixel images: Zhang et al. 2018 (arXiv:1707.01083), three groups.
 
 Stages as in the paper's table 1. The CIFAR form has a stem of one 1 x 1 convolution, with no stride
 and no pooling, so that the stages give maps of 16, 8 and 4 pixels; a ReLU after the depthwise

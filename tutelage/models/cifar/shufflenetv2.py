@@ -1,4 +1,4 @@
-"""ShuffleNetV2 for 32-pixel pictures: Ma et al. 2018 (arXiv:1807.11164), width 1x.
+"""ShuffleNetV2 for 32-pixel images: Ma et al. 2018 (arXiv:1807.11164), width 1x.
 
 Stages as in the paper's table 5. The CIFAR form has a stem of one 1 x 1 convolution, with no stride
 and no pooling, so that the stages give maps of 16, 8 and 4 pixels.
@@ -31,7 +31,7 @@ class SplitUnit(nn.Module):
 
 
 class DownUnit(nn.Module):
-    """The first of a stage: both branches see all channels, halve the picture and give half."""
+    """The first of a stage: both branches see all channels, halve the image and give half."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""VGG for 32-pixel pictures: Simonyan and Zisserman 2015 (arXiv:1409.1556).
+"""VGG for 32-pixel images: Simonyan and Zisserman 2015 (arXiv:1409.1556).
 
 Five stages of 3 x 3 convolutions, as in the paper. The CIFAR form has BatchNorm after each
 convolution, pooling before stages two to four only (the last two both see maps of 4 pixels), a mean

@@ -1,4 +1,4 @@
-"""Wide Residual Networks for 32-pixel pictures: Zagoruyko, Komodakis 2016 (arXiv:1605.07146).
+"""Wide Residual Networks for 32-pixel images: Zagoruyko, Komodakis 2016 (arXiv:1605.07146).
 
 WRN-d-k has depth 6n + 4: three stages of n blocks, k times as wide as 16, 32 and 64. Norm and ReLU
 stand before each convolution. As in the distillation tables there is no dropout.

@@ -1,4 +1,4 @@
-"""What the report shows of the pack: counts, notes, quarantine, and the pixels for pictures."""
+"""What the report shows of the pack: counts, notes, quarantine, and the pixels for images."""
 
 import csv
 import io

@@ -74,7 +74,7 @@ def _ensembles(plan: Fields, runs: set[str]) -> dict[str, tuple[str, ...]]:
 
 
 def read_runs(folders: Sequence[Path]) -> JobRecord:
-    """A record of run folders without a job: no pack, so no pictures.
+    """A record of run folders without a job: no pack, so no images.
 
     Raises:
         InputError: a folder is not a finished run, or the runs have different classes.

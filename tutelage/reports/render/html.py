@@ -45,8 +45,8 @@ from tutelage.reports.statistics.verdict import Verdict
 from tutelage.reports.wording import count_of, number, percent, points, short, spell_duration
 
 FOLDER = Path(__file__).parent
-PICTURES_EACH = 12
-PICTURE_BUDGET = 600_000
+IMAGES_EACH = 12
+IMAGE_BUDGET = 600_000
 
 
 class Images(NamedTuple):
@@ -97,7 +97,7 @@ def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> s
         confusions=confusions(record),
         figures=[(figure, _svg_uri(figure.svg), _svg_uri(figure.dark_svg)) for figure in figures],
         images=_images(record, verdict, split),
-        pictures=Thumbnails(record.data, PICTURE_BUDGET),
+        thumbnails=Thumbnails(record.data, IMAGE_BUDGET),
         data=data_lines(record),
         details=run_details(record),
         lesson=loss_term_table(record),
@@ -143,13 +143,13 @@ def _images(record: JobRecord, verdict: Verdict, split: Split) -> Images:
     change = None
     if verdict.pairs:
         seeds = tuple(pair.seed for pair in verdict.pairs)
-        change = find_changes(record, seeds, split, PICTURES_EACH)
+        change = find_changes(record, seeds, split, IMAGES_EACH)
     main = (students or record.of("control") or record.runs)[0]
     return Images(
         change=change,
-        mistakes=find_mistakes(main, split, PICTURES_EACH),
+        mistakes=find_mistakes(main, split, IMAGES_EACH),
         mistaken_run=main.name,
-        disagreements=find_disagreements(teachers[0], students[0], split, PICTURES_EACH)
+        disagreements=find_disagreements(teachers[0], students[0], split, IMAGES_EACH)
         if teachers and students
         else (),
     )

@@ -49,7 +49,7 @@ def peer_note(split: Split) -> str:
         f"Accuracy on the {SPLIT_WORDS[split]} split after the last epoch. Ensemble: the mean of the "
         "probabilities of all networks of the run, which costs as much as all of them. The best of all was "
         "chosen on the validation images, so there its number is a little too high. Alone: the same network "
-        "with the same first weights, pictures and budget, without the others; the student's is its control."
+        "with the same first weights, images and budget, without the others; the student's is its control."
     )
 
 

@@ -1,4 +1,4 @@
-"""Small pictures of pack images as data URIs, within a budget of bytes for the whole page."""
+"""Small images of pack images as data URIs, within a budget of bytes for the whole page."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ class Thumbnails:
         self._made: dict[int, str] = {}
 
     def uri(self, image_id: int) -> str | None:
-        """The picture of one image, or None when the pack or the budget is gone."""
+        """The image of one image, or None when the pack or the budget is gone."""
         if image_id in self._made:
             return self._made[image_id]
         pixels = None if self._data is None else _pixels(self._data, image_id)
@@ -46,7 +46,7 @@ def _pixels(data: DataRecord, image_id: int) -> NDArray[np.uint8] | None:
     if pixel_key(pixels) != data.keys[image_id]:
         raise InputError(
             f"{KIND} that is damaged",
-            found=f"image {image_id} is not the picture that was packed",
+            found=f"image {image_id} is not the image that was packed",
             fix=FIX,
         )
     return pixels

@@ -120,7 +120,7 @@ def _note(active: int, split: Split) -> str:
     chosen = " They also chose the groups." if split == "val" else ""
     return (
         f"Accuracy (%) on the {SPLIT_WORDS[split]} images after the last epoch. A specialist has a class for "
-        f"each of its group and one for all others; it is asked about a picture where it knows {known} that "
+        f"each of its group and one for all others; it is asked about an image where it knows {known} that "
         "the generalist thinks likeliest. Together: the distribution that contradicts all who are asked the "
         f"least, which is what the student was taught.{chosen}"
     )

@@ -26,7 +26,7 @@ class SweepRunInfo(NamedTuple):
     """What a run's own folder does not tell about its place in a sweep.
 
     name: of the run, and of the cell's file; objective: what the table calls it; role: as in a report;
-    identity: fingerprint of settings and pictures, its teachers' too; teacher: fingerprint of the run it is
+    identity: fingerprint of settings and images, its teachers' too; teacher: fingerprint of the run it is
     held to, its own where it is that; teacher_epochs: of the finished teacher, None where there is none;
     plain_epochs: of training without a teacher that costs as much.
     """
@@ -178,6 +178,6 @@ def _answers(facts: Fields) -> NDArray[np.bool_]:
 
 
 def known_results(cells: Sequence[SweepResult], objective: str, seed: int, identity: str) -> bool:
-    """Whether a run of these settings and pictures is among the cells."""
+    """Whether a run of these settings and images is among the cells."""
     wanted = (objective, seed, identity)
     return any((cell.objective, cell.seed, cell.identity) == wanted for cell in cells)

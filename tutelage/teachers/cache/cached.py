@@ -1,4 +1,4 @@
-"""A cached teacher: its answer about every view of every training picture, asked once, read by image id.
+"""A cached teacher: its answer about every view of every training image, asked once, read by image id.
 
 Exact, because a view is a pure function of (pixels, key, view number, seed): the student later sees the
 very pixels the teacher was asked about, and the teacher, being frozen, would say the same again.
@@ -27,7 +27,7 @@ AUDITED = 32
 
 
 class CacheQuery(NamedTuple):
-    """What a teacher is asked: views 0 to number - 1 of a pack's training pictures, and on what device."""
+    """What a teacher is asked: views 0 to number - 1 of a pack's training images, and on what device."""
 
     pack: Pack
     views: AugmentationConfig
@@ -45,7 +45,7 @@ class CachedTeacher:
         self._resident: dict[str, Tensor] = {}
 
     def __call__(self, batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
-        """What the teacher said about these pictures: logits [b, C] and features [b, ...], in fp32."""
+        """What the teacher said about these images: logits [b, C] and features [b, ...], in fp32."""
         if batch.view != self._view:
             self._turn_to(batch.view)
         if self._resident:
@@ -63,7 +63,7 @@ class CachedTeacher:
         self._places = self._table.positions(np.asarray(pack.keys), view)
         if (self._places[pack.rows("train")] < 0).any():
             raise InputError(
-                "the teacher's cache has no answer about some pictures",
+                "the teacher's cache has no answer about some images",
                 where=self._table.folder,
                 found=f"view {view}",
             )
@@ -82,7 +82,7 @@ class CachedTeacher:
 
 
 def missing_outputs(table: CacheTable, question: CacheQuery) -> list[tuple[int, NDArray[np.int64]]]:
-    """(view, image ids) that the table has no answer about yet; of equal pictures only one."""
+    """(view, image ids) that the table has no answer about yet; of equal images only one."""
     rows = question.pack.rows("train")
     keys = np.asarray(question.pack.keys)[rows]
     once = np.sort(np.unique(keys, return_index=True)[1])
@@ -113,7 +113,7 @@ def fill_cache(
         question: about what.
         world: the processes that share the work.
         progress: told (answers done, answers missing); may raise to stop.
-        batch_size: pictures at once in each process.
+        batch_size: images at once in each process.
 
     Raises:
         InputError: an answer of another shape, or one that float16 cannot hold.
@@ -148,7 +148,7 @@ def compute_outputs(
     *,
     shapes: Shapes,
 ) -> CachedOutputs:
-    """What a teacher says about one view of some training pictures, in their order."""
+    """What a teacher says about one view of some training images, in their order."""
     keys = np.asarray(question.pack.keys)[ids]
     said = {name: [np.empty((0, *shape), np.float32)] for name, shape in shapes.items()}
     loader = reading_loader(
@@ -178,7 +178,7 @@ def compute_outputs(
 def audit_cache(
     table: CacheTable, teacher: Teacher, question: CacheQuery, *, tolerance: float
 ) -> None:
-    """Ask again about a few random pictures and compare: the last word on whether a cache may be used.
+    """Ask again about a few random images and compare: the last word on whether a cache may be used.
 
     Args:
         table: complete for the question.
@@ -187,7 +187,7 @@ def audit_cache(
         tolerance: largest difference, as a share of the spread of the logits asked about.
 
     Raises:
-        InputError: the teacher says something else now; the picture is named.
+        InputError: the teacher says something else now; the image is named.
     """
     rows = question.pack.rows("train")
     if question.number == 0:

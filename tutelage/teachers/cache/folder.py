@@ -22,12 +22,12 @@ NAME = "teacher-cache"
 
 
 class CacheEntry(NamedTuple):
-    """One cache: its folder's name, its manifest, answers and pictures in it, bytes on disk."""
+    """One cache: its folder's name, its manifest, answers and images in it, bytes on disk."""
 
     name: str
     manifest: dict[str, Any]
     answers: int
-    pictures: int
+    images: int
     views: int
     bytes: int
 
@@ -58,7 +58,7 @@ def cache_entry(folder: Path) -> CacheEntry:
         name=folder.name,
         manifest=read_manifest(folder),
         answers=len(table),
-        pictures=len(np.unique(table.index["key"])),
+        images=len(np.unique(table.index["key"])),
         views=len(np.unique(table.index["view"])),
         bytes=cache_size(folder),
     )

@@ -1,8 +1,8 @@
 """What a cache of a teacher's answers is of. Any difference means other answers.
 
-Which pictures it covers is not part of it: each record names its picture by a hash of the pixels, which
-stands for file, decoder and resizing together. So pictures that are added or changed are asked about, and
-all others stay. Student, loss weights, temperature, batch size, order, epochs and optimiser do not matter
+Which images it covers is not part of it: each record names its image by a hash of the pixels, which
+stands for file, decoder and resizing together. So images that are added or changed are asked about, and
+all others stay. Student, loss weights, temperature, batch size, order, epochs and optimizer do not matter
 either: one cache serves all of them.
 """
 
@@ -19,7 +19,7 @@ class CacheKey(NamedTuple):
     teacher: fingerprint of the weights; model: name of the network; libraries: versions that compute it;
     classes: in the order of the logits; stored_size, input_size: pixels; mean, std: its normalisation;
     precision, folded, device: how it is computed; views: settings and implementation of the views that
-    shape a picture; partners: fingerprint of the pack where pictures are mixed with others of it;
+    shape an image; partners: fingerprint of the pack where images are mixed with others of it;
     points: where features are kept beside the logits.
     """
 

@@ -8,7 +8,7 @@ MOST_BYTES = 4 << 30
 
 
 class OutputMode(NamedTuple):
-    """name: `views` (a fixed number of views of each picture), `schedule` (a new one each epoch) or `live`;
+    """name: `views` (a fixed number of views of each image), `schedule` (a new one each epoch) or `live`;
     why: for the reader; number: of views asked about ahead, 0 where live.
     """
 
@@ -31,11 +31,11 @@ def choose_output_mode(
         ask: the setting.
         views: what the student is shown.
         epochs: of the student.
-        images: training pictures.
+        images: training images.
         record_bytes: of one answer.
 
     >>> choose_output_mode("auto", AugmentationConfig(), epochs=50, images=7800, record_bytes=40).why
-    'every epoch shows the same pictures'
+    'every epoch shows the same images'
     """
     if ask == "live":
         return OutputMode("live", "as asked for", 0)
@@ -44,7 +44,7 @@ def choose_output_mode(
     if ask == "auto" and size > MOST_BYTES:
         return OutputMode("live", f"the answers would take {size / 1e9:.1f} GB", 0)
     if views.fixed:
-        return OutputMode("views", "every epoch shows the same pictures", count)
+        return OutputMode("views", "every epoch shows the same images", count)
     if views.num_views is not None:
         return OutputMode("views", f"the epochs take {count} views in turn", count)
     why = f"each of {count} epochs shows views of its own; other students see the same ones"

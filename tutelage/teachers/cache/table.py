@@ -1,4 +1,4 @@
-"""A teacher's answers on disk: a table that only grows, one record for each view of each picture.
+"""A teacher's answers on disk: a table that only grows, one record for each view of each image.
 
 manifest.json    what the answers are of (see `identity.py`), the shape of a record, how many there are, and
                  the checksum of the index; sealed
@@ -32,7 +32,7 @@ from tutelage.teachers.cache.key import FORMAT, CacheKey
 
 INDEX = np.dtype([("key", "<i8"), ("view", "<i4"), ("top", "<f4"), ("crc", "<u4")])
 LARGEST_RECORD = 1 << 28
-"""Numbers of one picture's answer at one point."""
+"""Numbers of one image's answer at one point."""
 KIND = "a cache of a teacher's answers"
 _LARGEST_INDEX = 16 << 30
 
@@ -49,7 +49,7 @@ class CachedOutputs(NamedTuple):
 
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""Of one picture's answer: `logits` (C,), and each point (D,), (N, C) or (C, H, W)."""
+"""Of one image's answer: `logits` (C,), and each point (D,), (N, C) or (C, H, W)."""
 
 Columns = Mapping[str, NDArray[np.float16]]
 """[R, D] of each, one record after the other."""
@@ -69,7 +69,7 @@ class CacheTable:
         return len(self.index)
 
     def positions(self, keys: NDArray[np.int64], view: int) -> NDArray[np.int64]:
-        """Where the answers about a view of some pictures stand; -1 where there are none. int64 [N]."""
+        """Where the answers about a view of some images stand; -1 where there are none. int64 [N]."""
         of_view = np.flatnonzero(self.index["view"] == view)
         if not len(of_view):
             return np.full(len(keys), -1, np.int64)

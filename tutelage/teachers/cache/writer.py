@@ -80,7 +80,7 @@ class CacheWriter:
             if not whole.all():
                 raise InputError(
                     f"the teacher's {name} are not finite, or beyond what float16 holds",
-                    found=f"picture with key {answers.keys[~whole][0]}",
+                    found=f"image with key {answers.keys[~whole][0]}",
                     fix="another teacher: this one has diverged"
                     if name == "logits"
                     else "--teacher-outputs live, or another teacher: this one may have diverged",

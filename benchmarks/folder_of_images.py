@@ -1,11 +1,11 @@
-"""What both sides of a comparison are given: a folder of pictures, a pack of it, and one teacher.
+"""What both sides of a comparison are given: a folder of images, a pack of it, and one teacher.
 
     photos/train/CLASS/*.jpg
     photos/val/CLASS/*.jpg
 
-The pictures are the bundled sample's. For 224 pixels they are enlarged to 500 x 375 JPEGs of quality 90, as
+The images are the bundled sample's. For 224 pixels they are enlarged to 500 x 375 JPEGs of quality 90, as
 photographs usually come: decoding and shrinking them is part of the work (less of it than with real
-photographs, since enlarged pictures make small files). For 32 pixels they are PNGs of just that size.
+photographs, since enlarged images make small files). For 32 pixels they are PNGs of just that size.
 """
 
 import io
@@ -61,12 +61,12 @@ class Task(NamedTuple):
     precision: str = "fp32"
 
     def photos(self, split: str) -> ImageFolder:
-        """The picture files of a split, read as torchvision reads them; no augmentation."""
+        """The image files of a split, read as torchvision reads them; no augmentation."""
         return ImageFolder(str(self.folder / "photos" / split), self.transform)
 
     @property
     def transform(self) -> transforms.Compose:
-        """What is done to a picture before the network gets it."""
+        """What is done to an image before the network gets it."""
         return transforms.Compose(
             [
                 transforms.Resize(self.size),
@@ -85,7 +85,7 @@ class Task(NamedTuple):
 
 @contextmanager
 def prepared(chosen: Namespace, *, batch: int, lr: float) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Pictures, pack and teacher in a temporary folder, and what is known of them."""
+    """Images, pack and teacher in a temporary folder, and what is known of them."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make(folder / "photos", size=chosen.size, train=chosen.images, val=chosen.val)
@@ -123,23 +123,23 @@ def prepared(chosen: Namespace, *, batch: int, lr: float) -> Iterator[tuple[Task
 
 
 def make(folder: Path, *, size: int, train: int, val: int) -> None:
-    """Write so many pictures of each split, spread evenly over the ten classes; always the same ones."""
+    """Write so many images of each split, spread evenly over the ten classes; always the same ones."""
     kind = KINDS[size]
     with zipfile.ZipFile(SAMPLE) as sample:
         for split, count in (("train", train), ("val", val)):
             names = list(itertools.islice(_in_turn(sample.namelist(), split), count))
             if len(names) < count:
-                raise SystemExit(f"the sample has {len(names)} pictures in {split}, not {count}")
+                raise SystemExit(f"the sample has {len(names)} images in {split}, not {count}")
             for name in names:
                 path = (folder / name).with_suffix(f".{kind.ending}")
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with Image.open(io.BytesIO(sample.read(name))) as picture:
-                    large = picture.convert("RGB").resize(kind.shape, Image.Resampling.BICUBIC)
+                with Image.open(io.BytesIO(sample.read(name))) as image:
+                    large = image.convert("RGB").resize(kind.shape, Image.Resampling.BICUBIC)
                 large.save(path, **kind.saving)
 
 
 def _in_turn(names: Sequence[str], split: str) -> Iterator[str]:
-    """The pictures of a split: the first of every class, the second of every class, ..."""
+    """The images of a split: the first of every class, the second of every class, ..."""
     classes = defaultdict(list)
     for name in sorted(names):
         if name.startswith(f"{split}/"):
@@ -157,12 +157,12 @@ def _difference(task: Task, files: list[str]) -> float:
         raise SystemExit(f"classes in another order: {classes}, {task.classes}")
     saved = load_file(task.folder / "teacher" / "predictions" / "val.safetensors")
     some = list(range(0, len(saved["ids"]), max(1, len(saved["ids"]) // 16)))
-    pictures = []
+    images = []
     for row in some:
-        with Image.open(task.folder / "photos" / files[saved["ids"][row]]) as picture:
-            pictures.append(task.transform(picture.convert("RGB")))
+        with Image.open(task.folder / "photos" / files[saved["ids"][row]]) as image:
+            images.append(task.transform(image.convert("RGB")))
     with torch.no_grad():
-        found = task.teacher()(torch.stack(pictures))
+        found = task.teacher()(torch.stack(images))
     expected = saved["logits"][some]
     largest = (found - expected).abs().max().item()
     if largest > 1e-3 * expected.abs().max().item():
