@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint docs install clean
 
 demo: $(BIN)/tutelage
 	$(BIN)/tutelage run sample --recipe demo --out runs/demo --resume
@@ -14,6 +14,9 @@ lint: $(BIN)/tutelage
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(BIN)/tutelage
+	$(BIN)/zensical build --clean --strict
 
 install: $(BIN)/tutelage
 

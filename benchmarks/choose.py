@@ -1,10 +1,11 @@
-"""The measured parts of docs/schemes.md and of its pages, from the committed results.
+"""Write the measured parts of docs/methods.md, its pages and docs/evidence/results.md from committed results.
 
     python benchmarks/choose.py
     python benchmarks/choose.py --check
 
-Accuracies are those of the cells in docs/results/schemes-32, costs those of benchmarks/results/schemes.json.
-`--check` writes nothing and names the pages that are not what the results say.
+Accuracies come from the cells in benchmarks/results/schemes-32, costs from benchmarks/results/schemes.json,
+the tables of docs/evidence/results.md from the pages that `tutelage sweep` wrote into benchmarks/results.
+`--check` writes nothing and names the pages that differ from the results.
 """
 
 import argparse
@@ -32,8 +33,11 @@ from tutelage.reports.sweep.results import SweepResult, read_results
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-CELLS = DOCS / "results" / "schemes-32"
-COSTS = ROOT / "benchmarks" / "results" / "schemes.json"
+RESULTS = ROOT / "benchmarks" / "results"
+CELLS = RESULTS / "schemes-32"
+COSTS = RESULTS / "schemes.json"
+SWEEPS = ("terms-64", "schemes-32", "teachers-32")
+CURVE = "teachers-32.svg"
 
 AT_HAND: dict[str, tuple[str, ...]] = {
     "a finished teacher": ("offline", "rco", "assistants"),
@@ -51,35 +55,57 @@ def main() -> None:
     check = parser.parse_args().check
     stale = []
     for page, text in pages(sort_results(read_results(CELLS)), json.loads(COSTS.read_text())):
-        if page.read_text(encoding="utf-8") != text:
+        if not page.is_file() or page.read_text(encoding="utf-8") != text:
             stale.append(str(page.relative_to(ROOT)))
             if not check:
                 page.write_text(text, encoding="utf-8")
     if check and stale:
-        sys.exit(f"not what the results say: {', '.join(stale)}; python benchmarks/choose.py")
+        sys.exit(f"differs from the results: {', '.join(stale)}; run python benchmarks/choose.py")
 
 
 def pages(ways: SweepRows, facts: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """Every page with what was measured, as it should be."""
     costs = facts["methods"]
-    chooser = DOCS / "schemes.md"
+    chooser = DOCS / "methods.md"
     text = _put(chooser.read_text(encoding="utf-8"), "decisions", decisions(ways, costs))
+    text = _put(text, "methods", methods())
     about = (
-        f"`python benchmarks/schemes.py`: {_measured_on(facts)}; medians over rounds in turn, with their "
-        "range, other work beside them. *Stays*: weights, optimizer and what is remembered, between steps. "
-        "What finished teachers need before the first step is not in it.\n\n"
+        f"`python benchmarks/schemes.py`: {_measured_on(facts)}; medians over interleaved rounds, with their "
+        "range, on a machine that was busy with other work. *Between steps*: weights, optimizer state and "
+        "buffers. What trained teachers need before the first step is not counted.\n\n"
     )
     yield chooser, _put(text, "costs", about + table(facts))
     for method in METHODS:
-        page = DOCS / "schemes" / f"{method}.md"
-        told = "\n".join(measured(method, ways, facts))
-        yield page, _put(page.read_text(encoding="utf-8"), "measured", told)
+        page = DOCS / "methods" / f"{method}.md"
+        lines = "\n".join(measured(method, ways, facts))
+        yield page, _put(page.read_text(encoding="utf-8"), "measured", lines)
+    yield from results()
+
+
+def methods() -> str:
+    """Return the list of all methods as a table."""
+    rows = ["| method | family | who teaches | source |", "|---|---|---|---|"]
+    rows += [
+        f"| {_link(name)} | {m.family} | {m.line} | {m.source} |" for name, m in METHODS.items()
+    ]
+    return "\n".join(rows)
+
+
+def results() -> Iterator[tuple[Path, str]]:
+    """Yield the page with the tables of all sweeps, and the curve that it shows, copied beside it."""
+    page = DOCS / "evidence" / "results.md"
+    text = page.read_text(encoding="utf-8")
+    for name in SWEEPS:
+        _, _, table = (RESULTS / f"{name}.md").read_text(encoding="utf-8").partition("\n\n")
+        text = _put(text, name, table.strip().replace("\n## ", "\n### "))
+    yield page, text
+    yield page.with_name(CURVE), (RESULTS / CURVE).read_text(encoding="utf-8")
 
 
 def decisions(ways: SweepRows, costs: Mapping[str, Any]) -> str:
     """By what is at hand: the most accurate method, and the cheapest that cannot be told from it."""
     rows = [
-        "| you have | most accurate here | points above no teacher | beyond chance | take | its points | "
+        "| you have | most accurate here | points over no teacher | significant | take | its points | "
         "its step |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -98,38 +124,42 @@ def decisions(ways: SweepRows, costs: Mapping[str, Any]) -> str:
     text = (
         f"{student.model} on the Fashion-MNIST sample at {student.image_size} pixels, {student.epochs} "
         f"epochs, {len(ways.controls)} seeds, points of accuracy with 95 % intervals. *Take*: the one "
-        "with the cheapest step of those that cannot be told from the most accurate."
+        "with the cheapest step among those that do not differ significantly from the most accurate."
     )
     gains = {name: sweep_difference(own, ways.controls) for name, own in ways.students.items()}
     winners = [name for name, gain in gains.items() if beyond_chance(gain) == 1]
     summary = (
-        f"Better than no teacher beyond chance: {', '.join(sorted(winners))}."
+        f"Significantly better than no teacher: {', '.join(sorted(winners))}."
         if winners
-        else "None is better than no teacher beyond chance here."
+        else "None is significantly better than no teacher here."
     )
     return "\n".join([text, "", *rows, "", summary])
 
 
 def measured(method: str, ways: SweepRows, facts: Mapping[str, Any]) -> Iterator[str]:
-    """What is known of one method: accuracy against no teacher and at equal compute, and its cost."""
+    """Yield the figures of one method: accuracy against no teacher and at equal compute, and its cost."""
     own = _students(method, ways)
     if own:
         gain = sweep_difference(own, ways.controls)
         yield (
-            f"- Accuracy {in_per_cent([cell.accuracy for cell in own])} %, {_told(gain)} points against no "
-            f"teacher: {_verdict(gain)} ([all figures](../results/{CELLS.name}.md))."
+            f"- Accuracy {in_per_cent([cell.accuracy for cell in own])} %, {_told(gain)} points compared "
+            f"with no teacher: {_verdict(gain)} ([all figures](../evidence/results.md#methods-at-32-pixels))."
         )
-        longer = sweep_difference(own, ways.longer, equal="plain_epochs")
+        longer = sweep_difference(own, ways.equal_compute, equal="plain_epochs")
         if longer is not None:
-            yield f"- At equal compute, {_told(longer)} points: {_verdict(longer)}."
+            yield (
+                f"- Compared with plain training of equal compute: {_told(longer)} points, "
+                f"{_verdict(longer)}."
+            )
         together = [cell.together for cell in own if cell.together is not None]
         if together:
-            yield f"- All networks of a run together: {100 * mean(together):.2f} %."
+            yield f"- All networks of a run as an ensemble: {100 * mean(together):.2f} %."
     cost = facts["methods"].get(method)
     if cost is not None:
         yield (
-            f"- A step takes {cost['time']['median']:.2f} x a plain one and {cost['memory']:.2f} x its "
-            f"memory; {cost['stays']:.2f} x stays between steps ({_measured_on(facts)})."
+            f"- A step takes {cost['time']['median']:.2f} times as long as a plain one and "
+            f"{cost['memory']:.2f} times its memory; {cost['stays']:.2f} times as much stays allocated "
+            f"between steps ({_measured_on(facts)})."
         )
 
 
@@ -154,9 +184,9 @@ def _worse(method: str, best: str, ways: SweepRows) -> bool:
 
 
 def _verdict(found: Difference | None) -> str:
-    words = {1: "better, beyond chance", -1: "worse, beyond chance", 0: "cannot be told apart"}
+    words = {1: "significantly better", -1: "significantly worse", 0: "no significant difference"}
     sign = beyond_chance(found)
-    return "too few seeds to tell" if sign is None else words[sign]
+    return "too few seeds" if sign is None else words[sign]
 
 
 def _told(found: Difference | None) -> str:
@@ -169,7 +199,7 @@ def _mean(cells: Sequence[SweepResult]) -> float:
 
 
 def _link(method: str) -> str:
-    return f"[{method}](schemes/{method}.md)"
+    return f"[{method}](methods/{method}.md)"
 
 
 def _measured_on(facts: Mapping[str, Any]) -> str:

@@ -48,12 +48,12 @@ from tutelage.commands.benchmark_step import (
     open_step_benchmark,
     step_timer,
 )
-from tutelage.commands.plans.registry import plan_job
 from tutelage.config.training import DeviceConfig
 from tutelage.data.readers.zip import SAMPLE
 from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.train.compile import compile_network
 from tutelage.evaluation.timing import Way, median_ratio, time_interleaved
+from tutelage.methods.registry import plan_job
 from tutelage.models.preprocess import Classifier
 
 WHOLE = 570.0
@@ -158,7 +158,7 @@ def step_rows(
         assert isinstance(student, Classifier)
         compiling(student)
         state.compiled_for = len(batch.ids)
-        ways[kind] = _often(step_timer(state, trial.asked(kind, state), batch), window)
+        ways[kind] = _often(step_timer(state, trial.teacher_for(kind, state), batch), window)
     seconds = time_interleaved(ways, rounds=windows, settle=trial.settle)
     return {
         "computes": f"{trial.runtime}, compiled",

@@ -62,13 +62,13 @@ def table(facts: Mapping[str, Any]) -> str:
     >>> time = {"median": 1.334, "low": 1.3, "high": 1.41, "rounds": 20}
     >>> cost = {"time": time, "memory": 1.004, "stays": 1.25}
     >>> print(table({"methods": {"mean-teacher": cost}, "without": {"byot": "no stages"}}))
-    | method | time / plain step | memory / plain step | what stays / plain |
+    | method | time / plain step | memory / plain step | between steps / plain |
     |---|---|---|---|
-    | `momentum` | 1.33 (1.30 to 1.41) | 1.00 | 1.25 |
-    | `exits` | not measured: no stages | | |
+    | `mean-teacher` | 1.33 (1.30 to 1.41) | 1.00 | 1.25 |
+    | `byot` | not measured: no stages | | |
     """
     rows = [
-        "| method | time / plain step | memory / plain step | what stays / plain |",
+        "| method | time / plain step | memory / plain step | between steps / plain |",
         "|---|---|---|---|",
     ]
     for name, cost in facts["methods"].items():
@@ -98,7 +98,7 @@ def finished_teachers(teaching: MethodConfig, student: str, teacher: str) -> lis
 
     A run of the plan that keeps checkpoints stands for as many teachers.
     """
-    from tutelage.commands.plans.registry import plan_job
+    from tutelage.methods.registry import plan_job
 
     job = DistillConfig(
         **shared_fields(MethodConfig, teaching),

@@ -36,6 +36,7 @@ from tutelage.commands.benchmark_step import (
     step_timer,
 )
 from tutelage.data.loading.loader import Loader
+from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.engine.train.context import FitArguments
@@ -116,7 +117,7 @@ def steps(trial: StepBenchmark, *, rounds: int) -> dict[str, Any]:
     kinds: tuple[Kind, ...] = ("plain", "cached", "live")
     for kind in kinds:
         state = trial.state(kind)
-        ways[kind] = step_timer(state, trial.asked(kind, state), batch)
+        ways[kind] = step_timer(state, trial.teacher_for(kind, state), batch)
     found = timing_table(
         time_interleaved(ways, rounds=rounds, settle=trial.settle), images=len(batch.ids)
     )
@@ -137,7 +138,7 @@ def whole_epochs(
     """
     state = state or trial.state(kind)
     loader = trial.loader()
-    seconds = _timed(trial, loader, state, trial.asked(kind, state), rounds)
+    seconds = _timed(trial, loader, state, trial.teacher_for(kind, state), rounds)
     images = sum(loader.sizes())
     speed = median_ratio(seconds["bare"], seconds["epoch"])
     _say(f"{trial.pack.image_size} px: {kind} epoch / bare steps {speed['median']:.3f} in speed")
@@ -175,17 +176,20 @@ def _timed(
         fit(
             state,
             FitArguments(
-                name=f"{trial.pack.image_size} px",
+                context=RunContext(
+                    f"{trial.pack.image_size} px",
+                    Path(name),
+                    Path(name),
+                    Console(quiet=True),
+                    StopRequest(),
+                ),
                 settings=dataclasses.replace(trial.settings, epochs=rounds + 1),
                 loader=loader,
                 teacher=teacher,
                 validate=validate,
                 identity={},
                 facts={},
-                folder=Path(name),
                 journal=None,
-                screen=Console(quiet=True),
-                stop=StopRequest(),
             ),
         )
     return {name: values[1:] for name, values in seconds.items()}

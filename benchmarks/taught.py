@@ -23,10 +23,10 @@ from tutelage.data.loading.loader import Loader
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import ALONE
 from tutelage.engine.build import build_run, to_device
-from tutelage.engine.precompute import Surroundings
+from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.teachers import prepare_teachers
+from tutelage.engine.teachers import Teachers
 from tutelage.engine.train.state import TrainingState
 from tutelage.engine.train.step import train_step
 from tutelage.models.build import build_model
@@ -115,14 +115,15 @@ def make_class(
     settings = dataclasses.replace(
         settings, teacher=tuple(teachers), skip_teacher_check=True
     )  # they are random
-    learner = build_run(settings, pack, finished, device=runtime.device)
-    to_device(learner.method, runtime, ALONE, compiled=False)
-    learner.method.train()
-    screen, stop = Console(quiet=True), StopRequest()
-    around = Surroundings("trial", trial.folder / "cache", runtime, screen, stop, ALONE)
-    word = prepare_teachers(finished, settings, pack, learner.method, around, shares=learner.shares)
-    state = TrainingState(learner.method, settings, runtime)
-    return Class(state, word.teacher, tuple(teachers))
+    opened = Teachers(settings, finished)
+    model = build_run(settings, pack, opened, device=runtime.device)
+    to_device(model.method, runtime, ALONE, compiled=False)
+    model.method.train()
+    folders = (trial.folder / "run", trial.folder / "cache")
+    context = RunContext("trial", *folders, Console(quiet=True), StopRequest())
+    prepared = opened.prepare(pack, model.method, context, runtime, shares=model.shares)
+    state = TrainingState(model.method, settings, runtime)
+    return Class(state, prepared.teacher, tuple(teachers))
 
 
 def _network(pack: Pack, settings: ModelConfig, *, seed: int) -> Classifier:

@@ -104,8 +104,8 @@ def _packing(folder: Path, chosen: argparse.Namespace) -> list[float]:
 def _asking(trial: StepBenchmark, rounds: int) -> dict[str, list[float]]:
     """Seconds an image of the teacher's pass, and seconds to open a cache that is complete."""
     state = trial.state("cached")
-    live = trial.asked("live", state)
-    trial.asked("cached", state)  # now it is complete
+    live = trial.teacher_for("live", state)
+    trial.teacher_for("cached", state)  # now it is complete
     numbers = itertools.count()
 
     def ask() -> None:
@@ -114,7 +114,7 @@ def _asking(trial: StepBenchmark, rounds: int) -> dict[str, list[float]]:
     images = len(trial.pack.rows("train"))
     return {
         "ask": [seconds / images for seconds in _repeated(ask, rounds)],
-        "open": _repeated(lambda: trial.asked("cached", state), rounds),
+        "open": _repeated(lambda: trial.teacher_for("cached", state), rounds),
     }
 
 
@@ -143,8 +143,8 @@ def _steps(trial: StepBenchmark, rounds: int) -> dict[str, list[float]]:
     batch = first_batch(trial)
     states = {"plain": trial.state("plain"), "cached": trial.state("cached")}
     ways = {
-        "plain": step_timer(states["plain"], trial.asked("plain", states["plain"]), batch),
-        "cached": step_timer(states["cached"], trial.asked("cached", states["cached"]), batch),
+        "plain": step_timer(states["plain"], trial.teacher_for("plain", states["plain"]), batch),
+        "cached": step_timer(states["cached"], trial.teacher_for("cached", states["cached"]), batch),
     }
     return time_interleaved(ways, rounds=rounds)
 

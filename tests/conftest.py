@@ -1,4 +1,4 @@
-"""Shared pieces of small, real training: a pack of the bundled sample, a saved teacher, settings.
+"""Tiers, one thread, Hypothesis profiles; and small, real training: a pack, a saved teacher, settings.
 
 Imports of torch wait inside the fixtures, so that tests that need none start at once.
 """
@@ -6,6 +6,7 @@ Imports of torch wait inside the fixtures, so that tests that need none start at
 from __future__ import annotations
 
 import dataclasses
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.examples import register_profiles
+from support.tiers import set_tiers
 from tutelage.config.data import DataConfig
 from tutelage.config.job import TrainConfig
 from tutelage.config.model import ModelConfig
@@ -23,10 +26,20 @@ from tutelage.data.readers.zip import SAMPLE
 from tutelage.engine.runtime.signals import StopRequest
 
 if TYPE_CHECKING:
-    from tutelage.engine.run import Place
+    from tutelage.commands.benchmark_step import StepBenchmark
+    from tutelage.engine.context import RunContext
     from tutelage.models.build import BuiltModel
 
 SIZE = 32
+
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny networks: threads would wait for each other
+register_profiles()
+collect_ignore = ["support"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test its tier."""
+    set_tiers(items)
 
 
 @pytest.fixture(scope="session")
@@ -122,15 +135,37 @@ def single() -> Callable[..., TrainConfig]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Callable[..., Place]:
+def place(tmp_path: Path) -> Callable[..., RunContext]:
     """A quiet place for a run."""
-    from tutelage.engine.run import Place
+    from tutelage.engine.context import RunContext
     from tutelage.engine.runtime.console import Console
 
-    def make(name: str = "run", stop: StopRequest | None = None) -> Place:
+    def make(name: str = "run", stop: StopRequest | None = None) -> RunContext:
         screen = Console(quiet=True)
         folder = tmp_path / name
         stop = StopRequest() if stop is None else stop  # one that nobody asked yet is false
-        return Place("run", folder, tmp_path / "cache", screen, stop)
+        return RunContext("run", folder, tmp_path / "cache", screen, stop)
+
+    return make
+
+
+@pytest.fixture
+def make_trial(tmp_path: Path) -> Callable[..., StepBenchmark]:
+    """Two batches of 16 of the sample's images at 32 pixels, and tiny networks."""
+    from tutelage.commands.benchmark_step import open_step_benchmark
+
+    def make(data: str | Path = "sample", **changes: object) -> StepBenchmark:
+        settings = TrainConfig(
+            model="test_resnet",
+            weights="none",
+            batch_size=16,
+            device="cpu",
+            precision="fp32",
+            data=DataConfig(image_size=SIZE),
+            **changes,  # type: ignore[arg-type]
+        )
+        return open_step_benchmark(
+            data, settings, teacher="test_resnet", folder=tmp_path, images=32, say=print
+        )
 
     return make

@@ -5,8 +5,7 @@
     report = tutelage.run("photos", out="runs/photos")
     model = tutelage.load("runs/photos/student-0")
 
-The names in `__all__` are loaded when first used, so that `import tutelage` and the command's help
-are quick.
+The names in `__all__` are loaded on first use, so that `import tutelage` and the command's help are fast.
 """
 
 from importlib import import_module

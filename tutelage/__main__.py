@@ -1,4 +1,4 @@
-"""`python -m tutelage`, and the command `tutelage`: arguments in, exit code out."""
+"""The command `tutelage`, also `python -m tutelage`: arguments in, exit code out."""
 
 import contextlib
 import io
@@ -12,32 +12,32 @@ from types import FrameType
 
 
 def main() -> int:
-    """Run the command line; every failure ends in one message and the exit code of its kind."""
-    before = {number: signal.signal(number, _leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Run the command line; every error becomes one message and the exit code of its kind."""
+    before = {number: signal.signal(number, _exit) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return _answer()
-    except KeyboardInterrupt:  # in a library that listens for itself
+        return _run()
+    except KeyboardInterrupt:  # from a library with a handler of its own
         return 128 + signal.SIGINT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _failed(error)
+        return _report_unexpected(error)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
-    """End at once after Ctrl-C or SIGTERM; verbs that train listen for themselves meanwhile.
+def _exit(number: int, _frame: FrameType | None) -> None:
+    """Exit at once on Ctrl-C or SIGTERM; commands that train install handlers of their own.
 
-    Nothing is raised: an exception that comes out of nowhere ends an export to ONNX in a crash.
+    Nothing is raised, because an exception in the middle of an ONNX export crashes it.
     """
-    os.write(2, b"stopped; files are whole or absent\n")
+    os.write(2, b"stopped; files are complete or absent\n")
     os._exit(128 + number)
 
 
-def _answer() -> int:
+def _run() -> int:
     try:
         from tutelage.cli import call
     except ImportError as error:  # the library works without the command line's packages
@@ -49,15 +49,15 @@ def _answer() -> int:
     from tutelage.errors import MachineError, TutelageError
 
     world = world_from_environment()
-    for stream in (sys.stdout, sys.stderr):  # a name the terminal cannot show is shown escaped
+    for stream in (sys.stdout, sys.stderr):  # names the terminal cannot show are escaped
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if not world.first:  # results are told once
+    if not world.first:  # results are printed once
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     try:
         call(sys.argv[1:])
     except TutelageError as error:
-        # What is wrong with the command or the data, all processes find and the first one tells.
+        # All processes find an error in the command or the data; the first one prints it.
         if world.first or isinstance(error, MachineError):
             name = f"error in process {world.rank}" if world.size > 1 else "error"
             sys.stderr.write(f"{name}: {error}\n")
@@ -65,8 +65,8 @@ def _answer() -> int:
     return 0
 
 
-def _failed(error: Exception) -> int:
-    """Tell an error that nobody foresaw: the machine's, or our own fault."""
+def _report_unexpected(error: Exception) -> int:
+    """Print an unexpected error: of the machine, or a bug of ours with the place of its traceback."""
     from tutelage.storage.disk import from_os_error
     from tutelage.text import truncate
 
@@ -75,13 +75,14 @@ def _failed(error: Exception) -> int:
         sys.stderr.write(f"error: {refused}\n")
         return refused.exit_code
     sys.stderr.write(
-        f"error: our own fault: {type(error).__name__}: {truncate(str(error))}\n{_kept(error)}\n"
+        f"internal error (please report): {type(error).__name__}: {truncate(str(error))}\n"
+        f"{_save_traceback(error)}\n"
     )
     return 1
 
 
-def _kept(error: Exception) -> str:
-    """Where the traceback is written: here, else among temporary files, else nowhere but the screen.
+def _save_traceback(error: Exception) -> str:
+    """Write the traceback here, or else to the temporary folder; return its place, or else its text.
 
     Always a new file: a link that somebody put in its place beforehand is not followed.
     """

@@ -1,8 +1,8 @@
-"""The processes that share one run: one is the ordinary case of N.
+"""The processes that share one run; a single process is the ordinary case.
 
-`torchrun` starts N processes with the same command and tells each its rank in the environment. What
-they must agree on goes through here; nothing else in the code knows how processes talk. This module
-imports no torch until two processes have something to say to each other.
+`torchrun` starts N processes with the same command and sets the rank of each in its environment. What they
+must agree on goes through here; no other code knows how processes communicate. torch is imported only if
+there are several processes.
 """
 
 import itertools
@@ -16,19 +16,22 @@ T = TypeVar("T")
 
 
 class World(NamedTuple):
-    """rank: this process, from 0; size: how many there are; local: its rank on this machine."""
+    """The place of this process among those of the run."""
 
     rank: int = 0
+    """Of this process, from 0."""
     size: int = 1
+    """Number of processes."""
     local: int = 0
+    """Rank of this process on its machine."""
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks for all."""
+        """Whether this is rank 0, which writes files and messages for all."""
         return self.rank == 0
 
     def share(self, count: int) -> range:
-        """The part of `count` things that falls to this process: neighbours, equal parts or one more.
+        """Return this process's part of `count` items: contiguous, and equal up to one item.
 
         >>> [list(World(rank, 2).share(5)) for rank in (0, 1)]
         [[0, 1, 2], [3, 4]]
@@ -37,54 +40,58 @@ class World(NamedTuple):
         return range(low, high)
 
     def wait(self) -> None:
-        """Go on when all are here."""
+        """Wait until all processes are here."""
         if self.size > 1:
-            self.everyone(None)
+            self.all_gather(None)
 
-    def everyone(self, fact: Any) -> list[Any]:
-        """What each process says, by rank; small plain Python values."""
+    def all_gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes, by rank; small plain Python values.
+
+        Raises:
+            MachineError: another process has ended or no longer responds.
+        """
         if self.size == 1:
-            return [fact]
+            return [value]
         import torch.distributed as processes
 
-        said: list[Any] = [None] * self.size
+        values: list[Any] = [None] * self.size
         try:
-            processes.all_gather_object(said, fact)
+            processes.all_gather_object(values, value)
         except RuntimeError as error:  # DistError is one
             raise process_lost(error) from error
-        return said
+        return values
 
-    def first_says(self, fact: Any) -> Any:
-        """What the first process says; the others' argument does not matter."""
-        return self.everyone(fact if self.first else None)[0]
+    def broadcast(self, value: Any) -> Any:
+        """Return the value of rank 0; those of the others are ignored."""
+        return self.all_gather(value if self.first else None)[0]
 
-    def first_does(self, action: Callable[[], T]) -> T:
-        """Let the first process do something small; its answer, or its error, is everyone's."""
-        answer: Any = None
+    def run_on_rank0(self, action: Callable[[], T]) -> T:
+        """Run a small action on rank 0; its result is returned, or its error raised, on all ranks."""
+        result: Any = None
         error: TutelageError | None = None
         if self.first:
             try:
-                answer = action()
+                result = action()
             except TutelageError as raised:
                 error = raised
-        answer, error = self.first_says((answer, error))
+        result, error = self.broadcast((result, error))
         if error is not None:
             raise error
-        return answer  # type: ignore[no-any-return]
+        return result  # type: ignore[no-any-return]
 
 
 ALONE = World()
 
 
 def shares(count: int, size: int) -> Sequence[tuple[int, int]]:
-    """[low, high) of each of `size` parts of `count` things, larger parts first."""
+    """Divide `count` items into `size` contiguous parts [low, high), larger parts first."""
     each, more = divmod(count, size)
     bounds = [part * each + min(part, more) for part in range(size + 1)]
     return list(itertools.pairwise(bounds))
 
 
 def world_from_environment() -> World:
-    """What torchrun said; one process where it did not start this one."""
+    """Return what torchrun set in the environment; a single process without it."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     if not all(os.environ.get(name, "").isdigit() for name in names):
         return ALONE
@@ -92,9 +99,9 @@ def world_from_environment() -> World:
 
 
 def process_lost(error: RuntimeError) -> MachineError:
-    """What to tell a person when another process no longer answers."""
+    """Build the error for another process that no longer responds."""
     return MachineError(
-        "another process of this run has ended or no longer answers",
+        "another process of this run has ended or no longer responds",
         found=str(error).splitlines()[0][:200],
         fix="the same command with --resume; it continues from the last checkpoint",
     )

@@ -1,13 +1,13 @@
-"""Everything a user can be told is wrong, as one tree.
+"""All errors for users, as one tree.
 
     TutelageError
     ├── UsageError      exit 2   a flag, setting, recipe or network name
-    ├── InputError      exit 3   data, weights, a run folder or another input is refused
+    ├── InputError      exit 3   data, weights, a run folder or another input cannot be used
     ├── DivergedError   exit 4   training stopped itself: loss, gradient or weights are not finite
     ├── MachineError    exit 5   disk, memory, permission, or the installation
     └── Interrupted     exit 130 or 143, resumable
 
-Catch `TutelageError` for all of them. Anything else that escapes is our own fault (exit 1).
+Catch `TutelageError` for all of them. Any other exception is a bug of Tutelage (exit 1).
 """
 
 from collections.abc import Iterable
@@ -17,10 +17,10 @@ from tutelage.text import escape_lines, truncate
 
 
 class TutelageError(Exception):
-    """A message for a person: what is wrong, where, what was found, what was expected, what to type.
+    """A message for a person: what is wrong, where, found, expected, and what to do.
 
-    Only `what` is required. `str(error)` is the whole message, one line a part, harmless on any terminal
-    whatever a file put into it.
+    Only `what` is required. `str(error)` is the whole message, one line per part, safe to print whatever
+    names or file contents it includes.
     """
 
     exit_code: int = 1
@@ -45,8 +45,8 @@ class TutelageError(Exception):
             "expected": None if expected is None else escape_lines(str(expected)),
             "try": None if fix is None else escape_lines(fix),
         }
-        told = [f"  {name + ':':<10}{part}" for name, part in parts.items() if part is not None]
-        super().__init__("\n".join([escape_lines(what), *told]))
+        lines = [f"  {name + ':':<10}{part}" for name, part in parts.items() if part is not None]
+        super().__init__("\n".join([escape_lines(what), *lines]))
 
 
 class UsageError(TutelageError):
@@ -56,7 +56,7 @@ class UsageError(TutelageError):
 
 
 class InputError(TutelageError):
-    """Data, weights, a run folder or another input that is refused."""
+    """Data, weights, a run folder or another input that cannot be used."""
 
     exit_code = 3
 
@@ -80,11 +80,11 @@ class Interrupted(TutelageError):  # noqa: N818 - nothing went wrong
 
 
 _ALL = 100
-"""Names that are listed in a message; a page of them would hide what is wrong."""
+"""Most names that a message lists; more would hide what is wrong."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The nearest of the known names as a hint, or a list of them when none is near: all, or a few of many.
+    """Suggest the nearest known name, or list the known names if none is near: all, or a few of many.
 
     >>> suggest("resnt18", ["resnet18", "resnet34"])
     'did you mean resnet18?'

@@ -1,4 +1,4 @@
-"""Every call of docs/bad-input.md, each through the command line's own function in a process of its own.
+"""Every call of docs/evidence/bad-input.md, each through the command line's own function in a process of its own.
 
     python benchmarks/reliability/bad_input.py [--processes 2] [--files 20000] [--first 80] [--last 90]
 
@@ -21,7 +21,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "reliability")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 PATIENCE = 60.0
 """Seconds after the time in which a call itself gives up, until its process is ended."""
@@ -38,9 +38,8 @@ def main() -> int:
     given = parser.parse_args()
     os.environ["TUTELAGE_MANY_FILES"] = str(given.files)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from bad_bench import Bench
-    from bad_networks import bomb_bytes
-
+    from support.reliability.bad_bench import Bench
+    from support.reliability.bad_networks import bomb_bytes
     from tutelage.commands import sweep as sweeping  # noqa: F401  so that no fork has to import them
 
     bomb_bytes()
@@ -81,11 +80,11 @@ def main() -> int:
 
 def calls(bench: "Bench", numbers: range) -> Iterator[Job]:  # noqa: F821
     """Each case at each verb by itself; harmless data at the verbs that train, all cases in one folder."""
-    from bad_bench import together
-    from bad_case import Case
-    from bad_cases import CASES
-    from bad_entries import ENTRIES, TRAINING, call, words
-    from bad_verdict import in_pack, wrong
+    from support.reliability.bad_bench import together
+    from support.reliability.bad_case import Case
+    from support.reliability.bad_cases import CASES
+    from support.reliability.bad_entries import ENTRIES, TRAINING, call, words
+    from support.reliability.bad_verdict import in_pack, wrong
 
     shared: dict[str, list[Case]] = {entry: [] for entry in (*TRAINING, "export")}
     chosen = [case for case in CASES if case.at in numbers]
@@ -122,7 +121,7 @@ def calls(bench: "Bench", numbers: range) -> Iterator[Job]:  # noqa: F821
 
 def forked(jobs: list[Job], root: Path, processes: int) -> Iterator[tuple[str, list[str]]]:
     """Run each job in a fork with a new folder; what it says is wrong comes back by a file."""
-    from bad_entries import LIMIT
+    from support.reliability.bad_entries import LIMIT
 
     running: dict[int, tuple[str, Path, float]] = {}
     waiting = iter(enumerate(jobs))

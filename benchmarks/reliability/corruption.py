@@ -149,7 +149,7 @@ def corrupt(artefact: Artefact, rounds: int, seed: int) -> Told:
 
 
 def _is_refused(use: Use, folder: Path) -> bool:
-    """Whether opening it is an error that names a file; any other error is our own fault."""
+    """Whether opening it is an error that names a file; any other error is a bug."""
     try:
         use(folder)
     except InputError as error:

@@ -31,7 +31,8 @@ from tutelage.distributed import World
 from tutelage.engine.checkpoint.format import Checkpoint
 from tutelage.engine.checkpoint.rotation import find_latest_checkpoint
 from tutelage.engine.checkpoint.writer import CheckpointWriter
-from tutelage.engine.run import Place, train_one
+from tutelage.engine.context import RunContext
+from tutelage.engine.run import train_one
 from tutelage.engine.runtime import process_group as processes
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
@@ -204,7 +205,7 @@ def train(
         return learned
 
     loop.train_on = train_on  # type: ignore[assignment]
-    place = Place("run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world)
+    place = RunContext("run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world)
     try:
         train_one(SETTINGS, open_pack(packed), place)
     except Interrupted as error:

@@ -14,6 +14,7 @@ import torch
 from mutate import mutated
 from parsing import Parser, image, plainly, tabled
 from safetensors.torch import save
+from tutelage.reports.record.fields import Fields
 
 from tutelage.config.job import DistillConfig
 from tutelage.config.loss_weights import loss_weights
@@ -28,7 +29,6 @@ from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.source import Unreadable
 from tutelage.data.readers.zip import scan_zip
 from tutelage.models.weights import read_weights
-from tutelage.reports.record.fields import Fields
 from tutelage.reports.record.read import run_folders, specialist_folders
 from tutelage.storage.checksums import read_sealed, seal
 from tutelage.storage.run_results import FORMAT, JOB_FORMAT, open_results, require_job

@@ -20,7 +20,8 @@ from forked import run
 
 from tutelage.data.pack.pack import open_pack
 from tutelage.distributed import World
-from tutelage.engine.run import Place, train_one
+from tutelage.engine.context import RunContext
+from tutelage.engine.run import train_one
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted
@@ -90,7 +91,7 @@ def _case(
 def _do(
     folder: Path, packed: Path, changes: dict[str, Any], world: World, stop: StopRequest
 ) -> int:
-    place = Place("run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world)
+    place = RunContext("run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world)
     try:
         train_one(tiny.single(**changes), open_pack(packed), place)
     except Interrupted:

@@ -1,10 +1,10 @@
-"""The long suite: every promise of docs/reliability.md held against its figure, one script after another.
+"""The long suite: every promise of docs/evidence/reliability.md held against its figure, one script after another.
 
     python benchmarks/reliability/suite.py
 
 It can be stopped and started again: what has reached its figure is not run twice, unless with `--again`. Its
-rows go to `benchmarks/results/reliability.json` and, as a table, to `docs/results/reliability.md`, each with
-the name of the sources it was measured with. Two scripts run at once, those that time something alone. The
+rows go to `benchmarks/results/reliability.json` and, as a table, to `docs/evidence/reliability-figures.md`,
+each with the name of the sources it was measured with. Two scripts run at once, those that time something alone. The
 last line is the count; exit code 1 where one falls short.
 """
 
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = ROOT / "benchmarks/results/reliability.json"
-TABLE = ROOT / "docs/results/reliability.md"
+TABLE = ROOT / "docs/evidence/reliability-figures.md"
 
 
 class Check(NamedTuple):
@@ -145,7 +145,7 @@ def told(rows: dict[str, dict[str, Any]]) -> str:
         "# Reliability, measured",
         "",
         "Written by `python benchmarks/reliability/suite.py`. What each line promises: "
-        "[reliability.md](../reliability.md).",
+        "[reliability.md](reliability.md).",
         "",
         "| what | asked | found | command | date, sources | seconds |",
         "|---|---|---|---|---|---|",

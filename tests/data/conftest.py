@@ -1,18 +1,15 @@
 """Small data sets on disk, made of real images: the bundled sample's."""
 
 import io
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from planting import Plant
 
+from support.images.plant import Plant
 from tutelage.data.readers.zip import SAMPLE
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # for odd_images.py
 
 
 def _sample(start: str, count: int) -> list[bytes]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision import transforms
 
+from support.examples import examples
 from tutelage.config.data import DataConfig
 from tutelage.data.decode.decode import decided_warnings, decode
 from tutelage.data.decode.prepare import prepare_all, prepare_item
@@ -24,9 +25,9 @@ from tutelage.text import escape, escape_csv, unescape_csv
 DATA = DataConfig(image_size=16)
 
 
-def test_pixels_are_rgb_upright_and_noted(one_image: Callable[..., bytes]) -> None:
+def test_pixels_are_rgb_upright_and_noted(image: Callable[..., bytes]) -> None:
     """A grey PNG becomes three equal channels, and the note says so."""
-    decoded = decode(one_image("PNG", "L", 77), DATA)
+    decoded = decode(image("PNG", "L", 77), DATA)
     assert decoded.pixels.shape == (8, 8, 3)
     assert decoded.pixels.dtype == np.uint8
     assert (decoded.pixels == 77).all()
@@ -35,17 +36,17 @@ def test_pixels_are_rgb_upright_and_noted(one_image: Callable[..., bytes]) -> No
 
 @pytest.mark.parametrize(("background", "shade"), [("white", 255), ("black", 0)])
 def test_what_is_transparent_shows_the_background(
-    one_image: Callable[..., bytes], background: str, shade: int
+    image: Callable[..., bytes], background: str, shade: int
 ) -> None:
     """Hidden colours under full transparency never appear."""
-    raw = one_image("PNG", "RGBA", (10, 200, 30, 0))
+    raw = image("PNG", "RGBA", (10, 200, 30, 0))
     kept = decode(raw, DataConfig(background=background)).pixels  # type: ignore[arg-type]
     assert (kept == shade).all()
 
 
-def test_the_pixel_limit_is_the_setting(one_image: Callable[..., bytes]) -> None:
+def test_the_pixel_limit_is_the_setting(image: Callable[..., bytes]) -> None:
     """An image above max_pixels is refused from its header, one at the limit is kept."""
-    raw = one_image(size=8)
+    raw = image(size=8)
     assert decode(raw, DataConfig(max_pixels=64)).pixels.shape == (8, 8, 3)
     with pytest.raises(Unreadable, match="larger than"):
         decode(raw, DataConfig(max_pixels=63))
@@ -59,14 +60,14 @@ def test_postscript_starts_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
         decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", DATA)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(place=st.floats(0, 0.999), bits=st.integers(1, 255), cut=st.floats(0.01, 1))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"])
 def test_a_damaged_file_is_decoded_or_refused_never_anything_else(
-    one_image: Callable[..., bytes], kind: str, place: float, bits: int, cut: float
+    image: Callable[..., bytes], kind: str, place: float, bits: int, cut: float
 ) -> None:
     """Any flipped byte and any cut gives pixels or a reason, without a warning."""
-    raw = bytearray(one_image(kind, "RGB", (1, 2, 3)))
+    raw = bytearray(image(kind, "RGB", (1, 2, 3)))
     raw[int(place * len(raw))] ^= bits
     try:
         pixels = decode(bytes(raw[: max(int(cut * len(raw)), 1)]), DATA).pixels

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from support.examples import examples
 from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.loading.loader import FIXED, Loader, epoch_seed, reading_loader, training_loader
 from tutelage.data.loading.pixel_source import Feed
@@ -148,7 +149,7 @@ def test_views_hang_on_pixels_not_on_place(small_pack: Pack, views: Augmentation
     shuffled=st.booleans(),
     processes=st.integers(1, 5),
 )
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_sizes(count: int, size: int, shuffled: bool, processes: int) -> None:
     """Batches are full but for the last; in training one with too few images joins the one before."""
     rows, world = np.arange(count), World(0, processes)

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import odd_images as odd
 import PIL
 import pytest
 
+from support.images import odd_images as odd
 from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.data.pack.write import write_pack

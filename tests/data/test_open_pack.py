@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from planting import Plant
 
+from support.images.plant import Plant
 from tutelage.config.data import DataConfig
 from tutelage.data.loading.pixel_source import read_mapped, read_pinned, read_resident
 from tutelage.data.loading.prefetch import SentBatch
@@ -78,7 +78,7 @@ def test_a_changed_pixel_stops_every_feed(stored: Path, feed: str) -> None:
     sound = torch.from_numpy(rows[:4])
 
     def images(some: torch.Tensor) -> None:
-        read = {"mapped": read_mapped(pack, cpu), "pinned": read_pinned(pack, HostCourier())}
+        read = {"mapped": read_mapped(pack, cpu), "pinned": read_pinned(pack, HostCopier())}
         fed = read[feed] if feed in read else read_resident(pack, some.numpy(), cpu)
         list(fed(some, [2] * (len(some) // 2)))
 
@@ -92,13 +92,13 @@ def test_a_changed_pixel_stops_every_feed(stored: Path, feed: str) -> None:
 def test_a_file_that_is_cut_while_it_is_open_stops_every_feed(stored: Path, feed: str) -> None:
     """The length is looked at before each batch: beyond the end of a file, a map would end the process."""
     pack, cpu = open_pack(stored), torch.device("cpu")
-    fed = read_mapped(pack, cpu) if feed == "mapped" else read_pinned(pack, HostCourier())
+    fed = read_mapped(pack, cpu) if feed == "mapped" else read_pinned(pack, HostCopier())
     (stored / "images.bin").write_bytes(b"")
     with pytest.raises(InputError, match="0 bytes"):
         list(fed(torch.arange(4), [2, 2]))
 
 
-class HostCourier:
+class HostCopier:
     """Leaves images where they are."""
 
     def buffer(self, shape: tuple[int, ...]) -> torch.Tensor:
@@ -108,7 +108,7 @@ class HostCourier:
         copy = images.clone()
         return SentBatch(lambda: copy, lambda: None)
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         pass
 
 

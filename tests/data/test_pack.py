@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planting import Plant
 from torchvision import transforms
 
+from support.images.plant import Plant
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import fingerprint
 from tutelage.data.decode.decode import open_image as decoded
@@ -159,7 +159,7 @@ def test_nothing_is_ever_overwritten(plant: Plant, tmp_path: Path) -> None:
     """A folder with something in it is not taken for a pack; an empty one may be."""
     (tmp_path / "p").mkdir()
     pack(plant(), tmp_path / "p")
-    with pytest.raises(InputError, match="in the place of the pack"):
+    with pytest.raises(InputError, match="folder for the pack is not empty"):
         pack(plant(), tmp_path / "p")
 
 

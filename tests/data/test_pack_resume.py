@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from planting import Plant
 
+from support.images.plant import Plant
 from tutelage.config.data import DataConfig
 from tutelage.data.decode.prepare import Prepared
 from tutelage.data.pack import entries
@@ -286,11 +286,11 @@ def test_a_killed_process_is_continued(root: Path, tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
         "from tutelage.data.pack import store as storing\n"
-        "from tutelage.config.data import Data\n"
+        "from tutelage.config.data import DataConfig\n"
         "from tutelage.data.readers.open import open_source\n"
         "from tutelage.data.pack.write import write_pack\n"
         "storing.DURABLE_SECONDS, storing.chunk_of = -1.0, lambda _: 2\n"
-        "settings = Data(image_size=16, max_unreadable=0.5)\n"
+        "settings = DataConfig(image_size=16, max_unreadable=0.5)\n"
         "source = open_source(sys.argv[1], settings)\n"
         "write_pack(source, settings, sys.argv[2], workers=2, progress=lambda *_: time.sleep(0.1))\n"
     )
@@ -314,7 +314,7 @@ def test_a_stopped_command_says_that_it_continues(
     """Ctrl-C and SIGTERM: what is there is kept, the message says so, and the same call completes it."""
     import tutelage
 
-    real = storing.prepared
+    real = storing.try_prepare
 
     def prepared(item: Item, settings: DataConfig) -> Prepared | str:
         if item.name == NAMES[2]:
@@ -322,7 +322,7 @@ def test_a_stopped_command_says_that_it_continues(
         return real(item, settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storing, "prepared", prepared)
+        patch.setattr(storing, "try_prepare", prepared)
         with pytest.raises(Interrupted, match="the next run continues") as error:
             tutelage.pack(root, DATA, out=tmp_path / "p", quiet=True)
     assert error.value.exit_code == code
@@ -333,6 +333,6 @@ def test_a_part_that_is_missing_is_noticed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Journals that another machine has not shared: an error, not a pack with holes."""
-    monkeypatch.setattr("tutelage.data.pack.write.store", lambda *_, **__: None)
-    with pytest.raises(MachineError, match="not all there"):
+    monkeypatch.setattr("tutelage.data.pack.write.store_items", lambda *_, **__: None)
+    with pytest.raises(MachineError, match="have packed is missing"):
         pack(root, tmp_path / "p")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch.distributed
 import torch.multiprocessing
-from planting import Plant
 
+from support.images.plant import Plant
 from tutelage.config.data import DataConfig
 from tutelage.data.pack import store as storing
 from tutelage.data.pack.lock import pack_lock
@@ -107,7 +107,7 @@ def test_two_processes_pack_as_one(told: list[dict[str, str]], tmp_path: Path) -
         assert one["stopped"] == "Interrupted: stopped"
         assert one["journals"] == "['0.jsonl', '1.jsonl']"
         assert one["refused"].startswith("InputError: too many files cannot be used")
-        assert one["other data"].startswith("InputError: the processes do not see the same data")
+        assert one["other data"].startswith("InputError: the processes read different data")
         assert one["held"].startswith("UsageError: another process is packing")
     assert told[0]["alone"] == "Interrupted: stopped"
     assert told[0]["failed"].startswith("MachineError: another process failed")

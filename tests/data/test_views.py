@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from support.examples import examples
 from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.augment.views import apply_views, plan_views, uniform, view_version
 
@@ -68,7 +69,7 @@ def test_published_numbers() -> None:
     seed=st.integers(0, 2**31),
     stream=st.integers(0, 6),
 )
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_uniform_oracle(keys: list[int], view: int, seed: int, stream: int) -> None:
     """Each number is what whole-number arithmetic gives, to the last bit, in [0, 1)."""
     found = uniform(torch.tensor(keys), view=view, seed=seed, stream=stream)
@@ -101,7 +102,7 @@ def test_uniform_statistics() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=["flip", "shift", "crop", "all"])
 @given(order=st.permutations(range(6)), split=st.integers(1, 5))
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_batches_do_not_matter(kind: AugmentationConfig, order: list[int], split: int) -> None:
     """An image's view is the same in any batch, order and company."""
     images, keys = batch_images(6), torch.arange(6) * 1_000_003
@@ -170,7 +171,7 @@ def test_numbers_of_views() -> None:
 
 
 @given(epochs=st.integers(1, 40), distinct=st.none() | st.integers(1, 50))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_count_is_of_the_numbers(epochs: int, distinct: int | None) -> None:
     """`count` says how many numbers `number` gives, and they are those from 0 on."""
     for kind in (

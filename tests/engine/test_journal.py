@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.engine.runtime.console import Console, format_duration, progress_bar
+from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.journal import EventLog, read_events
+from tutelage.engine.runtime.progress import format_duration, progress_bar
 
 
 def test_lines(tmp_path: Path) -> None:

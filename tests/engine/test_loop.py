@@ -17,7 +17,8 @@ from tutelage.config.job import TrainConfig
 from tutelage.config.training import DeviceConfig
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, train_one
+from tutelage.engine.context import RunContext
+from tutelage.engine.run import train_one
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.runtime.journal import EventLog, read_events
@@ -78,20 +79,8 @@ def trained(
         loader = training_loader(
             pack, batch_size=settings.batch_size, views=settings, seed=0, device=CPU
         )
-        course = FitArguments(
-            "run",
-            settings,
-            loader,
-            no_teacher,
-            validate,
-            {},
-            {},
-            folder,
-            journal,
-            Console(quiet=True),
-            StopRequest(),
-        )
-        fit(state, course)
+        context = RunContext("run", folder, folder, Console(quiet=True), StopRequest())
+        fit(state, FitArguments(context, settings, loader, no_teacher, validate, {}, {}, journal))
     return state
 
 
@@ -200,7 +189,7 @@ def test_clip(tmp_path: Path, small_pack: Pack, single: Callable[..., TrainConfi
 def test_diverged(
     small_pack: Pack,
     single: Callable[..., TrainConfig],
-    place: Callable[..., Place],
+    place: Callable[..., RunContext],
     optimizer: str,
     rate: float,
     make: Callable[[], nn.Module] | None,
@@ -212,7 +201,7 @@ def test_diverged(
             single(epochs=epochs, lr=rate, optimizer=optimizer),
             small_pack,
             place(),
-            make=(lambda _classes: make()) if make else None,
+            network=(lambda _classes: make()) if make else None,
         )
     assert caught.value.exit_code == 4
     assert not (place().folder / "scores.json").exists()
@@ -221,7 +210,7 @@ def test_diverged(
 def test_diverged_in_the_last_step(
     small_pack: Pack,
     single: Callable[..., TrainConfig],
-    place: Callable[..., Place],
+    place: Callable[..., RunContext],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A network whose last step broke it is divergence too, though no loss has shown it yet."""
@@ -252,7 +241,7 @@ def no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_run_folder(
     small_pack: Pack,
     single: Callable[..., TrainConfig],
-    place: Callable[..., Place],
+    place: Callable[..., RunContext],
     teacher_folder: Path,
 ) -> None:
     """A taught run leaves its files, keeps its teacher's bytes, and is returned when asked for again."""
@@ -285,7 +274,7 @@ def test_run_folder(
 def test_no_epochs(
     small_pack: Pack,
     single: Callable[..., TrainConfig],
-    place: Callable[..., Place],
+    place: Callable[..., RunContext],
     make_network: Callable[..., Any],
 ) -> None:
     """Zero epochs measure and save the network as it began."""

@@ -12,9 +12,9 @@ from tutelage.engine.train.optim import (
     ParameterOptimizer,
     clip_gradient,
     in_memory_order,
-    learning_rate,
     set_learning_rate,
 )
+from tutelage.engine.train.schedules import learning_rate
 from tutelage.errors import UsageError
 
 
@@ -142,7 +142,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def rates(settings: OptimizationConfig, steps: int) -> list[float]:
     return [
-        learning_rate(settings, step=step, steps_per_epoch=steps)
+        learning_rate(settings, at=step, steps_per_epoch=steps)
         for step in range(settings.epochs * steps)
     ]
 

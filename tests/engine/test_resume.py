@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stopping import AtSteps
 from torch import nn
 
+from support.stop_requests import AtSteps
 from tutelage.config.job import TrainConfig
 from tutelage.config.schema import build
 from tutelage.config.toml import read_toml
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Maker, Place, train_one
+from tutelage.engine.context import RunContext
+from tutelage.engine.run import train_one
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.teachers import NetworkFactory
 from tutelage.engine.train.step import train_step
 from tutelage.errors import InputError, Interrupted
 
@@ -55,12 +57,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def stopped_at_every_step(
-    settings: TrainConfig, pack: Pack, place: Place, *, make: Maker | None = None
+    settings: TrainConfig, pack: Pack, place: RunContext, *, make: NetworkFactory | None = None
 ) -> int:
     """Run again and again, asked to stop after each step: each time one step is done, or the end."""
     for times in range(100):
         try:
-            train_one(settings, pack, place._replace(stop=AtSteps()), make=make)
+            train_one(settings, pack, place._replace(stop=AtSteps()), network=make)
             return times
         except Interrupted:
             pass
@@ -92,7 +94,7 @@ VIEWS = {"flip": True, "translate": 2, "crop_scale": 0.5}
 def test_stopped_at_every_step(
     small_pack: Pack,
     single: Callable[..., TrainConfig],
-    place: Callable[..., Place],
+    place: Callable[..., RunContext],
     teacher_folder: Path,
     changes: dict[str, Any],
     taught: bool,
@@ -109,7 +111,7 @@ def test_stopped_at_every_step(
 
 
 def test_random_numbers_go_on(
-    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., RunContext]
 ) -> None:
     """A network that draws numbers of its own, as dropout does, draws the same after each stop."""
 
@@ -119,13 +121,13 @@ def test_random_numbers_go_on(
         )
 
     settings = single(batch_size=67)
-    train_one(settings, small_pack, place("whole"), make=make)
+    train_one(settings, small_pack, place("whole"), network=make)
     assert stopped_at_every_step(settings, small_pack, place("stopped"), make=make) == 7
     assert contents(place("whole").folder) == contents(place("stopped").folder)
 
 
 def test_another_run_is_not_continued(
-    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., RunContext]
 ) -> None:
     """A checkpoint is never continued with other settings."""
     begun(single(), small_pack, place())
@@ -135,7 +137,7 @@ def test_another_run_is_not_continued(
     assert "pack: " not in str(caught.value)
 
 
-def begun(settings: TrainConfig, pack: Pack, place: Place, *, steps: int = 1) -> list[Path]:
+def begun(settings: TrainConfig, pack: Pack, place: RunContext, *, steps: int = 1) -> list[Path]:
     """Stop a run after so many steps, saving after each; its checkpoints, the newest first."""
     stop = StopRequest()
     count = itertools.count(1)
@@ -163,7 +165,7 @@ def damage(checkpoint: Path) -> None:
 
 
 def test_two_checkpoints_are_kept(
-    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., RunContext]
 ) -> None:
     """Older ones go, a finished run keeps none, and what the run did not write is left alone."""
     folder = place().folder / "checkpoints"
@@ -177,7 +179,7 @@ def test_two_checkpoints_are_kept(
 
 
 def test_a_damaged_checkpoint_is_no_fresh_start(
-    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., Place]
+    small_pack: Pack, single: Callable[..., TrainConfig], place: Callable[..., RunContext]
 ) -> None:
     """The newest whole checkpoint is continued and the refused one named; none whole is an error."""
     train_one(single(), small_pack, place("whole"))
@@ -232,7 +234,7 @@ def test_interrupted_process(small_pack: Pack, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert f"step {facts['step']}" in again.stderr
     settings = build(TrainConfig, read_toml(out / "config.toml"), where="")
-    whole = Place(
+    whole = RunContext(
         settings.role,
         tmp_path / "whole",
         tmp_path / "cache",

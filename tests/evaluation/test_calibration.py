@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from support.examples import examples
 from tutelage.evaluation.calibration import (
     BINS,
     bin_sums,
@@ -36,7 +37,7 @@ def slow_ece(logits: list[list[float]], labels: list[int]) -> float:
 
 
 @given(images=st.integers(1, 80), classes=st.integers(2, 12), seed=st.integers(0, 999))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_slow_version(images: int, classes: int, seed: int) -> None:
     """The error equals a slow version that follows the definition."""
     random = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax  # type: ignore[import-untyped]
 from scipy.stats import binomtest  # type: ignore[import-untyped]
@@ -20,6 +20,7 @@ from sklearn.metrics import (  # type: ignore[import-untyped]
     top_k_accuracy_score,
 )
 
+from support.examples import examples
 from tutelage.errors import InputError
 from tutelage.evaluation.metrics import ROWS, Metrics, metrics_from_sums, scores_of, wilson
 from tutelage.evaluation.sums import add_counts, count_matrix
@@ -100,7 +101,7 @@ def test_absent_class_counts_as_zero() -> None:
 @given(
     images=st.integers(1, 60), classes=st.integers(1, 12), seed=st.integers(0, 999), data=st.data()
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_any_chunking(images: int, classes: int, seed: int, data: st.DataObject) -> None:
     """Any split into parts, in any order, gives the metrics of the whole."""
     logits, labels = made(images, classes, seed=seed)
@@ -123,7 +124,7 @@ def test_more_rows_than_one_chunk() -> None:
 
 
 @given(images=st.integers(1, 40), classes=st.integers(2, 9), seed=st.integers(0, 999))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_ranges_and_sums(images: int, classes: int, seed: int) -> None:
     """Shares lie in [0, 1], brier in [0, 2], and every image is counted once everywhere."""
     logits, labels = made(images, classes, seed=seed)

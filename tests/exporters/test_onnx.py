@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError, MachineError
 from tutelage.exporters import onnx as deploy
-from tutelage.exporters.onnx import ExportResult, export_onnx
+from tutelage.exporters.check import require_same_outputs
+from tutelage.exporters.exporter import ExportResult
+from tutelage.exporters.onnx import export_onnx
 from tutelage.models.build import BuiltModel
 from tutelage.models.preprocess import Classifier
 
@@ -110,7 +112,7 @@ def test_a_wrong_graph_is_refused(
     """A file that answers differently at any checked batch size is refused."""
     content = exported.path.read_bytes()
     with pytest.raises(InputError, match="answers differently"):
-        deploy._check(content, _Other(classifier, change), batch_images)
+        require_same_outputs(deploy._run(content), _Other(classifier, change), batch_images)
 
 
 def test_not_a_number_in_the_winning_class(
@@ -130,22 +132,21 @@ def test_not_a_number_in_the_winning_class(
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", run)
     graph = _Other(classifier, lambda logits: logits)
     with pytest.raises(InputError, match="answers differently"):
-        deploy._check(exported.path.read_bytes(), graph, batch_images)
+        require_same_outputs(deploy._run(exported.path.read_bytes()), graph, batch_images)
 
 
 def test_nothing_is_written_when_refused(
     classifier: Classifier, batch_images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights that change under way are noticed, and no file is left."""
-    real = deploy._check
     other = copy.deepcopy(classifier)
     with torch.no_grad():
         other.network.get_parameter("fc.weight")[0] += 0.1
 
-    def check(content: bytes, _graph: nn.Module, batch_images: Tensor) -> float:
-        return real(content, _Other(other, lambda logits: logits), batch_images)
+    def check(run: Callable[[Tensor], Tensor], _graph: nn.Module, images: Tensor) -> float:
+        return require_same_outputs(run, _Other(other, lambda logits: logits), images)
 
-    monkeypatch.setattr(deploy, "_check", check)
+    monkeypatch.setattr(deploy, "require_same_outputs", check)
     with pytest.raises(InputError, match="nothing was written"):
         export_onnx(classifier, tmp_path / "m.onnx", images=batch_images, classes=["a"] * 10)
     assert list(tmp_path.iterdir()) == []

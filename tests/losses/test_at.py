@@ -1,30 +1,25 @@
 """Attention transfer against plain loops and other software, its invariances, its limits, its refusals."""
 
-import itertools
 import math
 
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
-from proving import (
-    batch_of,
+from torch import Tensor
+
+from support.examples import examples
+from support.losses.checks import (
     finite_in_any_precision,
-    gradcheck,
     gradient,
     numbers,
     pair,
-    said,
-    spares_the_teacher,
 )
-from torch import Tensor
-
+from support.losses.term_testers import MapTermTester
+from support.losses.tester import LossTester, channels, order, places
 from tutelage.config.losses.feature import ATConfig
-from tutelage.errors import InputError, UsageError
+from tutelage.errors import UsageError
 from tutelage.losses.feature.at import ATTerm, at_loss
-from tutelage.losses.term import BuildContext, Needs
-from tutelage.types import START, ModelOutput, NetworkInfo, TeacherOutput
 
 POWERS = [0.5, 1.0, 2.0, 3.0, 4.0]
 
@@ -56,13 +51,41 @@ def slow(student: Tensor, teacher: Tensor, power: float) -> float:
     return math.fsum(squares) / len(squares)
 
 
+SIZES = torch.tensor([1e-3, 1.0, 7.0, 1e3], dtype=torch.float64)[:, None, None, None]
+
+
+class TestATTerm(MapTermTester):
+    """What holds for every term on maps."""
+
+    loss = staticmethod(at_loss)
+    term, config = ATTerm, ATConfig
+    settings = {"power": 3.0}
+
+
+class TestAT(LossTester):
+    """What holds for every loss of features."""
+
+    loss = staticmethod(at_loss)
+    name = "at"
+    options = tuple({"power": power} for power in POWERS)
+    shapes = (((4, 3, 2, 3), (4, 5, 2, 3)),)
+    scales = (1.0,)  # others below
+    positive = True
+    both = (order, places)
+    student = (lambda x: SIZES * x, torch.neg, channels, lambda x: torch.cat([x, x], 1))
+    unlike = (places,)
+    refused = tuple(
+        ((2, 3, 4, 4), shape) for shape in ((2, 3, 4, 2), (1, 3, 4, 4), (2, 3, 16), (2, 48))
+    )
+
+
 @given(
     shape=st.tuples(*[st.integers(1, 4)] * 4),
     other=st.integers(1, 5),
     power=st.sampled_from(POWERS),
     seed=st.integers(0, 99),
 )
-@examples(max_examples=40, deadline=None)
+@examples(40)
 def test_oracle(shape: tuple[int, int, int, int], other: int, power: float, seed: int) -> None:
     """The loss equals plain loops, for channels that differ in number and for every power."""
     student = numbers(*shape, seed=seed)
@@ -79,52 +102,6 @@ def test_closed_form() -> None:
     assert at_loss(student, teacher).item() == pytest.approx(0.5)
     teacher[0, 2] = teacher[0, 2].flip((0, 1))
     assert at_loss(student, teacher).item() == 0
-
-
-@pytest.mark.parametrize("power", POWERS)
-def test_gradient(power: float) -> None:
-    """Finite differences agree; the teacher gets none."""
-    student, teacher = numbers(2, 3, 2, 3), numbers(2, 4, 2, 3, seed=1)
-
-    def loss(s: Tensor, t: Tensor) -> Tensor:
-        return at_loss(s, t, power=power)
-
-    assert gradcheck(loss, student, teacher)
-    spares_the_teacher(loss, student, teacher)
-
-
-@pytest.mark.parametrize("power", POWERS)
-def test_invariances(power: float) -> None:
-    """0 at equality; signs, the order of channels and the scale of an image do not matter; places do."""
-    student, teacher = numbers(4, 3, 2, 3), numbers(4, 5, 2, 3, seed=1)
-    assert at_loss(student, student, power=power).item() == 0
-    expected = at_loss(student, teacher, power=power)
-    scale = torch.tensor([1e-3, 1.0, 7.0, 1e3], dtype=torch.float64)[:, None, None, None]
-    for changed in (
-        scale * student,
-        -student,
-        student.roll(1, 1),
-        torch.cat([student, student], 1),
-    ):
-        torch.testing.assert_close(at_loss(changed, teacher, power=power), expected)
-    moved = at_loss(student.flip(3), teacher, power=power)
-    assert (moved - expected).abs() > 1e-4
-    both = at_loss(student.flip(3), teacher.flip(3), power=power)
-    torch.testing.assert_close(both, expected)
-
-
-@pytest.mark.parametrize("power", POWERS)
-@pytest.mark.parametrize("count", [1, 2])
-def test_finite(power: float, count: int) -> None:
-    """Finite for ordinary, equal, constant and zero maps, and for a batch of one."""
-    one = numbers(count, 3, 4, 4)
-    maps = (one, one.relu(), torch.zeros_like(one), torch.ones_like(one))
-
-    def loss(s: Tensor, t: Tensor) -> Tensor:
-        return at_loss(s, t, power=power)
-
-    for student, teacher in itertools.product(maps, maps):
-        finite_in_any_precision(loss, student, teacher)
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 8.0])
@@ -151,16 +128,12 @@ def test_zeros() -> None:
 
 
 def test_refusals() -> None:
-    """Other images or places are refused with both shapes printed; so is what is no map, and no power."""
-    for shape in ((2, 3, 4, 2), (1, 3, 4, 4), (2, 3, 16), (2, 48)):
-        with pytest.raises(InputError, match=r"attention[^$]*\[2, 3, 4, 4\].*teacher \[") as told:
-            at_loss(torch.zeros(2, 3, 4, 4), torch.zeros(shape))
-        assert str(list(shape)) in str(told.value)
+    """A power that is not a finite number above 0 is refused, by function and term."""
     for power in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(UsageError, match="power"):
             at_loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), power=power)
         with pytest.raises(UsageError, match="power"):
-            ATTerm([pair((1, 2, 2), (1, 2, 2))], power=power)
+            ATTerm([pair((1, 2, 2), (1, 2, 2))], ATConfig(power=power))
 
 
 def test_other_software() -> None:
@@ -177,35 +150,3 @@ def test_other_software() -> None:
     first = {"x": {"output": student[:1]}}, {"x": {"output": teacher[:1]}}
     norm = ATLoss(pairs, mode="paper")(*first)
     torch.testing.assert_close(at_loss(student[:1], teacher[:1]), norm**2 / 25)
-
-
-def test_term() -> None:
-    """Larger maps are pooled first, tokens are maps, pairs are summed, and settings arrive."""
-    mine, theirs = numbers(3, 4, 4, 4), numbers(3, 6, 2, 2, seed=1)
-    term = ATTerm([pair((4, 4, 4), (6, 2, 2))], power=3.0)
-    assert term.needs == Needs(student_points=("a",), teacher_points=("b",))
-    assert not term.across_batch
-    pooled = torch.nn.functional.avg_pool2d(mine, 2)
-    expected = at_loss(pooled, theirs, power=3.0)
-    torch.testing.assert_close(said(term, mine, theirs), expected)
-    tokens = torch.cat([numbers(3, 1, 4, seed=2), mine.flatten(2).mT], 1)
-    torch.testing.assert_close(said(term, tokens, theirs), expected)
-    with pytest.raises(InputError, match="attention compares maps"):
-        said(term, torch.zeros(3, 4), theirs)
-
-    two = ATTerm([pair((4, 4, 4), (6, 2, 2)), pair((4, 4, 4), (6, 2, 2), name="c", other="d")])
-    shown = ModelOutput(torch.zeros(3, 4), {"a": mine, "c": -2 * mine})
-    told = two(
-        shown, TeacherOutput(torch.zeros(3, 4), {"b": theirs, "d": theirs}), batch_of(3), START
-    )
-    torch.testing.assert_close(told, 2 * at_loss(pooled, theirs))
-
-
-def test_build() -> None:
-    """Built from its settings, between the points they name; the power is 2 unless given."""
-    anatomy = NetworkInfo("net", (), None, None, {"x": (2, 4, 4)})
-    ground = BuildContext(anatomy, anatomy, classes=3, images=9)
-    named = {"student_points": ("x",), "teacher_points": ("x",)}
-    assert ATTerm.build(ATConfig(power=4.0, **named), ground).power == 4.0
-    assert ATTerm.build(ATConfig(**named), ground).power == 2.0
-    assert ATTerm([pair((1, 2, 2), (1, 2, 2))]).power == 2.0

@@ -5,24 +5,24 @@ import math
 
 import pytest
 import torch
-from proving import (
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import normalize
+
+from support.losses.checks import (
     batch_of,
     finite_in_any_precision,
     gradcheck,
     numbers,
     pair,
-    said,
     spares_the_teacher,
+    term_loss,
 )
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.functional import normalize
-
 from tutelage.config.losses.feature import CRDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature import memory_bank as memory_file
 from tutelage.losses.feature.crd import CRDTerm, crd_batch_loss, crd_loss, log_normalizers
-from tutelage.losses.feature.memory_bank import MemoryBank, cosines, settled
+from tutelage.losses.feature.memory_bank import MemoryBank, cosines, with_gradients_now
 from tutelage.losses.term import BuildContext, Needs
 from tutelage.types import (
     START,
@@ -207,7 +207,7 @@ def test_torchdistill() -> None:
             log_z = memory.first(log_normalizers(*scores, weights, images=images))
             return crd_loss(*scores, weights=weights, log_z=log_z, noise=count / images)
 
-        found = settled(loss, u, v)
+        found = with_gradients_now(loss, u, v)
         memory.remember(ids, u, v)
         torch.testing.assert_close(found, expected.squeeze(), rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(memory.log_z.exp(), theirs.params[2:4], rtol=1e-6, atol=0)
@@ -289,7 +289,9 @@ def test_batch_of_one_class() -> None:
 
 def test_batch_term() -> None:
     """It compares embeddings in the batch, by the class of the larger share; it remembers nothing."""
-    term = CRDTerm([pair((6,), (8, 2, 2))], 0.5, 4, memory=False, images=9).double()
+    term = CRDTerm(
+        [pair((6,), (8, 2, 2))], CRDConfig(temperature=0.5, width=4, memory=False), images=9
+    ).double()
     assert term.needs == Needs(labels=True, student_points=("a",), teacher_points=("b",))
     mine, theirs = numbers(4, 6), numbers(4, 8, 2, 2, seed=1)
     u, v = term.student[0](mine), term.teacher[0](theirs)
@@ -297,10 +299,10 @@ def test_batch_term() -> None:
     share = torch.tensor([0.9, 0.2, 0.5, 0.6])
     batch = batch._replace(mixed=MixedLabels(torch.tensor([1, 0, 2, 2]), share))
     expected = batch_oracle(u, v, [0, 0, 1, 2], 0.5)
-    assert said(term, mine, theirs, batch).item() == pytest.approx(expected, rel=1e-10)
+    assert term_loss(term, mine, theirs, batch).item() == pytest.approx(expected, rel=1e-10)
     assert not list(term.buffers())
     with pytest.raises(InputError, match="crd"):
-        said(term, mine[:1], theirs[:1], batch_of(1))
+        term_loss(term, mine[:1], theirs[:1], batch_of(1))
 
 
 # ---------------------------------------------------------------------- draws
@@ -392,17 +394,17 @@ def test_first_normalisers_stay() -> None:
     assert memory.eval().first(torch.tensor([5.0, 6.0])).tolist() == [3, 4]
 
 
-def test_settled_gradients_survive_a_change() -> None:
+def test_gradients_computed_now_survive_a_change() -> None:
     """What a loss depends on may change before the backward pass; scaled losses scale their gradient."""
     x, other = numbers(3).requires_grad_(), numbers(3, seed=1)
     expected = other.clone()
-    value = settled(lambda leaf: (leaf * other).sum(), x)
+    value = with_gradients_now(lambda leaf: (leaf * other).sum(), x)
     other.zero_()
     torch.testing.assert_close(value, (x * expected).sum())
     (found,) = torch.autograd.grad(7 * value, x)
     torch.testing.assert_close(found, 7 * expected)
     with torch.no_grad():
-        assert settled(lambda leaf: leaf.sum(), x) == x.sum()
+        assert with_gradients_now(lambda leaf: leaf.sum(), x) == x.sum()
 
 
 # ---------------------------------------------------------------------- the term
@@ -473,11 +475,11 @@ def test_term_learns_from_both_sides() -> None:
     """Both embeddings are trained, through a memory that changes before the backward pass."""
     term = term_of(5, 12)
     mine, theirs = numbers(3, 6).requires_grad_(), numbers(3, 8, seed=1).requires_grad_()
-    torch.autograd.backward(said(term, mine, theirs, labelled([3, 7, 0], [0, 1, 0])))
+    torch.autograd.backward(term_loss(term, mine, theirs, labelled([3, 7, 0], [0, 1, 0])))
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in term.parameters())
     assert len(list(term.parameters())) == 4
     frozen = term_of(5, 12).eval()
-    spares_the_teacher(lambda s, t: said(frozen, s, t), mine.detach(), theirs.detach())
+    spares_the_teacher(lambda s, t: term_loss(frozen, s, t), mine.detach(), theirs.detach())
 
 
 @pytest.mark.parametrize("negatives", [5, 40])
@@ -487,7 +489,9 @@ def test_terms_gradient(negatives: int) -> None:
     step(term, 0, labelled([3, 7, 0], [0, 1, 0]))
     term.eval()
     batch = labelled([3, 1, 2], [0, 1, 1])
-    assert gradcheck(lambda s, t: said(term, s, t, batch), numbers(3, 6), numbers(3, 8, seed=1))
+    assert gradcheck(
+        lambda s, t: term_loss(term, s, t, batch), numbers(3, 6), numbers(3, 8, seed=1)
+    )
 
 
 def test_evaluation_remembers_nothing() -> None:
@@ -523,20 +527,20 @@ def test_resumes_exactly(negatives: int) -> None:
 
 def test_memory_is_fp32_whatever_the_features() -> None:
     """bf16 features under autocast: the memory and the loss are fp32, and rows keep length 1."""
-    term = CRDTerm([pair((6,), (8,))], width=4, negatives=5, images=12)
+    term = CRDTerm([pair((6,), (8,))], CRDConfig(width=4, negatives=5), images=12)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mine = numbers(3, 6).bfloat16().requires_grad_()
-        loss = said(term, mine, numbers(3, 8).bfloat16(), labelled([0, 1, 2], [0, 1, 2]))
+        loss = term_loss(term, mine, numbers(3, 8).bfloat16(), labelled([0, 1, 2], [0, 1, 2]))
         torch.autograd.backward(loss)
     assert loss.dtype == term.memories[0].student.dtype == torch.float32
     torch.testing.assert_close(term.memories[0].teacher.norm(dim=1), torch.ones(12))
-    full = CRDTerm([pair((6,), (8,))], width=4, negatives=5, images=12)
-    fresh = CRDTerm([pair((6,), (8,))], width=4, negatives=5, images=12)
+    full = CRDTerm([pair((6,), (8,))], CRDConfig(width=4, negatives=5), images=12)
+    fresh = CRDTerm([pair((6,), (8,))], CRDConfig(width=4, negatives=5), images=12)
     fresh.load_state_dict(full.state_dict())
     same = [x.bfloat16() for x in (numbers(3, 6), numbers(3, 8))]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        low = said(full, *same)
-    torch.testing.assert_close(low, said(fresh, *(x.float() for x in same)), rtol=0, atol=0)
+        low = term_loss(full, *same)
+    torch.testing.assert_close(low, term_loss(fresh, *(x.float() for x in same)), rtol=0, atol=0)
 
 
 def test_training_tells_images_apart() -> None:
@@ -562,7 +566,7 @@ def test_no_waiting_for_the_device(negatives: int, memory: bool) -> None:
     """Tensors without numbers will do: nothing is read back from the device."""
     with FakeTensorMode():
         pairs = [pair((6,), (8,))]
-        term = CRDTerm(pairs, width=4, negatives=negatives, memory=memory, images=12)
+        term = CRDTerm(pairs, CRDConfig(width=4, negatives=negatives, memory=memory), images=12)
         mine = torch.zeros(3, 6, requires_grad=True)
         count = torch.zeros(3, dtype=torch.int64)
         batch = Batch(torch.zeros(3, 3, 1, 1, dtype=torch.uint8), count, count, 0)

@@ -5,35 +5,20 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from proving import (
-    batch_of,
-    finite_in_any_precision,
-    gradcheck,
-    gradient,
-    numbers,
-    spares_the_teacher,
-)
 from torch import Tensor
 
+from support.examples import examples
+from support.losses.checks import batch_of, finite_in_any_precision, gradcheck, gradient, numbers
+from support.losses.logit_tester import LogitLossTester, softmax
 from tutelage.config.losses.response import DISTConfig
-from tutelage.errors import InputError, UsageError
+from tutelage.errors import InputError
 from tutelage.losses.response.dist import DISTTerm, dist_loss, pearson_correlation
-from tutelage.losses.response.logits import standardized
-from tutelage.losses.term import BuildContext, Needs
-from tutelage.types import START, ModelOutput, NetworkInfo, TeacherOutput
+from tutelage.types import START, ModelOutput, TeacherOutput
 
-TEMPERATURES = [0.05, 1.0, 4.0, 100.0]
-NOWHERE = NetworkInfo("", (), None, None, {})
 INTER = functools.partial(dist_loss, inter=1.0, intra=0.0)
 INTRA = functools.partial(dist_loss, inter=0.0, intra=1.0)
-
-
-def softmax(row: list[float]) -> list[float]:
-    top = max(row)
-    total = math.fsum(math.exp(value - top) for value in row)
-    return [math.exp(value - top) / total for value in row]
 
 
 def pearson(x: list[float], y: list[float]) -> float:
@@ -63,33 +48,60 @@ def slow_dist(
     return temperature**2 * (of_rows + of_columns)
 
 
-@given(
-    batch=st.integers(2, 6),
-    classes=st.integers(2, 8),
-    seed=st.integers(0, 999),
-    temperature=st.sampled_from([0.5, 1.0, 4.0]),
-    inter=st.sampled_from([0.0, 1.0, 2.0]),
-    intra=st.sampled_from([0.0, 1.0, 2.0]),
-)
-@settings(max_examples=50, deadline=None)
-def test_oracle(
-    batch: int, classes: int, seed: int, temperature: float, inter: float, intra: float
-) -> None:
-    """The loss equals plain loops in float64, and is between 0 and 2 T^2 (inter + intra)."""
-    student, teacher = numbers(batch, classes, seed=seed), numbers(batch, classes, seed=seed + 1000)
-    weights = {"temperature": temperature, "inter": inter, "intra": intra}
-    found = dist_loss(student, teacher, **weights)
-    assert found.dtype == torch.float64
-    expected = slow_dist(student, teacher, **weights)
-    assert found.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
-    assert -1e-12 <= found.item() <= 2 * temperature**2 * (inter + intra) + 1e-12
+class TestDIST(LogitLossTester):
+    """What holds for every loss on logits."""
+
+    loss = staticmethod(dist_loss)
+    slow = staticmethod(slow_dist)
+    term, config = DISTTerm, DISTConfig
+    across_batch = True
+    drawn = {
+        "temperature": st.sampled_from([0.5, 1.0, 4.0]),
+        "inter": st.sampled_from([0.0, 1.0, 2.0]),
+        "intra": st.sampled_from([0.0, 1.0, 2.0]),
+    }
+    fewest = (2, 2)
+    defaults = {"temperature": 1.0, "inter": 2.0, "intra": 2.0}
+    settings = {"temperature": 2.0, "inter": 0.5, "intra": 3.0}
+    options = tuple(
+        {"temperature": temperature, **weights}
+        for temperature in (1.0, 4.0)
+        for weights in ({}, {"inter": 0.0}, {"intra": 0.0})
+    )
+    equality = None  # but for the rounding of 1 - rho: see below
+
+    def ends(self, logits: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Add identical images, and a class that is never likely: a column of zeros."""
+        wide = torch.cat([logits, logits.amin(1, keepdim=True).clamp(max=0)], 1)
+        same = wide[:1].repeat(4, 1)
+        return [*super().ends(wide), (same, wide), (wide, same)]
 
 
-def test_defaults() -> None:
-    """The paper's for ImageNet: T 1, both weights 2."""
-    student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
-    expected = slow_dist(student, teacher, temperature=1, inter=2, intra=2)
-    assert dist_loss(student, teacher).item() == pytest.approx(expected, rel=1e-10)
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 100.0])
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_zero_at_equality(temperature: float, precision: torch.dtype) -> None:
+    """A student that equals its teacher has no loss, but for the rounding of 1 - rho."""
+    student = numbers(6, 4, scale=2).to(precision)
+    found = dist_loss(student, student.clone(), temperature=temperature)
+    assert abs(found.item()) <= 20 * torch.finfo(precision).eps * temperature**2
+
+
+@given(seed=st.integers(0, 999), temperature=st.sampled_from([0.5, 1.0, 4.0]))
+@examples(50)
+def test_bounds(seed: int, temperature: float) -> None:
+    """Between 0 and 2 T^2 (inter + intra)."""
+    student, teacher = numbers(5, 4, seed=seed), numbers(5, 4, seed=seed + 1000)
+    found = dist_loss(student, teacher, temperature=temperature, inter=1.0, intra=2.0).item()
+    assert -1e-12 <= found <= 2 * temperature**2 * 3 + 1e-12
+
+
+@pytest.mark.parametrize("temperature", [0.05, 1.0, 4.0, 100.0])
+@pytest.mark.parametrize("spread", [0.0, 1e-4, 1.0, 1e4])
+def test_finite_of_one_image(temperature: float, spread: float) -> None:
+    """Without the images' relations one image is enough."""
+    one, other = spread * torch.tensor([[[1.0, -1, 0, -1]], [[-1, 1, 0, -1]]])
+    loss = functools.partial(dist_loss, temperature=temperature, intra=0.0)
+    finite_in_any_precision(loss, one, other)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])
@@ -121,42 +133,10 @@ def test_torchdistill(
     )
 
 
-@pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_gradcheck(temperature: float) -> None:
-    """Finite differences agree, for each part alone, too."""
-    student, teacher = numbers(3, 4), numbers(3, 4, seed=1)
-    for weights in ({}, {"inter": 0.0}, {"intra": 0.0}):
-        loss = functools.partial(dist_loss, temperature=temperature, **weights)
-        assert gradcheck(loss, student, teacher)
-    spares_the_teacher(dist_loss, student, teacher)
-
-
 def test_gradcheck_of_nearly_equal_numbers() -> None:
     """Where the bound holds, value and gradient still belong together."""
     student, teacher = numbers(3, 4, scale=1e-4), numbers(3, 4, seed=1)
     assert gradcheck(dist_loss, student, teacher)
-
-
-@pytest.mark.parametrize("temperature", [1.0, 4.0, 100.0])
-@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
-def test_zero_at_equality(temperature: float, precision: torch.dtype) -> None:
-    """A student that equals its teacher has no loss, but for the rounding of 1 - rho."""
-    student = numbers(6, 4, scale=2).to(precision)
-    found = dist_loss(student, student.clone(), temperature=temperature)
-    assert abs(found.item()) <= 20 * torch.finfo(precision).eps * temperature**2
-
-
-def test_invariances() -> None:
-    """A constant added to a row, the order of images and that of classes do not matter."""
-    student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
-    expected = dist_loss(student, teacher)
-    order = torch.tensor([2, 0, 3, 1])
-    for found in (
-        dist_loss(student + numbers(5, 1, seed=2, scale=50), teacher - 30),
-        dist_loss(student.flip(0), teacher.flip(0)),
-        dist_loss(student[:, order], teacher[:, order]),
-    ):
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=0)
 
 
 def test_inter_is_affine_by_row() -> None:
@@ -219,22 +199,6 @@ def test_constant_student() -> None:
     assert nearer < dist_loss(student, teacher) - 1
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize("spread", [0.0, 1e-4, 1.0, 1e4])
-def test_finite(temperature: float, spread: float) -> None:
-    """Finite for constant rows, identical images, and logits 1e4 apart, which leave columns of zeros."""
-    ends = spread * torch.tensor([[1, -1, 0, -1], [-1, 1, 0, -1], [0, 0, 1, -1], [1, 1, 1, 1]])
-    loss = functools.partial(dist_loss, temperature=temperature)
-    for student, teacher in (
-        (ends, ends),
-        (ends, ends.roll(1, dims=0)),
-        (ends[:1].repeat(4, 1), ends),
-        (ends, ends[:1].repeat(4, 1)),
-    ):
-        finite_in_any_precision(loss, student, teacher)
-    finite_in_any_precision(functools.partial(loss, intra=0.0), ends[:1], ends[1:2])
-
-
 def test_one_image() -> None:
     """One image has no relation with others: refused by name, unless that part has no weight."""
     one, other = numbers(1, 4), numbers(1, 4, seed=1)
@@ -250,49 +214,3 @@ def test_one_class() -> None:
     """One class has no relation with others: refused by name."""
     with pytest.raises(InputError, match=r"dist relates the classes(.|\n)*\[4, 1\]"):
         dist_loss(numbers(4, 1), numbers(4, 1))
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher"),
-    [((4, 10), (4, 1)), ((4, 10), (1, 10)), ((4, 10), (4, 9)), ((10,), (10,))],
-)
-def test_shapes(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """Shapes that differ are refused with both printed; nothing is broadcast."""
-    with pytest.raises(InputError) as caught:
-        dist_loss(torch.zeros(student), torch.zeros(teacher))
-    assert str(list(student)) in str(caught.value)
-    assert str(list(teacher)) in str(caught.value)
-
-
-@pytest.mark.parametrize("temperature", [0.0, -1.0])
-def test_temperature(temperature: float) -> None:
-    """A temperature that is not a finite number above 0 is refused, by function and term."""
-    with pytest.raises(UsageError, match="temperature"):
-        dist_loss(numbers(2, 2), numbers(2, 2), temperature=temperature)
-    with pytest.raises(UsageError, match="temperature"):
-        DISTTerm(temperature)
-
-
-@pytest.mark.parametrize("standardize", [False, True])
-def test_term(standardize: bool) -> None:
-    """Settings reach the function, and several processes bring their images together first."""
-    chosen = DISTConfig(temperature=2.0, inter=0.5, intra=3.0, standardize=standardize)
-    term = DISTTerm.build(chosen, BuildContext(NOWHERE, NOWHERE, 4, 5))
-    student, teacher = numbers(5, 4), numbers(5, 4, seed=1)
-    found = term(ModelOutput(student, {}), TeacherOutput(teacher, {}), batch_of(5), START)
-    prepared = [standardized(x) if standardize else x for x in (student, teacher)]
-    assert torch.equal(found, dist_loss(*prepared, temperature=2.0, inter=0.5, intra=3.0))
-    assert term.needs == Needs(teacher_logits=True)
-    assert term.across_batch
-    assert not term.state_dict()
-
-
-def test_term_defaults() -> None:
-    """The term's defaults are those of its settings."""
-    term, default = DISTTerm(), DISTConfig()
-    assert (term.temperature, term.inter, term.intra, term.standardize) == (
-        default.temperature,
-        default.inter,
-        default.intra,
-        default.standardize,
-    )

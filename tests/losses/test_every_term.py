@@ -2,13 +2,18 @@
 
 import itertools
 from functools import cache
-from pathlib import Path
+from importlib import import_module
+from inspect import signature
 from typing import Any
 
-import in_two
 import pytest
 import torch
-from lessons import (
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from support import two_processes
+from support.losses.networks import (
     CLASSES,
     LATE,
     NAMES,
@@ -21,15 +26,11 @@ from lessons import (
     objective,
     word,
 )
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from two_processes import trained
-
+from support.losses.two_ranks import trained
 from tutelage.config.objective import settings_classes
 from tutelage.distributed import ALONE
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.registry import build_terms
+from tutelage.losses.registry import build_terms, term_class
 from tutelage.losses.term import BuildContext, Term
 from tutelage.types import START, Batch, Progress
 
@@ -115,6 +116,22 @@ def test_needs_are_all_that_is_read(name: str) -> None:
     if wanted:
         with pytest.raises(UsageError, match=rf"\b{name} needs features"):
             value_of(term, Word(output, signal._replace(features={}), batch))
+
+
+@pytest.mark.parametrize("name", settings_classes())
+def test_functions_have_the_defaults_of_their_settings(name: str) -> None:
+    """A term starts from its settings' defaults, and so does a keyword of its function that is a setting."""
+    term = term_class(name)
+    assert type(term.settings) in settings_classes()[name].__mro__
+    functions = [
+        found
+        for key, found in vars(import_module(term.__module__)).items()
+        if key.endswith("_loss") and found.__module__ == term.__module__
+    ]
+    assert functions
+    for parameter in (p for found in functions for p in signature(found).parameters.values()):
+        if parameter.default is not parameter.empty and hasattr(term.settings, parameter.name):
+            assert parameter.default == getattr(term.settings, parameter.name)
 
 
 # ---------------------------------------------------------------------- numbers
@@ -366,8 +383,7 @@ def alone(name: str) -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
     """What two processes compute of their parts of it, by rank and term; one start for all terms."""
-    script = Path(__file__).with_name("two_processes.py")
-    return in_two.by_two(str(script), tmp_path_factory.mktemp("two"))
+    return two_processes.by_two("support.losses.two_ranks", tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("name", settings_classes())

@@ -4,17 +4,10 @@ import itertools
 
 import pytest
 import torch
-from proving import (
-    batch_of,
-    finite_in_any_precision,
-    gradcheck,
-    gradient,
-    numbers,
-    pair,
-    spares_the_teacher,
-)
 from torch import Tensor
 
+from support.losses.checks import batch_of, gradient, numbers, pair
+from support.losses.tester import LossTester
 from tutelage.config.losses.relation import FSPConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.relation.fsp import FSPTerm, fsp_loss
@@ -80,6 +73,16 @@ def flow(entry: Tensor, end: Tensor) -> dict[tuple[int, int, int], float]:
     return found
 
 
+class TestFSP(LossTester):
+    """What holds for every loss of features, of entry and end in one tensor."""
+
+    loss = staticmethod(of_one)
+    name = "fsp"
+    shapes = (((2, 56), (2, 56)),)
+    scales = (1e-4, 1.0, 30.0)  # the largest's squares do not fit float16
+    refused = ()
+
+
 @pytest.mark.parametrize("shapes", SHAPES)
 def test_oracle(shapes: tuple[Shape, Shape, Shape, Shape]) -> None:
     """The mean of squared differences of Gram matrices of max pooled maps, number by number."""
@@ -95,13 +98,6 @@ def test_closed_form() -> None:
     two, three = torch.full((2, 3, 4, 4), 2.0), torch.full((2, 5, 2, 2), 3.0)
     other = torch.full((2, 5, 7, 7), 2.0)
     assert fsp_loss(two, three, two, other).item() == 4.0
-
-
-def test_gradient() -> None:
-    """Finite differences agree for entry and end, pooled or not; the teacher gets none."""
-    student, teacher = numbers(2, 56), numbers(2, 56, seed=1)
-    assert gradcheck(of_one, student, teacher)
-    spares_the_teacher(of_one, student, teacher)
 
 
 def test_invariances() -> None:
@@ -121,16 +117,6 @@ def test_size_is_free() -> None:
     larger = [x.repeat_interleave(2, 2).repeat_interleave(2, 3) for x in (entry, end)]
     expected = fsp_loss(entry, end, teacher_entry, teacher_end)
     torch.testing.assert_close(fsp_loss(*larger, teacher_entry, teacher_end), expected)
-
-
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 30.0])
-@pytest.mark.parametrize("count", [1, 2])
-def test_finite(scale: float, count: int) -> None:
-    """Finite in every precision: the largest's squares do not fit float16; maxima of equals have a slope."""
-    student = numbers(count, 56, scale=scale)
-    teacher = numbers(count, 56, seed=1, scale=scale)
-    for mine in (student, torch.zeros_like(student), torch.full_like(student, scale)):
-        finite_in_any_precision(of_one, mine, teacher)
 
 
 def test_large_maps() -> None:
@@ -168,7 +154,7 @@ def test_no_maps() -> None:
         fsp_loss(*[torch.zeros(2, 3)] * 4)
 
 
-def said(term: FSPTerm, features: dict[str, Tensor], theirs: dict[str, Tensor]) -> Tensor:
+def term_loss(term: FSPTerm, features: dict[str, Tensor], theirs: dict[str, Tensor]) -> Tensor:
     count = len(next(iter(features.values())))
     logits = torch.zeros(count, 4)
     found: Tensor = term(
@@ -199,7 +185,7 @@ def test_term() -> None:
     mine = [numbers(2, *shape, seed=i) for i, shape in enumerate(shapes)]
     theirs = [numbers(2, *shape, seed=9 + i) for i, shape in enumerate(shapes)]
     expected = fsp_loss(*mine[:2], *theirs[:2]) + fsp_loss(*mine[2:], *theirs[2:])
-    found = said(
+    found = term_loss(
         term,
         {f"s{i}": x for i, x in enumerate(mine)},
         {f"t{i}": x for i, x in enumerate(theirs)},
@@ -222,7 +208,7 @@ def test_tokens() -> None:
     tokens, end = numbers(2, 5, 3), numbers(2, 2, 2, 2, seed=1)
     entry, teacher_end = numbers(2, 3, 2, 2, seed=2), numbers(2, 2, 2, 2, seed=3)
     places = tokens[:, 1:].transpose(1, 2).reshape(2, 3, 2, 2)
-    found = said(term, {"in": tokens, "out": end}, {"in": entry, "b": teacher_end})
+    found = term_loss(term, {"in": tokens, "out": end}, {"in": entry, "b": teacher_end})
     torch.testing.assert_close(found, fsp_loss(places, end, entry, teacher_end))
 
 

@@ -1,24 +1,16 @@
 """Factor transfer against plain loops and other software, and its two stages: who learns when."""
 
-import itertools
 import math
 
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
-from proving import (
-    batch_of,
-    finite_in_any_precision,
-    gradcheck,
-    gradient,
-    numbers,
-    pair,
-    spares_the_teacher,
-)
 from torch import Tensor
 
+from support.examples import examples
+from support.losses.checks import batch_of, numbers, pair
+from support.losses.tester import LossTester, add_five, channels, order, places, squares
 from tutelage.config.losses.feature import FTConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.ft import FTTerm, ft_loss, paraphrase_loss
@@ -53,8 +45,36 @@ def told(
     return found
 
 
+SIZES = torch.tensor([1e-2, 1.0, 7.0, 1e3], dtype=torch.float64)[:, None, None, None]
+
+
+class TestFT(LossTester):
+    """What holds for every loss of features."""
+
+    loss = staticmethod(ft_loss)
+    name = "ft"
+    shapes = (((4, 3, 2, 2), (4, 3, 2, 2)),)
+    gradient_at_equality = 0.0
+    scales = (1e-2, 1.0, 1e4)
+    both = (order, channels, places)
+    either = (lambda x: SIZES * x,)
+    unlike = (torch.neg,)
+
+
+class TestParaphrase(LossTester):
+    """What holds for every loss of features."""
+
+    loss = staticmethod(paraphrase_loss)
+    slow = staticmethod(squares)
+    name = "ft"
+    shapes = tuple((shape, shape) for shape in SHAPES)
+    gradient_at_equality = 0.0
+    scales = (1e-2, 1.0, 1e4)
+    both = (order, channels, places, add_five)
+
+
 @given(shape=st.tuples(*[st.integers(1, 4)] * 4), seed=st.integers(0, 99))
-@examples(max_examples=30, deadline=None)
+@examples(30)
 def test_oracle(shape: tuple[int, int, int, int], seed: int) -> None:
     """The loss equals plain loops."""
     student, teacher = numbers(*shape, seed=seed), numbers(*shape, seed=seed + 100)
@@ -69,56 +89,11 @@ def test_closed_form() -> None:
     assert ft_loss(across, -2 * across).item() == pytest.approx(2 / 8)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_paraphrase(shape: tuple[int, ...]) -> None:
-    """The paraphraser's error is the mean of squared differences, number by number."""
-    restored, teacher = numbers(*shape), numbers(*shape, seed=1)
-    flat = zip(restored.flatten().tolist(), teacher.flatten().tolist(), strict=True)
-    expected = math.fsum((r - t) ** 2 for r, t in flat) / teacher.numel()
-    assert paraphrase_loss(restored, teacher).item() == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("loss", [ft_loss, paraphrase_loss])
-def test_gradient(loss) -> None:  # type: ignore[no-untyped-def]
-    """Finite differences agree; the teacher gets none; 0 with no gradient at equality."""
-    student, teacher = numbers(2, 3, 2, 2), numbers(2, 3, 2, 2, seed=1)
-    assert gradcheck(loss, student, teacher)
-    spares_the_teacher(loss, student, teacher)
-    assert loss(student, student).item() == 0
-    assert gradient(loss, student, student).abs().max() == 0
-
-
-def test_invariances() -> None:
-    """An image's scale on either side does not matter, nor does a common order; its sign does."""
-    student, teacher = numbers(4, 3, 2, 2), numbers(4, 3, 2, 2, seed=1)
-    expected = ft_loss(student, teacher)
-    scale = torch.tensor([1e-2, 1.0, 7.0, 1e3], dtype=torch.float64)[:, None, None, None]
-    torch.testing.assert_close(ft_loss(scale * student, teacher), expected)
-    torch.testing.assert_close(ft_loss(student, scale * teacher), expected)
-    for order in (lambda x: x.flip(0), lambda x: x.flip(1), lambda x: x.flip(3)):
-        torch.testing.assert_close(ft_loss(order(student), order(teacher)), expected)
-    assert (ft_loss(-student, teacher) - expected).abs() > 1e-4
-
-
-@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e4])
-@pytest.mark.parametrize("count", [1, 2])
-def test_finite(scale: float, count: int) -> None:
-    """Finite in every precision for small, huge, equal, constant and zero features, and a batch of one."""
-    one = numbers(count, 3, 4, 4, scale=scale)
-    maps = (one, torch.zeros_like(one), torch.full_like(one, scale))
-    for student, teacher in itertools.product(maps, maps):
-        finite_in_any_precision(ft_loss, student, teacher)
-        finite_in_any_precision(paraphrase_loss, student, teacher)
-
-
 def test_refusals() -> None:
-    """Shapes that differ are refused with both printed; so are settings that mean nothing."""
-    for loss in (ft_loss, paraphrase_loss):
-        with pytest.raises(InputError, match=r"ft[^$]*\[2, 3, 4, 4\].*\[2, 1, 4, 4\]"):
-            loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4))
+    """Settings that mean nothing are refused."""
     for wrong in ({"rate": 0.0}, {"rate": math.nan}, {"paraphraser": 1.0}, {"paraphraser": -0.1}):
-        with pytest.raises(UsageError, match="factor transfer"):
-            FTTerm([pair((2, 2, 2), (2, 2, 2))], **wrong)
+        with pytest.raises(UsageError, match=r"losses\.ft\.\w+ is out of range"):
+            FTTerm([pair((2, 2, 2), (2, 2, 2))], FTConfig(**wrong))
 
 
 def test_other_software() -> None:
@@ -199,7 +174,7 @@ def test_what_is_said() -> None:
 ])  # fmt: skip
 def test_when(share: float, fraction: float, learns: bool) -> None:
     """The paraphraser learns while less than its share of the run is done."""
-    term = FTTerm([pair((2, 2, 2), (2, 2, 2))], paraphraser=share)
+    term = FTTerm([pair((2, 2, 2), (2, 2, 2))], FTConfig(paraphraser=share))
     features = numbers(4, 2, 2, 2).float().requires_grad_()
     torch.autograd.backward(told(term, features, features, Progress(0, 0, fraction)))
     assert (features.grad is None) == learns
@@ -208,7 +183,7 @@ def test_when(share: float, fraction: float, learns: bool) -> None:
 def test_learning() -> None:
     """A few steps bring the paraphraser's error, and then the distance of the factors, down by much."""
     torch.manual_seed(0)
-    term = FTTerm([pair((8, 2, 2), (8, 2, 2))], rate=1.0)
+    term = FTTerm([pair((8, 2, 2), (8, 2, 2))], FTConfig(rate=1.0))
     features = numbers(16, 8, 2, 2).relu().float()
     optimizer = torch.optim.Adam(term.parameters(), lr=1e-2)
     for progress in (FIRST, SECOND):
@@ -223,7 +198,7 @@ def test_learning() -> None:
 @pytest.mark.parametrize(("rate", "factors"), [(0.5, 4), (0.01, 1), (0.3, 2), (2.0, 16)])
 def test_rate(rate: float, factors: int) -> None:
     """The factors have that share of the teacher's channels, and at least one."""
-    term = FTTerm([pair((3, 2, 2), (8, 2, 2))], rate=rate)
+    term = FTTerm([pair((3, 2, 2), (8, 2, 2))], FTConfig(rate=rate))
     assert term.paraphrasers[0].encoder(torch.zeros(2, 8, 2, 2)).shape == (2, factors, 2, 2)
     assert term.translators[0](torch.zeros(2, 3, 2, 2)).shape == (2, factors, 2, 2)
     assert term.paraphrasers[0](torch.zeros(2, 8, 2, 2)).shape == (2, 8, 2, 2)
@@ -252,9 +227,9 @@ def test_build() -> None:
     ground = BuildContext(anatomy, anatomy, classes=3, images=9)
     named = {"student_points": ("a",), "teacher_points": ("b",)}
     term = FTTerm.build(FTConfig(rate=1.5, paraphraser=0.25, **named), ground)
-    assert term.paraphraser == 0.25
+    assert term.settings.paraphraser == 0.25
     assert term.paraphrasers[0].encoder(torch.zeros(2, 4, 3, 3)).shape[1] == 6
-    assert FTTerm.build(FTConfig(**named), ground).paraphraser == 0.125
+    assert FTTerm.build(FTConfig(**named), ground).settings.paraphraser == 0.125
     mine, theirs = numbers(4, 4, 3, 3).float(), numbers(4, 4, 3, 3, seed=1).float()
     told(term, mine, theirs, FIRST)
     other = FTTerm.build(FTConfig(rate=1.5, paraphraser=0.25, **named), ground)

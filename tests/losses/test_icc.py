@@ -1,22 +1,14 @@
 """Inter-channel correlation against plain loops, its invariances, its adapter, its refusals."""
 
-import itertools
 import math
 
 import pytest
 import torch
-from proving import (
-    batch_of,
-    finite_in_any_precision,
-    gradcheck,
-    numbers,
-    pair,
-    said,
-    spares_the_teacher,
-)
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from support.losses.checks import batch_of, gradcheck, numbers, pair, term_loss
+from support.losses.term_testers import AdapterTermTester
+from support.losses.tester import LossTester, channels, order, places
 from tutelage.config.losses.relation import ICCConfig
 from tutelage.errors import InputError
 from tutelage.losses.relation.icc import ICCTerm, icc_loss
@@ -47,6 +39,52 @@ def oracle(student: Tensor, teacher: Tensor) -> float:
     return total / (student.shape[0] * student.shape[1])
 
 
+SIZES = torch.tensor([0.1, 2.0, -30.0, 400.0], dtype=torch.float64)[:, None, None, None]
+
+
+class TestICC(LossTester):
+    """What holds for every loss of features."""
+
+    loss = staticmethod(icc_loss)
+    name = "icc"
+    shapes = (
+        ((4, 3, 2, 5), (4, 3, 2, 5)),
+        ((4, 6, 1, 2), (4, 6, 1, 2)),
+        ((4, 4, 3, 3), (4, 4, 1, 2)),
+    )
+    equality = 1e-12
+    both = (order, channels)
+    student = (places,)
+    either = (lambda x: SIZES * x,)
+    refused = (((2, 3, 4, 4), (2, 1, 4, 4)), ((2, 3, 4, 4), (1, 3, 4, 4)), ((2, 3), (2, 3)))
+
+    def test_one_place(self) -> None:
+        """Maps of one place have signs alone, and no gradient but for those."""
+        assert gradcheck(icc_loss, numbers(3, 5, 1, 1), numbers(3, 5, 1, 1, seed=1))
+
+    def test_channel_of_another_size(self) -> None:
+        """Each row is divided by one number, not by one a channel: the size of one channel does matter."""
+        student, teacher = numbers(4, 3, 2, 5), numbers(4, 3, 2, 5, seed=1)
+        expected = icc_loss(student, teacher)
+        assert expected > 0.01
+        assert icc_loss(student.float(), student.float()).abs().item() < 1e-6
+        student[:, 0] *= 5
+        assert (icc_loss(student, teacher) - expected).abs() > 1e-3
+
+
+class TestICCTerm(AdapterTermTester):
+    """What holds for every term with adapters."""
+
+    term = ICCTerm
+    name = "icc"
+    meets = (
+        ((6, 4, 4), (8, 4, 4)),
+        ((6, 4, 4), (8, 2, 3)),
+        ((17, 6), (8, 4, 4)),
+        ((6, 4, 4), (17, 8)),
+    )
+
+
 @pytest.mark.parametrize(("mine", "theirs"), SHAPES)
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_oracle(mine: tuple[int, ...], theirs: tuple[int, ...], scale: float) -> None:
@@ -55,18 +93,6 @@ def test_oracle(mine: tuple[int, ...], theirs: tuple[int, ...], scale: float) ->
     assert icc_loss(student, teacher).item() == pytest.approx(oracle(student, teacher), rel=1e-10)
     teacher[:, 0] = 0
     assert icc_loss(student, teacher).item() == pytest.approx(oracle(student, teacher), rel=1e-10)
-
-
-@pytest.mark.parametrize(("mine", "theirs"), SHAPES)
-def test_gradient(mine: tuple[int, ...], theirs: tuple[int, ...]) -> None:
-    """Finite differences agree, whichever way the products are multiplied."""
-    student, teacher = numbers(*mine), numbers(*theirs, seed=1)
-    assert gradcheck(icc_loss, student, teacher)
-
-
-def test_teacher_is_spared() -> None:
-    """The teacher gets no gradient."""
-    spares_the_teacher(icc_loss, numbers(2, 3, 4, 4), numbers(2, 3, 4, 4, seed=1))
 
 
 def test_closed_form() -> None:
@@ -79,71 +105,6 @@ def test_closed_form() -> None:
     turned = together.clone()
     turned[:, 0] *= -1
     assert icc_loss(turned, together).item() == pytest.approx((3 + 3 * 1) / 4, rel=1e-12)
-
-
-def test_invariances() -> None:
-    """0 at equality; an image's scale, the order of places, channels and images do not matter."""
-    student, teacher = numbers(4, 3, 2, 5), numbers(4, 3, 2, 5, seed=1)
-    expected = icc_loss(student, teacher)
-    assert expected > 0.01
-    assert icc_loss(student, student).abs().item() < 1e-12
-    assert icc_loss(student.float(), student.float()).abs().item() < 1e-6
-    sizes = torch.tensor([0.1, 2.0, -30.0, 400.0], dtype=torch.float64)[:, None, None, None]
-    torch.testing.assert_close(icc_loss(sizes * student, teacher), expected)
-    torch.testing.assert_close(icc_loss(student, sizes * teacher), expected)
-    torch.testing.assert_close(icc_loss(student.flip(2, 3), teacher), expected)
-    for change in (lambda x: x.flip(0), lambda x: x.roll(1, 1)):
-        torch.testing.assert_close(icc_loss(change(student), change(teacher)), expected)
-    # Each row is divided by one number, not by one a channel: the size of one channel does matter.
-    louder = student.clone()
-    louder[:, 0] *= 5
-    assert (icc_loss(louder, teacher) - expected).abs() > 1e-3
-
-
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
-def test_finite(scale: float) -> None:
-    """Finite in every precision: large, constant, zero and identical maps, one image."""
-    student = numbers(2, 3, 4, 4, scale=scale).clamp(-6e4, 6e4)
-    teacher = numbers(2, 3, 4, 4, seed=1, scale=scale).clamp(-6e4, 6e4)
-    constant, zero = torch.full_like(student, scale), torch.zeros_like(student)
-    for mine, theirs in itertools.product((student, constant, zero), (teacher, constant, zero)):
-        finite_in_any_precision(icc_loss, mine, theirs)
-    finite_in_any_precision(icc_loss, student, student)
-    finite_in_any_precision(icc_loss, student[:1], teacher[:1])
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs"),
-    [((2, 3, 4, 4), (2, 1, 4, 4)), ((2, 3, 4, 4), (1, 3, 4, 4)), ((2, 3), (2, 3))],
-)
-def test_shapes(mine: tuple[int, ...], theirs: tuple[int, ...]) -> None:
-    """Other channels or images are refused with both shapes printed; nothing is broadcast."""
-    with pytest.raises(InputError, match=r"icc(.|\n)*student \[2, 3.*teacher \["):
-        icc_loss(torch.zeros(mine), torch.zeros(theirs))
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher"),
-    [((6, 4, 4), (8, 4, 4)), ((6, 4, 4), (8, 2, 3)), ((17, 6), (8, 4, 4)), ((6, 4, 4), (17, 8))],
-)
-def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """Other channels and sizes, and tokens, meet through an adapter, which learns and is saved."""
-    term = ICCTerm([pair(student, teacher)])
-    mine = numbers(5, *student).float().requires_grad_()
-    theirs = numbers(5, *teacher, seed=1).float()
-    torch.autograd.backward(said(term, mine, theirs))
-    assert mine.grad is not None
-    assert mine.grad.abs().max() > 0
-    weight = term.adapters[0][0].weight
-    assert weight.grad is not None
-    assert weight.grad.abs().max() > 0
-    assert term.needs == Needs(student_points=("a",), teacher_points=("b",))
-    assert not term.across_batch
-    other = ICCTerm([pair(student, teacher)])
-    other.load_state_dict(term.state_dict())
-    torch.testing.assert_close(
-        said(other.eval(), mine, theirs), said(term.eval(), mine, theirs), rtol=0, atol=0
-    )
 
 
 def test_term_adds_up_pairs_and_compares_adapted_maps() -> None:
@@ -181,19 +142,13 @@ def test_build() -> None:
 
 def test_refusals() -> None:
     """One number a channel cannot be normalised; tokens without a square and vectors are no maps."""
-    with pytest.raises(InputError, match="icc: the adapter's BatchNorm"):
-        said(
+    with pytest.raises(InputError, match="icc: BatchNorm"):
+        term_loss(
             ICCTerm([pair((6, 1, 1), (8, 1, 1))]), torch.zeros(1, 6, 1, 1), torch.zeros(1, 8, 1, 1)
         )
     with pytest.raises(InputError, match="icc compares maps"):
-        said(ICCTerm([pair((15, 6), (8, 4, 4))]), torch.zeros(2, 15, 6), torch.zeros(2, 8, 4, 4))
+        term_loss(
+            ICCTerm([pair((15, 6), (8, 4, 4))]), torch.zeros(2, 15, 6), torch.zeros(2, 8, 4, 4)
+        )
     with pytest.raises(InputError, match="icc compares maps"):
-        said(ICCTerm([pair((6,), (8,))]), torch.zeros(2, 6), torch.zeros(2, 8))
-
-
-def test_no_waiting_for_the_device() -> None:
-    """Tensors without numbers will do: nothing is read back from the device."""
-    with FakeTensorMode():
-        term = ICCTerm([pair((6, 4, 4), (8, 4, 4))])
-        mine = torch.zeros(3, 6, 4, 4, requires_grad=True)
-        torch.autograd.backward(said(term, mine, torch.zeros(3, 8, 4, 4)))
+        term_loss(ICCTerm([pair((6,), (8,))]), torch.zeros(2, 6), torch.zeros(2, 8))

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from proving import batch_of, finite_in_any_precision, gradcheck, numbers
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from support.losses.checks import batch_of, finite_in_any_precision, gradcheck, numbers
 from tutelage.config.losses.relation import IRGConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.layer_pairs import LayerPair

@@ -6,21 +6,18 @@ import statistics
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from proving import batch_of, finite_in_any_precision, gradcheck, gradient, numbers
 from torch import Tensor
 from torch.nn import functional as F
 
+from support.examples import examples
+from support.losses.checks import batch_of, finite_in_any_precision, gradcheck, gradient, numbers
+from tutelage.config.losses.response import LogitLossConfig
 from tutelage.errors import InputError, UsageError
+from tutelage.losses.checks import check_temperature
 from tutelage.losses.response.kd import kd_loss
-from tutelage.losses.response.logits import (
-    LogitTerm,
-    check_logits,
-    check_temperature,
-    standardized,
-    target_class,
-)
+from tutelage.losses.response.logits import LogitTerm, check_logits, standardized, target_class
 from tutelage.losses.term import Needs
 from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, MixedLabels, ModelOutput, TeacherOutput
 
@@ -41,7 +38,7 @@ class Difference(LogitTerm):
 
 
 @given(batch=st.integers(1, 5), classes=st.integers(2, 9), seed=st.integers(0, 999))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_oracle(batch: int, classes: int, seed: int) -> None:
     """Each number less the mean, over the sample's standard deviation and 1e-7."""
     logits = numbers(batch, classes, seed=seed, scale=3) + 20
@@ -144,7 +141,7 @@ def test_term() -> None:
     output, signal, batch = ModelOutput(student, {}), TeacherOutput(teacher, {}), batch_of(3)
     plain = Difference()(output, signal, batch, START)
     assert plain.item() == (student - teacher)[0, 0].item()
-    scaled = Difference(standardize=True)(output, signal, batch, START)
+    scaled = Difference(LogitLossConfig(standardize=True))(output, signal, batch, START)
     assert scaled.item() == (standardized(student) - standardized(teacher))[0, 0].item()
     torch.autograd.backward(scaled)
     assert student.grad is not None

@@ -1,31 +1,19 @@
 """Multi-level logits against plain loops, its invariances, its limits, its refusals, its term."""
 
+import itertools
 import math
-from functools import partial
+from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from proving import finite_in_any_precision, gradcheck, gradient, numbers, spares_the_teacher
 from torch import Tensor
 
+from support.losses.checks import numbers
+from support.losses.logit_tester import EXACT, TEMPERATURES, LogitLossTester, softmax
 from tutelage.config.losses.response import MLKDConfig
-from tutelage.errors import InputError, UsageError
 from tutelage.losses.response.kd import kd_loss
-from tutelage.losses.response.logits import standardized
 from tutelage.losses.response.mlkd import MLKDTerm, mlkd_loss
-from tutelage.losses.term import BuildContext, Needs
-from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, ModelOutput, NetworkInfo, TeacherOutput
-
-NOTHING = NetworkInfo("net", (), None, None, {})
-GROUND = BuildContext(NOTHING, NOTHING, classes=5, images=9)
-TEMPERATURES = [0.05, 0.5, 1.0, 4.0, 20.0, 100.0]
-
-
-def softmax(row: list[float]) -> list[float]:
-    powers = [math.exp(value - max(row)) for value in row]
-    return [power / math.fsum(powers) for power in powers]
 
 
 def products(rows: list[list[float]]) -> list[float]:
@@ -47,20 +35,30 @@ def slow_levels(student: Tensor, teacher: Tensor, temperature: float) -> list[fl
     return levels
 
 
-@given(
-    batch=st.integers(1, 5),
-    classes=st.integers(1, 7),
-    seed=st.integers(0, 999),
-    temperatures=st.lists(st.sampled_from([0.5, 1.0, 4.0, 20.0]), min_size=1, max_size=3),
-)
-@settings(max_examples=60, deadline=None)
-def test_oracle(batch: int, classes: int, seed: int, temperatures: list[float]) -> None:
-    """The sum over temperatures equals plain loops, whichever of B and C is larger."""
-    student, teacher = numbers(batch, classes, seed=seed), numbers(batch, classes, seed=seed + 1000)
-    found = mlkd_loss(student, teacher, temperatures=temperatures).item()
-    levels = [level for t in temperatures for level in slow_levels(student, teacher, t)]
-    assert found == pytest.approx(math.fsum(levels), rel=1e-9, abs=1e-12)
-    assert found >= -1e-12
+def slow_mlkd(student: Tensor, teacher: Tensor, temperatures: Sequence[float]) -> float:
+    """The sum over levels and temperatures."""
+    return math.fsum(itertools.chain(*(slow_levels(student, teacher, t) for t in temperatures)))
+
+
+class TestMLKD(LogitLossTester):
+    """What holds for every loss on logits."""
+
+    loss = staticmethod(mlkd_loss)
+    slow = staticmethod(slow_mlkd)
+    term, config = MLKDTerm, MLKDConfig
+    across_batch = True
+    drawn = {
+        "temperatures": st.lists(st.sampled_from([0.5, 1.0, 4.0, 20.0]), min_size=1, max_size=3)
+    }
+    lowest = -1e-12
+    defaults = {"temperatures": (2.0, 3.0, 4.0, 5.0, 6.0)}
+    settings = {"temperatures": (1.0, 7.0)}
+    options = ({}, {"temperatures": (1.0,)}, {"temperatures": (2.0, 4.0)})
+    unchanged = EXACT - {"copies"}  # more images have more relations
+    extreme_options = tuple({"temperatures": (t, 2.0)} for t in TEMPERATURES)
+    wrong = tuple(
+        {"temperatures": some} for some in ((), (2.0, 0.0), (-1.0,), (math.inf,), (math.nan, 1.0))
+    )
 
 
 @pytest.mark.parametrize("level", [1, 2])
@@ -75,18 +73,9 @@ def test_temperatures_are_summed() -> None:
     student, teacher = numbers(4, 5), numbers(4, 5, seed=1)
     single = [mlkd_loss(student, teacher, temperatures=[t]) for t in (2.0, 3.0, 4.0, 5.0, 6.0)]
     torch.testing.assert_close(mlkd_loss(student, teacher), torch.stack(single).sum())
-    assert MLKDConfig().temperatures == MLKDTerm().temperatures == (2.0, 3.0, 4.0, 5.0, 6.0)
+    assert MLKDConfig().temperatures == (2.0, 3.0, 4.0, 5.0, 6.0)
     twice = mlkd_loss(student, teacher, temperatures=(3.0, 3.0))
     torch.testing.assert_close(twice, 2 * single[1])
-
-
-@pytest.mark.parametrize("temperatures", [(1.0,), (2.0, 4.0)])
-def test_gradient(temperatures: tuple[float, ...]) -> None:
-    """Finite differences agree; the teacher gets none."""
-    loss = partial(mlkd_loss, temperatures=temperatures)
-    student, teacher = numbers(3, 5), numbers(3, 5, seed=1)
-    assert gradcheck(loss, student, teacher)
-    spares_the_teacher(loss, student, teacher)
 
 
 def test_permuted_images() -> None:
@@ -109,20 +98,6 @@ def test_permuted_classes() -> None:
     assert found.item() == pytest.approx(batch_images + classes, rel=1e-12)
 
 
-def test_invariances() -> None:
-    """0 at equality; a constant on a row and the order of rows and classes do not matter."""
-    student, teacher = numbers(4, 5), numbers(4, 5, seed=1)
-    for precision in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
-        same = student.to(precision)
-        assert mlkd_loss(same, same).item() == 0
-        assert gradient(mlkd_loss, same, same).abs().max() < 1e-5
-    expected = mlkd_loss(student, teacher)
-    for change in (lambda z: z.flip(0), lambda z: z.roll(1, 1)):
-        torch.testing.assert_close(mlkd_loss(change(student), change(teacher)), expected)
-    shift = numbers(4, 1, seed=2, scale=50)
-    torch.testing.assert_close(mlkd_loss(student + shift, teacher - shift), expected)
-
-
 def test_near_the_teacher() -> None:
     """In fp32 small differences are not lost in those of large sums."""
     teacher = numbers(6, 5, scale=3)
@@ -135,52 +110,3 @@ def test_near_the_teacher() -> None:
     # The inputs themselves are rounded by 1e-7, which is 1e-4 of their difference.
     expected = relations(student.float().double(), teacher.float().double())
     assert relations(student.float(), teacher.float()) == pytest.approx(expected, rel=2e-2)
-
-
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize("spread", [0.0, 1e-4, 1.0, 1e4])
-def test_finite(spread: float, temperature: float) -> None:
-    """Finite for logits 1e4 apart, equal logits, constant rows and a batch of one."""
-    ends = spread * torch.tensor([[1.0, -1, 0], [-1, 1, 0], [0, 0, 1], [1, 1, 1]])
-    loss = partial(mlkd_loss, temperatures=(temperature, 2.0))
-    for teacher in (ends, ends.roll(1, 0)):
-        finite_in_any_precision(loss, ends, teacher)
-        finite_in_any_precision(loss, ends[:1], teacher[:1])
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher"), [((4, 10), (4, 1)), ((4, 10), (1, 10)), ((4, 10), (4, 9)), ((3,), (3,))]
-)
-def test_shapes(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """Shapes that differ are refused with both printed; nothing is broadcast."""
-    with pytest.raises(InputError) as caught:
-        mlkd_loss(torch.zeros(student), torch.zeros(teacher))
-    assert str(list(student)) in str(caught.value)
-    assert str(list(teacher)) in str(caught.value)
-
-
-@pytest.mark.parametrize("temperatures", [(), (2.0, 0.0), (-1.0,), (math.inf,), (math.nan, 1.0)])
-def test_temperatures(temperatures: tuple[float, ...]) -> None:
-    """None at all, or one that is not a finite number above 0, is refused by function and term."""
-    with pytest.raises(UsageError, match="temperature"):
-        mlkd_loss(torch.zeros(1, 2), torch.zeros(1, 2), temperatures=temperatures)
-    with pytest.raises(UsageError, match="temperature"):
-        MLKDTerm(temperatures)
-
-
-@pytest.mark.parametrize("standardize", [False, True])
-def test_term(standardize: bool) -> None:
-    """The settings reach the function; the whole batch is gathered; there is nothing to train."""
-    student, teacher = numbers(4, 5), numbers(4, 5, seed=1)
-    images = torch.zeros(4, 3, 1, 1, dtype=torch.uint8)
-    batch = Batch(images, torch.full((4,), -1), torch.arange(4), 0)
-    term = MLKDTerm.build(MLKDConfig(temperatures=(1.0, 7.0), standardize=standardize), GROUND)
-    found = term(ModelOutput(student, {}), TeacherOutput(teacher, {}), batch, START)
-    if standardize:
-        student, teacher = standardized(student), standardized(teacher)
-    assert torch.equal(found, mlkd_loss(student, teacher, temperatures=(1.0, 7.0)))
-    assert term.needs == Needs(teacher_logits=True)
-    assert term.across_batch
-    assert not term.state_dict()
-    with pytest.raises(UsageError, match="mlkd needs the logits of a teacher"):
-        term(ModelOutput(student, {}), NO_TEACHER_OUTPUT, batch, START)

@@ -1,30 +1,18 @@
 """Neuron selectivity transfer against plain loops, its two equal forms, its invariances, its refusals."""
 
-import itertools
-
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
-from proving import (
-    batch_of,
-    finite_in_any_precision,
-    gradcheck,
-    gradient,
-    numbers,
-    pair,
-    said,
-    spares_the_teacher,
-)
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from support.examples import examples
+from support.losses.checks import gradient, numbers
+from support.losses.term_testers import MapTermTester
+from support.losses.tester import LossTester, channels, order, places
 from tutelage.config.losses.feature import NSTConfig
-from tutelage.errors import InputError
 from tutelage.losses.feature.nst import NSTTerm, nst_loss
-from tutelage.losses.term import BuildContext, Needs
-from tutelage.types import START, ModelOutput, NetworkInfo, TeacherOutput
 
 # Channels of the student, of the teacher, height, width: fewer places than channels, and more.
 SHAPES = [(5, 7, 1, 2), (2, 3, 3, 4)]
@@ -54,12 +42,41 @@ def slow(student: Tensor, teacher: Tensor) -> float:
     return total / len(student)
 
 
+class TestNSTTerm(MapTermTester):
+    """What holds for every term on maps."""
+
+    loss = staticmethod(nst_loss)
+    term, config = NSTTerm, NSTConfig
+
+
+class TestNST(LossTester):
+    """What holds for every loss of features, in both forms: fewer places than channels, and more."""
+
+    loss = staticmethod(nst_loss)
+    name = "nst"
+    shapes = tuple(((2, have, *size), (2, want, *size)) for have, want, *size in SHAPES)
+    equality = gradient_at_equality = 1e-15
+    extreme_shapes = 2
+    positive = True
+    both = (order, places)
+    student = (
+        channels,
+        torch.neg,
+        lambda x: torch.cat([x, x], 1),
+        lambda x: 10.0 ** numbers(2, x.shape[1], 1, 1, seed=2) * x,
+    )
+    unlike = (places,)
+    refused = tuple(
+        ((2, 3, 4, 4), shape) for shape in ((2, 3, 4, 2), (1, 3, 4, 4), (2, 3, 16), (2, 48))
+    )
+
+
 @given(
     batch=st.integers(1, 3),
     shape=st.tuples(*[st.integers(1, 6)] * 2, *[st.integers(1, 4)] * 2),
     seed=st.integers(0, 99),
 )
-@examples(max_examples=40, deadline=None)
+@examples(40)
 def test_oracle(batch: int, shape: tuple[int, int, int, int], seed: int) -> None:
     """The loss equals plain loops, in whichever form it is computed, and is not below 0."""
     have, want, *size = shape
@@ -78,42 +95,6 @@ def test_closed_form() -> None:
     assert nst_loss(across, up).item() == pytest.approx(2)
     assert nst_loss(across, -5 * across).item() == pytest.approx(0)
     assert nst_loss(across, across / 3 + up / 9).item() == pytest.approx(1)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_gradient(shape: tuple[int, int, int, int]) -> None:
-    """Finite differences agree in both forms; the teacher gets none."""
-    have, want, *size = shape
-    student, teacher = numbers(2, have, *size), numbers(2, want, *size, seed=1)
-    assert gradcheck(nst_loss, student, teacher)
-    spares_the_teacher(nst_loss, student, teacher)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_invariances(shape: tuple[int, int, int, int]) -> None:
-    """0 at equality; order, number, sign and scale of channels, and the order of places, do not matter."""
-    have, want, *size = shape
-    student, teacher = numbers(2, have, *size), numbers(2, want, *size, seed=1)
-    assert nst_loss(student, student).item() == pytest.approx(0, abs=1e-15)
-    assert gradient(nst_loss, student, student).abs().max() < 1e-15
-    expected = nst_loss(student, teacher)
-    scales = 10.0 ** numbers(2, have, 1, 1, seed=2)
-    for changed in (student.flip(1), torch.cat([student, student], 1), scales * student, -student):
-        torch.testing.assert_close(nst_loss(changed, teacher), expected)
-    torch.testing.assert_close(nst_loss(student.flip(3), teacher.flip(3)), expected)
-    assert (nst_loss(student.flip(3), teacher) - expected).abs() > 1e-3
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
-@pytest.mark.parametrize("count", [1, 3])
-def test_finite(shape: tuple[int, int, int, int], scale: float, count: int) -> None:
-    """Finite for tiny, huge, equal, constant and zero maps, and for a batch of one."""
-    channels, _, *size = shape
-    one = numbers(count, channels, *size, scale=scale)
-    maps = (one, one.relu(), torch.zeros_like(one), torch.full_like(one, scale))
-    for student, teacher in itertools.product(maps, maps):
-        finite_in_any_precision(nst_loss, student, teacher)
 
 
 def test_zeros() -> None:
@@ -140,40 +121,3 @@ def test_memory() -> None:
     with Watch():
         torch.autograd.backward(nst_loss(student, teacher))
     assert largest[0] == student.numel()
-
-
-def test_refusals() -> None:
-    """Other images or places are refused with both shapes printed, and so is what is no map."""
-    for shape in ((2, 3, 4, 2), (1, 3, 4, 4), (2, 3, 16), (2, 48)):
-        with pytest.raises(InputError, match=r"nst[^$]*\[2, 3, 4, 4\].*teacher \[") as told:
-            nst_loss(torch.zeros(2, 3, 4, 4), torch.zeros(shape))
-        assert str(list(shape)) in str(told.value)
-
-
-def test_term() -> None:
-    """Larger maps are pooled first, tokens are maps, and pairs are summed."""
-    mine, theirs = numbers(3, 4, 4, 4), numbers(3, 6, 2, 2, seed=1)
-    term = NSTTerm([pair((4, 4, 4), (6, 2, 2))])
-    assert term.needs == Needs(student_points=("a",), teacher_points=("b",))
-    assert not term.across_batch
-    expected = nst_loss(torch.nn.functional.avg_pool2d(mine, 2), theirs)
-    torch.testing.assert_close(said(term, mine, theirs), expected)
-    tokens = torch.cat([numbers(3, 1, 4, seed=2), mine.flatten(2).mT], 1)
-    torch.testing.assert_close(said(term, tokens, theirs), expected)
-    with pytest.raises(InputError, match="nst compares maps"):
-        said(term, torch.zeros(3, 4), theirs)
-
-    two = NSTTerm([pair((4, 4, 4), (6, 2, 2)), pair((4, 4, 4), (6, 2, 2), name="c", other="d")])
-    shown = ModelOutput(torch.zeros(3, 4), {"a": mine, "c": -2 * mine})
-    told = two(
-        shown, TeacherOutput(torch.zeros(3, 4), {"b": theirs, "d": theirs}), batch_of(3), START
-    )
-    torch.testing.assert_close(told, 2 * expected)
-
-
-def test_build() -> None:
-    """Built from its settings, between the points they name."""
-    anatomy = NetworkInfo("net", (), None, None, {"x": (2, 4, 4)})
-    ground = BuildContext(anatomy, anatomy, classes=3, images=9)
-    term = NSTTerm.build(NSTConfig(student_points=("x",), teacher_points=("x",)), ground)
-    assert term.needs == Needs(student_points=("x",), teacher_points=("x",))

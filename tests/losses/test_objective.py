@@ -52,7 +52,7 @@ def test_alpha_and_a_weight(label: float | None, kd: float | None) -> None:
 @pytest.mark.parametrize(("label", "kd", "missing"), [(0.3, None, "kd"), (None, 0.7, "label")])
 def test_one_weight_of_two(label: float | None, kd: float | None, missing: str) -> None:
     """One weight without the other is refused, and the missing one is named."""
-    with pytest.raises(UsageError, match=rf"terms\.{missing} has no weight"):
+    with pytest.raises(UsageError, match=rf"losses\.{missing} has no weight"):
         loss_weights(objective(label=LabelConfig(weight=label), kd=KDConfig(weight=kd)))
 
 
@@ -83,7 +83,7 @@ def test_make_terms() -> None:
     label, kd = terms["label"], terms["kd"]
     assert isinstance(label, LabelTerm)
     assert isinstance(kd, KDTerm)
-    assert (label.smoothing, kd.temperature) == (0.1, 2.5)
+    assert (label.smoothing, kd.settings.temperature) == (0.1, 2.5)
     assert list(build_terms(objective(label=None, kd=KDConfig()), ground)) == ["kd"]
 
 

@@ -6,17 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from proving import (
-    finite_in_any_precision,
-    gradcheck,
-    gradient,
-    numbers,
-    pair,
-    said,
-    spares_the_teacher,
-)
 from torch import Tensor
 
+from support.losses.checks import gradcheck, gradient, numbers, pair, spares_the_teacher
+from support.losses.term_testers import AdapterTermTester
+from support.losses.tester import LossTester, Shape
 from tutelage.config.losses.feature import OFDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.ofd import OFDTerm, negative_means, ofd_loss
@@ -27,7 +21,36 @@ MARGIN = torch.tensor([-0.3, -1.0, -0.01], dtype=torch.float64)
 
 
 def loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Take the margins of three channels."""
     return ofd_loss(student, teacher, MARGIN)
+
+
+class TestOFD(LossTester):
+    """What holds for every loss of features."""
+
+    loss = staticmethod(loss)
+    name = "ofd"
+    shapes = (((2, 3, 4, 4), (2, 3, 4, 4)),)
+    equality = None  # a target below the margin is not asked for
+    one_image = 0.25  # its gradient of 1e5 would itself be more than float16 holds
+    refused = (((2, 3, 4, 4), (2, 1, 4, 4)),)
+
+
+class TestOFDTerm(AdapterTermTester):
+    """What holds for every term with adapters."""
+
+    term = OFDTerm
+    name = "ofd"
+    meets = (((6, 4, 4), (8, 2, 2)), ((6, 2, 2), (8, 4, 4)), ((17, 6), (8, 4, 4)))
+    refused_points = ((1, (6, 1, 1), (8, 1, 1)), (2, (6,), (8,)))
+
+    def make(self, student: Shape, teacher: Shape) -> OFDTerm:
+        """Add the norm of the teacher's stage."""
+        return OFDTerm([pair(student, teacher)], [norm(8)])
+
+    def test_margins_are_no_state(self) -> None:
+        """They follow from the teacher."""
+        assert not any("margin" in name for name in self.make(*self.meets[0]).state_dict())
 
 
 def integral(weight: float, bias: float, steps: int = 20_000) -> float:
@@ -141,17 +164,6 @@ def test_invariances() -> None:
     torch.testing.assert_close(loss(student[order], teacher[order]), expected)
 
 
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
-def test_finite(scale: float) -> None:
-    """Finite in every precision, for equal, zero and constant maps and one image."""
-    maps = numbers(2, 3, 4, 4, scale=scale), numbers(2, 3, 4, 4, seed=1, scale=scale)
-    zero, constant = torch.zeros_like(maps[0]), torch.full_like(maps[0], scale)
-    for mine, theirs in itertools.product((*maps, zero, constant), repeat=2):
-        finite_in_any_precision(loss, mine, theirs)
-    # A single image's gradient of 1e5 would itself be more than float16 holds.
-    finite_in_any_precision(loss, maps[0][:1] / 4, maps[1][:1] / 4)
-
-
 @pytest.mark.parametrize(
     ("student", "teacher", "margin"),
     [
@@ -210,10 +222,10 @@ def test_points_without_a_norm() -> None:
     """A stage without BatchNorm, and a point that is the end of no stage, are refused by name."""
     found = ground()
     teacher = anatomy("Plain", ("t0", 3, norm(3)), ("t1", 4, None))
-    with pytest.raises(UsageError, match=r"terms\.ofd.*BatchNorm.*t1\.before(.|\n)*Plain"):
+    with pytest.raises(UsageError, match=r"losses\.ofd.*BatchNorm.*t1\.before(.|\n)*Plain"):
         OFDTerm.build(OFDConfig(), found._replace(teacher=teacher))
     settings = OFDConfig(student_points=("s0.end",), teacher_points=("t1.end",))
-    with pytest.raises(UsageError, match=r"terms\.ofd.*t1\.end belongs to none(.|\n)*t0\.before"):
+    with pytest.raises(UsageError, match=r"losses\.ofd.*t1\.end belongs to none(.|\n)*t0\.before"):
         OFDTerm.build(settings, found)
     with pytest.raises(UsageError, match="no point"):
         OFDTerm.build(replace(settings, teacher_points=("nowhere",)), found)
@@ -232,36 +244,3 @@ def test_stage_weights() -> None:
         for i, margin in enumerate((term.get_buffer("margin0"), term.get_buffer("margin1")))
     ]
     assert found.item() == pytest.approx(parts[0] / 2 + parts[1], rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher"),
-    [((6, 4, 4), (8, 2, 2)), ((6, 2, 2), (8, 4, 4)), ((17, 6), (8, 4, 4))],
-)
-def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """Other channels and sizes, and a student's tokens, meet through an adapter, which learns, too."""
-    term = OFDTerm([pair(student, teacher)], [norm(8)])
-    mine = numbers(5, *student).float().requires_grad_()
-    torch.autograd.backward(said(term, mine, numbers(5, *teacher, seed=1).float()))
-    assert mine.grad is not None
-    assert mine.grad.abs().max() > 0
-    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in term.parameters())
-
-
-def test_state() -> None:
-    """The adapters are in the state; margins are not, since they follow from the teacher."""
-    one, other = (OFDTerm([pair((6, 4, 4), (8, 4, 4))], [norm(8)]) for _ in range(2))
-    assert not any("margin" in name for name in one.state_dict())
-    other.load_state_dict(one.state_dict())
-    mine, theirs = numbers(3, 6, 4, 4).float(), numbers(3, 8, 4, 4, seed=1).float()
-    torch.testing.assert_close(said(one, mine, theirs), said(other, mine, theirs))
-
-
-def test_refused_features() -> None:
-    """Vectors are no maps; one number a channel cannot be normalised."""
-    term = OFDTerm([pair((6, 1, 1), (8, 1, 1))], [norm(8)])
-    with pytest.raises(InputError, match="ofd"):
-        said(term, torch.zeros(1, 6, 1, 1), torch.zeros(1, 8, 1, 1))
-    term = OFDTerm([pair((6,), (8,))], [norm(8)])
-    with pytest.raises(InputError, match="ofd"):
-        said(term, torch.zeros(2, 6), torch.zeros(2, 8))

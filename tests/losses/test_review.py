@@ -4,20 +4,14 @@ import itertools
 
 import pytest
 import torch
-from proving import (
-    finite_in_any_precision,
-    gradcheck,
-    gradient,
-    numbers,
-    pair,
-    said,
-    spares_the_teacher,
-)
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torchdistill.losses.mid_level import HierarchicalContextLoss
 
-from tutelage.config.losses.feature import ReviewConfig as Settings
+from support.losses.checks import gradient, numbers, pair, term_loss
+from support.losses.term_testers import AdapterTermTester
+from support.losses.tester import LossTester, channels, order, places
+from tutelage.config.losses.feature import ReviewConfig
 from tutelage.errors import InputError
 from tutelage.losses.feature.fusion import AttentionFusion, ReviewFusion
 from tutelage.losses.feature.review import ReviewTerm, review_loss
@@ -67,13 +61,42 @@ def oracle(student: Tensor, teacher: Tensor) -> float:
     return loss / total
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_oracle(shape: tuple[int, ...]) -> None:
-    """Means over windows and squares, number by number; only levels smaller than the map."""
-    student, teacher = numbers(*shape), numbers(*shape, seed=1)
-    assert review_loss(student, teacher).item() == pytest.approx(
-        oracle(student, teacher), rel=1e-12
+class TestReview(LossTester):
+    """What holds for every loss of features."""
+
+    loss = staticmethod(review_loss)
+    slow = staticmethod(oracle)
+    name = "review"
+    shapes = tuple((shape, shape) for shape in ((4, 3, 6, 6), *SHAPES))
+    both = (order, channels, places, lambda x: x + numbers(*x.shape, seed=2))
+    refused = (((2, 3, 4, 4), (2, 1, 4, 4)),)
+
+
+class TestReviewTerm(AdapterTermTester):
+    """What holds for every term with adapters."""
+
+    term = ReviewTerm
+    name = "review"
+    meets = (((6, 4, 4), (8, 4, 4)),)
+    refused_points = (
+        (1, (6, 1, 1), (8, 2, 2)),  # nothing to normalise by
+        (1, (6, 2, 2), (8, 1, 1)),
+        (1, (6,), (8,)),
+        (1, (15, 6), (8, 4, 4)),
     )
+
+
+def test_vectors() -> None:
+    """Vectors are no maps."""
+    with pytest.raises(InputError, match="maps"):
+        review_loss(torch.zeros(2, 3), torch.zeros(2, 3))
+
+
+def test_gradient_of_small_maps() -> None:
+    """On 1 x 1 maps the gradient is 2 (r - t) / n."""
+    small = numbers(2, 2, 1, 1), numbers(2, 2, 1, 1, seed=1)
+    expected = 2 * (small[0] - small[1]) / small[0].numel()
+    torch.testing.assert_close(gradient(review_loss, *small), expected)
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape[2] <= shape[3]])
@@ -92,45 +115,6 @@ def test_weights_of_the_levels() -> None:
     zero = torch.zeros_like(board)
     assert review_loss(board, zero).item() == pytest.approx(1 / 1.875, rel=1e-12)
     assert review_loss(zero + 3, zero).item() == pytest.approx(9, rel=1e-12)
-
-
-def test_gradient() -> None:
-    """Finite differences agree; on 1 x 1 maps the gradient is 2 (r - t) / n."""
-    student, teacher = numbers(2, 2, 5, 5), numbers(2, 2, 5, 5, seed=1)
-    assert gradcheck(review_loss, student, teacher)
-    spares_the_teacher(review_loss, student, teacher)
-    small = student[..., :1, :1], teacher[..., :1, :1]
-    expected = 2 * (small[0] - small[1]) / small[0].numel()
-    torch.testing.assert_close(gradient(review_loss, *small), expected)
-
-
-def test_invariances() -> None:
-    """0 at equality; order of images and channels, mirroring and a common addend do not matter."""
-    student, teacher = numbers(4, 3, 6, 6), numbers(4, 3, 6, 6, seed=1)
-    assert review_loss(student, student).item() == 0
-    expected = review_loss(student, teacher)
-    added = numbers(4, 3, 6, 6, seed=2)
-    for change in (lambda x: x.flip(0), lambda x: x.roll(1, 1), lambda x: x.flip(3)):
-        torch.testing.assert_close(review_loss(change(student), change(teacher)), expected)
-    torch.testing.assert_close(review_loss(student + added, teacher + added), expected)
-
-
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
-def test_finite(scale: float) -> None:
-    """Finite in every precision, for equal, zero and constant maps and one image."""
-    maps = numbers(2, 3, 5, 5, scale=scale), numbers(2, 3, 5, 5, seed=1, scale=scale)
-    zero, constant = torch.zeros_like(maps[0]), torch.full_like(maps[0], scale)
-    for mine, theirs in itertools.product((*maps, zero, constant), repeat=2):
-        finite_in_any_precision(review_loss, mine, theirs)
-    finite_in_any_precision(review_loss, maps[0][:1], maps[1][:1])
-
-
-def test_shapes() -> None:
-    """Shapes that differ are refused with both printed, and so are vectors; nothing is broadcast."""
-    with pytest.raises(InputError, match=r"\[2, 3, 4, 4\].*\[2, 1, 4, 4\]"):
-        review_loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4))
-    with pytest.raises(InputError, match="maps"):
-        review_loss(torch.zeros(2, 3), torch.zeros(2, 3))
 
 
 def test_mixture() -> None:
@@ -179,7 +163,9 @@ def test_fusion_reaches_the_shallowest() -> None:
 @pytest.mark.parametrize(("channels", "width"), [(512, 4), (2, 2)])
 def test_width(channels: int, width: int) -> None:
     """The fused features are as wide as the student's deepest stage, or as the setting allows."""
-    term = ReviewTerm([pair((3, 8, 8), (5, 8, 8)), pair((4, 4, 4), (6, 4, 4))], channels=channels)
+    term = ReviewTerm(
+        [pair((3, 8, 8), (5, 8, 8)), pair((4, 4, 4), (6, 4, 4))], ReviewConfig(channels=channels)
+    )
     for fusion in term.review.fusions:
         assert fusion.enter[0].out_channels == width
 
@@ -194,7 +180,7 @@ def test_build() -> None:
     """What the stages return is compared, summed over them, and everything learns."""
     student, teacher = network(("s0", 3, 8), ("s1", 4, 4)), network(("t0", 5, 8), ("t1", 6, 4))
     term = ReviewTerm.build(
-        Settings(channels=3), BuildContext(student, teacher, classes=4, images=9)
+        ReviewConfig(channels=3), BuildContext(student, teacher, classes=4, images=9)
     )
     assert term.needs == Needs(student_points=("s0", "s1"), teacher_points=("t0", "t1"))
     assert not term.across_batch
@@ -215,35 +201,15 @@ def test_one_pair_and_tokens() -> None:
     """A single pair is enough; tokens without their class token are a map."""
     term = ReviewTerm([pair((17, 6), (8, 2, 2))])
     mine = numbers(3, 17, 6).float().requires_grad_()
-    torch.autograd.backward(said(term, mine, numbers(3, 8, 2, 2, seed=1).float()))
+    torch.autograd.backward(term_loss(term, mine, numbers(3, 8, 2, 2, seed=1).float()))
     assert mine.grad is not None
     assert mine.grad[:, 0].abs().max() == 0
     assert mine.grad[:, 1:].abs().max() > 0
 
 
-def test_state() -> None:
-    """The fusion is in the state, and another term that loads it says the same."""
-    one, other = (ReviewTerm([pair((6, 4, 4), (8, 4, 4))]) for _ in range(2))
-    mine, theirs = numbers(3, 6, 4, 4).float(), numbers(3, 8, 4, 4, seed=1).float()
-    assert said(one, mine, theirs) != said(other, mine, theirs)
-    other.load_state_dict(one.state_dict())
-    torch.testing.assert_close(said(one, mine, theirs), said(other, mine, theirs))
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher"),
-    [((6, 1, 1), (8, 2, 2)), ((6, 2, 2), (8, 1, 1)), ((6,), (8,)), ((15, 6), (8, 4, 4))],
-)
-def test_refused_features(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """One number a channel, vectors and tokens without a square are refused by name."""
-    term = ReviewTerm([pair(student, teacher)])
-    with pytest.raises(InputError, match="review"):
-        said(term, torch.zeros(1, *student), torch.zeros(1, *teacher))
-
-
 def test_one_image() -> None:
     """A batch of one works where the maps have places; and, once training is done, where they have none."""
     term = ReviewTerm([pair((6, 2, 2), (8, 2, 2))])
-    assert torch.isfinite(said(term, torch.zeros(1, 6, 2, 2), torch.ones(1, 8, 2, 2)))
+    assert torch.isfinite(term_loss(term, torch.zeros(1, 6, 2, 2), torch.ones(1, 8, 2, 2)))
     term = ReviewTerm([pair((6, 1, 1), (8, 1, 1))]).eval()
-    assert torch.isfinite(said(term, torch.zeros(1, 6, 1, 1), torch.ones(1, 8, 1, 1)))
+    assert torch.isfinite(term_loss(term, torch.zeros(1, 6, 1, 1), torch.ones(1, 8, 1, 1)))

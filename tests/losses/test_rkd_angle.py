@@ -5,27 +5,20 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from proving import (
-    finite_in_any_precision,
-    gradcheck,
-    gradient,
-    numbers,
-    pair,
-    said,
-    spares_the_teacher,
-)
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from support.examples import examples
+from support.losses.checks import gradcheck, gradient, numbers, pair, term_loss
+from support.losses.term_testers import VectorLossTester
+from support.losses.tester import order
 from tutelage.config.losses.relation import RKDAngleConfig
 from tutelage.errors import InputError
 from tutelage.losses.distances import relative_distances
 from tutelage.losses.relation import rkd_angle
 from tutelage.losses.relation.rkd_angle import RKDAngleTerm, rkd_angle_loss
-from tutelage.losses.term import BuildContext, Needs
-from tutelage.types import FeaturePoint, NetworkInfo
 
 
 def cosine(x: list[float], at: list[float], y: list[float]) -> float:
@@ -47,7 +40,40 @@ def oracle(student: Tensor, teacher: Tensor) -> float:
     return total / len(mine) ** 3
 
 
-@settings(max_examples=30, deadline=None)
+TURN = torch.linalg.qr(numbers(4, 4, seed=2)).Q
+
+
+class TestRKDAngle(VectorLossTester):
+    """What holds for every loss that compares vectors."""
+
+    loss = staticmethod(rkd_angle_loss)
+    name = "rkd_angle"
+    term, config = RKDAngleTerm, RKDAngleConfig
+    least = 3
+    shapes = (((5, 4), (5, 4)),)
+    either = (
+        lambda x: x + numbers(4, seed=3),
+        lambda x: x @ TURN,
+        lambda x: 1e3 * x,
+        lambda x: -1e-3 * x,
+        lambda x: torch.cat([x, torch.ones(5, 2, dtype=x.dtype)], 1),
+    )
+    unlike = (order,)
+
+    def test_congruent_networks(self) -> None:
+        """The loss is 0 where one network's vectors are the other's, moved, turned or scaled."""
+        student = numbers(5, 4)
+        for change in self.either:
+            assert rkd_angle_loss(change(student), student).item() < 1e-20
+
+
+def test_gradient_of_large_differences() -> None:
+    """Finite differences agree, also where differences are beyond 1, and between other widths."""
+    assert gradcheck(rkd_angle_loss, numbers(4, 1), numbers(4, 1, seed=1))
+    assert gradcheck(rkd_angle_loss, numbers(5, 3), numbers(5, 4, seed=1))
+
+
+@examples(30)
 @given(
     count=st.integers(3, 6),
     widths=st.tuples(st.integers(1, 4), st.integers(1, 4)),
@@ -67,35 +93,6 @@ def test_closed_form() -> None:
     teacher = torch.eye(3)
     expected = 2 * (0.5**2 / 2 + 2 * (math.sqrt(0.5) - 0.5) ** 2 / 2) / 27
     assert rkd_angle_loss(student, teacher).item() == pytest.approx(expected)
-
-
-def test_gradient() -> None:
-    """Finite differences agree, also for differences beyond 1 and several blocks; the teacher gets none."""
-    student, teacher = numbers(5, 3), numbers(5, 4, seed=1)
-    assert gradcheck(rkd_angle_loss, student, teacher)
-    assert gradcheck(rkd_angle_loss, numbers(4, 1), numbers(4, 1, seed=1))
-    spares_the_teacher(rkd_angle_loss, student, teacher)
-
-
-def test_invariances() -> None:
-    """0 at equality; a translation, rotation or scale of one network's vectors changes nothing."""
-    student, teacher = numbers(6, 4), numbers(6, 4, seed=1)
-    assert rkd_angle_loss(student, student).item() == 0
-    expected = rkd_angle_loss(student, teacher)
-    rotation = torch.linalg.qr(numbers(4, 4, seed=2)).Q
-    for change in (
-        lambda x: x + numbers(4, seed=3),
-        lambda x: x @ rotation,
-        lambda x: 1e3 * x,
-        lambda x: -1e-3 * x,
-        lambda x: torch.cat([x, torch.ones(6, 2, dtype=x.dtype)], 1),
-    ):
-        torch.testing.assert_close(rkd_angle_loss(change(student), teacher), expected)
-        torch.testing.assert_close(rkd_angle_loss(student, change(teacher)), expected)
-        assert rkd_angle_loss(change(student), student).item() < 1e-20
-    order = torch.tensor([3, 0, 5, 1, 2, 4])
-    torch.testing.assert_close(rkd_angle_loss(student[order], teacher[order]), expected)
-    assert not torch.isclose(rkd_angle_loss(student[order], teacher), expected)
 
 
 @pytest.mark.parametrize(("offset", "spread"), [(1e3, 1.0), (1e6, 1.0), (0.0, 1e-3), (300.0, 0.01)])
@@ -139,17 +136,6 @@ def test_identical_images() -> None:
     assert (gradient(rkd_angle_loss, student[:1].repeat(4, 1), teacher[:4]) == 0).all()
 
 
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
-def test_finite(scale: float) -> None:
-    """Finite in every precision, for vectors that are equal, zero, or all but one zero."""
-    student, teacher = numbers(4, 6, scale=scale), numbers(4, 3, seed=1, scale=scale)
-    zero = torch.zeros_like(student)
-    one = torch.cat([student[:1], zero[1:]])
-    for mine in (student, zero, one, student[:1].repeat(4, 1), torch.full_like(student, scale)):
-        finite_in_any_precision(rkd_angle_loss, mine, teacher)
-        finite_in_any_precision(rkd_angle_loss, student, mine)
-
-
 def test_huge() -> None:
     """Squares that do not fit fp32 do fit."""
     student, teacher = numbers(4, 6).float(), numbers(4, 3, seed=1).float()
@@ -177,7 +163,7 @@ class Largest(TorchDispatchMode):
         return found
 
 
-@pytest.mark.parametrize("pictures", [1, 3, 24])
+@pytest.mark.parametrize("images", [1, 3, 24])
 def test_blocks(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Angles of a few images at a time: value and gradient stay, and no larger tensor is ever made."""
     student, teacher = numbers(24, 40), numbers(24, 40, seed=1)
@@ -204,44 +190,12 @@ def test_blocks_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < sum(kept.values()) < 24**3
 
 
-@pytest.mark.parametrize("teacher", [(3, 5), (4, 5, 2), (1, 5)])
-def test_shapes(teacher: tuple[int, ...]) -> None:
-    """Other images, or no vectors, are refused with both shapes printed; nothing is broadcast."""
-    with pytest.raises(InputError, match="rkd_angle") as error:
-        rkd_angle_loss(torch.zeros(4, 5), torch.zeros(*teacher))
-    assert "[4, 5]" in str(error.value)
-    assert str(list(teacher)) in str(error.value)
-
-
 @pytest.mark.parametrize("count", [1, 2])
 def test_small_batch(count: int) -> None:
     """Fewer than three images have no angle, and the term says so by name."""
     term = RKDAngleTerm([pair((6,), (8,))])
     with pytest.raises(InputError, match=r"rkd_angle[\s\S]*at least 3"):
-        said(term, torch.zeros(count, 6), torch.zeros(count, 8))
-
-
-@pytest.mark.parametrize(("shape", "places"), [((6, 2, 2), (2, 3)), ((5, 6), (1,)), ((6,), None)])
-def test_term(shape: tuple[int, ...], places: tuple[int, ...] | None) -> None:
-    """Maps and tokens are compared by their mean over positions."""
-    term = RKDAngleTerm([pair(shape, (8,))])
-    assert term.across_batch
-    student, teacher = numbers(4, *shape), numbers(4, 8, seed=1)
-    mean = student if places is None else student.mean(places)
-    torch.testing.assert_close(said(term, student, teacher), rkd_angle_loss(mean, teacher))
-
-
-def test_build() -> None:
-    """Unset points are what the classifiers are given; of several named ones, the sum."""
-    networks = [
-        NetworkInfo("Net", (), FeaturePoint("fc.input", (6,)), None, {}),
-        NetworkInfo("Net", (), FeaturePoint("head.input", (8,)), None, {}),
-    ]
-    term = RKDAngleTerm.build(RKDAngleConfig(), BuildContext(*networks, classes=4, images=9))
-    assert term.needs == Needs(student_points=("fc.input",), teacher_vectors=("head.input",))
-    both = RKDAngleTerm([pair((3,), (3,)), pair((3,), (3,))])
-    student, teacher = numbers(4, 3), numbers(4, 3, seed=1)
-    torch.testing.assert_close(said(both, student, teacher), 2 * rkd_angle_loss(student, teacher))
+        term_loss(term, torch.zeros(count, 6), torch.zeros(count, 8))
 
 
 def test_torchdistill() -> None:

@@ -1,21 +1,19 @@
 """Softmax regression: both distances against plain loops, the teacher's head, its connector, its refusals."""
 
-import itertools
-
 import pytest
 import torch
-from proving import (
+from torch import Tensor, nn
+
+from support.losses.checks import (
     batch_of,
     finite_in_any_precision,
-    gradcheck,
     gradient,
     numbers,
     pair,
-    said,
-    spares_the_teacher,
+    term_loss,
 )
-from torch import Tensor, nn
-
+from support.losses.term_testers import AdapterTermTester
+from support.losses.tester import LossTester, Shape
 from tutelage.config.losses.feature import SRRLConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.srrl import SRRLTerm, srrl_loss
@@ -26,9 +24,63 @@ HEAD = numbers(4, 3, seed=8), numbers(4, seed=9)
 
 
 def loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """With the teacher's own logits."""
-    weight, bias = (part.to(teacher) for part in HEAD)
-    return srrl_loss(student, teacher, teacher @ weight.T + bias, HEAD)
+    """With the teacher's own logits, in fp32 at least."""
+    vectors = teacher.to(torch.promote_types(teacher.dtype, torch.float32))
+    weight, bias = (part.to(vectors) for part in HEAD)
+    return srrl_loss(student, teacher, vectors @ weight.T + bias, HEAD)
+
+
+class TestSRRL(LossTester):
+    """What holds for every loss of features."""
+
+    loss = staticmethod(loss)
+    name = "srrl"
+    shapes = (((5, 3), (5, 3)),)
+    equality = 1e-25
+    scales = (1e-4, 1.0, 1e3)
+    refused = (((2, 3), (1, 3)),)
+
+
+class TestSRRLTerm(AdapterTermTester):
+    """What holds for every term with adapters: the connector learns, and the head does not."""
+
+    term = SRRLTerm
+    name = "srrl"
+    meets = (((5,), (3,)), ((3,), (3,)), ((5, 2, 2), (3,)), ((5,), (3, 2, 2)))
+    refused_points = ((1, (5, 1, 1), (3,)),)  # nothing to normalise by
+
+    def make(self, student: Shape, teacher: Shape) -> SRRLTerm:
+        """Add the teacher's head."""
+        return SRRLTerm([pair(student, teacher)], tuple(part.float() for part in HEAD))
+
+    def test_the_head_is_the_teachers(self) -> None:
+        """It is not trained, and no state: it follows from the teacher."""
+        term = self.make(*self.meets[0])
+        assert {name.split(".")[0] for name, _ in term.named_parameters()} == {"connectors"}
+        assert {name.split(".")[0] for name in term.state_dict()} == {"connectors"}
+        assert not term.weight.requires_grad
+
+
+def test_gradient_closed_form() -> None:
+    """It is 2 (r - t) / BD + 2 (W r + b - z) W / BC; logits and head get none."""
+    student, teacher = numbers(5, 3), numbers(5, 3, seed=1)
+    difference, weight = student - teacher, HEAD[0]
+    expected = 2 * difference / 15 + 2 * (difference @ weight.T) @ weight / 20
+    torch.testing.assert_close(gradient(loss, student, teacher), expected)
+    head = tuple(part.clone().requires_grad_() for part in HEAD)
+    logits = numbers(5, 4).requires_grad_()
+    torch.autograd.backward(srrl_loss(student.requires_grad_(), teacher, logits, head))
+    assert logits.grad is None
+    assert all(part.grad is None for part in head)
+
+
+def test_rotation() -> None:
+    """One that the head takes back does not matter."""
+    student, teacher = numbers(5, 3), numbers(5, 3, seed=1)
+    turn = torch.linalg.qr(numbers(3, 3, seed=4)).Q
+    logits = teacher @ HEAD[0].T + HEAD[1]
+    turned = srrl_loss(student @ turn, teacher @ turn, logits, (HEAD[0] @ turn, HEAD[1]))
+    torch.testing.assert_close(turned, loss(student, teacher))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -50,44 +102,6 @@ def test_oracle(count: int, features: float, regression: float) -> None:
             second += (said_k - logits[i, k].item()) ** 2 / (count * 4)
     found = srrl_loss(student, teacher, logits, HEAD, features=features, regression=regression)
     assert found.item() == pytest.approx(features * first + regression * second, rel=1e-12)
-
-
-def test_gradient() -> None:
-    """Finite differences agree; closed form 2 (r - t) / BD + 2 (W r + b - z) W / BC. The head has none."""
-    student, teacher = numbers(5, 3), numbers(5, 3, seed=1)
-    assert gradcheck(loss, student, teacher)
-    spares_the_teacher(loss, student, teacher)
-    difference, weight = student - teacher, HEAD[0]
-    expected = 2 * difference / 15 + 2 * (difference @ weight.T) @ weight / 20
-    torch.testing.assert_close(gradient(loss, student, teacher), expected)
-    head = tuple(part.clone().requires_grad_() for part in HEAD)
-    logits = numbers(5, 4).requires_grad_()
-    torch.autograd.backward(srrl_loss(student.requires_grad_(), teacher, logits, head))
-    assert logits.grad is None
-    assert all(part.grad is None for part in head)
-
-
-def test_invariances() -> None:
-    """0 at equality; the order does not matter, nor a rotation that the head takes back."""
-    student, teacher = numbers(5, 3), numbers(5, 3, seed=1)
-    assert loss(student, student).item() == pytest.approx(0, abs=1e-25)
-    expected = loss(student, teacher)
-    order = torch.tensor([3, 1, 4, 0, 2])
-    torch.testing.assert_close(loss(student[order], teacher[order]), expected)
-    turn = torch.linalg.qr(numbers(3, 3, seed=4)).Q
-    logits = teacher @ HEAD[0].T + HEAD[1]
-    turned = srrl_loss(student @ turn, teacher @ turn, logits, (HEAD[0] @ turn, HEAD[1]))
-    torch.testing.assert_close(turned, expected)
-
-
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
-def test_finite(scale: float) -> None:
-    """Finite in every precision, for equal, zero and constant vectors and one image."""
-    vectors = numbers(4, 3, scale=scale), numbers(4, 3, seed=1, scale=scale)
-    zero, constant = torch.zeros_like(vectors[0]), torch.full_like(vectors[0], scale)
-    for mine, theirs in itertools.product((*vectors, zero, constant), repeat=2):
-        finite_in_any_precision(loss, mine, theirs)
-    finite_in_any_precision(loss, vectors[0][:1], vectors[1][:1])
 
 
 @pytest.mark.parametrize("far", [(1e4, -1e4), (6e4, 6e4)])
@@ -154,14 +168,14 @@ def test_build() -> None:
 
 def test_teacher_without_a_head() -> None:
     """A teacher that ends in no linear layer is refused, by the name of the term."""
-    with pytest.raises(UsageError, match=r"terms\.srrl.*last linear layer"):
+    with pytest.raises(UsageError, match=r"losses\.srrl.*last linear layer"):
         SRRLTerm.build(SRRLConfig(), ground(head=False))
 
 
 def test_head_of_another_width() -> None:
     """A named point that the head cannot read is refused before training."""
     settings = SRRLConfig(student_points=("pool",), teacher_points=("narrow",))
-    with pytest.raises(UsageError, match=r"terms\.srrl.*cannot read narrow(.|\n)*3 channels"):
+    with pytest.raises(UsageError, match=r"losses\.srrl.*cannot read narrow(.|\n)*3 channels"):
         SRRLTerm.build(settings, ground())
 
 
@@ -178,22 +192,9 @@ def test_maps() -> None:
     expected = srrl_loss(connected, theirs.mean((2, 3)), logits, head)
     torch.testing.assert_close(term(output, signal, batch_of(6), START), expected)
     with pytest.raises(InputError, match="srrl"):
-        said(SRRLTerm([pair((5, 1, 1), (3,))], HEAD), torch.zeros(1, 5, 1, 1), torch.zeros(1, 3))
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher"), [((5,), (3,)), ((3,), (3,)), ((5, 2, 2), (3,)), ((5,), (3, 2, 2))]
-)
-def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """Vectors and maps meet in any combination; the connector learns and the head does not."""
-    term = SRRLTerm([pair(student, teacher)], tuple(part.float() for part in HEAD))
-    mine = numbers(4, *student).float().requires_grad_()
-    torch.autograd.backward(said(term, mine, numbers(4, *teacher, seed=1).float()))
-    assert mine.grad is not None
-    assert mine.grad.abs().max() > 0
-    assert {name.split(".")[0] for name, _ in term.named_parameters()} == {"connectors"}
-    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in term.parameters())
-    assert not term.weight.requires_grad
+        term_loss(
+            SRRLTerm([pair((5, 1, 1), (3,))], HEAD), torch.zeros(1, 5, 1, 1), torch.zeros(1, 3)
+        )
 
 
 def test_no_logits() -> None:
@@ -201,14 +202,3 @@ def test_no_logits() -> None:
     term = SRRLTerm([pair((5,), (3,))], HEAD)
     with pytest.raises(UsageError, match="srrl needs the logits"):
         term(ModelOutput(torch.zeros(2, 4), {}), TeacherOutput(None, {}), batch_of(2), START)
-
-
-def test_state() -> None:
-    """The connector is in the state; the head is not, since it follows from the teacher."""
-    head = tuple(part.float() for part in HEAD)
-    one, other = (SRRLTerm([pair((5,), (3,))], head) for _ in range(2))
-    assert {name.split(".")[0] for name in one.state_dict()} == {"connectors"}
-    mine, theirs = numbers(3, 5).float(), numbers(3, 3, seed=1).float()
-    assert said(one, mine, theirs) != said(other, mine, theirs)
-    other.load_state_dict(one.state_dict())
-    torch.testing.assert_close(said(one, mine, theirs), said(other, mine, theirs))

@@ -5,22 +5,15 @@ import math
 
 import pytest
 import torch
-from proving import (
-    batch_of,
-    finite_in_any_precision,
-    gradcheck,
-    gradient,
-    numbers,
-    pair,
-    said,
-    spares_the_teacher,
-)
 from torch import Tensor, nn
 
+from support.losses.checks import batch_of, gradcheck, gradient, numbers, pair, term_loss
+from support.losses.term_testers import AdapterTermTester
+from support.losses.tester import LossTester, add_five, order
 from tutelage.config.losses.feature import VIDConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature.vid import Gaussian, VIDTerm, vid_loss
-from tutelage.losses.term import BuildContext, Needs
+from tutelage.losses.term import BuildContext
 from tutelage.types import START, ModelOutput, NetworkInfo, TeacherOutput
 
 SHAPES = [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)]
@@ -29,6 +22,52 @@ SHAPES = [(2, 3, 4, 4), (1, 2, 3, 5), (3, 4, 1, 1)]
 def variances(count: int) -> Tensor:
     """Numbers above 0, all different."""
     return torch.linspace(0.3, 4, count, dtype=torch.float64)
+
+
+class TestVID(LossTester):
+    """What holds for every loss of features."""
+
+    @staticmethod
+    def loss(mean: Tensor, teacher: Tensor) -> Tensor:
+        """Take any variances."""
+        variance = variances(mean.shape[1])
+        return vid_loss(
+            mean, teacher, variance if mean.dtype == variance.dtype else variance.float()
+        )
+
+    name = "vid"
+    shapes = (((4, 3, 2, 2), (4, 3, 2, 2)),)
+    equality = None  # only the variance counts
+    both = (order, add_five)
+
+
+class TestVIDTerm(AdapterTermTester):
+    """What holds for every term with adapters; one image is enough."""
+
+    term = VIDTerm
+    name = "vid compares maps"
+    meets = (
+        ((6, 4, 4), (8, 2, 2)),
+        ((6, 2, 2), (8, 4, 4)),
+        ((17, 6), (8, 4, 4)),
+        ((6, 1, 1), (8, 1, 1)),
+    )
+    images = (1, 5)
+    refused_points = ((3, (6,), (8, 4, 4)),)
+
+    def test_parameters(self) -> None:
+        """Three convolutions and the variance."""
+        assert len(list(self.make((6, 4, 4), (8, 2, 2)).parameters())) == 4
+
+
+def test_variance_and_channels() -> None:
+    """The gradient by the variance agrees; a common order does not matter; at equality it counts alone."""
+    mean, teacher, variance = numbers(4, 3, 2, 2), numbers(4, 3, 2, 2, seed=1), variances(3)
+    assert gradcheck(lambda v, t: vid_loss(mean, t, v), variance, teacher)
+    expected = vid_loss(mean, teacher, variance)
+    torch.testing.assert_close(vid_loss(mean.flip(1), teacher.flip(1), variance.flip(0)), expected)
+    torch.testing.assert_close(vid_loss(mean, mean, variance), variance.log().mean() / 2)
+    assert gradient(lambda m, t: vid_loss(m, t, variance), mean, mean).abs().max() == 0
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -52,14 +91,6 @@ def test_density() -> None:
     torch.testing.assert_close(vid_loss(mean, teacher, variance), expected)
 
 
-def test_gradient() -> None:
-    """Finite differences agree, by the mean and by the variance; the teacher gets none."""
-    mean, teacher, variance = numbers(2, 3, 2, 2), numbers(2, 3, 2, 2, seed=1), variances(3)
-    assert gradcheck(lambda m, t: vid_loss(m, t, variance), mean, teacher)
-    assert gradcheck(lambda v, t: vid_loss(mean, t, v), variance, teacher)
-    spares_the_teacher(lambda m, t: vid_loss(m, t, variance), mean, teacher)
-
-
 def test_least() -> None:
     """Without a gradient by the variance where it is the mean squared error of its channel."""
     mean, teacher = numbers(4, 3, 2, 2), numbers(4, 3, 2, 2, seed=1)
@@ -69,36 +100,14 @@ def test_least() -> None:
         assert vid_loss(mean, teacher, other) > vid_loss(mean, teacher, best)
 
 
-def test_invariances() -> None:
-    """A common shift and a common order do not matter; at equality only the variance counts."""
-    mean, teacher, variance = numbers(4, 3, 2, 2), numbers(4, 3, 2, 2, seed=1), variances(3)
-    expected = vid_loss(mean, teacher, variance)
-    torch.testing.assert_close(vid_loss(mean + 5, teacher + 5, variance), expected)
-    torch.testing.assert_close(vid_loss(mean.flip(1), teacher.flip(1), variance.flip(0)), expected)
-    torch.testing.assert_close(vid_loss(mean, mean, variance), variance.log().mean() / 2)
-    assert gradient(lambda m, t: vid_loss(m, t, variance), mean, mean).abs().max() == 0
-
-
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
-@pytest.mark.parametrize("count", [1, 2])
-def test_finite(scale: float, count: int) -> None:
-    """Finite in every precision for tiny, huge, equal, constant and zero features, and a batch of one."""
-    one, variance = numbers(count, 3, 2, 2, scale=scale), torch.full((3,), 5.0)
-    maps = (one, torch.zeros_like(one), torch.full_like(one, scale))
-    for mean, teacher in itertools.product(maps, maps):
-        finite_in_any_precision(lambda m, t: vid_loss(m, t, variance), mean, teacher)
-
-
 def test_refusals() -> None:
-    """Shapes that differ are refused with both printed; so are variances of other channels."""
-    with pytest.raises(InputError, match=r"vid[^$]*\[2, 3, 4, 4\].*\[2, 1, 4, 4\]"):
-        vid_loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4), torch.ones(3))
+    """Variances of other channels, and those that are none, are refused."""
     for shape in ((1,), (4,), (3, 1), ()):
         with pytest.raises(InputError, match="one variance for each channel"):
             vid_loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4), torch.ones(shape))
     for variance in (0.0, 1e-5, -1.0, math.inf, math.nan):
         with pytest.raises(UsageError, match="variance"):
-            VIDTerm([pair((1, 2, 2), (1, 2, 2))], variance=variance)
+            VIDTerm([pair((1, 2, 2), (1, 2, 2))], VIDConfig(variance=variance))
 
 
 @pytest.mark.parametrize("variance", [2e-5, 0.1, 1.0, 5.0, 1e4])
@@ -120,7 +129,7 @@ def test_variance_learns() -> None:
     teacher = teacher / teacher.square().mean((0, 2, 3), keepdim=True).sqrt()
     for _ in range(100):
         optimizer.zero_grad()
-        torch.autograd.backward(said(term, torch.zeros(64, 2, 2, 2), teacher))
+        torch.autograd.backward(term_loss(term, torch.zeros(64, 2, 2, 2), teacher))
         optimizer.step()
     torch.testing.assert_close(term.gaussians[0].variance(), torch.ones(3), rtol=1e-3, atol=0)
 
@@ -131,35 +140,16 @@ def test_other_software() -> None:
     from torchdistill.models.wrapper import Regressor4VID
 
     torch.manual_seed(0)
-    term = VIDTerm([pair((4, 5, 5), (6, 5, 5))], variance=3.0)
+    term = VIDTerm([pair((4, 5, 5), (6, 5, 5))], VIDConfig(variance=3.0))
     theirs = Regressor4VID(4, 6, 6, eps=1e-5, init_pred_var=3.0)
     theirs.regressor.load_state_dict(term.gaussians[0].mean.state_dict())
     student, teacher = numbers(3, 4, 5, 5).float(), numbers(3, 6, 5, 5, seed=1).float()
     where = {"io": "output", "path": "x"}
     there = VIDLoss({"one": {"student": where, "teacher": where}})
     expected = there({"x": {"output": theirs(student)}}, {"x": {"output": teacher}})
-    torch.testing.assert_close(said(term, student, teacher), expected.float(), rtol=1e-6, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher"),
-    [((6, 4, 4), (8, 2, 2)), ((6, 2, 2), (8, 4, 4)), ((17, 6), (8, 4, 4)), ((6, 1, 1), (8, 1, 1))],
-)
-def test_term(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    """Other channels and sizes and tokens meet; every weight and the variance learn, a batch of one does."""
-    torch.manual_seed(0)
-    term = VIDTerm([pair(student, teacher)])
-    assert term.needs == Needs(student_points=("a",), teacher_points=("b",))
-    assert not term.across_batch
-    assert len(list(term.parameters())) == 4
-    for count in (1, 5):
-        mine = numbers(count, *student).float().requires_grad_()
-        term.zero_grad()
-        torch.autograd.backward(said(term, mine, numbers(count, *teacher, seed=1).float()))
-        assert mine.grad is not None
-        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in term.parameters())
-    with pytest.raises(InputError, match="vid compares maps"):
-        said(term, torch.zeros(3, 6), torch.zeros(3, *teacher))
+    torch.testing.assert_close(
+        term_loss(term, student, teacher), expected.float(), rtol=1e-6, atol=0
+    )
 
 
 def test_pairs() -> None:

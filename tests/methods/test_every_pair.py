@@ -25,21 +25,19 @@ from tutelage.config.objective import LossConfig, settings_classes
 from tutelage.data.class_subset import class_subset
 from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.distributed import ALONE
+from tutelage.engine.context import RunContext
 from tutelage.engine.peers import build_peers
-from tutelage.engine.precompute import Surroundings
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.teachers import prepare_teachers, teacher_weights
+from tutelage.engine.teachers import Teachers
 from tutelage.engine.train.state import TrainingState
 from tutelage.engine.train.step import train_step
 from tutelage.errors import UsageError
 from tutelage.methods.compatibility import WAYS, Combine, caveat, refusal_reason
 from tutelage.methods.factory import TrainingFacts, build_method, require_usable_losses
 from tutelage.methods.method import Method
-from tutelage.methods.multi_teacher import require_teachers
-from tutelage.methods.registry import METHODS
+from tutelage.methods.registry import METHODS, spec_of
 from tutelage.models.build import build_model
 from tutelage.models.model_folder import SavedModel
 from tutelage.types import Batch, LossOutput, Progress
@@ -115,12 +113,12 @@ def network(name: str, pack: Pack, seed: int) -> SavedModel:
 def finished(settings: TrainConfig, pack: Pack) -> list[SavedModel]:
     """As many finished teachers as a run of the method has: two, where it does not insist on one."""
     about = METHODS[settings.method]
-    if not (about.taught or about.planned):
+    if not (about.needs_teacher or about.several_runs):
         return []
     beside_it = class_subset(pack, pack.classes[2:5]) if settings.method == "specialists" else pack
     teachers = [network(TEACHER, pack, 5), network(STUDENT, beside_it, 6)]
     try:
-        require_teachers(settings, len(teachers))
+        spec_of(settings).check_teachers(settings, len(teachers))
     except UsageError:
         return teachers[:1]
     return teachers
@@ -165,14 +163,14 @@ def test_yes(
     require_usable_losses(settings)
     student = network(STUDENT, small_pack, 0).classifier
     teachers = finished(settings, small_pack)
-    networks = [saved.classifier for saved in teachers]
-    shares = teacher_weights(settings, networks, small_pack, CPU)
+    opened = Teachers(settings, teachers)
+    networks, shares = opened.networks, opened.shares(small_pack, CPU)
     rows, size = torch.from_numpy(small_pack.rows("train")), small_pack.image_size
     lesson = TrainingFacts(EPOCHS, len(small_pack.classes), rows, size, shares=shares)
     method = build_method(settings, student, networks or build_peers(settings, small_pack), lesson)
     runtime = resolve_runtime(settings)
-    around = Surroundings("run", tmp_path, runtime, Console(quiet=True), StopRequest(), ALONE)
-    word = prepare_teachers(teachers, settings, small_pack, method, around, shares=shares).teacher
+    context = RunContext("run", tmp_path / "run", tmp_path, Console(quiet=True), StopRequest())
+    word = opened.prepare(small_pack, method, context, runtime, shares=shares).teacher
     state = TrainingState(method.train(), settings, runtime)
 
     learning = [

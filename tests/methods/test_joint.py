@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from side_by_side import (
+from torch.nn import functional as F
+
+from support.methods.online import (
     SGD,
     assert_near,
     batches,
@@ -18,8 +20,6 @@ from side_by_side import (
     train,
     waits,
 )
-from torch.nn import functional as F
-
 from tutelage.config.losses.feature import ATConfig, HintConfig
 from tutelage.config.losses.response import KDConfig, LabelConfig
 from tutelage.config.objective import LossConfig

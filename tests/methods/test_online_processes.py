@@ -1,21 +1,18 @@
 """Two processes train networks side by side as one does."""
 
-from pathlib import Path
-
-import in_two
 import pytest
 import torch
-from online_processes import LEFT_OUT, SPOILT, settings, trained
 from torch import Tensor
 
+from support import two_processes
+from support.methods.two_ranks_online import LEFT_OUT, SPOILT, settings, trained
 from tutelage.distributed import ALONE
 
 
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
     """What two processes compute of their parts of each batch, by rank and method; one start for all."""
-    script = Path(__file__).with_name("online_processes.py")
-    return in_two.by_two(str(script), tmp_path_factory.mktemp("two"))
+    return two_processes.by_two("support.methods.two_ranks_online", tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("name", settings())

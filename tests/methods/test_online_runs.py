@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from stopping import AtSteps
 from torch import nn
 
+from support.stop_requests import AtSteps
 from tutelage.commands.inference import load
 from tutelage.config.job import TrainConfig
 from tutelage.config.methods import DMLConfig, MethodConfig
 from tutelage.config.recipes import method_names, read_recipe
 from tutelage.config.schema import build
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.run import Place, train_one
+from tutelage.engine.context import RunContext
+from tutelage.engine.run import train_one
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.journal import read_events
 from tutelage.engine.runtime.signals import StopRequest
@@ -44,7 +45,7 @@ def settings(name: str) -> TrainConfig:
     teaching = build(MethodConfig, read_recipe(recipe).table, where=recipe)
     methods = dataclasses.replace(
         teaching.methods,
-        mutual=DMLConfig(alternate=name == "turns"),
+        dml=DMLConfig(alternate=name == "turns"),
         joint=dataclasses.replace(teaching.methods.joint, model="cifar_resnet8"),
     )
     return TrainConfig(
@@ -62,8 +63,10 @@ def settings(name: str) -> TrainConfig:
     )
 
 
-def place(root: Path, stop: StopRequest | None = None) -> Place:
-    return Place("run", root / "run", root / "cache", Console(quiet=True), stop or StopRequest())
+def place(root: Path, stop: StopRequest | None = None) -> RunContext:
+    return RunContext(
+        "run", root / "run", root / "cache", Console(quiet=True), stop or StopRequest()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,9 @@ def finished(small_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Call
         if name not in made:
             root = tmp_path_factory.mktemp(name)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
+                patch.setattr(
+                    "tutelage.engine.finish.measure_latency", lambda *_args, **_options: []
+                )
                 made[name] = train_one(settings(name), small_pack, place(root))
         return made[name]
 
@@ -204,7 +209,7 @@ def test_the_report_tells_of_them(
     page = write_record(record, tmp_path).read_text("utf-8")
     section = (tmp_path / "report.md").read_text("utf-8").partition("## Learned side by side")[2]
     for row in rows:
-        assert f'data-side="run/{row.name}"' in page
+        assert f'data-peer="run/{row.name}"' in page
         assert f"| run | {row.name} |" in section.partition("\n## ")[0]
     # Each term's gradient is told, of whatever phase it was.
     assert all(pull.gradient is not None for t in record.runs[0].terms for pull in t.pulls)
@@ -232,7 +237,7 @@ def test_a_module_of_ones_own(small_pack: Pack, tmp_path: Path) -> None:
     own = dataclasses.replace(settings("one"), epochs=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.engine.finish.measure_latency", lambda *_args, **_options: [])
-        folder = train_one(own, small_pack, place(tmp_path), make=make)
+        folder = train_one(own, small_pack, place(tmp_path), network=make)
     weights = [
         load_file(path / "model" / "model.safetensors")["2.weight"]
         for path in (folder, folder / "peers" / "peer1", folder / "peers" / "peer2")

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
+from support.examples import examples
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError
 from tutelage.models.weights import find_weights, fingerprint_of, load_weights, read_weights
@@ -159,7 +160,7 @@ def whole_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_damaged(
     whole_files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

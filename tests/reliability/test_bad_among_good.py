@@ -3,22 +3,18 @@
 import itertools
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
-from bad_bench import CLASSES, good_images  # noqa: E402
-from bad_images import ODD  # noqa: E402
-
-from tutelage.commands.inference import evaluate, predict  # noqa: E402
-from tutelage.commands.pack import check  # noqa: E402
-from tutelage.commands.train import train  # noqa: E402
-from tutelage.config.data import DataConfig  # noqa: E402
-from tutelage.config.job import TrainConfig  # noqa: E402
-from tutelage.errors import InputError  # noqa: E402
+from support.reliability.bad_bench import CLASSES, good_images
+from support.reliability.bad_images import ODD
+from tutelage.commands.inference import evaluate, predict
+from tutelage.commands.pack import check
+from tutelage.commands.train import train
+from tutelage.config.data import DataConfig
+from tutelage.config.job import TrainConfig
+from tutelage.errors import InputError
 
 GOOD = 90
 BAD = {

@@ -7,20 +7,17 @@ import itertools
 import os
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
-import bad_table  # noqa: E402
-from bad_bench import Bench, together  # noqa: E402
-from bad_case import KINDS, Case  # noqa: E402
-from bad_cases import CASES, COUNT  # noqa: E402
-from bad_entries import ENTRIES, TRAINING, call, words  # noqa: E402
-from bad_verdict import in_pack, wrong  # noqa: E402
+from support.reliability import bad_table
+from support.reliability.bad_bench import Bench, together
+from support.reliability.bad_case import KINDS, Case
+from support.reliability.bad_cases import CASES, COUNT
+from support.reliability.bad_entries import ENTRIES, TRAINING, call, words
+from support.reliability.bad_verdict import in_pack, wrong
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +89,16 @@ def test_every_number_of_the_catalogue_is_there() -> None:
 
 
 def test_the_page_is_that_of_the_cases() -> None:
-    """docs/bad-input.md is what the cases say."""
+    """docs/evidence/bad-input.md is what the cases say."""
     assert bad_table.PAGE.read_text(encoding="utf-8") == bad_table.page()
 
 
 def test_every_entry_is_a_verb() -> None:
     """The columns are verbs of the command line, and none that reads or writes is left out."""
-    from tutelage.cli import GROUPS, VERBS
+    from tutelage.cli.verbs import VERBS
 
-    telling = {"compare", "recipes", "show", "losses", "methods", "models", "benchmark"}
-    assert {*VERBS, *GROUPS} - telling - {"verify"} == set(ENTRIES)
+    telling = {"compare", "recipes", "show", "settings", "losses", "methods", "models", "benchmark"}
+    assert {*VERBS} - telling - {"verify", "completion"} == set(ENTRIES)
 
 
 def test_good_data_pass(bench: Bench, tmp_path: Path) -> None:

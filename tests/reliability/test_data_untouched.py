@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import audited_child
 import pytest
 
-CHILD = Path(audited_child.__file__)
+from support.child import environment
+
+CHILD = "support.reliability.audited_child"
 
 
 def told(root: Path) -> dict[str, tuple[object, ...]]:
@@ -47,12 +48,15 @@ def test_a_walk_changes_no_data_and_needs_no_network(data: Path, tmp_path: Path)
     before = told(data)
     command = [
         sys.executable,
-        str(CHILD),
+        "-m",
+        CHILD,
         str(data),
         str(tmp_path / "out"),
         str(tmp_path / "notes"),
     ]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    answer = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False, timeout=240
+    )
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "notes").read_text().splitlines() == ["done"]
     assert told(data) == before
@@ -62,14 +66,16 @@ def test_the_watch_sees(tmp_path: Path) -> None:
     """A file that is written, one that is renamed, and a name that is looked up are noted; reading is not."""
     (tmp_path / "data").mkdir()
     program = (
-        "import os, socket, sys; sys.path.insert(0, sys.argv[1]); import audited_child\n"
-        "data, notes = sys.argv[2], []\n"
+        "import os, socket, sys\n"
+        "from support.reliability import audited_child\n"
+        "data, notes = sys.argv[1], []\n"
         "audited_child.watch(data, notes)\n"
         "open(data + '/new', 'w').close(); os.rename(data + '/new', data + '/other')\n"
         "socket.getaddrinfo('127.0.0.1', 9)\n"
         "open(data + '/other').read()\n"
         "print(*notes, sep='\\n')\n"
     )
-    command = [sys.executable, "-c", program, str(CHILD.parent), str(tmp_path / "data")]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    command = [sys.executable, "-c", program, str(tmp_path / "data")]
+    answer = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    lines = answer.stdout.splitlines()
     assert [line.split(" ")[0] for line in lines] == ["open", "os.rename", "socket.getaddrinfo"]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from told_by import last_line
+from support.benchmark_script import last_line
 
 
 def test_no_input_is_more_than_a_message_or_a_result(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ The environment asks torch to load unsafely, as a stranger's instructions might.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from payloads import Code
 
-HERE = Path(__file__).parent
+from support.child import environment
+from support.reliability.payloads import Code
+
+CHILD = "support.reliability.hostile_child"
 MOST_SECONDS = 5.0
 MOST_MEGABYTES = 300
 """New memory of one payload; several ask for a thousand times as much."""
@@ -25,10 +26,9 @@ Found = dict[str, dict[str, Any]]
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """What became of every payload."""
     top = tmp_path_factory.mktemp("hostile")
-    environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "OMP_NUM_THREADS": "1"}
     answer = subprocess.run(
-        [sys.executable, "-W", "ignore", str(HERE / "hostile_child.py"), str(top)],
-        env=environment,
+        [sys.executable, "-W", "ignore", "-m", CHILD, str(top)],
+        env=environment(TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="1"),
         capture_output=True,
         text=True,
         timeout=240,
@@ -87,7 +87,8 @@ def test_the_code_in_payloads_is_real(tmp_path: Path) -> None:
 def test_the_watch_sees(tmp_path: Path) -> None:
     """The hook that notes what payloads do hears of writing, programs and connections."""
     program = (
-        "import sys, os, socket, subprocess, watch\n"
+        "import sys, os, socket, subprocess\n"
+        "from support.reliability import watch\n"
         "sys.addaudithook(watch.hook); watch.folder, watch.seen = '/nowhere', []\n"
         f"open({str(tmp_path / 'a')!r}, 'w').close(); os.mkdir({str(tmp_path / 'b')!r})\n"
         "subprocess.run(['true'])\n"
@@ -97,7 +98,7 @@ def test_the_watch_sees(tmp_path: Path) -> None:
     )
     answer = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=HERE,
+        env=environment(),
         capture_output=True,
         text=True,
         check=True,

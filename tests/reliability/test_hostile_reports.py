@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from support.reports.make_job import make_job
 from tutelage.errors import TutelageError
 from tutelage.reports.record.read import read_job
 from tutelage.reports.render.console import render_comparison
@@ -30,22 +30,17 @@ FILES = ("scores.json", "environment.json", "run.json", "timings.json", "plan.js
 
 
 @pytest.fixture(scope="module")
-def modules() -> Iterator[tuple[Callable[..., Path], Callable[..., Any]]]:
-    """What makes a job, and what changes a table."""
-    places = [str(ROOT / "tests" / "reports"), str(ROOT / "benchmarks" / "reliability")]
-    sys.path[:0] = places
-    yield import_module("make_job").make_job, import_module("mutate").reshaped
-    for place in places:
-        sys.path.remove(place)
+def reshaped() -> Iterator[Callable[..., Any]]:
+    """What changes a table."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks" / "reliability"))
+        yield import_module("mutate").reshaped
 
 
 @pytest.fixture(scope="module")
-def good(
-    modules: tuple[Callable[..., Path], Callable[..., Any]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished job."""
-    job = modules[0](tmp_path_factory.mktemp("good") / "job", seeds=1, count=200, epochs=2)
+    job = make_job(tmp_path_factory.mktemp("good") / "job", seeds=1, count=200, epochs=2)
     told(job)
     return job
 
@@ -75,14 +70,14 @@ def sealed_again(run: Path, facts: dict[str, Any] | None = None) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_any_value_anywhere(
-    name: str, good: Path, modules: tuple[Callable[..., Path], Callable[..., Any]], tmp_path: Path
+    name: str, good: Path, reshaped: Callable[..., Any], tmp_path: Path
 ) -> None:
     """Values of other kinds, missing, renamed, doubled: twelve changes of each file."""
     for seed in range(12):
         job = Path(shutil.copytree(good, tmp_path / str(seed)))
         run, dice = job / "student-0", random.Random(f"{name} {seed}")
         path = job / name if (job / name).is_file() else run / name
-        odd = modules[1](table_of(path), dice)
+        odd = reshaped(table_of(path), dice)
         with suppress(
             TutelageError, UnicodeEncodeError
         ):  # half a character can be sealed by nobody

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from told_by import last_line
+
+from support.benchmark_script import last_line
 
 Told = dict[str, Future[str]]
 

@@ -7,8 +7,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+
+from support.examples import examples
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "reliability"
 NAMES = (
@@ -41,9 +43,8 @@ def test_all_are_here(parsers: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(
-    max_examples=100,
-    deadline=None,
+@examples(
+    100,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -1,6 +1,6 @@
 """Two processes that want the same, once; benchmarks/reliability/together.py gives fifty rounds."""
 
-from told_by import last_line
+from support.benchmark_script import last_line
 
 
 def test_one_writer_and_whole_readings() -> None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from make_job import make_job
 
+from support.reports.make_job import make_job
 from tutelage.reports.write import write_report
 
 HOSTILE = {

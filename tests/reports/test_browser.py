@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_report_files import Tags
+
+from support.reports.tags import Tags
 
 FLAGS = [
     "--headless",

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from resealing import reseal
 
+from support.reseal import reseal
 from tutelage.errors import InputError, UsageError
 from tutelage.reports.record.read import read_job, read_runs
 from tutelage.reports.render.console import render_comparison

@@ -48,7 +48,7 @@ def test_differences_equal_a_slow_loop(record: JobRecord) -> None:
             lost += other and not right
         assert (pair.gained, pair.lost) == (gained, lost)
         assert pair.difference == pytest.approx((gained - lost) / len(ours.ids))
-        assert pair.student_accuracy == pytest.approx(runs[pair.student].last.val.accuracy)
+        assert pair.student_accuracy == pytest.approx(runs[pair.student].last.val["accuracy"])
     differences = [pair.difference for pair in verdict.pairs]
     assert verdict.difference == pytest.approx(sum(differences) / 3)
     assert verdict.deviation == pytest.approx(np.std(differences, ddof=1))

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from resealing import reseal, reseal_model
+
+from support.reseal import reseal, reseal_model
 
 NETWORKS = [
     "--teacher.weights",

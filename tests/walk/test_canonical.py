@@ -23,6 +23,7 @@ from tutelage.data.loading.loader import training_loader
 from tutelage.data.pack.pack import Pack
 from tutelage.data.readers.zip import SAMPLE
 from tutelage.distributed import ALONE
+from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.runtime.journal import EventLog
@@ -183,10 +184,8 @@ def test_two_steps_equal_plain_pytorch(folder: Path, pack: Pack, tmp_path: Path)
 
     before = _moment(state, student.network)
     with contextlib.closing(EventLog(tmp_path / "journal.jsonl")) as journal:
-        course = FitArguments(
-            "student", settings, loader, cached, validate, {}, {}, tmp_path, journal,
-            Console(quiet=True), StopRequest(),
-        )  # fmt: skip
+        context = RunContext("student", tmp_path, tmp_path, Console(quiet=True), StopRequest())
+        course = FitArguments(context, settings, loader, cached, validate, {}, {}, journal)
         fit(state, course)
     lines = (tmp_path / "journal.jsonl").read_text().splitlines()
     told = [event for event in map(json.loads, lines) if event["event"] == "epoch"]

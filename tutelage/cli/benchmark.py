@@ -7,41 +7,41 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from tutelage.cli.arguments import DataArgument
+from tutelage.cli.everyday import DATA
 from tutelage.config.data import DataConfig
 from tutelage.config.job import TrainConfig
 from tutelage.config.schema import validate
 from tutelage.config.training import DeviceConfig
 from tutelage.errors import UsageError
 
-app = App(name="benchmark", help_format="markdown")
+app = App(name="benchmark", default_parameter=Parameter(negative=""))
 
-Rounds = Annotated[int, Parameter(help="How often each is timed, in turn; medians are told.")]
+Rounds = Annotated[int, Parameter(help="How often each is timed, in turn; the median is printed")]
 Json = Annotated[
-    Path | None, Parameter(help="Also write the figures, with machine and versions, to this file.")
+    Path | None, Parameter(help="Also write the figures, with machine and versions, to this file")
 ]
-Student = Annotated[str, Parameter(help="The student, a timm name.")]
-Teacher = Annotated[str, Parameter(help="Its teacher, a timm name.")]
-Device = Annotated[str, Parameter(help="`auto` (a GPU where there is one), `cpu`, `cuda`.")]
+Student = Annotated[str, Parameter(help="The student, a timm network")]
+Teacher = Annotated[str, Parameter(help="Its teacher, a timm network")]
+Device = Annotated[str, Parameter(help="`auto` (a GPU if there is one), `cpu`, `cuda`")]
 
 
 @app.command
 def step(
-    data: DataArgument = "sample",
+    data: Annotated[str, Parameter(help=DATA.text)] = "sample",
     /,
     *,
     model: Student = "resnet18",
     teacher_model: Teacher = "resnet34",
-    image_size: Annotated[int, Parameter(help="Pixels a side.")] = 224,
-    batch_size: Annotated[int, Parameter(help="Images a step.")] = 32,
+    image_size: Annotated[int, Parameter(help="Pixels a side")] = 224,
+    batch_size: Annotated[int, Parameter(help="Images a step")] = 32,
     device: Device = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"], Parameter(help="Number format, as in training.")
+        Literal["auto", "fp32", "bf16", "fp16"], Parameter(help="Number format")
     ] = "auto",
     rounds: Rounds = 15,
     json: Json = None,
 ) -> str:
-    """A training step alone, with a teacher's kept answers, and with the teacher beside it."""
+    """Time a training step alone, with cached teacher outputs, and with the teacher run live."""
     _at_least_one("--rounds", rounds)
     settings = TrainConfig(
         model=model,
@@ -72,7 +72,7 @@ def step(
         ways: dict[str, Way] = {}
         for kind in kinds:
             state = trial.state(kind)
-            ways[kind] = step_timer(state, trial.asked(kind, state), batch)
+            ways[kind] = step_timer(state, trial.teacher_for(kind, state), batch)
         seconds = time_interleaved(ways, rounds=rounds, settle=trial.settle)
     found = timing_table(seconds, images=len(batch.ids))
     size = trial.pack.image_size
@@ -86,14 +86,14 @@ def losses(
     *,
     model: Student = "resnet18",
     teacher_model: Teacher = "resnet34",
-    image_size: Annotated[int, Parameter(help="Pixels a side.")] = 64,
-    classes: Annotated[int, Parameter(help="Outputs of the networks.")] = 100,
-    batch_size: Annotated[int, Parameter(help="Images.")] = 32,
+    image_size: Annotated[int, Parameter(help="Pixels a side")] = 64,
+    classes: Annotated[int, Parameter(help="Classes, which are outputs of the networks")] = 100,
+    batch_size: Annotated[int, Parameter(help="Images in the batch")] = 32,
     device: Device = "auto",
     rounds: Rounds = 15,
     json: Json = None,
 ) -> str:
-    """Every term of the loss table beside a plain step of the student: time and memory."""
+    """Measure time and memory of every loss, beside a plain step of the student."""
     for flag, number in (
         ("--rounds", rounds),
         ("--batch-size", batch_size),
@@ -131,17 +131,15 @@ def losses(
 
 @app.command
 def latency(
-    network: Annotated[Path, Parameter(help="A run folder or a model folder.")],
+    network: Annotated[Path, Parameter(help="A run folder or a model folder")],
     /,
     *,
-    batch_size: Annotated[
-        tuple[int, ...], Parameter(help="One or more numbers of images at once.")
-    ] = (1, 32),
+    batch_size: Annotated[tuple[int, ...], Parameter(help="One or more batch sizes")] = (1, 32),
     device: Device = "cpu",
-    seconds: Annotated[float, Parameter(help="How long each batch size is timed.")] = 3.0,
+    seconds: Annotated[float, Parameter(help="How long each batch size is timed")] = 3.0,
     json: Json = None,
 ) -> str:
-    """How long a finished network takes to answer, in fp32 as it is saved."""
+    """Time the forward pass of a finished network in fp32, as it is saved."""
     if not 0 < seconds < float("inf"):
         raise UsageError("--seconds is out of range", found=seconds, expected="above 0")
     _installed()

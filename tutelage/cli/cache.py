@@ -1,4 +1,4 @@
-"""`tutelage cache`: teachers' answers that are kept for later students."""
+"""`tutelage cache`: teacher outputs that are kept for later students."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,21 +6,20 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from tutelage.errors import InputError, UsageError
-from tutelage.teachers.cache.folder import NAME, cache_entry, cache_names, cache_size
-from tutelage.teachers.cache.folder import remove_cache as take_away
-from tutelage.teachers.cache.folder import verify_cache as read_all
 
 Folder = Annotated[
-    Path, Parameter(help="Where answers are kept: `teacher-cache` beside the runs' folders.")
+    Path, Parameter(help="Folder of the caches: `teacher-cache` beside the run folders")
 ]
-SHELF = Path("runs", NAME)
+CACHES = Path("runs", "teacher-cache")
 
-app = App(name="cache", help_format="markdown")
+app = App(name="cache", default_parameter=Parameter(negative=""))
 
 
 @app.command(name="list")
-def tell(*, folder: Folder = SHELF) -> str:
-    """One line for each cache: name, teacher, images and views, answers, size, precision."""
+def list_caches(*, folder: Folder = CACHES) -> str:
+    """List the caches: name, teacher, images and views, outputs, size, precision."""
+    from tutelage.teachers.cache.folder import cache_names, cache_size
+
     found = cache_names(folder)
     whole = sum(cache_size(folder / name) for name in found)
     lines = [_line(folder / name) for name in found]
@@ -28,10 +27,13 @@ def tell(*, folder: Folder = SHELF) -> str:
 
 
 @app.command
-def verify(*, folder: Folder = SHELF) -> str:
-    """Read every answer of every cache; exit code 3 where one is no longer as it was written."""
-    told = read_all(folder)
-    if bad := {name: wrong for name, wrong in told.items() if wrong}:
+def verify(*, folder: Folder = CACHES) -> str:
+    """Read every output of every cache and name the damaged caches; exit code 3 if there is any."""
+    from tutelage.teachers.cache.folder import cache_entry
+    from tutelage.teachers.cache.folder import verify_cache as read_all
+
+    found = read_all(folder)
+    if bad := {name: wrong for name, wrong in found.items() if wrong}:
         raise InputError(
             "teachers' caches are damaged",
             where=folder,
@@ -39,17 +41,20 @@ def verify(*, folder: Folder = SHELF) -> str:
             fix=f"tutelage cache remove {' '.join(bad)} --folder {folder}; they are made again",
         )
     return "\n".join(
-        f"{name}: {cache_entry(folder / name).answers} answers are whole" for name in told
+        f"{name}: {cache_entry(folder / name).answers} outputs are whole" for name in found
     )
 
 
 @app.command
 def remove(
-    *wanted: Annotated[str, Parameter(help="Names of caches.")],
-    all: Annotated[bool, Parameter(help="Remove every cache of the folder.")] = False,
-    folder: Folder = SHELF,
+    *wanted: Annotated[str, Parameter(help="Names of caches, as `list` prints them")],
+    all: Annotated[bool, Parameter(help="Remove every cache of the folder")] = False,
+    folder: Folder = CACHES,
 ) -> str:
-    """Delete caches by name, or all of them. Later students ask their teacher again."""
+    """Delete caches by name, or all of them; they are computed again when a student needs them."""
+    from tutelage.teachers.cache.folder import cache_names
+    from tutelage.teachers.cache.folder import remove_cache as take_away
+
     if bool(wanted) == all:
         raise UsageError(
             "which caches?" if not all else "names and --all say different things",
@@ -62,6 +67,8 @@ def remove(
 
 
 def _line(folder: Path) -> str:
+    from tutelage.teachers.cache.folder import cache_entry
+
     try:
         found = cache_entry(folder)
     except InputError as error:
@@ -69,7 +76,7 @@ def _line(folder: Path) -> str:
     facts = found.manifest
     return (
         f"{found.name}  {facts['model']}, {len(facts['classes'])} classes: {found.images} images "
-        f"x {found.views} {'view' if found.views == 1 else 'views'}, {found.answers} answers, "
+        f"x {found.views} {'view' if found.views == 1 else 'views'}, {found.answers} outputs, "
         f"{_size(found.bytes)}, {_precision(facts['precision'])}"
     )
 

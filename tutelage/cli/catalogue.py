@@ -1,64 +1,66 @@
-"""`tutelage losses` and `tutelage methods`: what can be taught and by whom, and all about one of them."""
+"""`tutelage losses`, `methods` and `models`: what there is, and all about one of them."""
 
-import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from tutelage.config.schema import flag
+from tutelage.cli.help_page import rows
+from tutelage.config.renamed import current_name
 from tutelage.errors import UsageError, suggest
 
 KINDS = {
-    "response": "what the logits say",
-    "feature": "what happens inside",
-    "relation": "how things relate",
+    "response": "logits",
+    "feature": "features inside the networks",
+    "relation": "relations between layers or between images",
 }
-"""What each kind of knowledge looks at; the kinds are folders of `tutelage/losses`."""
+"""What each kind of loss compares; the kinds are folders of `tutelage/losses`."""
+
+Name = Annotated[str, Parameter(help="The one to explain")]
 
 
-def losses(name: str = "", /) -> str:
-    """The terms an objective is made of; with a name: its formula, source, settings and recipes."""
+def losses(name: Name = "", /) -> str:
     from tutelage.config.objective import settings_classes
 
     types = settings_classes()
     if name:
         wanted = name.replace("-", "_")
         if wanted not in types:
-            raise UsageError(
-                f"no such term: {name}", expected=suggest(name, types), fix="tutelage losses"
-            )
+            raise _no_such("losses", name, types)
         return "\n".join(_about(wanted, types[wanted]))
     lines = []
     for kind, looks_at in KINDS.items():
         members = {
             term: cls for term, cls in types.items() if cls.__module__.split(".")[-1] == kind
         }
-        lines += [f"{kind}: {looks_at}", *(_line(*member) for member in members.items()), ""]
-    lines.append(
-        "Weights are those of the total where a recipe says nothing else: --losses.NAME.weight."
-    )
-    lines.append("One of them in full: tutelage losses NAME. Ready objectives: tutelage recipes.")
+        lines += [
+            f"{kind}: {looks_at}",
+            *rows([_row(*member) for member in members.items()], 26),
+            "",
+        ]
+    lines.append("The number is the default weight in the total: --losses.NAME.weight.")
+    lines.append("Choose with --loss NAME+NAME. One in full: tutelage losses NAME.")
+    lines.append("With published settings: --recipe demo+NAME (tutelage recipes).")
     return "\n".join(lines)
 
 
-Pairs = Annotated[
-    bool, Parameter(help="Which terms can be used under each method, or under the named one.")
-]
-
-
-def methods(name: str = "", /, *, terms: Pairs = False) -> str:
-    """Who can teach whom; with a name: its source, settings and what terms hear under it."""
+def methods(
+    name: Name = "",
+    /,
+    *,
+    losses: Annotated[
+        bool, Parameter(help="A table: which losses each method can use, or the named one")
+    ] = False,
+) -> str:
+    from tutelage.config.methods import MethodOptions
     from tutelage.methods.registry import METHODS
 
     chosen = [method for method in METHODS if name in ("", method)]
     if not chosen:
-        raise UsageError(
-            f"no such method: {name}", expected=suggest(name, METHODS), fix="tutelage methods"
-        )
-    if terms:
+        raise _no_such("method", name, METHODS)
+    if losses:
         from tutelage.methods.compatibility import compatibility_table
 
         return compatibility_table(chosen)
@@ -66,39 +68,60 @@ def methods(name: str = "", /, *, terms: Pairs = False) -> str:
         lines = []
         for family in ("offline", "online", "self"):
             members = [(key, about) for key, about in METHODS.items() if about.family == family]
-            lines += [f"{family}:", *(f"  {key:14}{about.line}" for key, about in members), ""]
+            lines += [f"{family}:", *rows([(key, about.line) for key, about in members], 15), ""]
         lines.append("Use one with --method NAME; one in full: tutelage methods NAME.")
-        lines.append("Which terms can be used under which method: tutelage methods --losses.")
+        lines.append("Which losses each can use: tutelage methods --losses.")
         return "\n".join(
             [*lines, "With its published settings: --recipe demo+NAME (tutelage recipes)."]
         )
     found = METHODS[chosen[0]]
-    heard = "features and logits" if found.hears == "features" else "logits alone"
+    inside = found.signal(MethodOptions()) == "features"
     lines = [f"{name}: {found.line}", f"source: {found.source}", f"family: {found.family}"]
-    lines.append(f"terms hear: {heard} of who teaches")
-    lines.append(f"a finished teacher: {'needed' if found.taught else 'not needed'}")
-    lines.append("runs: a plan of several (tutelage run)" if found.planned else "runs: one")
+    lines.append(f"losses compare: {'features and logits' if inside else 'logits alone'}")
+    lines.append(f"a finished teacher: {'needed' if found.needs_teacher else 'not needed'}")
+    lines.append("runs: a plan of several (tutelage run)" if found.several_runs else "runs: one")
     return "\n".join([*lines, *_method_settings(name)])
+
+
+def models(
+    filter: Annotated[str, Parameter(help="Part of a name")] = "",
+) -> str:
+    from tutelage.cli.installation import require_matching
+
+    require_matching()
+    import timm
+
+    import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
+
+    lines = []
+    for name in timm.list_models(f"*{filter}*"):
+        tags = ", ".join(full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*"))
+        lines.append(f"{name:40}{tags}")
+    return "\n".join(lines)
 
 
 def _method_settings(name: str) -> Iterator[str]:
     from tutelage.config.methods import MethodOptions
 
-    own = MethodOptions.__dataclass_fields__.get(name)
-    if own is None:
-        return
-    settings = getattr(MethodOptions(), name)
-    yield f"\n{inspect.getdoc(type(settings))}"
-    yield f"\nSettings (in a recipe below [methods.{name}])\n"
-    yield from _flags(f"methods.{name}", type(settings))
+    key = name.replace("-", "_")
+    if settings := getattr(MethodOptions(), key, None):
+        yield f"\n{inspect.getdoc(type(settings))}"
+        yield f"\nSettings (in a recipe below [methods.{key}])\n"
+        yield from _flags(f"methods.{key}", type(settings))
 
 
-def _line(term: str, settings: type) -> str:
+def _no_such(kind: Literal["losses", "method"], name: str, known: Iterable[str]) -> UsageError:
+    now = current_name(kind, name)
+    hint = f"{name} is called {now} now" if now != name else suggest(name, known)
+    one, fix = ("loss", "tutelage losses") if kind == "losses" else (kind, "tutelage methods")
+    return UsageError(f"no such {one}: {name}", expected=hint, fix=fix)
+
+
+def _row(name: str, settings: type) -> tuple[str, str]:
+    """A loss with its default weight, and what it does."""
     weight = settings().weight  # label and kd share what alpha leaves
-    shown = {"label": "1 - alpha", "kd": "alpha"}.get(term) or f"{weight:g}"
-    return f"  {term.replace('_', '-'):14}{shown:>10}  {inspect.getdoc(settings)}".replace(
-        "\n", " "
-    )
+    shown = {"label": "1 - alpha", "kd": "alpha"}.get(name) or f"{weight:g}"
+    return f"{name.replace('_', '-'):14}{shown:>9}", " ".join(str(inspect.getdoc(settings)).split())
 
 
 def _about(term: str, settings: type) -> Iterator[str]:
@@ -115,7 +138,7 @@ def _about(term: str, settings: type) -> Iterator[str]:
     for function in _functions(module):
         signature = str(inspect.signature(function)).replace("torch.Tensor", "Tensor")
         yield f"\n{function.__name__}{signature}\n\n{inspect.getdoc(function)}"
-    yield "\nThe term\n"
+    yield "\nIts class\n"
     yield str(inspect.getdoc(getattr(module, cls)))
     yield f"\nSettings (in a recipe below [losses.{term}])\n"
     yield from _flags(f"losses.{term}", settings)
@@ -127,10 +150,11 @@ def _about(term: str, settings: type) -> Iterator[str]:
     yield f"\nRecipes: {', '.join(named) or 'none'}"
 
 
-def _flags(path: str, settings: type) -> Iterator[str]:
-    for field in dataclasses.fields(settings):
-        shown = "unset" if field.default in (None, ()) else field.default
-        yield f"  {flag(f'{path}.{field.name}'):44} {shown}"
+def _flags(path: str, settings: type) -> list[str]:
+    from tutelage.cli.settings import setting_rows
+    from tutelage.config.listing import list_settings
+
+    return setting_rows(list_settings(settings).values(), f"{path}.")
 
 
 def _functions(module: ModuleType) -> list[Any]:

@@ -8,71 +8,76 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from tutelage.cli.arguments import DataArgument
+from tutelage.cli.everyday import DATA
 from tutelage.config.data import DataConfig
 
-Most = Annotated[
+Network = Annotated[Path, Parameter(help="A run folder or a model folder")]
+MaxUnreadable = Annotated[
     float,
-    Parameter(
-        help="Largest share of unreadable files; above it the job stops, below they are listed."
-    ),
+    Parameter(help="Largest share of unreadable files; with more of them the verb stops"),
 ]
-MOST = DataConfig().max_unreadable
+MAX_UNREADABLE = DataConfig().max_unreadable
 
 
 def evaluate(
-    network: Path,
-    data: DataArgument,
+    network: Network,
+    data: Annotated[str, Parameter(help=DATA.text)],
     *,
-    split: Literal["val", "test", "train"] = "val",
-    max_unreadable: Most = MOST,
+    split: Annotated[
+        Literal["val", "test", "train"], Parameter(help="The split of the data to measure")
+    ] = "val",
+    max_unreadable: MaxUnreadable = MAX_UNREADABLE,
 ) -> str:
-    """Measure a run's or model folder's network on labelled images; prints JSON."""
-    _installed()
+    _require_installed()
     from tutelage.commands.inference import evaluate as measure
 
     found = measure(network, data, split=split, max_unreadable=max_unreadable)
-    _tell((one["file"], one["reason"]) for one in found["unreadable"])
+    _report((one["file"], one["reason"]) for one in found["unreadable"])
     return json.dumps(found, indent=1, ensure_ascii=False)
 
 
 def predict(
-    network: Path,
-    images: Path,
+    network: Network,
+    images: Annotated[
+        Path, Parameter(help="A folder of images, its subfolders included, or one image")
+    ],
     *,
-    out: Path = Path("predictions.csv"),
-    top: int = 3,
-    max_unreadable: Most = MOST,
+    out: Annotated[Path, Parameter(help="The CSV file to write")] = Path("predictions.csv"),
+    top: Annotated[
+        int,
+        Parameter(help="Classes named for each image: the most probable one and its runners-up"),
+    ] = 3,
+    max_unreadable: MaxUnreadable = MAX_UNREADABLE,
 ) -> str:
-    """Classify a folder of images: file, class, probability and runners-up in a CSV."""
-    _installed()
+    _require_installed()
     from tutelage.commands.inference import predict as classify
 
     result = classify(network, images, out=out, top=top, max_unreadable=max_unreadable)
-    _tell(result.unreadable)
+    _report(result.unreadable)
     return f"{result.classified} images classified, {len(result.unreadable)} unreadable: {out}"
 
 
 def export(
-    network: Path,
+    network: Network,
     *,
-    format: Annotated[Literal["onnx"], Parameter(help="File format.")] = "onnx",
-    out: Path | None = None,
-    data: str = "sample",
+    format: Annotated[Literal["onnx"], Parameter(help="Kind of file")] = "onnx",
+    out: Annotated[Path | None, Parameter(help="The file to write [NETWORK/model.onnx]")] = None,
+    data: Annotated[
+        str, Parameter(help="Images on which the file must give the same logits as the network")
+    ] = "sample",
 ) -> str:
-    """One deployable file, checked against the network on real images."""
-    _installed()
-    from tutelage.commands.inference import export as hand_over
+    _require_installed()
+    from tutelage.commands.inference import export as write
 
-    return str(hand_over(network, format=format, out=out, data=data))
+    return str(write(network, format=format, out=out, data=data))
 
 
-def _tell(unreadable: Iterable[tuple[str, str]]) -> None:
+def _report(unreadable: Iterable[tuple[str, str]]) -> None:
     for name, reason in unreadable:
         sys.stderr.write(f"unreadable: {name}: {reason}\n")
 
 
-def _installed() -> None:
+def _require_installed() -> None:
     from tutelage.cli.installation import require_matching
 
     require_matching()

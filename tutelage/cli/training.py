@@ -1,108 +1,89 @@
-"""The verbs that make something: run, train, distill, resume, check, pack."""
+"""The verbs that make something: run, train, distill, sweep, resume, check, pack."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from tutelage.cli.arguments import DataArgument, Out, Plugin, Quiet, Recipe, Resume, Settings
-from tutelage.config.data import DataConfig
+from tutelage.cli.everyday import PLUGIN, QUIET
+from tutelage.cli.flags import PackConfig
 from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.errors import UsageError
 from tutelage.storage.atomic import expand_user
 
-DataSettings = Annotated[DataConfig | None, Parameter(name="data")]
+Job = Annotated[DistillConfig, Parameter(parse=False)]
+Single = Annotated[TrainConfig, Parameter(parse=False)]
+Pack = Annotated[PackConfig, Parameter(parse=False)]
 
 
 def run(
-    data: DataArgument,
+    data: str,
     /,
     *,
-    recipe: Recipe = None,
-    out: Out = None,
-    resume: Resume = False,
-    plugin: Plugin = None,
-    quiet: Quiet = False,
-    settings: Annotated[DistillConfig | None, Settings] = None,
+    recipe: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    plugin: Path | None = None,
+    quiet: bool = False,
+    settings: Job,
 ) -> str:
-    """The whole job: pack, teacher, students, controls, comparison, report."""
     _use(plugin)
-    verbs = _verbs()
+    commands = _commands()
     out = out or Path("runs", Path(recipe).stem if recipe else _stem(data))
     name = Path(recipe or "none").stem
-    report = verbs.run(data, settings, out=out, recipe=name, resume=resume, quiet=quiet)
+    report = commands.run(data, settings, out=out, recipe=name, resume=resume, quiet=quiet)
     from tutelage.reports.write import comparison
 
     return "\n".join([*comparison([out]), f"report: {report}"])
 
 
 def train(
-    data: DataArgument,
+    data: str,
     /,
     *,
-    recipe: Recipe = None,
-    out: Out = None,
-    resume: Resume = False,
-    quiet: Quiet = False,
-    settings: Annotated[TrainConfig | None, Settings] = None,
+    recipe: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    settings: Single,
 ) -> str:
-    """One network on its own: a teacher, a control."""
-    settings = settings or TrainConfig()
     if settings.teacher:
         raise UsageError("`train` has no teacher", fix="tutelage distill DATA --teacher RUN")
     out = out or Path("runs", f"{_stem(data)}-{settings.model}")
-    return _scores(_verbs().train(data, settings, out=out, resume=resume, quiet=quiet))
+    return _scores(_commands().train(data, settings, out=out, resume=resume, quiet=quiet))
 
 
 def distill(
-    data: DataArgument,
+    data: str,
     /,
     *,
-    recipe: Recipe = None,
-    out: Out = None,
-    resume: Resume = False,
-    plugin: Plugin = None,
-    quiet: Quiet = False,
-    settings: Annotated[TrainConfig | None, Settings] = None,
+    recipe: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    plugin: Path | None = None,
+    quiet: bool = False,
+    settings: Single,
 ) -> str:
-    """One student from a finished teacher."""
     _use(plugin)
-    settings = settings or TrainConfig()
     out = out or Path("runs", f"{_stem(data)}-{settings.model}-taught")
-    return _scores(_verbs().distill(data, settings, out=out, resume=resume, quiet=quiet))
+    return _scores(_commands().distill(data, settings, out=out, resume=resume, quiet=quiet))
 
 
 def sweep(
-    data: DataArgument,
+    data: str,
     /,
     *,
-    compare: Annotated[
-        tuple[str, ...],
-        Parameter(
-            help="One or more recipes: what each minimises and who teaches is compared.",
-            consume_multiple=True,
-        ),
-    ],
-    teacher_epochs: Annotated[
-        tuple[int, ...],
-        Parameter(
-            help="Lengths of the teacher's training: each of --compare is done under each.",
-            consume_multiple=True,
-        ),
-    ] = (),
-    recipe: Recipe = None,
-    out: Out = None,
-    cells: Annotated[
-        Path | None,
-        Parameter(help="Folder of the results, one small file a run. Default: OUT/cells"),
-    ] = None,
-    plugin: Plugin = None,
-    quiet: Quiet = False,
-    settings: Annotated[DistillConfig | None, Settings] = None,
+    compare: Annotated[tuple[str, ...], Parameter(consume_multiple=True)],
+    teacher_epochs: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (),
+    recipe: str | None = None,
+    out: Path | None = None,
+    cells: Path | None = None,
+    plugin: Path | None = None,
+    quiet: bool = False,
+    settings: Job,
 ) -> str:
-    """Ways of teaching side by side: one teacher, and a control and a student of each for every seed."""
     _use(plugin)
-    _verbs()
+    _commands()
     from tutelage.commands import sweep as sweeping
 
     out = out or Path("runs", f"{_stem(data)}-sweep")
@@ -125,48 +106,50 @@ def sweep(
     return f"{table.read_text()}\n{table}"
 
 
-def resume(folder: Path, *, plugin: Plugin = None, quiet: Quiet = False) -> str:
-    """Continue an interrupted run from its folder alone."""
+def resume(
+    folder: Annotated[
+        Path, Parameter(help="The folder of an interrupted `run`, `train` or `distill`")
+    ],
+    *,
+    plugin: Annotated[Path | None, Parameter(help=PLUGIN.text)] = None,
+    quiet: Annotated[bool, Parameter(help=QUIET.text)] = False,
+) -> str:
     _use(plugin)
-    return str(_verbs().resume(folder, quiet=quiet))
+    return str(_commands().resume(folder, quiet=quiet))
 
 
-def check(data: DataArgument, /, *, settings: DataSettings = None) -> str:
-    """What is in the data and what is wrong with it; nothing is written."""
+def check(data: str, /, *, settings: Pack) -> str:
     from tutelage.data.inspect import format_check
 
-    _verbs()
+    _commands()
     from tutelage.commands.pack import check as check_data
 
-    return "\n".join(format_check(check_data(data, settings)))
+    return "\n".join(format_check(check_data(data, settings.data)))
 
 
-def pack(
-    data: DataArgument, /, *, out: Path, quiet: Quiet = False, settings: DataSettings = None
-) -> str:
-    """Decode every image once into a folder that other commands take as their data."""
-    _verbs()
+def pack(data: str, /, *, out: Path, quiet: bool = False, settings: Pack) -> str:
+    _commands()
     from tutelage.commands.pack import pack as pack_data
 
-    made = pack_data(data, settings, out=out, quiet=quiet)
+    made = pack_data(data, settings.data, out=out, quiet=quiet)
     return f"{len(made.labels)} images of {len(made.classes)} classes: {made.folder}"
 
 
 def _use(plugin: Path | None) -> None:
     if plugin is not None:
-        _verbs()
+        _commands()
         from tutelage.config.plugins import register_losses
 
         register_losses(plugin)
 
 
-def _verbs() -> Any:
+def _commands() -> Any:
     from tutelage.cli.installation import require_matching
 
     require_matching()
-    from tutelage.commands import train as verbs
+    from tutelage.commands import train as commands
 
-    return verbs
+    return commands
 
 
 def _stem(data: str) -> str:

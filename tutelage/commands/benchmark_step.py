@@ -19,12 +19,12 @@ from tutelage.data.loading.loader import Loader, training_loader
 from tutelage.data.pack.pack import Pack, open_pack
 from tutelage.data.readers.open import open_source
 from tutelage.distributed import ALONE
-from tutelage.engine.precompute import Surroundings
+from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.device import Runtime, resolve_runtime
 from tutelage.engine.runtime.precision_probe import choose_precision
 from tutelage.engine.runtime.signals import StopRequest
-from tutelage.engine.teachers import prepare_teachers
+from tutelage.engine.teachers import Teachers
 from tutelage.engine.train.state import TrainingState
 from tutelage.engine.train.step import train_step
 from tutelage.errors import InputError
@@ -43,16 +43,23 @@ Kind = Literal["plain", "cached", "live"]
 
 
 class StepBenchmark(NamedTuple):
-    """What steps are made of. teacher: name of the network; folder: for the teacher's answers."""
+    """What timed training steps are made of."""
 
     settings: TrainConfig
+    """Of the student."""
+
     pack: Pack
+
     runtime: Runtime
+
     teacher: str
+    """Name of the teacher's network."""
+
     folder: Path
+    """A temporary one, for the cache of the teacher's outputs."""
 
     def loader(self) -> Loader:
-        """The training images in batches, as in a run."""
+        """Load the training images in batches, as in a run."""
         return training_loader(
             self.pack,
             batch_size=self.settings.batch_size,
@@ -62,26 +69,26 @@ class StepBenchmark(NamedTuple):
         )
 
     def state(self, kind: Kind) -> TrainingState:
-        """A new student in training: under its labels alone where plain, else also under a teacher."""
+        """Set up a new student for training: on its labels alone where plain, else also under a teacher."""
         classifier = _network(self.settings, self.pack).classifier
         self.runtime.place(classifier)
         trim_padding(classifier.network, on=self.runtime.device.type == "cpu")
         smoothing = self.settings.label_smoothing
         method: Method = supervised_training(classifier, label_smoothing=smoothing)
         if kind != "plain":
-            lesson = TrainingFacts(
+            facts = TrainingFacts(
                 epochs=self.settings.epochs,
                 classes=len(self.pack.classes),
                 ids=torch.from_numpy(self.pack.rows("train")),
                 size=self.pack.image_size,
                 label_smoothing=smoothing,
             )
-            method = build_distillation(classifier, self._teacher(), self.settings, lesson)
+            method = build_distillation(classifier, self._teacher(), self.settings, facts)
             method.to(self.runtime.device)
         return TrainingState(method.train(), self.settings, self.runtime)
 
-    def asked(self, kind: Kind, state: TrainingState) -> Teacher:
-        """The teacher of a student: nobody, its kept answers (it is asked first), or the network."""
+    def teacher_for(self, kind: Kind, state: TrainingState) -> Teacher:
+        """Prepare the student's teacher: none, its cached outputs (computed first), or the network."""
         if kind == "plain":
             return no_teacher
         pack, classifier = self.pack, self._teacher()
@@ -90,9 +97,10 @@ class StepBenchmark(NamedTuple):
         settings = dataclasses.replace(
             self.settings, teacher_outputs=ask, skip_teacher_check=True
         )  # it is random
-        screen, stop = Console(quiet=True), StopRequest()
-        around = Surroundings("trial", self.folder / "cache", self.runtime, screen, stop, ALONE)
-        return prepare_teachers([saved], settings, pack, state.method, around).teacher
+        place = (self.folder / "run", self.folder / "cache")
+        context = RunContext("trial", *place, Console(quiet=True), StopRequest())
+        teachers = Teachers(settings, [saved])
+        return teachers.prepare(pack, state.method, context, self.runtime, shares=()).teacher
 
     def _teacher(self) -> Classifier:
         return _network(ModelConfig(model=self.teacher, weights="none"), self.pack).classifier
@@ -146,7 +154,7 @@ def open_step_benchmark(
 
 
 def first_batch(trial: StepBenchmark) -> Batch:
-    """One whole batch, on the device."""
+    """Load one whole batch on the device."""
     return next(iter(trial.loader().epoch()))
 
 
@@ -180,7 +188,7 @@ def _images(data: str | Path, settings: TrainConfig, folder: Path, images: int) 
     _require_batch(labelled - 1, settings, data)
     split = (min(images, labelled - 1), 1, 0)
     small = dataclasses.replace(settings.data, splits="redraw", split=split)
-    return open_or_pack(data, small, folder, screen=Console(quiet=True), stop=StopRequest())
+    return open_or_pack(data, small, folder, console=Console(quiet=True), stop=StopRequest())
 
 
 def _some(pack: Pack, images: int) -> Pack:

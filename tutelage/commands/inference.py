@@ -19,11 +19,12 @@ from tutelage.data.readers.names import SPLIT_FOLDERS
 from tutelage.data.readers.open import open_source
 from tutelage.data.readers.source import Item, Split
 from tutelage.data.requirements import require_readable
-from tutelage.errors import InputError, UsageError
+from tutelage.errors import InputError, UsageError, suggest
 from tutelage.evaluation.metrics import Metrics, scores_of
 from tutelage.evaluation.predict import read_logits
 from tutelage.evaluation.predictions_csv import write_predictions
-from tutelage.exporters.onnx import ExportResult, export_onnx
+from tutelage.exporters.exporter import ExportResult
+from tutelage.exporters.registry import EXPORTERS
 from tutelage.models.model_folder import SavedModel, load_model, network_folder
 from tutelage.text import escape
 
@@ -160,25 +161,29 @@ def predict(
 def export(
     folder: str | Path,
     *,
-    format: Literal["onnx"] = "onnx",
+    format: str = "onnx",
     out: str | Path | None = None,
     data: str | Path = "sample",
 ) -> ExportResult:
-    """One file to deploy, with class names and preprocessing inside, checked on real images.
+    """Export one file to deploy, with class names and preprocessing inside, checked on real images.
 
     Args:
         folder: a run or model folder.
-        format: of the file.
-        out: the file; by default beside the model folder.
-        data: real images to check with; of a run, its own are used where they are at hand.
+        format: of the file; see `exporters.registry.EXPORTERS`.
+        out: the file; by default `model` with the format's suffix in the run folder.
+        data: real images to check with.
 
     Raises:
+        UsageError: an unknown format.
         InputError: the exported network answers differently.
-        MachineError: the packages of the extra `onnx` are missing.
+        MachineError: a package that the format needs is missing.
     """
+    exporter = EXPORTERS.get(format)
+    if exporter is None:
+        raise UsageError(f"no such format: {format}", expected=suggest(format, EXPORTERS))
     folder = Path(folder)
     model = load(folder)
-    target = Path(out) if out is not None else folder / f"model.{format}"
+    target = Path(out) if out is not None else folder / f"model{exporter.suffix}"
     items = open_source(str(data), model.settings()).items
     step = max(1, len(items) // 8)  # from all over the data; others where some cannot be read
     spread = [item for start in range(step) for item in items[start::step]]
@@ -188,7 +193,7 @@ def export(
     if len(pixels) < 8:
         raise InputError("too few images to check the export with", where=data, expected="eight")
     _ask(model, pixels)
-    return export_onnx(model.classifier, target, images=_stack(pixels), classes=model.classes)
+    return exporter.export(model.classifier, target, _stack(pixels), model.classes)
 
 
 def _stack(pixels: Sequence[np.ndarray]) -> Tensor:

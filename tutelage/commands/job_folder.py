@@ -9,6 +9,7 @@ from typing import Any, Literal
 from tutelage.config.renamed import current_names
 from tutelage.config.schema import flatten
 from tutelage.config.toml import read_toml, to_toml
+from tutelage.config.tracking import TRACKING
 from tutelage.errors import UsageError
 from tutelage.storage.atomic import is_private, make_folder, recover_partial_writes, write_bytes
 from tutelage.storage.checksums import write_sealed
@@ -102,7 +103,8 @@ def _continue(
     found = read_job_facts(out)
     old = {**flatten(current_names(read_toml(out / _SETTINGS))), **{k: found.get(k) for k in facts}}
     new = {**flatten(settings), **facts}
-    changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    compared = {*old, *new} - {*TRACKING}
+    changed = sorted(key for key in compared if old.get(key) != new.get(key))
     if changed:
         lines = [f"{key}: {old.get(key)} there, {new.get(key)} here" for key in changed[:5]]
         raise UsageError(

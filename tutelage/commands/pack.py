@@ -21,19 +21,19 @@ def pack(
     validate(settings)
     if out.exists() and not (out / "manifest.json").is_file() and any(out.iterdir()):
         raise UsageError("the folder is not empty", where=out, fix=f"--out {out}-2")
-    screen = Console(quiet=quiet)
+    console = Console(quiet=quiet)
     with stop_requests() as stop:
         try:
-            return open_or_pack(data, settings, out, screen=screen, stop=stop)
+            return open_or_pack(data, settings, out, console=console, stop=stop)
         except Interrupted as error:
             error.exit_code = stop.exit_code
             raise
         finally:
-            screen.clear()
+            console.clear()
 
 
 def check(data: str | Path, settings: DataConfig | None = None) -> CheckReport:
-    """What is in the data and what is wrong with it; nothing is written."""
+    """Report what is in the data and what is wrong with it; nothing is written."""
     settings = settings or DataConfig()
     validate(settings)
     return check_source(open_source(str(data), settings), settings)

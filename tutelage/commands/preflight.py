@@ -1,34 +1,137 @@
-"""What can be known to be wrong before any waiting, each with its remedy."""
+"""Refuse before any waiting what can be known to fail, each with its remedy.
+
+Settings are looked at first, then the data, then the device, and last the networks, whose weights may have
+to be looked for far away.
+"""
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from tutelage.commands.plans.specialists import require_specialists
-from tutelage.commands.plans.step import PlannedRun
-from tutelage.config.job import UNTAUGHT, DistillConfig, TrainConfig
+from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.loss_schedule import FeatureLossConfig
 from tutelage.config.loss_weights import loss_weights, selected_losses
-from tutelage.config.methods import MethodConfig
 from tutelage.config.model import ModelConfig
 from tutelage.config.objective import ObjectiveConfig
-from tutelage.config.schema import shared_fields
+from tutelage.config.roles import SPECIALIST, TEACHER, UNTAUGHT
+from tutelage.config.schema import shared_fields, validate
 from tutelage.config.training import OptimizationConfig
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.build import is_taught
+from tutelage.data.readers.open import require_data
 from tutelage.engine.run import Networks
+from tutelage.engine.runtime.device import resolve_runtime
+from tutelage.engine.specialists import require_group
+from tutelage.engine.trackers.registry import require_trackers
 from tutelage.errors import MachineError, UsageError
 from tutelage.losses.registry import term_class
 from tutelage.methods.factory import TrainingFacts, build_distillation, require_usable_losses
-from tutelage.methods.multi_teacher import require_teachers
+from tutelage.methods.plan import PlannedRun
+from tutelage.methods.registry import check_mixtures, is_distilled, spec_of
 from tutelage.models.build import build_model, require_known
 from tutelage.models.weights import find_weights
 
+BYTES_A_NETWORK = 400_000_000
+"""Of a run's folder, generously: weights, best weights and a checkpoint with optimizer state."""
+
+
+class Job(NamedTuple):
+    """What is about to be done: the settings, the runs they mean, and the caller's own modules."""
+
+    settings: DistillConfig | TrainConfig
+    runs: Sequence[PlannedRun]
+    networks: Networks
+
+    def flag(self, settings: TrainConfig) -> str:
+        """Start of the flags of one run's network, such as `--teacher.`."""
+        if isinstance(self.settings, TrainConfig):
+            return "--"
+        return "--teacher." if settings.role in (TEACHER, SPECIALIST) else "--student."
+
+
+def preflight(jobs: Sequence[Job], data: str | Path, out: Path) -> None:
+    """Look at all that is known before the data are read.
+
+    Raises:
+        UsageError: settings that do not go together, or an unknown network.
+        InputError: no data, no weights, or those of another network.
+        MachineError: no such device.
+    """
+    for job in jobs:
+        check_settings(job)
+    if not out.exists():  # a finished job needs its data no more
+        require_data(data)
+    resolve_runtime(jobs[0].settings)
+    require_trackers(jobs[0].settings.track)
+    networks: dict[ModelConfig, str] = {}
+    for job in jobs:
+        for run in job.runs:
+            if run.network not in job.networks:
+                networks.setdefault(_network(run.settings), job.flag(run.settings))
+    for network, flag in networks.items():
+        require_network(network, flag=flag)
+
+
+def preflight_data(job: Job, pack: Pack) -> None:
+    """Look at all that is known when the data are read: images for every batch, points for every term.
+
+    Raises:
+        UsageError: too few images, or a loss that does not fit the two networks.
+    """
+    settings = job.settings
+    if isinstance(settings, DistillConfig):
+        spec_of(settings).check_job(settings, classes=len(pack.classes))
+    images = len(pack.rows("train"))
+    networks = {run.name: _network(run.settings) for run in job.runs}
+    compared = set()
+    for run in job.runs:
+        flag, size = job.flag(run.settings), run.settings.batch_size
+        require_batch(size, images, flag=flag)
+        if not is_distilled(run.settings) and not _has_teachers(run):
+            continue
+        require_last_batch(settings, size, images, flag=flag)
+        for teacher in run.teachers:
+            pair = networks[run.name], networks.get(teacher)
+            if pair[1] is not None and not job.networks and pair not in compared:
+                compared.add(pair)
+                require_buildable(settings, pair[0], pair[1], pack)
+
+
+def check_settings(job: Job) -> None:
+    """Look at what is known without any file: settings that go together, networks that exist.
+
+    Raises:
+        UsageError: naming what is wrong.
+    """
+    settings = job.settings
+    validate(settings)
+    loss_weights(settings)
+    spec = spec_of(settings)
+    if isinstance(settings, DistillConfig):
+        check_mixtures(settings.method, settings.student)
+        require_usable_losses(settings)
+        spec.check_epochs(settings, settings.student.epochs, flag="--student.")
+        spec.check_job(settings, own_teacher="teacher" in job.networks)
+    for run in job.runs:
+        flag = job.flag(run.settings)
+        require_snapshot_epochs(run.settings, flag=flag)
+        if isinstance(settings, TrainConfig):
+            require_group(settings)
+            if is_distilled(settings):
+                check_mixtures(settings.method, settings)
+                require_usable_losses(settings)
+                spec.check_epochs(settings, settings.epochs, flag=flag)
+        elif _has_teachers(run) and spec.checkpoints(settings.methods) is None:
+            spec.check_teachers(settings, len(run.teachers))
+        if run.network not in job.networks:
+            require_known(run.settings.model, flag=f"{flag}model")
+
 
 def require_network(settings: ModelConfig, *, flag: str = "--") -> None:
-    """The network exists, its weights are within reach and fit it, and it can be changed as asked.
+    """Refuse a network that does not exist, lacks its weights, or cannot be changed as asked.
 
     It is built once and thrown away, so that a mistake about the student shows before the teacher trains.
 
@@ -49,10 +152,10 @@ def require_network(settings: ModelConfig, *, flag: str = "--") -> None:
 
 
 def require_batch(batch_size: int, images: int, *, flag: str = "--") -> None:
-    """The training split holds at least one batch.
+    """Refuse a batch larger than the training split.
 
     Raises:
-        UsageError: it does not.
+        UsageError: it is.
     """
     if batch_size > images:
         raise UsageError(
@@ -65,10 +168,10 @@ def require_batch(batch_size: int, images: int, *, flag: str = "--") -> None:
 def require_last_batch(
     objective: ObjectiveConfig, batch_size: int, images: int, *, flag: str = "--"
 ) -> None:
-    """The last batch of an epoch, which takes what is left, is enough for every term.
+    """Refuse a batch size that leaves too few images for some term in the last batch of an epoch.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it does.
     """
     rest = images % batch_size or batch_size
     needs = {name: term_class(name).least for name in loss_weights(objective)}
@@ -84,31 +187,17 @@ def require_last_batch(
 
 
 def require_snapshot_epochs(settings: OptimizationConfig, *, flag: str = "--") -> None:
-    """Each network that is to be kept is that of an epoch of its own.
+    """Refuse more kept networks than epochs.
 
     Raises:
-        UsageError: more of them than epochs.
+        UsageError: there are more.
     """
-    if settings.keep_checkpoints is not None and settings.keep_checkpoints > settings.epochs:
+    kept = settings.keep_checkpoints
+    if kept is not None and kept > settings.epochs:
         raise UsageError(
             "more networks are to be kept than there are epochs",
-            found=f"keep = {settings.keep_checkpoints}, {settings.epochs} epochs",
-            fix=f"{flag}epochs {settings.keep_checkpoints} or more, or {flag}keep {max(1, settings.epochs)}",
-        )
-
-
-def require_checkpoint_epochs(settings: MethodConfig, epochs: int, *, flag: str = "--") -> None:
-    """Each checkpoint of a course teaches for at least one epoch.
-
-    Raises:
-        UsageError: the student has fewer epochs than there are checkpoints.
-    """
-    count = settings.methods.rco.checkpoints
-    if settings.method == "rco" and count > epochs:
-        raise UsageError(
-            "the course has more checkpoints than the student has epochs",
-            found=f"methods.rco.checkpoints = {count}, {epochs} epochs",
-            fix=f"{flag}epochs {count}, or --methods.rco.checkpoints {max(1, epochs)}",
+            found=f"keep_checkpoints = {kept}, {settings.epochs} epochs",
+            fix=f"{flag}epochs {kept} or more, or {flag}keep-checkpoints {max(1, settings.epochs)}",
         )
 
 
@@ -120,16 +209,15 @@ def require_buildable(
     *,
     seed: int = 0,
 ) -> None:
-    """Terms that look inside find what they look for in the two networks, before any of them is trained.
+    """Refuse feature losses that do not fit two networks, before either is trained.
 
     Raises:
         UsageError: points that do not exist, or an idea that does not fit these networks.
     """
-    if not any(
-        isinstance(settings, FeatureLossConfig) for settings in selected_losses(objective).values()
-    ):
+    losses = selected_losses(objective).values()
+    if not any(isinstance(settings, FeatureLossConfig) for settings in losses):
         return
-    pupil, master = (
+    built_student, built_teacher = (
         build_model(
             dataclasses.replace(settings, weights="none"),
             classes=len(pack.classes),
@@ -139,15 +227,15 @@ def require_buildable(
         ).classifier
         for settings in (student, teacher)
     )
-    lesson = TrainingFacts(1, len(pack.classes), torch.arange(1), pack.image_size)
-    build_distillation(pupil, master, objective, lesson)
+    facts = TrainingFacts(1, len(pack.classes), torch.arange(1), pack.image_size)
+    build_distillation(built_student, built_teacher, objective, facts)
 
 
 def require_room(out: Path, wanted: int) -> None:
-    """The disk has room for what is about to be written.
+    """Refuse a disk without room for what is about to be written.
 
     Raises:
-        MachineError: it has not.
+        MachineError: there is not enough.
     """
     place = next(p for p in [out.absolute(), *out.absolute().parents] if p.exists())
     free = shutil.disk_usage(place).free
@@ -161,82 +249,10 @@ def require_room(out: Path, wanted: int) -> None:
         )
 
 
-BYTES_A_NETWORK = 400_000_000
-"""Of a run's folder, generously: weights, best weights and a checkpoint with optimizer state."""
-
-
-def require_plan(job: DistillConfig, steps: list[PlannedRun], networks: Networks) -> None:
-    """The settings of a plan go together, and its networks exist: what is known without any file.
-
-    Raises:
-        UsageError: see `engine.preflight`; the message names what is wrong.
-    """
-    require_usable_losses(job)
-    require_checkpoint_epochs(job, job.student.epochs, flag="--student.")
-    if job.method == "specialists":
-        require_specialists(job)
-        if "teacher" in networks:
-            raise UsageError(
-                "specialists begin as their teacher but for its last layer, and which that is only a network "
-                "known by name tells",
-                found="a teacher that is a module of your own",
-                fix="a timm name for the teacher, or another method",
-            )
-    for step in steps:
-        flag = _flag(step.settings)
-        require_snapshot_epochs(step.settings, flag=flag)
-        if _hears(step) and job.method != "rco":
-            require_teachers(job, len(step.teachers))
-        if step.makes not in networks:
-            require_known(step.settings.model, flag=f"{flag}model")
-
-
-def require_plan_networks(steps: list[PlannedRun], networks: Networks) -> None:
-    """Every network of a plan can be built; its weights may have to be looked for far away.
-
-    Raises:
-        UsageError, InputError: see `engine.preflight.require_network`.
-    """
-    flags: dict[ModelConfig, str] = {}
-    for step in steps:
-        if step.makes not in networks:
-            flags.setdefault(_network(step.settings), _flag(step.settings))
-    for network, flag in flags.items():
-        require_network(network, flag=flag)
-
-
-def require_plan_fits(
-    job: DistillConfig, steps: list[PlannedRun], pack: Pack, networks: Networks
-) -> None:
-    """The images are enough for every run, and terms that look inside find what they look for.
-
-    Raises:
-        UsageError: see `engine.preflight`.
-    """
-    if job.method == "specialists":
-        require_specialists(job, len(pack.classes))
-    images = len(pack.rows("train"))
-    by_name, compared = {step.name: step.settings for step in steps}, set()
-    for step in steps:
-        require_batch(step.settings.batch_size, images, flag=_flag(step.settings))
-        if not is_taught(step.settings) and not _hears(step):
-            continue
-        require_last_batch(job, step.settings.batch_size, images, flag=_flag(step.settings))
-        for teacher in step.teachers:
-            pair = _network(step.settings), _network(by_name[teacher])
-            if not networks and pair not in compared:
-                compared.add(pair)
-                require_buildable(job, *pair, pack)
-
-
-def _hears(step: PlannedRun) -> bool:
-    """Whether it is taught by finished networks; a specialist only goes on from one."""
-    return bool(step.teachers) and step.settings.role not in UNTAUGHT
+def _has_teachers(run: PlannedRun) -> bool:
+    """Whether finished networks teach it; a specialist only starts from one."""
+    return bool(run.teachers) and run.settings.role not in UNTAUGHT
 
 
 def _network(settings: TrainConfig) -> ModelConfig:
     return ModelConfig(**shared_fields(ModelConfig, settings))
-
-
-def _flag(settings: TrainConfig) -> str:
-    return "--teacher." if settings.role in ("teacher", "specialist") else "--student."

@@ -1,4 +1,4 @@
-"""Data -> the pack of a job: made once, found again, and described in the job's folder."""
+"""Make the pack of a job, once, or find it again, and describe it in the job's folder."""
 
 import csv
 from pathlib import Path
@@ -8,28 +8,24 @@ from tutelage.data.pack.pack import Pack, open_pack, require_validation
 from tutelage.data.pack.write import remove_partial, write_pack
 from tutelage.data.readers.open import open_source
 from tutelage.distributed import ALONE, World
+from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
 from tutelage.storage.checksums import write_sealed
 
 
-def prepare_data(
-    data: str | Path,
-    settings: DataConfig,
-    out: Path,
-    *,
-    screen: Console,
-    stop: StopRequest,
-    world: World,
-) -> Pack:
-    """The pack of a job, with the split and the bad files listed in the job's folder.
+def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) -> Pack:
+    """Open or make the pack of a job, and list the split and the bad files in the job's folder.
 
     Raises:
         InputError: the data are refused.
-        Interrupted: asked to stop.
+        Interrupted: stopped.
     """
-    pack = open_or_pack(data, settings, out / "pack", screen=screen, stop=stop, world=world)
+    out, world = context.folder, context.world
+    pack = open_or_pack(
+        data, settings, out / "pack", console=context.console, stop=context.stop, world=world
+    )
     require_validation(pack)
     if not world.first:
         return pack
@@ -37,7 +33,9 @@ def prepare_data(
     write_sealed(out / "data.json", {**pack.manifest, "quarantine": quarantine})
     _write_split(pack, out / "split.csv")
     sizes = ", ".join(f"{len(pack.rows(split))} {split}" for split in ("train", "val", "test"))
-    screen.line(f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable")
+    context.console.line(
+        f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable"
+    )
     return pack
 
 
@@ -46,16 +44,16 @@ def open_or_pack(
     settings: DataConfig,
     out: Path,
     *,
-    screen: Console,
+    console: Console,
     stop: StopRequest,
     world: World = ALONE,
 ) -> Pack:
-    """The pack that `data` is, or the one in `out`, made where it is not there yet.
+    """Open the pack that `data` is or that is in `out`; make it where there is none.
 
     Raises:
         UsageError: the data are not those that were packed in `out`.
         InputError: the data are refused.
-        Interrupted: asked to stop.
+        Interrupted: stopped.
     """
     if (Path(data) / "manifest.json").is_file():
         return open_pack(Path(data))
@@ -73,15 +71,15 @@ def open_or_pack(
     def progress(done: int, count: int) -> None:
         if stop:
             raise Interrupted("stopped while packing; the next run continues there", where=out)
-        screen.status(f"packing {done}/{count}")
+        console.status(f"packing {done}/{count}")
 
     pack = write_pack(source, settings, out, progress=progress, world=world)
-    screen.clear()
+    console.clear()
     return pack
 
 
 def _write_split(pack: Pack, path: Path) -> None:
-    """split.csv: which image is in which split."""
+    """Write split.csv: which image is in which split."""
     with (pack.folder / "images.csv").open(newline="", encoding="utf-8") as read:
         rows = [
             {key: row[key] for key in ("id", "split", "class", "file")}

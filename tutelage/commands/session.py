@@ -1,4 +1,4 @@
-"""What every verb that trains does around its work: a folder, a screen, ears for Ctrl-C, a tidy end."""
+"""Set up and clean up around training commands: lock the folder, open the console, handle Ctrl-C."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from tutelage.commands import job_folder as folders
 from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.schema import to_table
-from tutelage.data.readers.open import require_data
 from tutelage.distributed import World
-from tutelage.engine.run import Place
+from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest, stop_requests
+from tutelage.engine.trackers.open import track_report
 from tutelage.errors import Interrupted, MachineError, TutelageError
 from tutelage.reports.write import write_report
 from tutelage.storage.atomic import expand_user
@@ -21,46 +21,32 @@ from tutelage.teachers.cache.folder import NAME as CACHE
 
 
 def data_name(data: str | Path) -> str:
-    """Data as another working directory would find them."""
+    """Name data so that another working directory finds them."""
     path = expand_user(data)
     return str(path.resolve()) if path.exists() else str(data)
 
 
-def require_data_or_job(data: str | Path, out: Path) -> None:
-    """Refuse data that are nowhere before anything takes long; a job that is finished needs them no more.
-
-    Raises:
-        InputError: they are not there, and the job has no folder yet.
-    """
-    if not out.exists():
-        require_data(data)
-
-
 class Session(NamedTuple):
-    """A job at work: whether its folder is new, a screen, ears for Ctrl-C, and with whom."""
+    """A job at work."""
 
     state: folders.State
-    screen: Console
-    stop: StopRequest
-    world: World
+    """Whether its folder is new, to be continued, or finished."""
+
+    context: RunContext
+    """Of the whole job; its runs have contexts of their own below it."""
 
 
-def run_place(settings: DistillConfig | TrainConfig, name: str, out: Path, work: Session) -> Place:
-    """Where a run or a job lives, and its surroundings."""
-    caches = Path(settings.cache) if settings.cache else out.absolute().parent / CACHE
-    return Place(name, out, caches, work.screen, work.stop, world=work.world)
-
-
-def close_job(out: Path, stop: StopRequest, *, report: bool) -> None:
-    """Write the report where one is wanted, and mark the folder as finished.
+def close_job(context: RunContext, settings: DistillConfig | TrainConfig, *, report: bool) -> None:
+    """Write the report where one is wanted, hand it to the trackers, and mark the folder as finished.
 
     Raises:
-        Interrupted: asked to stop; the report is then written when the job is continued.
+        Interrupted: stopped; the report is then written when the job is continued.
     """
     if report:
-        with stop.at_once():
-            write_report(out)
-    folders.finish_job(out)
+        with context.stop.at_once():
+            page = write_report(context.folder)
+            track_report(settings, context, page)
+    folders.finish_job(context.folder)
 
 
 def _stopped(out: Path, stop: StopRequest) -> Interrupted:
@@ -77,6 +63,7 @@ def _begun(out: Path) -> bool:
 @contextmanager
 def job_session(
     out: Path,
+    name: str,
     settings: DistillConfig | TrainConfig,
     facts: Mapping[str, Any],
     world: World,
@@ -84,20 +71,23 @@ def job_session(
     resume: bool,
     quiet: bool,
 ) -> Iterator[Session]:
-    """The folder locked and claimed, a screen, and ears for Ctrl-C; the first process does it for all.
+    """Lock and claim the job's folder, open the console and handle Ctrl-C while the block runs.
+
+    The first process does it for all.
 
     Raises:
         UsageError: the folder holds something else, or another process is at work there.
         MachineError: it cannot be written.
-        Interrupted: asked to stop, with the exit code of the signal.
+        Interrupted: stopped, with the exit code of the signal.
     """
     job: dict[str, Any] = {"settings": to_table(settings), "facts": facts, "resume": resume}
-    screen = Console(quiet=quiet or not world.first)
+    console = Console(quiet=quiet or not world.first)
+    caches = Path(settings.cache) if settings.cache else out.absolute().parent / CACHE
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
 
         def take() -> folders.State:
-            # A folder of something else is not even locked; of one that is at work, its lock says so.
+            # A folder of something else is not even locked; one that is at work is known by its lock.
             state = folders.inspect_folder(out, **{**job, "resume": True})
             if state == "finished":
                 return state
@@ -105,9 +95,9 @@ def job_session(
             stack.enter_context(folders.job_lock(out))
             return folders.claim_folder(out, **job)
 
-        state = world.first_does(take)
+        state = world.run_on_rank0(take)
         try:
-            yield Session(state, screen, stop, world)
+            yield Session(state, RunContext(name, out, caches, console, stop, world=world))
         except Interrupted as error:
             error.exit_code = stop.exit_code
             raise
@@ -119,10 +109,10 @@ def job_session(
             raise machine_error(Path(error.filename or out), error) from error
         except TutelageError as error:
             if stop and world.size > 1 and isinstance(error, MachineError):
-                # The others, asked to stop as well, were faster.
+                # The other processes were stopped as well, and were faster.
                 raise _stopped(out, stop) from error
             if state == "begin" and world.first and not _begun(out):
                 folders.abandon_job(out)
             raise
         finally:
-            screen.clear()
+            console.clear()

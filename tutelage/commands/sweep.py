@@ -9,35 +9,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tutelage.commands.plans.registry import plan_job
-from tutelage.commands.plans.step import run_plan
-from tutelage.commands.plans.sweep import SweepRun, plan_sweep, runs_needed
 from tutelage.commands.preflight import (
     BYTES_A_NETWORK,
-    require_plan,
-    require_plan_fits,
-    require_plan_networks,
+    Job,
+    preflight,
+    preflight_data,
     require_room,
 )
 from tutelage.commands.prepare_data import prepare_data
-from tutelage.commands.session import (
-    Session,
-    data_name,
-    job_session,
-    require_data_or_job,
-    run_place,
-)
+from tutelage.commands.run_plan import progress_of, run_plan
+from tutelage.commands.session import data_name, job_session
+from tutelage.commands.sweep_plan import SweepRun, plan_sweep, runs_needed
 from tutelage.config.job import DistillConfig
-from tutelage.config.loss_weights import loss_weights
 from tutelage.config.methods import MethodConfig
 from tutelage.config.recipes import METHOD, OBJECTIVE, read_recipe
-from tutelage.config.schema import build, fingerprint, shared_fields, validate
+from tutelage.config.roles import CONTROL, EQUAL_COMPUTE, TEACHER
+from tutelage.config.schema import build, fingerprint, shared_fields
 from tutelage.data.pack.pack import Pack
+from tutelage.engine.context import RunContext
 from tutelage.engine.run_folder import portable_identity, read_fingerprint
-from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.runtime.process_group import process_group
 from tutelage.errors import DivergedError, UsageError
-from tutelage.methods.registry import METHODS, check_mixtures
+from tutelage.methods.registry import plan_job, spec_of
 from tutelage.reports.sweep.page import write_sweep_page
 from tutelage.reports.sweep.results import SweepRunInfo, known_results, read_results, write_result
 
@@ -74,43 +67,34 @@ def sweep(
     """
     settings, out = settings or DistillConfig(), Path(out)
     folder = Path(cells) if cells else out / "cells"
-    jobs = _jobs(settings, compare, teacher_epochs)
-    for job in jobs.values():
-        validate(job)
-        loss_weights(job)
-        check_mixtures(job.method, job.student)
-    plan, steps = plan_sweep(jobs), {name: plan_job(job) for name, job in jobs.items()}
-    for name, job in jobs.items():
-        require_plan(job, steps[name], networks={})
-    require_data_or_job(data, out)
-    resolve_runtime(settings)
-    for name in jobs:
-        require_plan_networks(steps[name], networks={})
+    compared = _jobs(settings, compare, teacher_epochs)
+    jobs = [Job(job, plan_job(job), {}) for job in compared.values()]
+    preflight(jobs, data, out)
+    plan = plan_sweep(compared)
     same = dataclasses.replace(settings, seeds=1)  # a sweep may grow
     facts = {"verb": "sweep", "data": data_name(data), "networks": []}
     with (
         process_group() as world,
-        job_session(out, same, facts, world, resume=True, quiet=quiet) as work,
+        job_session(out, "sweep", same, facts, world, resume=True, quiet=quiet) as session,
     ):
-        pack = prepare_data(
-            data, settings.data, out, screen=work.screen, stop=work.stop, world=world
-        )
-        for name, job in jobs.items():
-            require_plan_fits(job, steps[name], pack, networks={})
+        context = session.context
+        pack = prepare_data(data, settings.data, context)
+        for job in jobs:
+            preflight_data(job, pack)
         there, identities = read_results(folder), _identities(plan, pack)
         kept = [planned for planned in plan if planned.objective]
         missing = {
-            p.step.name
+            p.run.name
             for p in kept
             if not known_results(
-                there, p.objective or "", p.step.settings.seed, identities[p.step.name]
+                there, p.objective or "", p.run.settings.seed, identities[p.run.name]
             )
         }
-        work.screen.line(f"sweep: {len(kept) - len(missing)} of {len(kept)} runs have a cell")
+        context.line(f"{len(kept) - len(missing)} of {len(kept)} runs have a cell")
         left = runs_needed(plan, missing)
         require_room(out, BYTES_A_NETWORK * len(left))
-        _carry_out(left, identities, pack, settings, out, folder, work)
-        with work.stop.at_once():
+        _carry_out(left, identities, pack, folder, context)
+        with context.stop.at_once():
             return write_sweep_page(folder)
 
 
@@ -134,10 +118,10 @@ def _jobs(
 ) -> dict[str, DistillConfig]:
     jobs = {}
     for name, teaching in compare.items():
-        if name in ("teacher", "control", "control-equal-compute"):
+        if name in (TEACHER, CONTROL, EQUAL_COMPUTE):
             raise UsageError(f"what is compared cannot be called {name}")
         job = dataclasses.replace(settings, **shared_fields(MethodConfig, teaching))
-        if not (teacher_epochs and METHODS[job.method].taught):
+        if not (teacher_epochs and spec_of(job).needs_teacher):
             jobs[name] = job
             continue
         for epochs in teacher_epochs:
@@ -150,37 +134,36 @@ def _carry_out(
     left: Sequence[SweepRun],
     identities: Mapping[str, str],
     pack: Pack,
-    settings: DistillConfig,
-    out: Path,
     folder: Path,
-    work: Session,
+    context: RunContext,
 ) -> None:
     """Do what is left; a run that diverges stops those it would have taught, and nothing else."""
-    place, failed = run_place(settings, "sweep", out, work), dict[str, DivergedError]()
+    out, failed = context.folder, dict[str, DivergedError]()
+    context.console.progress = progress_of([planned.run for planned in left])
     for planned in left:
-        work.stop.poll()
-        step = planned.step
-        needs = {*step.teachers, *filter(None, [step.compares])}
+        context.stop.poll()
+        run = planned.run
+        needs = {*run.teachers, *filter(None, [run.reference])}
         if needs & failed.keys():
-            failed[step.name] = failed[min(needs & failed.keys())]
+            failed[run.name] = failed[min(needs & failed.keys())]
             continue
         try:
-            run_plan([step], pack, place, networks={})
+            run_plan([run], pack, context, networks={})
         except DivergedError as error:
-            failed[step.name] = error
-            work.screen.line(f"{step.name}: {error}")
+            failed[run.name] = error
+            context.console.line(f"{run.name}: {error}")
             continue
-        if planned.objective and work.world.first:
+        if planned.objective and context.world.first:
             about = SweepRunInfo(
-                name=step.name,
+                name=run.name,
                 objective=planned.objective,
-                role=step.settings.role,
-                identity=identities[step.name],
-                teacher=read_fingerprint(out / (step.compares or step.name)),
+                role=run.settings.role,
+                identity=identities[run.name],
+                teacher=read_fingerprint(out / (run.reference or run.name)),
                 teacher_epochs=planned.teacher_epochs,
                 plain_epochs=planned.plain_epochs,
             )
-            write_result(folder, out / step.name, about)
+            write_result(folder, out / run.name, about)
             write_sweep_page(folder)
     if failed:
         raise DivergedError(
@@ -192,10 +175,10 @@ def _carry_out(
 
 
 def _identities(plan: Sequence[SweepRun], pack: Pack) -> dict[str, str]:
-    """What makes a step's cell that of this step: its own settings, and those of who taught it."""
+    """Name each run by its own settings and those of its teachers, whatever machine it runs on."""
     found: dict[str, str] = {}
     for planned in plan:
-        step, own = planned.step, portable_identity(planned.step.settings, pack)
-        taught_by = [found[teacher] for teacher in step.teachers]
-        found[step.name] = fingerprint(own, *taught_by) if taught_by else own
+        run, own = planned.run, portable_identity(planned.run.settings, pack)
+        teachers = [found[teacher] for teacher in run.teachers]
+        found[run.name] = fingerprint(own, *teachers) if teachers else own
     return found

@@ -9,6 +9,7 @@ import numpy as np
 
 from tutelage.data.pack import pack as packs
 from tutelage.engine.checkpoint import format as checkpoints
+from tutelage.engine.trackers.open import FOLDER as TRACKERS
 from tutelage.errors import InputError
 from tutelage.models.metadata import read_metadata as read_model
 from tutelage.reports.sweep.results import read_result
@@ -20,6 +21,7 @@ from tutelage.teachers.cache import table as tables
 
 _LARGEST_CELL = 1 << 20
 _PRECISION = "precision.json"
+_EXPORTED = (".onnx", ".pt2")
 
 
 class VerifyResult(NamedTuple):
@@ -44,8 +46,8 @@ def verify(path: str | Path) -> VerifyResult:
     if path.is_dir():
         for folder, names in _folders(path):
             _look(folder, names, found)
-    elif path.suffix == ".onnx":
-        _onnx(path, found)
+    elif path.suffix in _EXPORTED:
+        _exported(path, found)
     elif path.suffix == ".json":
         found.sealed(path, lambda: read_sealed(path, kind="a sealed file"))
     if not found.known:
@@ -53,7 +55,7 @@ def verify(path: str | Path) -> VerifyResult:
             "nothing there that has checksums",
             where=path,
             found=None if path.exists() else "nothing",
-            expected="a run, job, sweep, pack, cache, model folder, checkpoint, cell or .onnx file",
+            expected="a run, job, sweep, pack, cache, model folder, checkpoint, cell or exported file",
         )
     damaged = {file: told for file, told in sorted(found.known.items()) if told}
     return VerifyResult(tuple(file for file, told in found.known.items() if not told), damaged)
@@ -90,9 +92,12 @@ def _told(error: InputError) -> str:
 
 
 def _folders(path: Path) -> Iterator[tuple[Path, Collection[str]]]:
-    """Every folder below a path and the names of its files; hidden ones are others' work in progress."""
+    """Every folder below a path and the names of its files, but for what others keep there: hidden folders,
+    and that of a job's trackers.
+    """
     for place, inner, names in os.walk(path):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        trackers = {TRACKERS} if {"job.json", "run.json"} & {*names} else set[str]()
+        inner[:] = sorted(n for n in inner if not n.startswith(".") and n not in trackers)
         yield Path(place), set(names)
 
 
@@ -105,8 +110,8 @@ def _look(folder: Path, names: Collection[str], found: _Findings) -> None:
     if _PRECISION in names:
         path = folder / _PRECISION
         found.sealed(path, lambda: read_sealed(path, kind="what was decided about precision"))
-    for name in sorted(name for name in names if name.endswith(".onnx")):
-        _onnx(folder / name, found)
+    for name in sorted(name for name in names if name.endswith(_EXPORTED)):
+        _exported(folder / name, found)
     cells = sorted(folder / name for name in names if name.endswith(".json") and name != _PRECISION)
     if any(map(_is_cell, cells)):
         for path in cells:
@@ -120,7 +125,7 @@ def _is_cell(path: Path) -> bool:
         return False
 
 
-def _onnx(path: Path, found: _Findings) -> None:
+def _exported(path: Path, found: _Findings) -> None:
     if found.sealed(path, lambda: require_checksum(path)):
         found.add(path.with_name(path.name + SUFFIX))
 

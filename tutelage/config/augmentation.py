@@ -1,4 +1,4 @@
-"""Settings of the views a network is trained on. Measuring always uses the image as stored."""
+"""Settings of augmentation: the views a network is trained on. Evaluation uses the image as stored."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,38 +12,38 @@ class AugmentationConfig:
     """How each epoch's view of an image may differ from the image."""
 
     flip: bool = False
-    """Mirror half of the views."""
+    """Mirror half of the views horizontally."""
 
     translate: int = setting(0, at_least=0)
-    """Move each view by up to so many pixels each way, repeating the edge."""
+    """Largest shift of a view in pixels, in each direction; the edge is repeated."""
 
     crop_scale: float | None = setting(None, above=0, at_most=1)
-    """Random resized crop: the smallest share of the area it may keep. Unset: the whole image."""
+    """Random resized crop: the smallest share of the area that is kept. Unset: the whole image."""
 
     mixup: float | None = setting(None, above=0, at_most=1)
-    """Blend each view with another image's, in shares drawn from Beta(a, a); this is a."""
+    """MixUp: blend each view with another image, with shares from Beta(a, a); this is a. Unset: no."""
 
     cutmix: float | None = setting(None, above=0, at_most=1)
-    """Put a piece of another image into each view, its size drawn from Beta(a, a); this is a."""
+    """CutMix: paste a patch of another image, its area from Beta(a, a); this is a. Unset: no."""
 
     num_views: int | None = setting(None, at_least=1)
-    """How many different views of an image there are; epochs take turns. Unset: a new one each epoch."""
+    """Number of different views of an image; epochs cycle through them. Unset: a new one each epoch."""
 
     view_seed: int = setting(0, at_least=0, at_most=2**31)
-    """Seed of the views; the same for every seed of a job, so that its students share a teacher's word."""
+    """Seed of the views. All seeds of a job share it, so that its students share cached teacher outputs."""
 
     @property
     def fixed(self) -> bool:
-        """Whether every epoch sees the same pixels, so that a teacher needs to look only once."""
+        """Whether every epoch has the same pixels, so that teacher outputs need computing only once."""
         return not (self.flip or self.translate or self.crop_scale is not None or self.mixing)
 
     @property
     def mixing(self) -> bool:
-        """Whether a view is made of two images. Both ways given: each view draws one of them."""
+        """Whether views mix two images. With both MixUp and CutMix, each view draws one of them."""
         return self.mixup is not None or self.cutmix is not None
 
     def number(self, epoch: int) -> int:
-        """Which view of each image an epoch (from 0) shows.
+        """Return the number of the view that an epoch (from 0) shows.
 
         >>> [AugmentationConfig(flip=True, num_views=2).number(epoch) for epoch in range(4)]
         [0, 1, 0, 1]
@@ -53,20 +53,20 @@ class AugmentationConfig:
         return epoch if self.num_views is None else epoch % self.num_views
 
     def count(self, epochs: int) -> int:
-        """How many different views of each image so many epochs show: those numbered below it."""
+        """Return how many different views of each image some epochs show; they are numbered from 0."""
         if self.fixed:
             return 1
         return epochs if self.num_views is None else min(self.num_views, epochs)
 
 
 NOT_IN_KEY = frozenset({"num_views"})
-"""Settings that choose among views, and do not change what a numbered view shows."""
+"""Settings that select views, and do not change the pixels of a numbered view."""
 
 
 def view_key(settings: AugmentationConfig) -> dict[str, object]:
-    """Collect all that shapes a numbered view, by first names: a part of a teacher cache's key.
+    """Collect the settings that change the pixels of a numbered view, by first names, for a cache key.
 
-    A setting added to `AugmentationConfig` is part of the key, unless `NOT_IN_KEY` leaves it out.
+    Every setting of `AugmentationConfig` is part of the key, unless it is in `NOT_IN_KEY`.
 
     >>> sorted(view_key(AugmentationConfig(translate=2)))
     ['crop', 'cutmix', 'flip', 'mixup', 'seed', 'shift']

@@ -11,10 +11,10 @@ class DataConfig:
     """Which images are taken, how they are split and how they are stored."""
 
     image_size: int = setting(224, at_least=8, at_most=4096)
-    """Side of the stored square in pixels: shorter edge resized to it, then the centre cut out."""
+    """Side of the stored square in pixels: the shorter edge is resized to it, then the centre is cropped."""
 
     splits: Literal["given", "redraw"] = "given"
-    """given: keep train, val and test as they come; redraw: pool and split all labelled images."""
+    """`given` keeps the splits of the data; `redraw` pools all labelled images and splits them anew."""
 
     split: tuple[float, float, float] = setting((0.8, 0.1, 0.1), at_least=0)
     """Shares of train, val and test that sum to 1, or whole numbers of images. Where train is given
@@ -22,19 +22,19 @@ class DataConfig:
     """
 
     split_seed: int = setting(0, at_least=0)
-    """Another seed draws another split."""
+    """Seed of the split."""
 
     test_labels: Literal["use", "hide"] = "use"
-    """hide: the labels of test images are dropped, as in a competition."""
+    """`hide` drops the labels of the test images, as in a competition."""
 
     background: Literal["white", "black"] = "white"
-    """What shows through transparent pixels."""
+    """Colour behind transparent pixels."""
 
     max_unreadable: float = setting(0.05, at_least=0, at_most=1)
-    """Largest share of unreadable files; above it the job stops, below they are set aside."""
+    """Largest share of unreadable files: with more the job stops, otherwise they are left out and listed."""
 
     max_pixels: int = setting(64_000_000, at_least=1, at_most=178_956_970)
-    """Images with more pixels than this are not decoded but set aside."""
+    """Images with more pixels than this are left out, not decoded."""
 
     dir: str | None = None
-    """Folder with a local copy of a known data set such as cifar10."""
+    """Folder with a local copy of a known dataset such as cifar10."""

@@ -1,17 +1,18 @@
-"""The settings of a whole job and of a single run: composed here, declared beside their owners.
+"""The settings of a whole job and of a single run.
 
-No torch is imported from here, so that help, a misspelt flag and a bad recipe answer at once.
+No torch is imported from here, so that help and errors in flags and recipes appear at once.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from tutelage.config.augmentation import AugmentationConfig
 from tutelage.config.data import DataConfig
 from tutelage.config.methods import MethodConfig
 from tutelage.config.model import ModelConfig
+from tutelage.config.roles import SPECIALIST, STUDENT, Role
 from tutelage.config.schema import setting
 from tutelage.config.teacher import SpecialistConfig, TeacherOutputConfig
+from tutelage.config.tracking import TrackingConfig
 from tutelage.config.training import DeviceConfig, OptimizationConfig
 
 
@@ -21,8 +22,8 @@ class NetworkConfig(AugmentationConfig, OptimizationConfig, ModelConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillConfig(DeviceConfig, TeacherOutputConfig, MethodConfig):
-    """The whole job: teacher, students, controls, over seeds."""
+class DistillConfig(DeviceConfig, TrackingConfig, TeacherOutputConfig, MethodConfig):
+    """A whole job: a teacher, and a student and a control for each seed."""
 
     title: str = "Knowledge distillation"
     """Heading of the report."""
@@ -38,41 +39,38 @@ class DistillConfig(DeviceConfig, TeacherOutputConfig, MethodConfig):
     )
 
     seeds: int = setting(1, at_least=1, at_most=100)
-    """How many students and as many controls, each from a seed of its own. Three or more give a verdict."""
+    """Number of students, and of controls, one of each for a seed. A verdict needs three or more."""
 
     seed: int = setting(0, at_least=0, at_most=2**31)
     """The first seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(DeviceConfig, TeacherOutputConfig, MethodConfig, NetworkConfig):
-    """One run: a network trained alone, or taught by a teacher."""
+class TrainConfig(DeviceConfig, TrackingConfig, TeacherOutputConfig, MethodConfig, NetworkConfig):
+    """One run: a network trained on its own, or distilled."""
 
     data: DataConfig = field(default_factory=DataConfig)
 
     teacher: tuple[str, ...] = ()
-    """Who teaches: a run folder or a model folder; several times for several teachers. Unset: nobody."""
+    """Run folder or model folder of the teacher, or of several teachers. Unset: no teacher."""
 
-    role: Literal[
-        "teacher",
-        "specialist",
-        "assistant",
-        "generation",
-        "student",
-        "control",
-        "control-equal-compute",
-        "peer-control",
-    ] = "student"
-    """What the report will call this run."""
+    role: Role = "student"
+    """What the run is in a job: the report groups runs by it."""
 
     specialist: SpecialistConfig = field(default_factory=SpecialistConfig)
 
     seed: int = setting(0, at_least=0, at_most=2**31)
-    """Seeds the initialisation and the order of the images; views have a seed of their own, `view_seed`."""
+    """Seed of the initial weights and of the order of images; views have their own, `view_seed`."""
 
     init_seed: int | None = setting(None, at_least=0, at_most=2**32)
-    """Seeds the initialisation alone; unset: `seed`."""
+    """Seed of the initial weights alone; unset: `seed`."""
 
+    @property
+    def is_student(self) -> bool:
+        """Whether this is a student, rather than a network that a student needs or is compared with."""
+        return self.role == STUDENT
 
-UNTAUGHT = ("teacher", "specialist", "control", "control-equal-compute", "peer-control")
-"""Roles of runs that nobody teaches, whatever the method: they have no objective but the label's."""
+    @property
+    def is_specialist(self) -> bool:
+        """Whether the network is trained on a few classes of the data, and one for all others."""
+        return self.role == SPECIALIST

@@ -1,4 +1,4 @@
-"""What every term's settings have in common: a weight, and how it changes in the course of training."""
+"""What the settings of all losses have in common: a weight, and its schedule during training."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from tutelage.config.schema import setting
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedLossConfig:
-    """A term's weight in the total, and its schedule.
+    """A loss's weight in the total, and its schedule.
 
     The weight is 0 before `from_epoch`, rises linearly over `warmup_epochs`, and is 0 again from
     `until_epoch` on; with `fade` it falls linearly to 0 on the way there.
@@ -17,33 +17,33 @@ class WeightedLossConfig:
     """Weight in the total."""
 
     from_epoch: float = setting(0.0, at_least=0)
-    """Epochs done before the term counts."""
+    """Epoch at which the loss starts to count."""
 
     warmup_epochs: float = setting(0.0, at_least=0)
     """Epochs over which the weight rises linearly from 0, after `from_epoch`."""
 
     until_epoch: float | None = setting(None, above=0)
-    """Epochs done when the term stops counting; unset: it counts to the end."""
+    """Epoch at which the loss stops counting; unset: it counts to the end."""
 
     fade: bool = False
-    """Whether the weight falls linearly to 0 between the warm-up and `until_epoch` (or the end)."""
+    """Lower the weight linearly to 0 between the warm-up and `until_epoch` (or the end)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureLossConfig(WeightedLossConfig):
-    """A term that compares what happens inside two networks."""
+    """A loss that compares features inside two networks."""
 
     student_points: tuple[str, ...] = ()
-    """Submodules of the student whose output is compared (`layer3`; `layer3.1.act2.input` for what one is
-    given). Unset: chosen from the structure.
+    """Submodules of the student whose outputs are compared: `layer3`; with `.input`, its input. Unset: chosen
+    from the architecture.
     """
 
     teacher_points: tuple[str, ...] = ()
-    """The same of the teacher, one for each of the student's."""
+    """Submodules of the teacher, one for each of the student's."""
 
 
 def weight_at(settings: WeightedLossConfig, weight: float, *, epoch: float, epochs: float) -> float:
-    """The weight after `epoch` of `epochs` epochs: 0 is before the first step.
+    """Compute the weight after `epoch` of `epochs` epochs; epoch 0 is before the first step.
 
     >>> weight_at(WeightedLossConfig(warmup_epochs=4), 8.0, epoch=1, epochs=10)
     2.0
@@ -57,7 +57,7 @@ def weight_at(settings: WeightedLossConfig, weight: float, *, epoch: float, epoc
         return 0.0
     risen = settings.from_epoch + settings.warmup_epochs
     if epoch < risen:
-        # The share comes first: it is at most 1, while (weight * done) / all can pass the weight by rounding.
+        # The share comes first: it is at most 1, while (weight * done) / all may round above the weight.
         return weight * ((epoch - settings.from_epoch) / settings.warmup_epochs)
     if settings.fade and end > risen:
         return weight * max(0.0, (end - epoch) / (end - risen))

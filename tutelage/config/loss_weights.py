@@ -1,4 +1,4 @@
-"""The terms that an objective chooses, and the weight of each in the total."""
+"""The losses that an objective selects, and the weight of each in the total."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from tutelage.errors import UsageError
 
 
 def selected_losses(objective: ObjectiveConfig) -> dict[str, WeightedLossConfig]:
-    """The settings of every term that is there, by name, in the order of the table, the user's own last.
+    """Return the settings of every selected loss by name, in the order of `LossConfig`, custom ones last.
 
     Raises:
-        UsageError: a term of the user's own that nobody offers, or without such a setting.
+        UsageError: there is no such custom loss, or it has no such setting.
     """
     given = {
         f.name: getattr(objective.losses, f.name) for f in dataclasses.fields(objective.losses)
@@ -27,11 +27,11 @@ def selected_losses(objective: ObjectiveConfig) -> dict[str, WeightedLossConfig]
 
 
 def loss_weights(objective: ObjectiveConfig) -> dict[str, float]:
-    """The weight of each term in the total, by name, in the order of the table; none of them is 0.
+    """Return the weight of each loss in the total by name, without those of weight 0.
 
     Raises:
-        UsageError: alpha together with a weight of `label` or `kd`, only one of these two weights, or no
-            weight at all.
+        UsageError: alpha is given together with a weight of `label` or `kd`, or only one of these two
+            weights, or all weights are 0.
     """
     losses: Mapping[str, Any] = selected_losses(objective)
     pair = {name: losses[name] for name in ("label", "kd") if name in losses}
@@ -39,7 +39,7 @@ def loss_weights(objective: ObjectiveConfig) -> dict[str, float]:
     if objective.alpha is not None and given:
         name, weight = next(iter(given.items()))
         raise UsageError(
-            "alpha and a weight of label or kd say the same thing twice",
+            "alpha cannot be combined with a weight of label or kd",
             found=f"alpha = {objective.alpha} and losses.{name}.weight = {weight}",
             fix=f"leave out --alpha or --losses.{name}.weight",
         )
@@ -55,5 +55,5 @@ def loss_weights(objective: ObjectiveConfig) -> dict[str, float]:
     found = {name: given.get(name, shares.get(name, term.weight)) for name, term in losses.items()}
     counted = {name: weight for name, weight in found.items() if weight != 0}
     if not counted:
-        raise UsageError("no term has a weight, so nothing would be learned", fix="--alpha 0.7")
+        raise UsageError("every loss has weight 0, so nothing would be learned", fix="--alpha 0.7")
     return counted

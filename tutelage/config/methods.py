@@ -1,8 +1,9 @@
-"""Settings of the methods: who teaches whom. Defaults are those of the papers where they have one.
+"""Settings of the methods: who teaches whom. Defaults are those of the papers where they give one.
 
-What is taught is the objective's business: `alpha`, `terms` and `own` mean the same under every method.
+What is learned is up to the objective: `alpha`, `losses` and `custom` mean the same under every method.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,98 +28,118 @@ MethodName = Literal[
 ]
 """Every method; `offline` is one finished teacher."""
 
+METHOD_LABELS: Mapping[str, str] = {
+    "offline": "one finished teacher",
+    "multi-teacher": "several finished teachers",
+    "assistants": "teacher assistants",
+    "rco": "route-constrained optimization",
+    "specialists": "a generalist and specialists",
+    "dml": "deep mutual learning",
+    "one": "online ensemble",
+    "joint": "teacher and student trained together",
+    "born-again": "born-again networks",
+    "byot": "be your own teacher",
+    "ps-kd": "progressive self-distillation",
+    "cs-kd": "class-wise self-distillation",
+    "tf-kd": "teacher-free distillation",
+    "mean-teacher": "mean teacher",
+}
+"""What each name stands for, as a report shows it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MultiTeacherConfig:
-    """Several finished teachers, each seeing images as it was trained to."""
+    """Several finished teachers, each with its own preprocessing."""
 
     models: tuple[str, ...] = ()
-    """Further teachers beside `teacher`, by network name; each is trained as `teacher` is."""
+    """Further teachers beside `teacher`, by network; each is trained with the settings of `teacher`."""
 
     combine: Literal["probabilities", "logits", "divergences"] = "probabilities"
-    """What the student is held to: the mean of their softened probabilities, the mean of their logits, or
-    each of them, with the terms added up.
+    """The student's target: the mean of their softened probabilities, the mean of their logits, or each of
+    them, with the losses added up.
     """
 
     weigh: Literal["given", "validation", "confidence"] = "given"
-    """How much each counts: `weights`; by its loss on the validation images; or, image by image, by its
+    """Weight of each teacher: as in `weights`; by its loss on the validation images; or for each image by its
     loss on the label.
     """
 
     weights: tuple[float, ...] = setting((), at_least=0)
-    """One for each teacher, the first of `teacher`; unset: all the same."""
+    """A weight for each teacher, that of `teacher` first; unset: equal weights."""
 
     sharpness: float = setting(1.0, above=0)
-    """Of `validation` and `confidence`: a teacher counts exp(-sharpness * loss)."""
+    """With `validation` and `confidence` a teacher has the weight exp(-sharpness * loss)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AssistantsConfig:
-    """Teacher assistants: a chain from the teacher over networks in between to the student."""
+    """Teacher assistants: a chain of networks from the teacher to the student."""
 
     models: tuple[str, ...] = ("resnet26",)
-    """The networks in between, from the teacher's side on; trained as the student is."""
+    """The networks in between, in order from the teacher on; trained with the student's settings."""
 
     dense: bool = False
-    """Whether each network is taught by all that come before it, rather than by the last one (DGKD)."""
+    """Teach each network by all before it, rather than by the last one (DGKD)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RCOConfig:
-    """Route-constrained: a teacher's own checkpoints teach in their order, the early ones first."""
+    """Route-constrained optimization: the teacher's own checkpoints teach in order, the earliest first."""
 
     checkpoints: int = setting(4, at_least=1)
-    """Checkpoints that divide the teacher's training evenly, the finished one last; the student's, too."""
+    """Teacher checkpoints, evenly spaced over its training, the last one finished. Each teaches for an equal
+    part of the student's training.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpecialistsConfig:
-    """A generalist and, for each group of classes that it mixes up, a specialist: together they teach.
+    """A generalist and, for each group of classes it confuses, a specialist: together they teach.
 
-    The generalist is `teacher`. Specialists go on from its weights and see no mixtures of two images.
+    The generalist is `teacher`. Specialists start from its weights and train without MixUp and CutMix.
     """
 
     groups: int = setting(3, at_least=2)
-    """Clusters that all classes fall into, by what is mixed up on the validation images. Each of two classes
-    or more has a specialist, so there may be fewer of them.
+    """Clusters of classes, by what is confused on the validation images. Each cluster of two classes or more
+    has a specialist, so there may be fewer specialists.
     """
 
     epochs: int | None = setting(None, at_least=1)
-    """Of a specialist's training; unset: as many as the generalist's."""
+    """Epochs of a specialist; unset: those of the generalist."""
 
     active: int = setting(1, at_least=1)
-    """A specialist is asked about an image where it knows one of so many classes that the generalist
-    thinks likeliest.
+    """A specialist is used for an image if it knows one of this many classes that are most probable by the
+    generalist.
     """
 
 
 @dataclass(frozen=True, kw_only=True)
 class DMLConfig:
-    """Deep mutual learning: networks that learn side by side, each from all others."""
+    """Deep mutual learning: networks trained side by side, each taught by all others."""
 
     models: tuple[str, ...] = ()
-    """Networks beside the student, by name; unset: one more like it."""
+    """Networks beside the student, by name; unset: one more of the student's."""
 
     alternate: bool = False
-    """Whether one network is updated after the other, rather than all at once."""
+    """Update one network after the other, rather than all at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnlineEnsembleConfig:
-    """Online ensemble: networks that learn side by side, each from what all of them say together."""
+    """Online ensemble: networks trained side by side, taught by their combined output."""
 
     models: tuple[str, ...] = ()
-    """Networks beside the student, by name; unset: two more like it."""
+    """Networks beside the student, by name; unset: two more of the student's."""
 
     combine: Literal["gate", "mean", "least-loss"] = "gate"
-    """The teacher they make: logits weighted by a gate that learns (ONE), their mean, or for each image
-    those of least cross-entropy (KDCL-Naive); an image without a label has the mean.
+    """The teacher they form: logits weighted by a learned gate (ONE), the mean of the logits, or for each
+    image the logits of least cross-entropy (KDCL-Naive; the mean if there is no label).
     """
 
 
 @dataclass(frozen=True, kw_only=True)
 class JointConfig:
-    """Teacher and student learn together from the start."""
+    """Teacher and student trained together from the start."""
 
     model: str = "resnet34"
     """The teacher's network."""
@@ -134,7 +155,7 @@ class BornAgainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BYOTConfig:
-    """Be your own teacher: exits at the earlier stages, taught by the last one and dropped at the end."""
+    """Be your own teacher: exits at the earlier stages, taught by the last one and removed at the end."""
 
     features: float = setting(0.03, at_least=0)
     """Weight of the distance between an exit's features and the last ones."""
@@ -142,28 +163,28 @@ class BYOTConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """PS-KD: what the network itself said in the epoch before, weighted more as training goes on."""
+    """PS-KD: the network's own outputs of the epoch before, with growing weight."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassWise:
-    """CS-KD: what the network says about another image of the same class."""
+    """CS-KD: the network's output for another image of the same class."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TfKDConfig:
-    """Tf-KD: a teacher that is no network: so much for the right class, the rest evenly for the others."""
+    """Tf-KD: a virtual teacher: a fixed probability for the right class, the rest shared by the others."""
 
     correct: float = setting(0.99, above=0, below=1)
-    """Probability that the virtual teacher gives the right class."""
+    """Probability of the right class under the virtual teacher."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeanTeacherConfig:
-    """A moving average of the student teaches it (mean teacher)."""
+    """Mean teacher: a moving average of the student's weights teaches it."""
 
     momentum: float = setting(0.999, at_least=0, below=1)
-    """Share of the average that is kept at each step; in the first steps less, so that it is a plain mean."""
+    """Decay of the average at each step; lower in the first steps, so that it starts as a plain mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,9 +206,9 @@ class MethodOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig(ObjectiveConfig):
-    """What a student minimises, and who teaches it."""
+    """What a student minimises, and what teaches it."""
 
     method: MethodName = "offline"
-    """Who teaches: one finished teacher (`offline`), several, peers, itself (`tutelage methods`)."""
+    """What teaches the student: one finished teacher (`offline`), several, peers, itself."""
 
     methods: MethodOptions = field(default_factory=MethodOptions)

@@ -8,24 +8,24 @@ from tutelage.config.schema import setting
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which network, from which weights, and how it sees an image."""
+    """The network, its initial weights, and its input."""
 
     model: str = "resnet18"
-    """A timm name, with an explicit tag where pretrained weights are wanted: resnet34.tv_in1k."""
+    """Name of a timm network, with a tag for pretrained weights: resnet34.tv_in1k (`tutelage models`)."""
 
     weights: str | None = None
-    """A safetensors or checkpoint file, a model folder, or `none` for random weights. Unset: the weights
-    the tag in `model` names; random where it has no tag."""
+    """A safetensors or checkpoint file, a model folder, or `none` for random weights. Unset: the weights that
+    the tag in `model` names; without a tag, random."""
 
     stem: Literal["standard", "small"] = "standard"
-    """`small` replaces the first convolution by 3 x 3, stride 1, and drops the pooling after it:
-    for images of 28 to 64 pixels."""
+    """`small` replaces the first convolution by one of 3 x 3 and stride 1 without pooling after it, for
+    images of 28 to 64 pixels."""
 
     input_size: int | None = setting(None, at_least=8)
-    """Pixels a side the network sees; unset: as stored."""
+    """Side of the network's input in pixels; unset: that of the stored images."""
 
     normalization: Literal["train", "weights", "half"] = "train"
     """Mean and standard deviation of the training split, of the pretrained weights, or 0.5."""
 
     zero_init_last: bool = False
-    """Start the last BatchNorm of each residual block at zero (timm's habit; torchvision's is not to)."""
+    """Initialise the last BatchNorm of each residual block to zero, as timm does and torchvision does not."""

@@ -1,9 +1,9 @@
-"""Settings of the objective: which terms, with which weights.
+"""Settings of the objective: which losses, with which weights.
 
     total = (1 - alpha) * label + alpha * kd + weight * term + ...
 
-`alpha` is always the weight of the *teacher's* term. It sets the weights of `label` and `kd` and
-nothing else; any other term's weight is absolute. A term of weight 0 is not computed.
+`alpha` is always the weight of `kd`, and 1 - alpha that of `label`. The weight of any other loss is
+absolute. A loss of weight 0 is not computed.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from tutelage.config.schema import setting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
-    """One optional table for each known term."""
+    """One optional table for each loss."""
 
     label: response.LabelConfig | None = field(default_factory=response.LabelConfig)
     kd: response.KDConfig | None = field(default_factory=response.KDConfig)
@@ -58,20 +58,20 @@ class ObjectiveConfig:
     """What a student minimises."""
 
     alpha: float | None = setting(None, at_least=0, at_most=1)
-    """Weight of the teacher's term, 0 to 1; the labels get the rest. 0.7 where no weight is given at all."""
+    """Weight of kd; the loss of the label has 1 - alpha. 0.7 if neither it nor their weights are given."""
 
     losses: LossConfig = field(default_factory=LossConfig)
 
-    # float comes first: the command line takes the first that fits, and would round 0.5 to a whole number.
+    # float comes first: the command line takes the first type that fits, and would round 0.5.
     custom: dict[str, dict[str, float | int | bool | str]] = field(default_factory=dict)
-    """Terms of your own, by name, each with its settings: `--custom.NAME.weight 2 --plugin FILE`."""
+    """Settings of your own losses, by name: `--custom.NAME.weight 2 --plugin FILE`."""
 
 
 DEFAULT_ALPHA = 0.7
 
 
 def settings_classes() -> dict[str, type[WeightedLossConfig]]:
-    """The settings class of each known term, in the order of the table.
+    """Return the settings class of each loss, in the order of `LossConfig`.
 
     >>> settings_classes()["hint"]().weight
     100.0

@@ -1,54 +1,57 @@
-"""Recipes: named settings of whole jobs, one TOML file each, beside the package or the user's own."""
+"""Recipes: named settings of whole jobs, one TOML file each, from the package or the user."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tutelage.config.job import DistillConfig
+from tutelage.config.renamed import current_name
 from tutelage.config.schema import build
 from tutelage.config.toml import read_toml
 from tutelage.errors import UsageError, suggest
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 OBJECTIVES = FOLDER / "losses"
-"""Recipes that say only what a student minimises, to be put on top of one that says the rest."""
+"""Recipes of what a student minimises only, to combine with others."""
 METHODS = FOLDER / "methods"
-"""The same for who teaches; they also say what is minimised."""
+"""Recipes of a method and what the student minimises, to combine with others."""
 OBJECTIVE = {"alpha", "losses", "custom"}
 METHOD = {"method", "methods"}
 
 
 class Recipe(NamedTuple):
-    """name; comment: its opening lines (command, expected result, hardware, time); table: its settings."""
+    """A recipe as read from its file."""
 
     name: str
     comment: str
+    """Its first lines: command, expected result, hardware, time."""
     table: dict[str, Any]
+    """Its settings."""
 
 
 def recipe_names() -> list[str]:
-    """The names of the recipes of whole jobs that come with Tutelage."""
+    """List the built-in recipes of whole jobs."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def objective_names() -> list[str]:
-    """The names of the recipes that come with Tutelage and say only what a student minimises."""
+    """List the built-in recipes of losses."""
     return sorted(path.stem for path in OBJECTIVES.glob("*.toml"))
 
 
 def method_names() -> list[str]:
-    """The names of the recipes that come with Tutelage and say who teaches."""
+    """List the built-in recipes of methods."""
     return sorted(path.stem for path in METHODS.glob("*.toml"))
 
 
 def read_recipe(name: str) -> Recipe:
-    """A recipe by name, by the path of a TOML file (a run's config.toml is one), or several: `demo+crd`.
+    """Read a recipe by name or path of a TOML file (a run's config.toml is one), or several: `demo+crd`.
 
-    Of several, each is laid over those before it. One that has terms or an alpha replaces the whole
-    objective, since weights of two objectives make no sense side by side; one that has a method replaces
-    the method with all its settings.
+    Each of several overrides those before it. One with losses or an alpha replaces the whole objective,
+    since weights of two objectives make no sense together; one with a method replaces the method and all
+    of its settings.
 
     Raises:
-        UsageError: no such recipe or file, or not TOML.
+        UsageError: there is no such recipe or file, or it is not TOML.
     """
     if "+" not in name or Path(name).is_file():
         return _read_one(name)
@@ -58,13 +61,14 @@ def read_recipe(name: str) -> Recipe:
         for group in (OBJECTIVE, METHOD):
             if group & part.table.keys():
                 whole = {key: value for key, value in whole.items() if key not in group}
-        whole = _laid_over(whole, part.table)
+        whole = lay_over(whole, part.table)
     return Recipe("+".join(part.name for part in parts), parts[0].comment, whole)
 
 
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def lay_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Merge two tables recursively; values of the upper one win."""
     both = {
-        key: _laid_over(below[key], value)
+        key: lay_over(below[key], value)
         if isinstance(value, dict) and isinstance(below.get(key), dict)
         else value
         for key, value in above.items()
@@ -76,6 +80,8 @@ def _read_one(name: str) -> Recipe:
     places = [folder / f"{name}.toml" for folder in (FOLDER, OBJECTIVES, METHODS)]
     path = next((place for place in places if place.is_file()), Path(name))
     if not path.is_file():
+        if (now := current_name("method", current_name("losses", name))) != name:
+            raise UsageError(f"no such recipe: {name} is called {now} now")
         raise UsageError(
             f"no such recipe: {name}",
             expected=suggest(name, recipe_names() + objective_names() + method_names())
@@ -93,7 +99,7 @@ def _read_one(name: str) -> Recipe:
 
 
 def recipe(name: str) -> DistillConfig:
-    """The settings of a recipe, ready to be given to `tutelage.run` or changed with `dataclasses.replace`.
+    """Build the settings of a recipe, for `tutelage.run` or to change with `dataclasses.replace`.
 
     >>> recipe("resnet34-resnet18").student.epochs
     50

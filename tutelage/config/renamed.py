@@ -1,8 +1,7 @@
-"""Settings under their first names: what earlier versions wrote, and what fingerprints are made of.
+"""First names of settings: what earlier versions wrote, and what fingerprints are computed from.
 
-A fingerprint is computed on the name that a setting was first given. So renaming a setting neither makes
-another run of a finished one nor another cache of a teacher's outputs, and folders written before the
-renaming are read, verified and resumed.
+A fingerprint is computed from the first name of each setting. Renaming a setting therefore changes neither
+the identity of a run nor that of a teacher cache, and folders written before are read, verified and resumed.
 """
 
 import re
@@ -36,7 +35,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "momentum": "mean_teacher",
     },
 }
-"""First name -> name, by the table that a setting stands in; "" is a job, a run or a network of one."""
+"""First name -> current name, by the table of a setting; "" is a job, a run, or a network of a job."""
 
 _VALUES: Mapping[str, Mapping[str, str]] = {
     "teacher_outputs": {"ahead": "cached"},
@@ -55,13 +54,13 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
         "momentum": "mean-teacher",
     },
 }
-"""First value -> value, by the setting's name of today."""
+"""First value -> current value, by the current name of the setting."""
 
 _NETWORKS = ("teacher", "student")
 
 
 def current_names(table: Mapping[str, Any], group: str = "") -> dict[str, Any]:
-    """Rename what an earlier version wrote; names of today stay as they are.
+    """Translate settings of an earlier version to current names; current names are kept.
 
     >>> current_names({"ask": "ahead", "student": {"clip": 1.0}, "terms": {"attention": {"weight": 2}}})
     {'teacher_outputs': 'cached', 'student': {'clip_grad': 1.0}, 'losses': {'at': {'weight': 2}}}
@@ -78,7 +77,7 @@ def current_names(table: Mapping[str, Any], group: str = "") -> dict[str, Any]:
 
 
 def first_names(table: Mapping[str, Any], group: str = "") -> dict[str, Any]:
-    """Turn `current_names` around, for a fingerprint.
+    """Reverse `current_names`, for a fingerprint.
 
     >>> first_names({"teacher_outputs": "cached", "losses": {"at": {"weight": 2}}})
     {'ask': 'ahead', 'terms': {'attention': {'weight': 2}}}
@@ -96,7 +95,7 @@ def first_names(table: Mapping[str, Any], group: str = "") -> dict[str, Any]:
 
 
 def renamed_to(key: str, group: str) -> str | None:
-    """What a setting of a table is called now, where that was its first name; None: it never was one.
+    """Return the current name of a setting by its first name; None if it was never renamed.
 
     >>> renamed_to("clip", "student"), renamed_to("attention", "losses"), renamed_to("clop", "")
     ('clip_grad', 'at', None)
@@ -108,8 +107,18 @@ def renamed_to(key: str, group: str) -> str | None:
     )
 
 
+def renamed_value(path: str, value: object) -> str | None:
+    """Return the current name of a setting's value by its first name; None if it was never renamed.
+
+    >>> renamed_value("method", "mutual"), renamed_value("data.splits", "anew"), renamed_value("role", 3)
+    ('dml', 'redraw', None)
+    """
+    names = _VALUES.get(path.rpartition(".")[2].lstrip("-").replace("-", "_"), {})
+    return names.get(value) if isinstance(value, str) else None
+
+
 def current_name(kind: str, name: str) -> str:
-    """The name of today of a loss (`losses`), a `method` or a `role`.
+    """Return the current name of a loss (`losses`), a `method` or a `role`.
 
     >>> current_name("losses", "attention"), current_name("role", "student")
     ('at', 'student')
@@ -118,7 +127,7 @@ def current_name(kind: str, name: str) -> str:
 
 
 def first_name(kind: str, name: str) -> str:
-    """Turn `current_name` around.
+    """Reverse `current_name`.
 
     >>> first_name("losses", "at")
     'attention'
@@ -128,7 +137,7 @@ def first_name(kind: str, name: str) -> str:
 
 
 def current_run_name(name: str) -> str:
-    """What a run of a job is called now.
+    """Return the current name of a run of a job.
 
     >>> current_run_name("longer-0"), current_run_name("peer1-alone-2"), current_run_name("student-1")
     ('control-equal-compute-0', 'peer1-control-2', 'student-1')
@@ -139,7 +148,7 @@ def current_run_name(name: str) -> str:
 
 
 def first_run_name(name: str) -> str:
-    """Turn `current_run_name` around.
+    """Reverse `current_run_name`.
 
     >>> first_run_name("control-equal-compute-0"), first_run_name("peer1-control-2")
     ('longer-0', 'peer1-alone-2')
@@ -152,7 +161,7 @@ def first_run_name(name: str) -> str:
 
 
 def _inner(name: str, group: str) -> str:
-    """The group of a table below another: a network of a job has the names of the job itself."""
+    """Return the group of a nested table: a network of a job has the names of the job itself."""
     if group == "" and name in _NETWORKS:
         return ""
     return name if group == "" and name in _KEYS else "-"

@@ -1,7 +1,7 @@
-"""Settings: frozen dataclasses <- recipe (TOML) <- flags. Declared once, checked here, never changed after.
+"""Build settings, which are frozen dataclasses, from recipes (TOML) and flags, and check them.
 
-A setting is a dataclass field: its name, type, default, range and the docstring under it are the flag,
-the help, the TOML key and the Python argument. Unknown keys are refused with a suggestion.
+A setting is a dataclass field: its name, type, default, range and docstring make the flag, its help, the
+TOML key and the Python argument. Unknown keys are rejected with a suggestion.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from tutelage.config.renamed import renamed_to
+from tutelage.config.renamed import renamed_to, renamed_value
 from tutelage.errors import UsageError, suggest
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def setting(
     at_most: float | None = None,
     below: float | None = None,
 ) -> Any:
-    """A field with a range, checked by `validate`; `None` values are not held to it."""
+    """Declare a field with a range, which `validate` checks unless the value is None."""
     bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     return dataclasses.field(
         default=default, metadata={k: v for k, v in bounds.items() if v is not None}
@@ -34,7 +34,11 @@ def setting(
 
 
 def validate(settings: Any, path: str = "") -> None:
-    """Hold every number in a settings object to its declared range; NaN and infinity never pass."""
+    """Require every number in a settings object to be finite and in its declared range.
+
+    Raises:
+        UsageError: a number is not, or a text stands where several values are expected.
+    """
     for field in dataclasses.fields(settings):
         value, name = getattr(settings, field.name), f"{path}{field.name}"
         if dataclasses.is_dataclass(value):
@@ -44,10 +48,15 @@ def validate(settings: Any, path: str = "") -> None:
             raise UsageError(f"{name} takes several", found=value, fix=f"{name}=({value!r},)")
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float) and not isinstance(number, bool):
-                _check_range(name, number, field.metadata)
+                check_range(name, number, field.metadata)
 
 
-def _check_range(name: str, number: float, bounds: Mapping[str, float]) -> None:
+def check_range(name: str, number: float, bounds: Mapping[str, float]) -> None:
+    """Require a number to be finite and in the range of the setting of that name.
+
+    Raises:
+        UsageError: it is not.
+    """
     holds = {
         "at least": lambda bound: number >= bound,
         "above": lambda bound: number > bound,
@@ -66,7 +75,7 @@ def _check_range(name: str, number: float, bounds: Mapping[str, float]) -> None:
 
 
 def flag(path: str) -> str:
-    """The command-line spelling of a setting's dotted path.
+    """Return the command-line spelling of a setting's dotted path.
 
     >>> flag("student.batch_size")
     '--student.batch-size'
@@ -75,10 +84,10 @@ def flag(path: str) -> str:
 
 
 def build(cls: type[T], table: Mapping[str, Any], *, where: str) -> T:
-    """A settings object from a plain table such as a parsed TOML file; what it leaves out is the default.
+    """Build a settings object from a plain table such as a parsed TOML file; missing keys are defaults.
 
     Raises:
-        UsageError: an unknown key (with a suggestion), a value of another type, or out of range.
+        UsageError: a key is unknown, or a value has another type or is out of range.
     """
     built = _replace(cls(), table, where, "")
     validate(built)
@@ -94,34 +103,37 @@ def _replace(default: T, table: Mapping[str, Any], where: str, path: str) -> T:
             name = renamed_to(key, group)
             fix = f"it is called {path}{name} now" if name in hints else suggest(key, hints)
             raise UsageError(f"no such setting: {path}{key}", where=where, fix=fix)
-        inner = _inner(hints[key])
+        inner = without_none(hints[key])
         if dataclasses.is_dataclass(inner) and isinstance(value, Mapping):
             current = getattr(default, key)
             base = current if current is not None else inner()  # type: ignore[operator]
             values[key] = _replace(base, value, where, f"{path}{key}.")
         else:
-            values[key] = _convert(inner, value, where, path + key)
+            values[key] = convert(inner, value, where, path + key)
     return dataclasses.replace(default, **values)  # type: ignore[type-var]
 
 
-def _inner(hint: Any) -> Any:
-    """`X | None` is held to X: a key that is there has a value."""
+def without_none(hint: Any) -> Any:
+    """Return the type X of `X | None`: a key that is present has a value."""
     if get_origin(hint) in (Union, types.UnionType):
         return next(part for part in get_args(hint) if part is not types.NoneType)
     return hint
 
 
-def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
+def convert(hint: Any, value: Any, where: str | None, path: str) -> Any:
+    """Convert a value of a table to the type of its setting; `where` and `path` are for messages.
+
+    Raises:
+        UsageError: it has another type, or is not one of the choices.
+    """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         if value in arguments:
             return value
-        raise UsageError(
-            f"{path} has a value it does not know",
-            where=where,
-            found=value,
-            expected="one of " + ", ".join(map(str, arguments)),
-        )
+        if name := renamed_value(path, value):
+            raise UsageError(f"{path}: {value} is called {name} now", where=where)
+        expected = suggest(str(value), arguments)
+        raise UsageError(f"{path} has no such choice", where=where, found=value, expected=expected)
     if origin is tuple:
         if isinstance(value, str):
             value = [value]  # one of several names
@@ -129,11 +141,11 @@ def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
         if isinstance(value, list | tuple) and (variadic or len(value) == len(arguments)):
             kinds = [arguments[0]] * len(value) if variadic else arguments
             return tuple(
-                _convert(kind, item, where, path) for kind, item in zip(kinds, value, strict=True)
+                convert(kind, item, where, path) for kind, item in zip(kinds, value, strict=True)
             )
     elif origin is dict and isinstance(value, Mapping):
         return {
-            str(key): _convert(arguments[1], item, where, f"{path}.{key}")
+            str(key): convert(arguments[1], item, where, f"{path}.{key}")
             for key, item in value.items()
         }
     elif origin in (Union, types.UnionType) and isinstance(value, arguments):
@@ -158,7 +170,7 @@ def _describe(hint: Any) -> str:
 
 
 def to_table(settings: Any) -> dict[str, Any]:
-    """A settings object as a plain table that `build` accepts; unset (None) keys are left out."""
+    """Convert a settings object to a plain table that `build` accepts, without unset (None) keys."""
     result: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -172,25 +184,25 @@ def to_table(settings: Any) -> dict[str, Any]:
 
 
 def shared_fields(cls: type[Any], settings: Any) -> dict[str, Any]:
-    """The fields that a settings class has in common with a settings object, with the object's values."""
+    """Return the values of a settings object for the fields that it shares with a settings class."""
     own = {field.name for field in dataclasses.fields(settings)}
     return {f.name: getattr(settings, f.name) for f in dataclasses.fields(cls) if f.name in own}
 
 
 def _short(value: Any) -> Any:
-    """7800 rather than 7800.0 in a list of sizes; `build` makes it a float again."""
+    """Write 7800 rather than 7800.0 in a list of sizes; `build` makes it a float again."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def fingerprint(*parts: Any) -> str:
-    """A short stable name for settings and inputs: SHA-256 of their canonical JSON, 16 hex digits."""
+    """Compute a short stable name for settings and inputs: SHA-256 of canonical JSON, 16 hex digits."""
     plain = [to_table(part) if dataclasses.is_dataclass(part) else part for part in parts]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def flatten(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested settings by dotted path.
+    """Flatten nested settings to dotted paths.
 
     >>> flatten({"teacher": {"epochs": 5}})
     {'teacher.epochs': 5}

@@ -1,4 +1,4 @@
-"""Settings as TOML text and back. What is written here is plain enough to need no library."""
+"""Read and write settings as TOML. The output is simple enough to need no library."""
 
 import json
 import re
@@ -18,11 +18,11 @@ _TOKEN = re.compile(r"""[\w-]++|"(?:[^"\\]|\\.)*+"?|'[^']*+'?|.""")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a table; a byte-order mark is allowed.
+    """Read a TOML file; a byte-order mark is allowed.
 
     Raises:
-        UsageError: it cannot be read, is not TOML (the line is named), larger than 1 MiB, nested deeper
-            than settings are, or has a whole number beyond 64 bits.
+        UsageError: the file cannot be read, is not TOML (the message names the line), is larger than 1 MiB,
+            nested deeper than settings are, or has a whole number beyond 64 bits.
     """
     try:
         raw = read_bounded(path, LARGEST)
@@ -36,10 +36,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_toml(raw: bytes, where: object) -> dict[str, Any]:
-    """As `read_toml`, of the file's bytes."""
+    """Parse the bytes of a TOML file; see `read_toml`."""
     try:
         text = raw.decode("utf-8-sig")
-        if _LONG_NUMBER.search(text):  # the same is true of a number's digits
+        if _LONG_NUMBER.search(
+            text
+        ):  # Python's time for it, too, grows with the square of its length
             raise ValueError("a number of more than 400 digits")
         if any(map(_has_long_key, text.splitlines())):
             raise ValueError(f"a key of more than {DEEPEST} parts")
@@ -51,7 +53,7 @@ def parse_toml(raw: bytes, where: object) -> dict[str, Any]:
 
 
 def _has_long_key(line: str) -> bool:
-    """Whether a line has a key of too many parts: the parser's time grows with the square of them."""
+    """Return whether a line has a key of too many parts; the parser's time grows with their square."""
     if line.count(".") < DEEPEST:
         return False
     dots, after_part = 0, False
@@ -77,7 +79,7 @@ def _require_modest(value: Any, deepest: int) -> None:
 
 
 def to_toml(table: Mapping[str, Any], path: str = "") -> str:
-    """A table of strings, numbers, booleans, lists of them and further tables as TOML.
+    """Write a table of strings, numbers, booleans, lists of them and further tables as TOML.
 
     >>> print(to_toml({"alpha": 0.7, "data": {"split": [0.8, 0.2]}}), end="")
     alpha = 0.7
@@ -95,5 +97,5 @@ def to_toml(table: Mapping[str, Any], path: str = "") -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
-    # JSON's strings, numbers and booleans are TOML's too, but for DEL, which TOML wants escaped.
+    # JSON's strings, numbers and booleans are valid TOML, except DEL, which TOML wants escaped.
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")

@@ -1,7 +1,7 @@
 """A pack as a specialist sees it: some of the classes, and one more for all others, the dustbin.
 
-Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2. Images, splits and keys stay what they are;
-labels, class names and the fingerprint are of the grouped view.
+Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2. Images, splits and keys are those of the pack;
+labels, class names and the fingerprint are of the subset.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from tutelage.errors import InputError, suggest
 
 
 def dustbin_class(classes: Sequence[str]) -> str:
-    """The name of all other classes together, which none of the classes has.
+    """Return a name for all other classes together, one that none of the classes has.
 
     >>> dustbin_class(["cat", "dog"]), dustbin_class(["cat", "(others)"])
     ('(others)', '((others))')
@@ -27,15 +27,14 @@ def dustbin_class(classes: Sequence[str]) -> str:
 
 
 def class_subset(pack: Pack, group: Sequence[str]) -> Pack:
-    """The pack with a group's classes as 0 to G - 1, in the order given, and all others as class G.
+    """Return the pack with a group's classes as 0 to G - 1, in the order given, and all others as class G.
 
     Args:
         pack: of all classes.
         group: names of G classes of the pack, at least one and not all of them.
 
     Raises:
-        InputError: a class that the pack does not have, one that is named twice, or nothing left to be the
-            others.
+        InputError: a class the pack does not have, a class named twice, or no class left for the others.
     """
     _require(pack, group)
     number = {name: place for place, name in enumerate(group)}
@@ -57,7 +56,7 @@ def _require(pack: Pack, group: Sequence[str]) -> None:
         )
     if not group or len(set(group)) < len(group) or len(group) == len(pack.classes):
         raise InputError(
-            "a specialist knows some of the classes, each of them once",
+            "a specialist takes some of the classes, each of them once",
             found=", ".join(group) or "none",
             expected=f"fewer than {len(pack.classes)} different classes",
         )

@@ -1,4 +1,4 @@
-"""Look at a source without training on it: what is in it, and what is wrong with it."""
+"""Check a source without training on it: what it contains, and what is wrong with it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +14,13 @@ from tutelage.data.split import assign_splits, split_counts
 from tutelage.text import escape
 
 FEW = 10
+"""A class with fewer training images than this is reported."""
 _LISTED = 10
+"""Files listed of each kind of problem."""
 
 
 class ValueRange(NamedTuple):
-    """Smallest, middle and largest of some numbers; zeros if there are none."""
+    """Smallest, median and largest of some numbers; zeros if there are none."""
 
     smallest: int
     median: int
@@ -26,9 +28,10 @@ class ValueRange(NamedTuple):
 
 
 class CheckReport(NamedTuple):
-    """What `check_source` found. Files are named as in the source, groups as lists of names."""
+    """The findings of `check_source`. Files are named as in the source, groups as lists of names."""
 
     description: Mapping[str, object]
+    """Kind, name and layout of the source."""
     classes: tuple[str, ...]
     images: int
     counts: Mapping[Split, Mapping[str, int]]
@@ -36,8 +39,11 @@ class CheckReport(NamedTuple):
     widths: ValueRange
     heights: ValueRange
     notes: Mapping[str, int]
+    """How often each decision was made while decoding, such as `grey`."""
     unreadable: list[tuple[str, str]]
+    """(file, reason) of images that cannot be used."""
     duplicates: list[list[str]]
+    """Groups of files with the same pixels."""
     across_splits: list[str]
     """Files of val and test whose pixels are also in train."""
     two_labels: list[str]
@@ -47,10 +53,11 @@ class CheckReport(NamedTuple):
     constant: list[str]
     """Files of one single colour."""
     ignored: Mapping[str, int]
+    """How many files were skipped, by reason."""
 
     @property
     def clean(self) -> bool:
-        """Nothing is wrong that a person should look at."""
+        """Whether there is nothing a person should look at."""
         found = (
             self.unreadable,
             self.duplicates,
@@ -86,7 +93,7 @@ def check_source(
             if (result.pixels == result.pixels[0, 0]).all():
                 constant.append(name)
         progress(done, len(assigned))
-    overlap = find_duplicates(
+    duplicates = find_duplicates(
         np.array(keys, np.int64), np.array(labels, np.int64), np.array(splits, np.uint8)
     )
     table = split_counts(kept)
@@ -99,9 +106,9 @@ def check_source(
         heights=_range(height for _, height in sizes),
         notes=dict(notes.most_common()),
         unreadable=sorted(unreadable),
-        duplicates=[[names[row] for row in group] for group in overlap.groups],
-        across_splits=[names[row] for row in sorted(overlap.leaking)],
-        two_labels=[names[row] for row in sorted(overlap.contradicting)],
+        duplicates=[[names[row] for row in group] for group in duplicates.groups],
+        across_splits=[names[row] for row in sorted(duplicates.leaking)],
+        two_labels=[names[row] for row in sorted(duplicates.contradicting)],
         tiny_classes={
             name: table["train"].get(name, 0)
             for name in source.classes
@@ -113,7 +120,7 @@ def check_source(
 
 
 def format_check(report: CheckReport) -> list[str]:
-    """A report as plain lines of text: all files that cannot be used; other long lists are cut and say so."""
+    """Format a report as lines of text: all unusable files; other long lists are shortened, and marked so."""
     splits = [split for split in SPLITS if report.counts[split]]
     width = max(map(len, (*report.classes, "(unlabelled)")))
     lines = [

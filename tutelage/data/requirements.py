@@ -1,4 +1,4 @@
-"""How many files may be set aside before a verb stops: one rule for packing, measuring and predicting."""
+"""How many files may be set aside before a command stops: one rule for packing, evaluation and prediction."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ def require_readable(
     flag: str,
     where: object = None,
 ) -> None:
-    """Refuse data of which too much cannot be used; what may be set aside, the caller lists.
+    """Refuse data of which too much cannot be used; the caller lists what is set aside.
 
     Args:
         set_aside: (file, reason) of what cannot be used.
-        files: how many there are, those included.
-        most: the largest share of them that may be set aside, 0 to 1.
-        flag: the command-line flag that says so.
+        files: number of files, those included.
+        most: largest share of them that may be set aside, 0 to 1.
+        flag: the command-line flag for that share.
         where: the data.
 
     Raises:
-        InputError: more than that; the commonest reasons and one file are named.
+        InputError: more than that; the message has the most common reasons and one file.
     """
     if len(set_aside) <= most * files:
         return
@@ -37,5 +37,5 @@ def require_readable(
         + ", ".join(f"{reason} ({count})" for reason, count in reasons)
         + f"; for example {name} ({reason})",
         expected=f"at most {most:.0%}",
-        fix=f"take them away (tutelage check DATA lists them all), or {flag} SHARE",
+        fix=f"remove them (tutelage check DATA lists them all), or {flag} SHARE",
     )

@@ -1,7 +1,7 @@
-"""Which image is for train, val or test: given, or drawn class by class from a seed.
+"""Assign images to train, val or test: as given, or drawn class by class from a seed.
 
-Within a class, images are drawn in the order of SHA-256(seed, file name), so an image's place does
-not depend on the order of a scan, on the machine, or on whether other files can be read.
+Within a class, images are drawn in the order of SHA-256(seed, file name), so the split of an image does not
+depend on the order of a scan, on the machine, or on whether other files can be read.
 """
 
 import hashlib
@@ -16,18 +16,19 @@ from tutelage.errors import InputError, UsageError
 
 
 class AssignedItem(NamedTuple):
-    """An item with its final split and label (None = unlabelled)."""
+    """An item with its final split and label."""
 
     item: Item
     split: Split
     label: str | None
+    """None: unlabelled."""
 
 
 def assign_splits(source: Source, settings: DataConfig) -> list[AssignedItem]:
-    """Every item with its split, in the order of the source; items in no split are left out.
+    """Assign every item to a split, in the order of the source; items in no split are left out.
 
-    Given splits are kept, except that a missing val is taken from train by its share. Otherwise all
-    labelled images are pooled and split; unlabelled images stay in test.
+    Given splits are kept, except that a missing val is taken from train by its share. Otherwise all labelled
+    images are pooled and split; unlabelled images stay in test.
 
     Raises:
         UsageError: the `split` setting is neither shares that sum to 1 nor whole numbers.
@@ -54,7 +55,7 @@ def assign_splits(source: Source, settings: DataConfig) -> list[AssignedItem]:
 
 
 def _counts(split: Sequence[float], images: int, *, only_val: bool = False) -> dict[Split, int]:
-    """How many images each split gets: exactly the whole numbers, or the shares rounded."""
+    """Return the number of images of each split: exactly the whole numbers, or the shares rounded."""
     shares = abs(sum(split) - 1) < 1e-6
     if not shares and not all(float(part).is_integer() for part in split):
         raise UsageError(
@@ -86,7 +87,7 @@ def _counts(split: Sequence[float], images: int, *, only_val: bool = False) -> d
 
 
 def _draw(pool: Sequence[Item], wanted: Mapping[Split, int], seed: int) -> dict[str, Split]:
-    """The split of each drawn item by name: every class in proportion, totals exact.
+    """Draw the split of items by name: every class in proportion, totals exact.
 
     Each class keeps at least one training image.
     """
@@ -115,7 +116,7 @@ def _order(seed: int) -> Callable[[Item], bytes]:
 def _in_proportion(
     total: int, weights: Mapping[str, int], room: Mapping[str, int]
 ) -> dict[str, int]:
-    """A whole total shared out by weight, largest remainder first, within the room of each.
+    """Share out a whole total by weight, largest remainder first, within the room of each.
 
     >>> _in_proportion(4, {"a": 5, "b": 5, "c": 1}, {"a": 4, "b": 4, "c": 0})
     {'a': 2, 'b': 2, 'c': 0}
@@ -140,7 +141,7 @@ def _in_proportion(
 
 
 def split_counts(assigned: Sequence[AssignedItem]) -> dict[Split, dict[str, int]]:
-    """How many images of each class each split holds; unlabelled ones under ''."""
+    """Count the images of each class in each split; unlabelled ones under ''."""
     table: dict[Split, dict[str, int]] = {split: defaultdict(int) for split in SPLITS}
     for _, split, label in assigned:
         table[split][label or ""] += 1

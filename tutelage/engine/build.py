@@ -1,4 +1,4 @@
-"""What a run trains: a network, the method that drives it, and whom it hears; then all of it on a device."""
+"""Build what a run trains: network, method and peers; then put all of it on a device."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,62 +8,57 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from tutelage.config.job import UNTAUGHT, TrainConfig
+from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import World
 from tutelage.engine.peers import build_peers
 from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.runtime.sync_batchnorm import sync_batchnorm
 from tutelage.engine.specialists import init_from_generalist
-from tutelage.engine.teachers import NetworkFactory, teacher_weights
+from tutelage.engine.teachers import NetworkFactory, Teachers
 from tutelage.losses.term import Term
 from tutelage.methods.describe import architecture_warnings
 from tutelage.methods.factory import TrainingFacts, build_method
 from tutelage.methods.method import Method
 from tutelage.methods.offline import supervised_training
-from tutelage.methods.registry import METHODS
+from tutelage.methods.registry import is_distilled, spec_of, teaches_itself
 from tutelage.models.build import BuiltModel, build_model
-from tutelage.models.model_folder import SavedModel
 from tutelage.models.preprocess import Classifier
 from tutelage.models.trim_padding import trim_padding
 
 
 class RunModel(NamedTuple):
-    """A network that is to be trained, before anything of it is on a device.
-
-    built: the network; method: drives it; teachers: finished networks that are asked; others: all that it
-    learns from, finished or beside it; shares: how much each teacher counts, see `panel.weigh`.
-    """
+    """What a run trains, before anything of it is on a device."""
 
     built: BuiltModel
+    """The network."""
+
     method: Method
-    teachers: Sequence[SavedModel]
+    """What drives its training."""
+
+    teachers: Teachers
+    """Finished networks that teach it."""
+
     others: Sequence[Classifier]
+    """All networks that it learns from, finished or trained beside it."""
+
     shares: tuple[float, ...]
-
-
-def is_taught(settings: TrainConfig) -> bool:
-    """Whether anyone teaches: not where a teacher or a control is made, or a finished one is missing."""
-    about = METHODS[settings.method]
-    if settings.role in UNTAUGHT:
-        return False
-    # Generation zero teaches itself as little as a student without its teacher is taught.
-    return bool(settings.teacher) or not (about.taught or about.planned)
+    """How much each teacher counts; see `Teachers.shares`."""
 
 
 def initial_seed(settings: TrainConfig) -> int:
-    """What the first weights of a run's network are made from."""
+    """Seed the initial weights of a run's network."""
     return settings.seed if settings.init_seed is None else settings.init_seed
 
 
 def build_run(
     settings: TrainConfig,
     pack: Pack,
-    teachers: Sequence[SavedModel],
+    teachers: Teachers,
     *,
     device: torch.device,
     network: nn.Module | None = None,
-    make: NetworkFactory | None = None,
+    factory: NetworkFactory | None = None,
 ) -> RunModel:
     """Build what a run's settings name.
 
@@ -71,40 +66,40 @@ def build_run(
         settings: of the run.
         pack: the images as the run sees them.
         teachers: what `settings.teacher` names, opened.
-        device: where teachers are asked how much each is to count.
+        device: where teachers are measured, where their weights depend on it.
         network: a module of the caller's own instead of `settings.model`, [B, 3, S, S] float -> [B, classes].
-        make: what made it, for companions that are one more like it.
+        factory: what made it, for peers that are one more like it.
 
     Raises:
         UsageError, InputError: a network, weights or terms that do not go together.
     """
-    going_on = settings.role == "specialist" and bool(teachers)
+    starts_from_teacher = settings.is_specialist and bool(teachers.models)
     built = build_model(
-        dataclasses.replace(settings, weights="none") if going_on else settings,
+        dataclasses.replace(settings, weights="none") if starts_from_teacher else settings,
         classes=len(pack.classes),
         stored_size=pack.image_size,
         train_statistics=(pack.mean, pack.std),
         seed=initial_seed(settings),
         network=network,
     )
-    if going_on:
-        built, teachers = init_from_generalist(built, Path(settings.teacher[0])), []
-    others = [teacher.classifier for teacher in teachers]
-    shares = teacher_weights(settings, others, pack, device)
-    about = METHODS[settings.method]
-    if is_taught(settings) and not (about.taught or about.planned):
-        others = build_peers(settings, pack, make)
+    if starts_from_teacher:
+        built = init_from_generalist(built, Path(settings.teacher[0]))
+        teachers = teachers._replace(models=[])
+    others = teachers.networks
+    shares = teachers.shares(pack, device)
+    if is_distilled(settings) and teaches_itself(spec_of(settings)):
+        others = build_peers(settings, pack, factory)
     method = _method(settings, built.classifier, others, pack, shares)
     return RunModel(built, method, teachers, others, shares)
 
 
 def to_device(method: Method, runtime: Runtime, world: World, *, compiled: bool) -> None:
-    """Put the student, its companions, what only listens (such as an average) and the terms on the device.
+    """Put the student, its peers, averages and terms on the device.
 
     Args:
-        method: of a learner.
+        method: of a run.
         runtime: how it computes.
-        world: the processes that share the statistics of batch normalisation.
+        world: the processes that share the statistics of batch normalization.
         compiled: whether the network is compiled whatever the machine.
     """
     plain = runtime.device.type == "cpu" and not compiled
@@ -118,13 +113,13 @@ def to_device(method: Method, runtime: Runtime, world: World, *, compiled: bool)
         sync_batchnorm(part, runtime.device, world)
 
 
-def architecture_notes(learner: RunModel) -> list[str]:
-    """Where the student and those it learns from see images unlike each other, a line each."""
+def architecture_notes(model: RunModel) -> list[str]:
+    """List where the student and those it learns from see images differently, a line each."""
     notes = [
         note
-        for number, other in enumerate(learner.others)
+        for number, other in enumerate(model.others)
         for note in architecture_warnings(
-            learner.method, learner.built.classifier, other, number=number
+            model.method, model.built.classifier, other, number=number
         )
     ]
     return list(dict.fromkeys(notes))  # several teachers may be of one kind
@@ -137,9 +132,9 @@ def _method(
     pack: Pack,
     shares: tuple[float, ...],
 ) -> Method:
-    if not is_taught(settings):
+    if not is_distilled(settings):
         return supervised_training(student, label_smoothing=settings.label_smoothing)
-    lesson = TrainingFacts(
+    facts = TrainingFacts(
         epochs=settings.epochs,
         classes=len(pack.classes),
         ids=torch.from_numpy(pack.rows("train")),
@@ -148,4 +143,4 @@ def _method(
         seed=settings.seed,
         shares=shares,
     )
-    return build_method(settings, student, others, lesson)
+    return build_method(settings, student, others, facts)

@@ -1,4 +1,4 @@
-"""One network measured and saved: what it says about both splits, its metrics, its cost, its folder."""
+"""Measure and save one network: predictions on both splits, metrics, cost, model folder."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,10 +13,10 @@ from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.data.readers.source import Split
 from tutelage.engine.model_card import model_card
+from tutelage.evaluation.classification import CLASSIFICATION
 from tutelage.evaluation.cost import cost
-from tutelage.evaluation.metrics import Metrics, scores_of
 from tutelage.evaluation.predict import read_logits
-from tutelage.evaluation.predictions_csv import write_predictions
+from tutelage.evaluation.task import Task
 from tutelage.models.model_folder import save_model, timm_limitation
 from tutelage.models.preprocess import Classifier
 from tutelage.storage.atomic import whole_folder, write_bytes
@@ -32,7 +32,7 @@ def predict_splits(
     *,
     progress: Callable[[int, int], None] = lambda _done, _count: None,
 ) -> Logits:
-    """What a network says about both splits, as it is saved and will be used: in fp32, laid out plainly."""
+    """Run a network over both splits as it will be used: in fp32, laid out plainly."""
     classifier.lay_out(torch.contiguous_format)
     return {
         split: read_logits(classifier, pack, pack.rows(split), device=device, progress=progress)
@@ -40,18 +40,22 @@ def predict_splits(
     }
 
 
-def score_split(split: Split, logits: Logits, pack: Pack, teacher: Logits) -> Metrics | None:
-    """Metrics over the labelled images of a split; None where there are none."""
-    labels = pack.labels[pack.rows(split)]
-    known = labels >= 0
-    if not known.any():
+def score_split(
+    split: Split, logits: Logits, pack: Pack, teacher: Logits, task: Task = CLASSIFICATION
+) -> Mapping[str, Any] | None:
+    """Compute metrics over the labelled images of a split; None where there are none."""
+    rows, targets = task.targets(pack, split)
+    if not len(rows):
         return None
-    word = teacher[split][known] if split in teacher else None
-    return scores_of(logits[split][known], labels[known], pack.classes, teacher_logits=word)
+    known = np.isin(pack.rows(split), rows)
+    teacher_logits = teacher[split][known] if split in teacher else None
+    return task.score(logits[split][known], targets, pack.classes, teacher_logits)
 
 
-def save_predictions(folder: Path, moment: str, logits: Logits, pack: Pack) -> None:
-    """Write what a network says about both splits; `moment` is "last" or "best" epoch."""
+def save_predictions(
+    folder: Path, moment: str, logits: Logits, pack: Pack, task: Task = CLASSIFICATION
+) -> None:
+    """Write a network's outputs for both splits; `moment` is "last" or "best" epoch."""
     folder.mkdir(exist_ok=True)
     prefix = "" if moment == "last" else "best-"
     for split, values in logits.items():
@@ -62,11 +66,11 @@ def save_predictions(folder: Path, moment: str, logits: Logits, pack: Pack) -> N
     if moment == "last" and len(test) and (pack.labels[test] < 0).any():
         files = pack.files()
         names = [files[row] for row in test]
-        write_predictions(folder / "test.csv", names, logits["test"], pack.classes)
+        task.write_predictions(folder / "test.csv", names, logits["test"], pack.classes)
 
 
 def network_cost(classifier: Classifier, settings: TrainConfig) -> dict[str, int | None]:
-    """Parameters and operations, for these classes and this size and in the published form."""
+    """Count parameters and operations, for these classes and this size and in the published form."""
     size = classifier.preprocess.size
     own = cost(classifier.network, size)
     facts: dict[str, int | None] = {
@@ -86,7 +90,7 @@ def network_cost(classifier: Classifier, settings: TrainConfig) -> dict[str, int
 
 
 def _usual_size(network: torch.nn.Module) -> int:
-    """224, or the only size a network takes."""
+    """Return 224, or the only size a network takes."""
     config: Any = getattr(network, "pretrained_cfg", {})
     return int(config["input_size"][1]) if config.get("fixed_input_size") else 224
 
@@ -98,17 +102,17 @@ def save_model_folder(
     settings: TrainConfig,
     pack: Pack,
     facts: Mapping[str, Any],
-    companion: str = "",
+    peer: str = "",
 ) -> None:
-    """Write the model folder of an epoch, with its card; `companion`: its name, where it is one."""
+    """Write the model folder of an epoch, with its card; `peer`: its name, where it is one."""
     card = model_card(
         settings,
         classes=pack.classes,
         scores=facts,
         moment=moment,
         stored_size=pack.image_size,
-        obstacle=timm_limitation(classifier.network, settings),
-        companion=companion,
+        limitation=timm_limitation(classifier.network, settings),
+        peer=peer,
     )
     with whole_folder(folder / ("model" if moment == "last" else "model-best")) as part:
         save_model(

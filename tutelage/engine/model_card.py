@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tutelage.config.job import TrainConfig
-from tutelage.methods.registry import METHODS
+from tutelage.methods.registry import spec_of
 
 _USE = """```python
 import timm
@@ -26,8 +26,8 @@ def model_card(
     scores: Mapping[str, Any],
     moment: str,
     stored_size: int,
-    obstacle: str | None,
-    companion: str = "",
+    limitation: str | None,
+    peer: str = "",
 ) -> str:
     """The text of `README.md` in a model folder.
 
@@ -37,24 +37,24 @@ def model_card(
         scores: what was measured.
         moment: "last" or "best" epoch.
         stored_size: of the images, in pixels.
-        obstacle: why timm alone cannot load it; None where it can.
-        companion: its name where it learned beside the student that the settings are of.
+        limitation: why timm alone cannot load it; None where it can.
+        peer: its name where it learned beside the student that the settings are of.
     """
     measured = scores[moment]
     split = "test" if measured["test"] else "val"
     metrics = measured[split]
     epoch = f"epoch {measured['epoch']} ({moment}"
     epoch += ", chosen on the validation split)" if moment == "best" else ")"
-    who = f"Companion of a student ({companion})" if companion else settings.role.capitalize()
+    who = f"Companion of a student ({peer})" if peer else settings.role.capitalize()
     names = "".join(f"- {_plain(name)}\n" for name in classes)
     return f"""---
-library_name: {"tutelage" if obstacle else "timm"}
+library_name: {"tutelage" if limitation else "timm"}
 pipeline_tag: image-classification
 ---
 
 # {settings.model}: {len(classes)} classes
 
-{who}, {_taught(settings, companion)}; first weights: {scores["weights"]}; {epoch}.
+{who}, {_taught(settings, peer)}; first weights: {scores["weights"]}; {epoch}.
 
 | measure on {metrics["images"]} {"test" if split == "test" else "validation"} images | |
 |---|---|
@@ -66,7 +66,7 @@ pipeline_tag: image-classification
 
 ## Use
 
-{_USE_OWN.format(why=obstacle) if obstacle else _USE}
+{_USE_OWN.format(why=limitation) if limitation else _USE}
 An image is turned upright, made RGB, resized so that its shorter edge has {stored_size} pixels
 (bilinear, antialiased), cropped at the centre to {stored_size} x {stored_size}, divided by 255 and
 standardised with the mean and standard deviation in `tutelage.json`.
@@ -78,10 +78,10 @@ standardised with the mean and standard deviation in `tutelage.json`.
 {names}"""
 
 
-def _taught(settings: TrainConfig, companion: str) -> str:
-    """Who taught it, as the middle of a sentence."""
-    method = METHODS[settings.method]
-    if settings.role == "specialist":
+def _taught(settings: TrainConfig, peer: str) -> str:
+    """Describe how the network was trained, as the middle of a sentence."""
+    spec = spec_of(settings)
+    if settings.is_specialist:
         return (
             "trained on the labels alone, on as many images of its own classes as of all others; the last "
             "class is all others together, and its probability is too small by that"
@@ -89,8 +89,9 @@ def _taught(settings: TrainConfig, companion: str) -> str:
     if settings.teacher:
         alpha = settings.alpha if settings.alpha is not None else 0.7
         return f"taught by a teacher (alpha {alpha:g} on the teacher's term)"
-    if settings.role == "student" and not method.taught and companion != "teacher":
-        return f"taught without a finished teacher (method {settings.method}: {method.line})"
+    is_teacher = bool(peer) and spec.teacher_among_peers
+    if settings.is_student and not spec.needs_teacher and not is_teacher:
+        return f"taught without a finished teacher (method {settings.method}: {spec.line})"
     return "trained on the labels alone"
 
 

@@ -1,4 +1,4 @@
-"""The networks that learn beside a student: made, then measured and saved, and what all say together."""
+"""The networks trained beside a student: built, then measured and saved, alone and as an ensemble."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -22,44 +22,37 @@ from tutelage.engine.measure import (
 )
 from tutelage.errors import UsageError
 from tutelage.evaluation.cost import file_size
-from tutelage.methods.registry import peer_models, peer_names
+from tutelage.methods.plan import peer_seed
+from tutelage.methods.registry import peers_of
 from tutelage.models.build import build_model
 from tutelage.models.preprocess import Classifier
 
-PEER_SEED = 100_003
-"""How far apart the seeds of networks are that learn side by side."""
-
-
-def peer_seed(seed: int, number: int) -> int:
-    """What the first weights of the n-th companion of a student are made from, counted from 1."""
-    return seed + number * PEER_SEED
-
 
 def build_peers(
-    settings: TrainConfig, pack: Pack, make: Callable[[int], nn.Module] | None = None
+    settings: TrainConfig, pack: Pack, factory: Callable[[int], nn.Module] | None = None
 ) -> list[Classifier]:
-    """The networks that learn beside a student, each from random weights and a seed of its own.
+    """Build the networks trained beside a student, each from random weights and a seed of its own.
 
     Args:
         settings: of the run, which name them.
         pack: the images.
-        make: makes the student where it is a module of the caller's own, given the class count; companions
-            that are one more like it are then made so, too.
+        factory: makes the student where it is a module of the caller's own, given the class count; peers that
+            are one more like it are then made so, too.
 
     Raises:
-        UsageError: a finished teacher, which online and self methods do not listen to, or an unknown network.
+        UsageError: a finished teacher, which online and self methods do not use, or an unknown network.
     """
     if settings.teacher:
         raise UsageError(
-            f"the method {settings.method} listens to no finished teacher",
+            f"the method {settings.method} uses no finished teacher",
             found=f"teacher = {', '.join(settings.teacher)}",
             fix="without --teacher",
         )
     made = []
-    for number, model in enumerate(peer_models(settings, settings.model), 1):
+    for number, model in enumerate(peers_of(settings, settings.model).values(), 1):
         seed = peer_seed(settings.seed, number)
         torch.manual_seed(seed)
-        own = make(len(pack.classes)) if make and model == settings.model else None
+        own = factory(len(pack.classes)) if factory and model == settings.model else None
         built = build_model(
             dataclasses.replace(settings, model=model, weights="none"),
             classes=len(pack.classes),
@@ -80,47 +73,44 @@ def measure_peers(
     folder: Path,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Measure companions after the last epoch and save each below `peers/NAME` of the run folder.
+    """Measure peers after the last epoch and save each below `peers/NAME` of the run folder.
 
-    The ensemble is the mean of the probabilities of the student and all companions, at temperature 1.
+    The ensemble is the mean of the probabilities of the student and all peers, at temperature 1.
 
     Args:
-        networks: the companions.
-        student: what the student says after the last epoch.
+        networks: the peers.
+        student: the student's logits after the last epoch.
         settings: of the run.
         pack: the images.
         folder: of the run.
         device: where the networks are.
 
     Returns:
-        What `scores.json` says of them: `peer_models`, a list of name, model, val, test and cost; `ensemble`,
-        its val and test; `best_together`, which of student, companions and ensemble was best on validation.
+        Their part of `scores.json`: `companions`, a list of name, model, val, test and cost; `ensemble`, its
+        val and test; `best_together`, which of student, peers and ensemble was best on validation.
     """
-    names = peer_names(settings, settings.model)
-    models = peer_models(settings, settings.model)
-    told, said = [], {"student": student}
-    for name, model, network in zip(names, models, networks, strict=True):
+    peers, logits = [], {"student": student}
+    models = peers_of(settings, settings.model).items()
+    for (name, model), network in zip(models, networks, strict=True):
         own = dataclasses.replace(settings, model=model, weights="none")
-        said[name] = predict_splits(network, pack, device)
-        told.append(_saved(name, network, own, said[name], pack, folder / "peers" / name))
-    together = {
-        split: ensemble_logits([logits[split] for logits in said.values()]) for split in SPLITS
-    }
+        logits[name] = predict_splits(network, pack, device)
+        peers.append(_save_peer(name, network, own, logits[name], pack, folder / "peers" / name))
+    together = {split: ensemble_logits([one[split] for one in logits.values()]) for split in SPLITS}
     ensemble = {split: score_split(split, together, pack, {}) for split in SPLITS}
     accuracies = {"student": _accuracy(score_split("val", student, pack, {}))}
-    accuracies |= {facts["name"]: _accuracy(facts["val"]) for facts in told}
+    accuracies |= {facts["name"]: _accuracy(facts["val"]) for facts in peers}
     accuracies["ensemble"] = _accuracy(ensemble["val"])
     # The first of equals: the student where nothing beside it is better.
     best = max(accuracies, key=lambda name: accuracies[name])
     return {
-        "companions": told,
+        "companions": peers,
         "ensemble": ensemble,
         "best_together": {"name": best, "accuracy": accuracies[best], "chosen_on": "val"},
     }
 
 
 def ensemble_logits(logits: Sequence[np.ndarray]) -> np.ndarray:
-    """Log of the mean of the probabilities of several networks.
+    """Take the log of the mean of several networks' probabilities.
 
     Args:
         logits: of each network, [N, C] floating point.
@@ -146,10 +136,10 @@ def _accuracy(metrics: Mapping[str, Any] | None) -> float:
     return -1.0 if metrics is None else float(metrics["accuracy"])
 
 
-def _saved(
+def _save_peer(
     name: str, network: Classifier, settings: TrainConfig, logits: Logits, pack: Pack, folder: Path
 ) -> dict[str, Any]:
-    """Save one companion after the last epoch and tell what is known of it."""
+    """Save one peer after the last epoch, and return its facts for scores.json."""
     folder.mkdir(parents=True, exist_ok=True)
     save_predictions(folder / "predictions", "last", logits, pack)
     measured: dict[str, Any] = {split: score_split(split, logits, pack, {}) for split in SPLITS}
@@ -157,6 +147,6 @@ def _saved(
     facts["cost"] = network_cost(network, settings)
     last = {"epoch": settings.epochs, **measured}
     card = {"weights": "none", "cost": facts["cost"], "last": last}
-    save_model_folder(folder, "last", network, settings, pack, card, companion=name)
+    save_model_folder(folder, "last", network, settings, pack, card, peer=name)
     facts["cost"]["size_bytes"] = file_size(folder / "model" / "model.safetensors")
     return facts

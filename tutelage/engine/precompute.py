@@ -1,10 +1,9 @@
-"""A teacher's folder -> a teacher that answers in training: from its cache where it can, else live."""
+"""Prepare a teacher: precompute and cache its outputs where possible, otherwise run it at every step."""
 
 import math
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +15,9 @@ from tutelage.config.job import TrainConfig
 from tutelage.data.augment.views import view_version
 from tutelage.data.loading.pixel_source import read_unpinned
 from tutelage.data.pack.pack import Pack
-from tutelage.distributed import World
-from tutelage.engine.runtime.console import Console, format_duration
+from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.device import Runtime
-from tutelage.engine.runtime.signals import StopRequest
+from tutelage.engine.runtime.progress import format_duration
 from tutelage.errors import Interrupted
 from tutelage.losses.term import Needs
 from tutelage.models.fuse_batchnorm import fuse_batchnorm
@@ -46,30 +44,23 @@ from tutelage.teachers.teacher import Teacher
 from tutelage.types import START, Batch, Progress, TeacherOutput
 
 _TOLERANCE = {None: 0.01, torch.bfloat16: 0.1, torch.float16: 0.1}
-"""Largest difference between two askings, in spreads of the logits: rounding differs by batch size."""
+"""Largest difference between two computations, in spreads of the logits: rounding differs by batch size."""
 
 
 class PreparedTeacher(NamedTuple):
-    """A teacher ready to answer, when it is asked, and how long asking ahead took (None: not done)."""
+    """A teacher ready for training."""
 
     teacher: Teacher
+
     mode: OutputMode | None
+    """Whether its outputs are cached or computed live; None: there is no teacher."""
+
     seconds: float | None
-
-
-class Surroundings(NamedTuple):
-    """Where a teacher is asked: for whom, at which place, with which processes."""
-
-    name: str
-    caches: Path
-    runtime: Runtime
-    screen: Console
-    stop: StopRequest
-    world: World
+    """How long precomputing took; None: nothing was precomputed."""
 
 
 CheckOutputs = Callable[[NDArray[np.float32], NDArray[np.int64]], None]
-"""Told what a teacher says [N, C] about images of these ids [N]; raises where that cannot teach."""
+"""Refuse a teacher by its logits [N, C] for the images of these ids [N]."""
 
 
 def prepare_teacher(
@@ -77,25 +68,35 @@ def prepare_teacher(
     settings: TrainConfig,
     pack: Pack,
     needs: Needs,
-    around: Surroundings,
+    context: RunContext,
+    runtime: Runtime,
     *,
-    judge: CheckOutputs,
+    check: CheckOutputs,
 ) -> PreparedTeacher:
-    """Make one teacher ready: choose how it is asked, and ask what is to be asked ahead.
+    """Prepare a teacher: precompute and cache its outputs where possible, otherwise run it at every step.
 
-    It is judged first: by what it said about the very images where that is kept, else by what it says about
+    It is checked first: by its outputs for the training images where the cache has them, else by those for
     some images as they are stored.
 
+    Args:
+        saved: its network.
+        settings: of the student.
+        pack: the images.
+        needs: what the student's terms need of it.
+        context: of the student's run.
+        runtime: how the teacher computes.
+        check: refuses a teacher that cannot teach.
+
     Raises:
-        InputError: a teacher that `judge` refuses, a cache that does not fit, or a teacher that no longer
-            says what its cache holds.
-        Interrupted: asked to stop; answers so far are kept.
+        InputError: a teacher that `check` refuses, a cache that does not fit, or a teacher whose outputs are
+            no longer those in its cache.
+        Interrupted: stopped; outputs so far are kept.
     """
-    live, fold = _live(saved.classifier, needs, around.runtime)
+    live, fold = _live(saved.classifier, needs, runtime)
     points = sorted({*needs.teacher_points, *needs.teacher_vectors})
     shapes: dict[str, tuple[int, ...]] = {"logits": (len(pack.classes),)}
     if points:
-        shapes |= _shapes(live, pack, points, around.runtime.device)
+        shapes |= _shapes(live, pack, points, runtime.device)
     mode = choose_output_mode(
         settings.teacher_outputs,
         settings,
@@ -103,23 +104,23 @@ def prepare_teacher(
         images=len(pack.rows("train")),
         record_bytes=INDEX.itemsize + 2 * sum(map(math.prod, shapes.values())),
     )
-    around.screen.line(f"{around.name}: teacher asked {_how(mode)}: {mode.why}")
+    context.line(f"teacher outputs {_how(mode)}: {mode.why}")
     if mode.name == "live":
-        judge(*live_sample(live, pack, around.runtime.device))
+        check(*live_sample(live, pack, runtime.device))
         return PreparedTeacher(live, mode, None)
-    identity = _identity(saved, settings, pack, tuple(points), fold, around.runtime)
-    question = CacheQuery(pack, settings, mode.number, around.runtime.device)
-    cached, seconds = _ahead(live, identity, shapes, question, around, judge=judge)
+    key = _cache_key(saved, settings, pack, tuple(points), fold, runtime)
+    query = CacheQuery(pack, settings, mode.number, runtime.device)
+    cached, seconds = _precompute(live, key, shapes, query, context, runtime, check=check)
     return PreparedTeacher(cached, mode, seconds)
 
 
 def _how(mode: OutputMode) -> str:
     views = "view" if mode.number == 1 else "views"
-    return "live" if mode.name == "live" else f"ahead ({mode.name}, {mode.number} {views})"
+    return "live" if mode.name == "live" else f"cached ({mode.name}, {mode.number} {views})"
 
 
 def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teacher, bool]:
-    """The network itself, its norms folded where nothing inside it is looked at."""
+    """Wrap the network itself; BatchNorm is fused into convolutions where no features are needed."""
     points = sorted({*needs.teacher_points, *needs.teacher_vectors})
     runtime.place(classifier)
     classifier.eval()
@@ -131,25 +132,25 @@ def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teach
         trim_padding(classifier.network)
     teacher = LiveTeacher(classifier, points)
 
-    def ask(batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
+    def teach(batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
         with runtime.cast():
             return teacher(batch)
 
-    return ask, short is not None
+    return teach, short is not None
 
 
 def _shapes(
     live: Teacher, pack: Pack, points: list[str], device: torch.device
 ) -> dict[str, tuple[int, ...]]:
-    """The shape of one image's features at each point, found by asking about one."""
+    """Find the shape of one image's features at each point by running one."""
     row = pack.rows("train")[:1]
     (image,) = read_unpinned(pack, device)(torch.from_numpy(row), [1])
-    unknown = torch.full((1,), -1)
-    signal = live(Batch(images=image, labels=unknown, ids=torch.from_numpy(row), view=0))
+    no_label = torch.full((1,), -1)
+    signal = live(Batch(images=image, labels=no_label, ids=torch.from_numpy(row), view=0))
     return {point: tuple(signal.features[point].shape[1:]) for point in points}
 
 
-def _identity(
+def _cache_key(
     saved: SavedModel,
     settings: TrainConfig,
     pack: Pack,
@@ -178,58 +179,61 @@ def _identity(
     )
 
 
-def _ahead(
+def _precompute(
     live: Teacher,
-    identity: CacheKey,
+    key: CacheKey,
     shapes: Shapes,
-    question: CacheQuery,
-    around: Surroundings,
+    query: CacheQuery,
+    context: RunContext,
+    runtime: Runtime,
     *,
-    judge: CheckOutputs,
+    check: CheckOutputs,
 ) -> tuple[CachedTeacher, float | None]:
-    folder, world = around.caches / identity.name, around.world
+    """Compute the outputs that the cache lacks; returns the cached teacher and the seconds that took."""
+    folder, world = context.caches / key.name, context.world
     begin, seconds = time.monotonic(), None
-    with cache_lock(folder, world, waiting=_waiting(around)), disk_errors(folder):
+    with cache_lock(folder, world, waiting=_waiting(context)), disk_errors(folder):
         if world.first:
-            create_cache(folder, identity, shapes)
+            create_cache(folder, key, shapes)
         world.wait()
         table = open_cache_table(folder)
-        unknown = bool(missing_outputs(table, question))
-        # A mixture has no one label, and a run of no epochs asks about no view.
-        if unknown or question.views.mixing or not question.number:
-            judge(*live_sample(live, question.pack, around.runtime.device))
+        incomplete = bool(missing_outputs(table, query))
+        # A mixture has no one label, and a run of no epochs needs no view.
+        if incomplete or query.views.mixing or not query.number:
+            check(*live_sample(live, query.pack, runtime.device))
         else:
-            judge(*cached_sample(table, question))
-        if unknown:
-            fill_cache(table, live, question, world=world, progress=_progress(around))
-            around.screen.clear()
+            check(*cached_sample(table, query))
+        if incomplete:
+            fill_cache(table, live, query, world=world, progress=_progress(context))
+            context.console.clear()
             world.wait()
             table = open_cache_table(folder)
             seconds = time.monotonic() - begin
-            around.screen.line(
-                f"{around.name}: the teacher's {len(table)} answers are kept in {folder} "
-                f"({format_duration(seconds)})"
+            context.line(
+                f"{len(table)} teacher outputs are cached in {folder} ({format_duration(seconds)})"
             )
-    audit_cache(table, live, question, tolerance=_TOLERANCE[around.runtime.autocast])
-    return CachedTeacher(table, question), seconds
+    audit_cache(table, live, query, tolerance=_TOLERANCE[runtime.autocast])
+    return CachedTeacher(table, query), seconds
 
 
-def _progress(around: Surroundings) -> Callable[[int, int], None]:
+def _progress(context: RunContext) -> Callable[[int, int], None]:
     def progress(done: int, count: int) -> None:
-        around.screen.status(f"{around.name}: the teacher answers {done}/{count}")
-        if any(around.world.everyone(bool(around.stop))):
+        context.console.status(f"{context.name}: teacher outputs {done}/{count}")
+        if any(context.world.all_gather(bool(context.stop))):
             raise Interrupted(
-                "stopped while the teacher was asked; its answers so far are kept",
-                where=around.caches,
+                "stopped while precomputing teacher outputs; those so far are kept",
+                where=context.caches,
             )
 
     return progress
 
 
-def _waiting(around: Surroundings) -> Callable[[], None]:
+def _waiting(context: RunContext) -> Callable[[], None]:
     def waiting() -> None:
-        around.screen.status(f"{around.name}: waiting for another run that asks the same teacher")
-        if around.stop:
-            raise Interrupted("stopped while waiting for another run", where=around.caches)
+        context.console.status(
+            f"{context.name}: waiting for another run that precomputes the same teacher"
+        )
+        if context.stop:
+            raise Interrupted("stopped while waiting for another run", where=context.caches)
 
     return waiting

@@ -1,20 +1,21 @@
-"""One run: a network trained alone or taught, measured, and saved in a folder of its own."""
+"""One training run: opened, built, trained, measured and saved in a folder of its own."""
 
 import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from tutelage.config.job import TrainConfig
 from tutelage.data.loading.loader import Loader, training_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.distributed import ALONE, World
 from tutelage.engine.build import RunModel, architecture_notes, build_run, initial_seed, to_device
+from tutelage.engine.context import RunContext
 from tutelage.engine.finish import finish_run
-from tutelage.engine.precompute import Surroundings
+from tutelage.engine.precompute import PreparedTeacher
 from tutelage.engine.run_folder import (
     begin_run,
     checkpoint_identity,
@@ -24,203 +25,247 @@ from tutelage.engine.run_folder import (
     run_inputs,
     tidy_run,
 )
-from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.device import Runtime, resolve_runtime
 from tutelage.engine.runtime.journal import EventLog
 from tutelage.engine.runtime.precision_probe import choose_precision
-from tutelage.engine.runtime.signals import StopRequest
 from tutelage.engine.snapshots import snapshot_saver
 from tutelage.engine.specialists import specialist_pack
-from tutelage.engine.teachers import (
-    NetworkFactory,
-    open_teachers,
-    prepare_teachers,
-    teacher_summary,
-)
+from tutelage.engine.teachers import NetworkFactory, Teachers, open_teachers
+from tutelage.engine.trackers.open import track_run
 from tutelage.engine.train.compile import compile_where_it_pays, uncompile
 from tutelage.engine.train.context import FitArguments
 from tutelage.engine.train.loop import fit
 from tutelage.engine.train.state import TrainingState
 from tutelage.engine.validate import validation
 from tutelage.methods.describe import describe_terms
-from tutelage.models.build import BuiltModel
 from tutelage.models.trim_padding import trim_padding
 
 Networks = Mapping[str, NetworkFactory]
+"""Factories of modules of the caller's own, by the network they stand for: `teacher`, `student`."""
 
 
-class Place(NamedTuple):
-    """Where a run lives and what it shares with others.
+class OpenedRun(NamedTuple):
+    """A run whose inputs are there."""
 
-    folder: of the run; caches: where teachers' answers are kept; reference: within a job, the run folder of
-    the teacher that its students and controls are measured against; world: the processes that do this
-    run together.
-    """
+    settings: TrainConfig
 
-    name: str
-    folder: Path
-    caches: Path
-    screen: Console
-    stop: StopRequest
-    reference: Path | None = None
-    world: World = ALONE
+    pack: Pack
+    """The images as the run sees them."""
+
+    teachers: Teachers
+
+    network: nn.Module | None
+    """A module of the caller's own; None: the network that the settings name."""
+
+    factory: NetworkFactory | None
+    """What made it, for peers that are one more like it."""
+
+    inputs: Mapping[str, Any]
+    """What makes two runs the same run; see `run_inputs`."""
+
+    facts: dict[str, str]
+    """What `run.json` holds: name, fingerprint, pack."""
+
+
+class BuiltRun(NamedTuple):
+    """A run on its device, ready to train."""
+
+    model: RunModel
+
+    teacher: PreparedTeacher
+
+    state: TrainingState
+
+    loader: Loader
+
+    runtime: Runtime
 
 
 def train_one(
     settings: TrainConfig,
     pack: Pack,
-    place: Place,
+    context: RunContext,
     *,
-    make: NetworkFactory | None = None,
-    makers: Sequence[NetworkFactory | None] = (),
+    network: NetworkFactory | None = None,
+    teacher_networks: Sequence[NetworkFactory | None] = (),
 ) -> Path:
     """Train, measure and save one network; a finished run of the same settings is returned as it is.
 
     Args:
         settings: of the run; `settings.teacher` are folders.
         pack: the images.
-        place: its folder and surroundings.
-        make: makes a network of the caller's own instead of `settings.model`, given the class count.
-        makers: the same for each of `settings.teacher`; see `open_teachers`.
+        context: of the run.
+        network: makes a network of the caller's own instead of `settings.model`, given the class count.
+        teacher_networks: the same for each of `settings.teacher`; see `open_teachers`.
 
     Returns:
         The run folder.
 
     Raises:
         InputError: the folder holds another run, or an input is refused.
-        DivergedError, Interrupted: see `engine.loop.fit`.
+        DivergedError, Interrupted: see `engine.train.loop.fit`.
     """
-    if settings.role == "specialist" and not settings.specialist.classes:
-        place.screen.line(f"{place.name}: no group of classes is left for it")
-        return place.folder
-    asked_with, world = resolve_runtime(settings), place.world
+    if settings.is_specialist and not settings.specialist.classes:
+        context.line("no group of classes is left for it")
+        return context.folder
+    opened = _open(settings, pack, context, network, teacher_networks)
+    if is_finished(context.folder, opened.facts["fingerprint"]):
+        tidy_run(context.folder, context.world)
+        context.line("done before, kept")
+        return context.folder
+    built = _build(opened, context)
+    with _event_log(opened, built, context) as log:
+        _train(opened, built, context, log)
+        _finish(opened, built, context, log)
+    if context.world.first:
+        end_run(context.folder, opened.settings, opened.facts)
+    context.world.wait()
+    return context.folder
+
+
+def _open(
+    settings: TrainConfig,
+    pack: Pack,
+    context: RunContext,
+    factory: NetworkFactory | None,
+    teacher_networks: Sequence[NetworkFactory | None],
+) -> OpenedRun:
+    """Load the teachers, make the caller's own module, and name the run by all that goes into it."""
     classes, pack = pack.classes, specialist_pack(settings, pack)
     torch.manual_seed(initial_seed(settings))
-    network = make(len(pack.classes)) if make else None
+    network = factory(len(pack.classes)) if factory else None
     if network is not None:
         settings = dataclasses.replace(settings, model=type(network).__name__)
-    teachers = open_teachers(settings, classes, makers)
-    inputs = run_inputs(settings, pack, [one.classifier for one in teachers], network)
-    identity = run_fingerprint(inputs)
-    if is_finished(place.folder, identity):
-        tidy_run(place.folder, world)
-        place.screen.line(f"{place.name}: done before, kept")
-        return place.folder
-    facts = {"name": place.name, "fingerprint": identity, "pack": pack.fingerprint}
-    learner = build_run(
-        settings, pack, teachers, device=asked_with.device, network=network, make=make
-    )
-    built, method = learner.built, learner.method
-    runtime = choose_precision(
-        asked_with,
+    teachers = open_teachers(settings, classes, teacher_networks)
+    inputs = run_inputs(settings, pack, teachers.networks, network)
+    facts = {
+        "name": context.name,
+        "fingerprint": run_fingerprint(inputs),
+        "pack": pack.fingerprint,
+    }
+    return OpenedRun(settings, pack, teachers, network, factory, inputs, facts)
+
+
+def _build(opened: OpenedRun, context: RunContext) -> BuiltRun:
+    """Build network and method, put them on the device, and prepare the teachers."""
+    settings, pack, world = opened.settings, opened.pack, context.world
+    requested = resolve_runtime(settings)
+    model = build_run(
         settings,
-        built.classifier,
+        pack,
+        opened.teachers,
+        device=requested.device,
+        network=opened.network,
+        factory=opened.factory,
+    )
+    runtime = choose_precision(
+        requested,
+        settings,
+        model.built.classifier,
         size=pack.image_size,
         batch_size=settings.batch_size,
         name=settings.model,
-        file=place.caches / "precision.json",  # one choice for all students of a teacher's answers
+        file=context.caches
+        / "precision.json",  # one choice for all students of a teacher's outputs
         world=world,
-        say=place.screen.line,
+        say=context.console.line,
     )
     if world.first:
-        begin_run(place.folder, settings, facts, runtime, in_job=place.reference is not None)
-    to_device(method, runtime, world, compiled=settings.compile == "yes")
-    # The teacher's answers must not depend on what is faster for one of its students.
-    around = Surroundings(place.name, place.caches, asked_with, place.screen, place.stop, world)
-    word = prepare_teachers(learner.teachers, settings, pack, method, around, shares=learner.shares)
-    state, loader = _begin_state(settings, pack, place, learner, runtime)
-    notes = architecture_notes(learner)
-    for line in (_in_a_line(settings, built, images=loader.images), *(f"note: {n}" for n in notes)):
-        place.screen.line(f"{place.name}: {line}")
-    with _journal(place) as journal:
-        course = FitArguments(
-            name=place.name,
-            settings=settings,
-            loader=loader,
-            teacher=word.teacher,
-            validate=validation(pack, runtime, place.stop, world),
-            identity=checkpoint_identity(inputs, pack, runtime, world),
-            facts={
-                "computes": str(runtime),
-                "processes": world.size,
-                "teacher": word.mode._asdict() if word.mode else None,
-                "teachers": teacher_summary(settings, learner.teachers, learner.shares),
-                "terms": describe_terms(method),
-            },
-            folder=place.folder,
-            journal=journal,
-            screen=place.screen,
-            stop=place.stop,
-            world=world,
-            notes=notes,
-            keep=snapshot_saver(settings, pack, place.folder, name=place.name),
-        )
-        fit(state, course)
-        # What is measured is what will be deployed.
-        for trained in (state.measured, *method.companions):
-            trim_padding(trained, on=False)
-        uncompile(state.measured)
-        if journal is not None:
-            finish_run(
-                state,
-                settings,
-                pack,
-                name=place.name,
-                folder=place.folder,
-                runtime=runtime,
-                weights=built.weights,
-                reference=place.reference or next(map(Path, settings.teacher), None),
-                teacher_seconds=word.seconds,
-                teachers=learner.teachers,
-                stop=place.stop,
-            )
-            journal.write("end")
-    if world.first:
-        end_run(place.folder, settings, facts)
-    world.wait()
-    return place.folder
-
-
-def _begin_state(
-    settings: TrainConfig, pack: Pack, place: Place, learner: RunModel, runtime: Runtime
-) -> tuple[TrainingState, Loader]:
-    """Where training begins, compiled where that pays, and the batches it will be given."""
+        in_job = context.reference is not None
+        begin_run(context.folder, settings, opened.facts, runtime, in_job=in_job)
+    to_device(model.method, runtime, world, compiled=settings.compile == "yes")
+    # Teacher outputs must not depend on what is faster for one of the students.
+    teacher = model.teachers.prepare(pack, model.method, context, requested, shares=model.shares)
     loader = training_loader(
         pack,
         batch_size=settings.batch_size,
         views=settings,
         seed=settings.seed,
         device=runtime.device,
-        world=place.world,
-        partners=learner.method.wants_partners,
-        dustbin=settings.role == "specialist",
+        world=world,
+        partners=model.method.wants_partners,
+        dustbin=settings.is_specialist,
     )
-    state = TrainingState(learner.method, settings, runtime, place.world)
+    state = TrainingState(model.method, settings, runtime, world)
     state.compiled_for = compile_where_it_pays(
-        learner.built.classifier,
+        model.built.classifier,
         settings,
         settings,
         runtime,
         size=pack.image_size,
         images=loader.images,
-        say=lambda line: place.screen.line(f"{place.name}: {line}"),
+        say=context.line,
     )
-    return state, loader
+    return BuiltRun(model, teacher, state, loader, runtime)
 
 
-def _journal(place: Place) -> contextlib.AbstractContextManager[EventLog | None]:
-    """The journal of a run, which the first process writes."""
-    if not place.world.first:
+def _train(opened: OpenedRun, built: BuiltRun, context: RunContext, log: EventLog | None) -> None:
+    """Train to the last epoch, from the newest checkpoint where there is one."""
+    settings, pack, model = opened.settings, opened.pack, built.model
+    notes = architecture_notes(model)
+    for line in (_headline(settings, built), *(f"note: {note}" for note in notes)):
+        context.line(line)
+    arguments = FitArguments(
+        context=context,
+        settings=settings,
+        loader=built.loader,
+        teacher=built.teacher.teacher,
+        validate=validation(pack, built.runtime, context),
+        identity=checkpoint_identity(opened.inputs, pack, built.runtime, context.world),
+        facts={
+            "computes": str(built.runtime),
+            "processes": context.world.size,
+            "teacher": built.teacher.mode._asdict() if built.teacher.mode else None,
+            "teachers": model.teachers.summary(model.shares),
+            "terms": describe_terms(model.method),
+        },
+        journal=log,
+        notes=notes,
+        save_snapshot=snapshot_saver(settings, pack, context),
+    )
+    fit(built.state, arguments)
+
+
+def _finish(opened: OpenedRun, built: BuiltRun, context: RunContext, log: EventLog | None) -> None:
+    """Measure and save what will be deployed: the network as it is used, not as it was trained."""
+    for network in (built.state.measured, *built.model.method.companions):
+        trim_padding(network, on=False)
+    uncompile(built.state.measured)
+    if log is not None:
+        finish_run(
+            built.state,
+            opened.settings,
+            opened.pack,
+            context,
+            weights=built.model.built.weights,
+            teacher_seconds=built.teacher.seconds,
+            teachers=built.model.teachers,
+        )
+        log.write("end")
+
+
+def _event_log(
+    opened: OpenedRun, built: BuiltRun, context: RunContext
+) -> contextlib.AbstractContextManager[EventLog | None]:
+    """Open the event log of a run, which the first process writes and trackers follow."""
+    if not context.world.first:
         return contextlib.nullcontext()
-    return contextlib.closing(EventLog(place.folder / "journal.jsonl"))
+    tracking = track_run(
+        opened.settings,
+        context,
+        identity=opened.facts["fingerprint"],
+        timings=lambda: built.state.epoch_timings,
+    )
+    return contextlib.closing(EventLog(context.folder / "journal.jsonl", observer=tracking))
 
 
-def _in_a_line(settings: TrainConfig, built: BuiltModel, *, images: int) -> str:
-    """What begins now, in a line."""
-    millions = sum(p.numel() for p in built.classifier.network.parameters()) / 1e6
-    start = "random weights" if built.weights.kind == "none" else f"weights: {built.weights}"
+def _headline(settings: TrainConfig, built: BuiltRun) -> str:
+    """Describe in one line what begins now."""
+    network, weights = built.model.built.classifier.network, built.model.built.weights
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    start = "random weights" if weights.kind == "none" else f"weights: {weights}"
     return (
         f"{settings.model}, {millions:.2f} M parameters, {start}; "
-        f"{settings.epochs} epochs of {images} images, batch {settings.batch_size}, "
+        f"{settings.epochs} epochs of {built.loader.images} images, batch {settings.batch_size}, "
         f"{settings.optimizer} {settings.lr:g} {settings.schedule}, seed {settings.seed}"
     )

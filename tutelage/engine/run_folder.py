@@ -11,6 +11,7 @@ from tutelage.config.plugins import custom_loss
 from tutelage.config.renamed import first_names
 from tutelage.config.schema import fingerprint, flatten, to_table
 from tutelage.config.toml import to_toml
+from tutelage.config.tracking import TRACKING
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import World
 from tutelage.engine.checkpoint.identity import training_identity
@@ -28,8 +29,8 @@ _IDENTITY = 3
 
 _MACHINE = ("device", "precision", "compile")
 
-_ELSEWHERE = ("data", "teacher", "cache", "skip_teacher_check")
-"""Settings that say where inputs are, or let them in; what is in them counts instead."""
+_ELSEWHERE = ("data", "teacher", "cache", "skip_teacher_check", *TRACKING)
+"""Settings that say where inputs are, or let them in, and where a run is shown: none makes another run."""
 
 
 def run_inputs(
@@ -113,7 +114,7 @@ def begin_run(
     """
     make_folder(folder)
     if in_job or not (folder / "config.toml").exists():
-        plain = to_table(settings)
+        plain = {k: v for k, v in to_table(settings).items() if k not in TRACKING}
         if settings.teacher and in_job:
             # A job can be moved as a whole.
             plain["teacher"] = [f"../{Path(teacher).name}" for teacher in settings.teacher]

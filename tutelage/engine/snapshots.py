@@ -1,13 +1,13 @@
-"""A network that is kept on the way: what it would have been, had training ended after this epoch."""
+"""Snapshots: the network after an epoch, as if training had ended there."""
 
 import copy
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
+from tutelage.engine.context import RunContext
 from tutelage.engine.train.compile import uncompile
 from tutelage.engine.train.state import TrainingState
 from tutelage.models.model_folder import save_model
@@ -18,21 +18,21 @@ from tutelage.storage.atomic import whole_folder
 
 
 def snapshot_saver(
-    settings: TrainConfig, pack: Pack, folder: Path, *, name: str
+    settings: TrainConfig, pack: Pack, context: RunContext
 ) -> Callable[[TrainingState], None]:
-    """What saves a run's network after an epoch, into `checkpoints-kept/EPOCH/model` of its folder.
+    """Return what saves a run's network after an epoch into `checkpoints-kept/EPOCH/model` of its folder.
 
     A copy is saved: the network in training keeps its layout, its device and what it is compiled to.
     """
 
-    def keep(state: TrainingState) -> None:
+    def save(state: TrainingState) -> None:
         epoch = state.epoch + 1
         with torch.random.fork_rng():
             kept = copy.deepcopy(state.measured)
             assert isinstance(kept, Classifier)
             uncompile(kept)
             trim_padding(kept, on=False)
-            target = snapshot_folder(folder, epoch)
+            target = snapshot_folder(context.folder, epoch)
             with whole_folder(target) as part:
                 save_model(
                     part,
@@ -41,7 +41,7 @@ def snapshot_saver(
                     classes=pack.classes,
                     stored_size=pack.image_size,
                     background=str(pack.manifest["settings"].get("background", "white")),
-                    card=f"# {settings.model}: {name} after epoch {epoch} of {settings.epochs}\n",
+                    card=f"# {settings.model}: {context.name} after epoch {epoch} of {settings.epochs}\n",
                 )
 
-    return keep
+    return save

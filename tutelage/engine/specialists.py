@@ -18,12 +18,13 @@ from tutelage.data.loading.balanced_halves import balanced_halves, refuse_mixed
 from tutelage.data.pack.pack import Pack
 from tutelage.data.readers.source import Split
 from tutelage.engine.measure import SPLITS, score_split
+from tutelage.engine.teachers import Teachers
 from tutelage.errors import UsageError
 from tutelage.models.build import BuiltModel
 from tutelage.models.model_folder import network_folder
 from tutelage.models.weights import WeightSource, load_weights
 from tutelage.storage.run_results import open_results
-from tutelage.teachers.load_specialists import _correction, _numbers
+from tutelage.teachers.load_specialists import class_numbers, group_correction, specialist_group
 from tutelage.teachers.specialist_ensemble import (
     combine_outputs,
     specialist_output,
@@ -31,12 +32,12 @@ from tutelage.teachers.specialist_ensemble import (
 
 
 def require_group(settings: TrainConfig) -> None:
-    """A specialist has classes of its own and sees images by themselves; nobody else has such classes.
+    """Refuse a specialist without classes of its own, or with mixed views, and such classes for other roles.
 
     Raises:
         UsageError: a specialist without classes, or with views of two images; classes for another role.
     """
-    special, known = settings.role == "specialist", bool(settings.specialist.classes)
+    special, known = settings.is_specialist, bool(settings.specialist.classes)
     if special and not known:
         raise UsageError(
             "a specialist without classes of its own",
@@ -54,18 +55,16 @@ def require_group(settings: TrainConfig) -> None:
 
 
 def specialist_pack(settings: TrainConfig, pack: Pack) -> Pack:
-    """The pack as a run sees it: as it is, but for a specialist.
+    """Restrict the pack to what a run sees: all of it, unless it is a specialist's.
 
     Raises:
         InputError: classes that the data do not have, or all of them.
     """
-    return (
-        class_subset(pack, settings.specialist.classes) if settings.role == "specialist" else pack
-    )
+    return class_subset(pack, settings.specialist.classes) if settings.is_specialist else pack
 
 
 def init_from_generalist(built: BuiltModel, generalist: Path) -> BuiltModel:
-    """A network with the weights of a generalist's, but for the classifier, which stays random.
+    """Initialize a network from a generalist's weights, but for the classifier, which stays random.
 
     Args:
         built: of the same kind, for the classes of a group and the dustbin.
@@ -81,7 +80,7 @@ def init_from_generalist(built: BuiltModel, generalist: Path) -> BuiltModel:
 
 
 def specialist_facts(pack: Pack) -> dict[str, Any]:
-    """For scores.json: its classes, training images of them and of all others, and others in an epoch."""
+    """Describe a specialist for scores.json: its classes, and how many images of them and of others it sees."""
     halves = balanced_halves(pack)
     return {
         "classes": list(pack.classes[:-1]),
@@ -91,22 +90,21 @@ def specialist_facts(pack: Pack) -> dict[str, Any]:
     }
 
 
-def measure_specialists(
-    folders: Sequence[Path], groups: Sequence[Sequence[str]], pack: Pack, *, active: int
-) -> dict[str, Any]:
-    """How good a generalist and its specialists are together, from what their own runs said.
+def measure_specialists(teachers: Teachers, pack: Pack) -> dict[str, Any]:
+    """Measure a generalist and its specialists together, from the predictions of their own runs.
 
     Args:
-        folders: run folders of the generalist and of each specialist.
-        groups: the classes of each specialist.
+        teachers: the generalist and its specialists, whose settings name their run folders.
         pack: of all classes.
-        active: see `methods.specialists.active`.
 
     Returns:
         `active`, `groups`, and for each split (None without labels): `together`, all metrics of the
         combination; `generalist`, its accuracy; `in_groups`, both accuracies over the images of classes in
         any group; `by_group`, the same for each group.
     """
+    folders = [Path(folder) for folder in teachers.settings.teacher]
+    groups = [specialist_group(saved) for saved in teachers.models[1:]]
+    active = teachers.settings.methods.specialists.active
     found: dict[str, Any] = {"active": active, "groups": [list(group) for group in groups]}
     for split in SPLITS:
         answers = [_answers(folder, split) for folder in folders]
@@ -123,7 +121,9 @@ def _measured(
 ) -> dict[str, Any] | None:
     generalist, *specialists = answers
     opinions = [
-        specialist_output(torch.from_numpy(said), _numbers(group, pack), _correction(group, pack))
+        specialist_output(
+            torch.from_numpy(said), class_numbers(group, pack), group_correction(group, pack)
+        )
         for said, group in zip(specialists, groups, strict=True)
     ]
     together = combine_outputs(torch.from_numpy(generalist), opinions, active=active).numpy()
@@ -135,7 +135,7 @@ def _measured(
         "generalist": generalist.argmax(1) == labels,
         "together": together.argmax(1) == labels,
     }
-    members = [np.isin(labels, _numbers(group, pack)) for group in groups]
+    members = [np.isin(labels, class_numbers(group, pack)) for group in groups]
     return {
         "together": metrics,
         "generalist": _shares(right, labels >= 0)["generalist"],
@@ -145,7 +145,7 @@ def _measured(
 
 
 def _shares(right: dict[str, NDArray[np.bool_]], member: NDArray[np.bool_]) -> dict[str, Any]:
-    """Images of some classes, and the share that each names rightly; None where there are no images."""
+    """Count the images of some classes, and the share each predicts correctly; None where there are none."""
     count = int(member.sum())
     shares = {name: float(found[member].mean()) if count else None for name, found in right.items()}
     return {"images": count, **shares}

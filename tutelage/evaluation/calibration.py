@@ -1,13 +1,14 @@
-"""Confidence: how sure a network is of its answer, and how often it is right when it is that sure.
+"""Calibration: the confidence of a network, and its accuracy at that confidence.
 
-The bins are sums, so that parts of a data set (batches, ranks) add up; they are divided once, at
-the end.
+The bins are sums, so that parts of a dataset (batches, ranks) add up; they are divided once, at the end.
 """
 
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from tutelage.storage.scores import ReliabilityBin
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -17,32 +18,27 @@ EDGES: Floats = np.arange(BINS + 1) / BINS
 
 
 class Confidences(NamedTuple):
-    """What logits say as probabilities, both float64 [N, C]."""
+    """Softmax probabilities of some logits."""
 
     log_probabilities: Floats
+    """float64 [N, C]."""
     probabilities: Floats
+    """float64 [N, C]."""
 
 
 class BinSums(NamedTuple):
-    """Sums over the images whose confidence lies in (lower, upper], one entry a bin, each [15]."""
+    """Sums over the images whose confidence lies in (lower, upper], one entry for each of the 15 bins."""
 
     images: Integers
+    """int64 [15], number of images."""
     correct: Integers
+    """int64 [15], number of correct predictions."""
     confidence: Floats
-
-
-class ReliabilityBin(TypedDict):
-    """One bar of a reliability diagram; means are None where no image falls into the bin."""
-
-    lower: float
-    upper: float
-    count: int
-    confidence: float | None
-    accuracy: float | None
+    """float64 [15], sum of confidences."""
 
 
 def confidences(logits: npt.ArrayLike) -> Confidences:
-    """Softmax and its logarithm in float64, finite for finite logits [N, C]; nothing is clipped.
+    """Compute the softmax and its logarithm in float64, finite for finite logits [N, C] and not clipped.
 
     >>> confidences([[0.0, 0.0, 1e4]]).log_probabilities.tolist()
     [[-10000.0, -10000.0, 0.0]]
@@ -56,11 +52,11 @@ def confidences(logits: npt.ArrayLike) -> Confidences:
 
 
 def bin_sums(confidence: Floats, correct: npt.NDArray[np.bool_]) -> BinSums:
-    """Sort images into 15 equal-width bins (lower, upper] by the probability of their top class.
+    """Sort images into 15 equal-width bins (lower, upper] by confidence.
 
     Args:
-        confidence: [N] probability of the predicted class, in (0, 1].
-        correct: [N] whether that class is the label.
+        confidence: float64 [N], probability of the predicted class, in (0, 1].
+        correct: bool [N], whether that class is the label.
     """
     index = np.searchsorted(EDGES, confidence, side="left") - 1
     return BinSums(
@@ -71,7 +67,7 @@ def bin_sums(confidence: Floats, correct: npt.NDArray[np.bool_]) -> BinSums:
 
 
 def expected_calibration_error(sums: BinSums) -> float:
-    """Mean over images of |accuracy - confidence| of their bin, in [0, 1].
+    """Compute the mean over images of |accuracy - confidence| of their bin, in [0, 1].
 
     Naeini, Cooper, Hauskrecht 2015, https://ojs.aaai.org/index.php/AAAI/article/view/9602, with the
     15 equal-width bins and the top class only, as in Guo et al. 2017, arXiv:1706.04599.
@@ -80,7 +76,7 @@ def expected_calibration_error(sums: BinSums) -> float:
 
 
 def reliability_bins(sums: BinSums) -> list[ReliabilityBin]:
-    """The 15 bars of the reliability diagram, lowest confidence first."""
+    """Return the 15 bars of the reliability diagram, lowest confidence first."""
     bars: list[ReliabilityBin] = []
     for index, (images, correct, confidence) in enumerate(zip(*sums, strict=True)):
         bars.append(

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, floating-point operations for one image, bytes on disk."""
+"""The cost of a network: parameters, floating-point operations for one image, bytes on disk."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,12 @@ from tutelage.errors import InputError
 
 
 class Cost(NamedTuple):
-    """parameters: count, each shared one once; flops: for one image, multiply and add apart."""
+    """The size of a network."""
 
     parameters: int
+    """Each shared one counts once."""
     flops: int
+    """For one image; a multiply and an add count as two."""
 
 
 def cost(model: nn.Module, input_size: int, channels: int = 3) -> Cost:
@@ -45,11 +47,7 @@ def cost(model: nn.Module, input_size: int, channels: int = 3) -> Cost:
 
 
 def file_size(path: Path) -> int:
-    """Bytes of a file on disk.
-
-    Raises:
-        InputError: there is no such file.
-    """
+    """Return the bytes of a file on disk; InputError if there is none."""
     try:
         return path.stat().st_size
     except OSError as error:
@@ -57,7 +55,7 @@ def file_size(path: Path) -> int:
 
 
 def sample_images(model: nn.Module, batch: int, input_size: int, channels: int = 3) -> Tensor:
-    """Blank images [batch, channels, size, size] in the model's precision and place."""
+    """Return blank images [batch, channels, size, size] in the model's precision, on its device."""
     shape = (batch, channels, input_size, input_size)
     weight = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), None)
     if weight is None:
@@ -67,7 +65,7 @@ def sample_images(model: nn.Module, batch: int, input_size: int, channels: int =
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; afterwards every submodule is in the mode it was in before."""
+    """Set eval mode without gradients; afterwards every submodule is in its previous mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,19 +1,11 @@
-"""Fidelity: how closely a student repeats its teacher, whatever the labels say."""
-
-from typing import TypedDict
+"""Fidelity: how closely a student repeats its teacher, whatever the labels are."""
 
 import numpy as np
 import numpy.typing as npt
 
 from tutelage.errors import InputError
 from tutelage.evaluation.calibration import confidences
-
-
-class TeacherFidelity(TypedDict):
-    """Agreement: share of images with the same top class. kl: mean KL(teacher || student), nats."""
-
-    agreement: float
-    kl: float
+from tutelage.storage.scores import TeacherFidelity
 
 
 def fidelity(student_logits: npt.ArrayLike, teacher_logits: npt.ArrayLike) -> TeacherFidelity:
@@ -40,7 +32,7 @@ def fidelity(student_logits: npt.ArrayLike, teacher_logits: npt.ArrayLike) -> Te
             "student and teacher cannot be compared: their logits differ in shape",
             found=f"student {list(student.shape)}, teacher {list(teacher.shape)}",
             expected="both [N, C] with N of at least 1",
-            fix="predict the same images with the same classes by both networks",
+            fix="predict the same images and classes with both networks",
         )
     for name, logits in (("student", student), ("teacher", teacher)):
         if not np.isfinite(logits).all():

@@ -1,11 +1,10 @@
-"""How long a network takes to answer, measured on this machine."""
+"""The latency of a network, measured on this machine."""
 
 import platform
 import time
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -13,19 +12,11 @@ from torch import Tensor, nn
 
 from tutelage.errors import UsageError
 from tutelage.evaluation.cost import eval_mode, sample_images
+from tutelage.storage.scores import Latency
 
 WARM_UP_RUNS = 3
 FEWEST_RUNS = 10
 MOST_RUNS = 1000
-
-
-class Latency(TypedDict):
-    """Time of one forward pass of a batch: median and 95th percentile in milliseconds."""
-
-    batch: int
-    p50_ms: float
-    p95_ms: float
-    device: str
 
 
 def measure_latency(
@@ -38,15 +29,14 @@ def measure_latency(
 ) -> list[Latency]:
     """Time forward passes in eval mode without gradients, in the model's own precision.
 
-    Each batch size is warmed up, then repeated until `seconds` are over or 1000 runs are done, but
-    at least 10 times, so a slow network takes longer than `seconds`. The model is left as it was; a
-    copy of it is measured where `device` is another than its own.
+    Each batch size is warmed up, then repeated for `seconds`, at least 10 and at most 1000 times. The model
+    is left as it was; for another `device` than its own a copy is measured.
 
     Args:
         model: takes float images [B, 3, input_size, input_size].
         input_size: height and width in pixels.
-        batches: batch sizes, one result each.
-        device: where to measure; None means where the model is.
+        batches: batch sizes; each gives one result.
+        device: where to measure; by default where the model is.
         seconds: time for each batch size.
 
     Raises:
@@ -65,7 +55,7 @@ def measure_latency(
 
 
 def device_name(device: torch.device) -> str:
-    """The processor as a reader knows it: the GPU's name, or the CPU's and the threads used."""
+    """Return the name of a GPU, or the name of the CPU with the number of threads used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":

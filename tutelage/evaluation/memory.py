@@ -1,4 +1,4 @@
-"""How many bytes of tensors a piece of work needs at once, beyond those that were there before."""
+"""Peak memory: the bytes of tensors a function needs at once, beyond those that existed before."""
 
 import weakref
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_leaves
 
 
 def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
-    """The most bytes of tensors alive at once while `work` runs, less those alive before.
+    """Measure the most bytes of tensors alive at once while `work` runs, minus those alive before.
 
-    On a GPU the allocator says; on a processor every new storage is followed from its making to its end.
-    What a kernel takes for itself inside one call is not seen there.
+    On a GPU this is the allocator's figure. On a CPU every new storage is followed while it lives; what a
+    kernel allocates inside one call is not seen.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -30,7 +30,7 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
 
 
 class _Followed(TorchDispatchMode):
-    """Counts the bytes of storages made while it is active, as they come and go."""
+    """Counts the bytes of storages created while it is active."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

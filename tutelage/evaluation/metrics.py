@@ -1,12 +1,10 @@
-"""Metrics of a classifier from its logits and the labels, as they stand in `scores.json`.
+"""Metrics of a classifier from its logits and the labels, as in `scores.json`.
 
-The definitions are those of scikit-learn with every class listed; sums are divided here and nowhere
-else.
+The definitions are those of scikit-learn with every class listed.
 """
 
 import math
 from collections.abc import Sequence
-from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,36 +12,16 @@ import numpy.typing as npt
 from tutelage.errors import InputError
 from tutelage.evaluation.calibration import (
     Integers,
-    ReliabilityBin,
     expected_calibration_error,
     reliability_bins,
 )
-from tutelage.evaluation.fidelity import TeacherFidelity, fidelity
+from tutelage.evaluation.fidelity import fidelity
 from tutelage.evaluation.sums import CountMatrix, add_counts, count_matrix, require_labels
+from tutelage.storage.scores import Metrics as Metrics
+from tutelage.storage.scores import PerClass
 
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 ROWS = 8192  # images counted at a time by `scores_of`, to bound its memory
-
-PerClass = TypedDict(
-    "PerClass", {"class": str, "images": int, "precision": float, "recall": float, "f1": float}
-)
-
-
-class Metrics(TypedDict):
-    """What is known of one network on one split; shares are in [0, 1], nll is in nats."""
-
-    images: int
-    accuracy: float
-    accuracy_interval: list[float]
-    top5: float | None
-    macro_f1: float
-    nll: float
-    brier: float
-    ece: float
-    per_class: list[PerClass]
-    confusion: list[list[int]]
-    reliability: list[ReliabilityBin]
-    fidelity: TeacherFidelity | None
 
 
 def scores_of(
@@ -53,17 +31,17 @@ def scores_of(
     *,
     teacher_logits: npt.ArrayLike | None = None,
 ) -> Metrics:
-    """Every metric of one network on one labelled split.
+    """Compute every metric of one network on one labelled split.
 
     Args:
         logits: [N, C] float, finite, N at least 1.
         labels: [N] int, each in 0 .. C - 1.
         classes: C names in the order of the columns.
-        teacher_logits: [N, C]; with them `fidelity` is filled in, else it is None.
+        teacher_logits: [N, C], needed for `fidelity`.
 
     Raises:
-        InputError: shapes that do not fit, no image, an unlabelled image (-1), a label that is not
-            a class, or a logit that is not finite.
+        InputError: shapes do not fit, there is no image, an image is unlabelled (-1), a label is not a
+            class, or a logit is not finite.
 
     >>> scores_of([[2.0, 0.0], [0.0, 1.0]], [0, 0], ["cat", "dog"])["accuracy"]
     0.5
@@ -82,7 +60,7 @@ def scores_of(
 
 
 def metrics_from_sums(sums: CountMatrix, classes: Sequence[str]) -> Metrics:
-    """Divide the sums of all images, and name the classes.
+    """Compute the metrics from the sums over all images.
 
     nll is the mean of -log p(label), brier the mean over images of the sum over classes of
     (p - one-hot)^2, macro_f1 the plain mean over all classes, where a class that is neither in the
@@ -93,7 +71,7 @@ def metrics_from_sums(sums: CountMatrix, classes: Sequence[str]) -> Metrics:
     """
     if len(classes) != len(sums.confusion):
         raise InputError(
-            "the logits do not have one column a class",
+            "the logits do not have one column for each class",
             found=f"{len(sums.confusion)} columns, {len(classes)} classes",
         )
     images, hits = int(sums.confusion.sum()), int(np.trace(sums.confusion))
@@ -101,7 +79,7 @@ def metrics_from_sums(sums: CountMatrix, classes: Sequence[str]) -> Metrics:
     return {
         "images": images,
         "accuracy": hits / images,
-        "accuracy_interval": list(wilson(hits, images)),
+        "accuracy_interval": wilson(hits, images),
         "top5": sums.top5_hits / images if len(classes) > 5 else None,
         "macro_f1": math.fsum(row["f1"] for row in per_class) / len(classes),
         "nll": sums.nll / images,
@@ -115,7 +93,7 @@ def metrics_from_sums(sums: CountMatrix, classes: Sequence[str]) -> Metrics:
 
 
 def wilson(hits: int, images: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+    """Compute Wilson's 95 % interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953).
 
     >>> [round(end, 4) for end in wilson(8, 10)]
     [0.4902, 0.9433]

@@ -1,4 +1,4 @@
-"""Ask a network about images without training it: logits in the order of the given rows."""
+"""Compute the logits of a network for rows of a pack."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -25,19 +25,19 @@ def read_logits(
     progress: Callable[[int, int], None] = lambda _done, _count: None,
     feed: Feed | None = None,
 ) -> np.ndarray:
-    """A network's logits for some rows of a pack, in eval mode; its training mode is put back.
+    """Compute logits for some rows of a pack in eval mode; the training mode is restored.
 
     Args:
-        classifier: stored images in, `Output` out.
-        pack: where the images are.
-        rows: int64 [N], which of them.
+        classifier: maps stored images to `ModelOutput`.
+        pack: holds the images.
+        rows: int64 [N], rows of the pack.
         device: where the network is.
         cast: the autocast context to run it in.
-        progress: told (images done, N).
-        feed: where the images come from; worth making once where the same rows are read again.
+        progress: called with (images done, N).
+        feed: the source of the pixels; worth sharing if the same rows are read again.
 
     Returns:
-        float32 [N, C].
+        float32 [N, C], in the order of `rows`.
     """
     training = classifier.training
     classifier.eval()

@@ -1,4 +1,4 @@
-"""Predictions as a table: file, class, probability and the runners-up, safe to open in a spreadsheet."""
+"""Write predictions as a CSV file that is safe to open in a spreadsheet."""
 
 import csv
 import io
@@ -14,14 +14,14 @@ from tutelage.text import escape, escape_csv
 def write_predictions(
     path: Path, files: Sequence[str], logits: np.ndarray, classes: Sequence[str], *, top: int = 3
 ) -> None:
-    """Write one row an image: file, class, probability, then class_2, probability_2 and so on.
+    """Write one row per image: file, class, probability, then class_2, probability_2 and so on.
 
     Args:
-        path: of the CSV.
-        files: N names.
+        path: the CSV file.
+        files: N file names.
         logits: float [N, C].
         classes: C names.
-        top: how many classes to name for each image.
+        top: how many classes to write for each image.
     """
     top = min(top, len(classes))
     extra = [f"{word}_{rank}" for rank in range(2, top + 1) for word in ("class", "probability")]
@@ -38,5 +38,5 @@ def write_predictions(
 
 
 def _safe(name: str) -> str:
-    """A name that is no formula in a spreadsheet, and does nothing to a terminal."""
+    """Escape a name for spreadsheets and terminals."""
     return escape_csv(escape(name))

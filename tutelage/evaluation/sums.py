@@ -1,6 +1,6 @@
-"""The counts and sums behind every metric, so that parts of a data set (batches, ranks) add up.
+"""The counts and sums behind every metric, so that parts of a dataset (batches, ranks) add up.
 
-Counts add up exactly and the float64 sums to rounding: how the images are split does not matter.
+Counts add up exactly, float64 sums up to rounding: how the images are split does not matter.
 """
 
 from typing import NamedTuple
@@ -13,26 +13,30 @@ from tutelage.evaluation.calibration import BinSums, Integers, bin_sums, confide
 
 
 class CountMatrix(NamedTuple):
-    """Of labelled images. confusion: [C, C], row = label, column = prediction; nll, brier: sums."""
+    """Counts and sums over labelled images."""
 
     confusion: Integers
+    """int64 [C, C]: a row for each label, a column for each prediction."""
     top5_hits: int
+    """Images whose label is among the five largest logits."""
     nll: float
+    """Sum of negative log-likelihoods, in nats."""
     brier: float
+    """Sum of squared distances between probabilities and one-hot label."""
     bins: BinSums
 
 
 def count_matrix(logits: npt.ArrayLike, labels: npt.ArrayLike) -> CountMatrix:
-    """Count one part of a data set.
+    """Count one part of a dataset.
 
-    The prediction is the class of the largest logit; of equal logits the lower index goes first.
+    The prediction is the class of the largest logit; of equal logits the lower index comes first.
 
     Args:
         logits: [N, C] float, finite, N at least 1.
         labels: [N] int, each in 0 .. C - 1.
 
     Raises:
-        InputError: as `require_labels`, or a logit that is not finite.
+        InputError: as `require_labels`, or a logit is not finite.
     """
     scores, labels = np.asarray(logits), np.asarray(labels)
     require_labels(scores.shape, labels)
@@ -40,7 +44,7 @@ def count_matrix(logits: npt.ArrayLike, labels: npt.ArrayLike) -> CountMatrix:
         raise InputError(
             "the logits hold NaN or infinity",
             found=f"image {int(np.isfinite(scores).all(axis=1).argmin())} of {len(scores)} first",
-            fix="look in the journal for the epoch where the loss stopped being finite",
+            fix="look in the journal for the epoch in which the loss stopped being finite",
         )
     images, classes = scores.shape
     row, labels = np.arange(images), labels.astype(np.int64)
@@ -62,7 +66,7 @@ def count_matrix(logits: npt.ArrayLike, labels: npt.ArrayLike) -> CountMatrix:
 
 
 def add_counts(a: CountMatrix, b: CountMatrix) -> CountMatrix:
-    """The tally of two parts of a data set together; both must have the same classes."""
+    """Add up two parts of a dataset; both must have the same classes."""
     return CountMatrix(
         confusion=a.confusion + b.confusion,
         top5_hits=a.top5_hits + b.top5_hits,
@@ -77,11 +81,11 @@ def add_counts(a: CountMatrix, b: CountMatrix) -> CountMatrix:
 
 
 def require_labels(shape: tuple[int, ...], labels: npt.NDArray[np.generic]) -> None:
-    """Refuse labels that do not fit logits of this shape.
+    """Require labels that fit logits of this shape.
 
     Raises:
-        InputError: shapes other than [N, C] and [N], no image, labels that are not whole numbers,
-            an unlabelled image (-1), or a label that is not a class.
+        InputError: the shapes are not [N, C] and [N], there is no image, labels are not whole numbers, an
+            image is unlabelled (-1), or a label is not a class.
     """
     if len(shape) != 2 or labels.shape != shape[:1] or 0 in shape:
         raise InputError(

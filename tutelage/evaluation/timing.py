@@ -1,7 +1,7 @@
-"""Time several ways of doing the same thing fairly: in turn, in one process, after a warm-up.
+"""Compare the speed of several functions fairly: interleaved, in one process, after a warm-up.
 
-A machine's speed drifts; two ways timed one after the other are then not comparable. Here every round
-does each way once, and a ratio is taken round by round. What is reported is the median and its range.
+The speed of a machine drifts, so functions timed one after the other are not comparable. Here every round
+calls each of them once, and ratios are taken round by round. Results are medians with their range.
 """
 
 import time
@@ -13,7 +13,7 @@ Way = Callable[[], object]
 
 
 class MedianRange(TypedDict):
-    """A figure over rounds."""
+    """A figure over several rounds."""
 
     median: float
     low: float
@@ -22,28 +22,28 @@ class MedianRange(TypedDict):
 
 
 def time_interleaved(
-    ways: Mapping[str, Way],
+    functions: Mapping[str, Way],
     *,
     rounds: int = 7,
     warm_up: int = 2,
     settle: Callable[[], None] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Seconds of each way in each round.
+    """Time each function in each round, in seconds.
 
     Args:
-        ways: what to do, by name.
+        functions: what to time, by name.
         rounds: how often each is timed.
-        warm_up: how often each is done before, untimed.
+        warm_up: how often each is called before, untimed.
         settle: waits for work still in flight, such as a GPU's; its time counts.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    names = list(ways)
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    names = list(functions)
     for number in range(-warm_up, rounds):
-        # The order turns round by round, so that no way always follows the same other.
+        # The order rotates, so that no function always follows the same other one.
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             begin = time.perf_counter()
-            ways[name]()
+            functions[name]()
             settle()
             if number >= 0:
                 seconds[name].append(time.perf_counter() - begin)
@@ -51,7 +51,7 @@ def time_interleaved(
 
 
 def median_range(values: Sequence[float]) -> MedianRange:
-    """Median, smallest, largest.
+    """Compute median, smallest and largest value.
 
     >>> median_range([1.0, 3.0, 2.0])
     {'median': 2.0, 'low': 1.0, 'high': 3.0, 'rounds': 3}
@@ -65,7 +65,7 @@ def median_range(values: Sequence[float]) -> MedianRange:
 
 
 def median_ratio(above: Sequence[float], below: Sequence[float]) -> MedianRange:
-    """The first by the second, round by round.
+    """Compute the ratio of the first to the second, round by round.
 
     >>> median_ratio([2.0, 3.0], [1.0, 2.0])["median"]
     1.75

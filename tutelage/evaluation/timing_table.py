@@ -1,4 +1,4 @@
-"""What was timed, as figures for a file and as a table for a person."""
+"""Timings as figures for a file and as a table for a person."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -7,15 +7,17 @@ from tutelage.evaluation.timing import MedianRange, median_range, median_ratio
 
 
 class TimingTable(TypedDict, total=False):
-    """One way's milliseconds, images a second, megabytes, and what part of the first way's time and memory
-    it takes.
-    """
+    """The figures of one function."""
 
     ms: MedianRange
+    """Milliseconds of one call."""
     images_per_second: float
     ratio: MedianRange
+    """Its time divided by that of the first function."""
     megabytes: float
+    """Peak memory."""
     memory_ratio: float
+    """Its peak memory divided by that of the first function."""
 
 
 def timing_table(
@@ -24,12 +26,12 @@ def timing_table(
     images: int | None = None,
     bytes: Mapping[str, int] | None = None,
 ) -> dict[str, TimingTable]:
-    """Figures of each way of `rounds.interleave`.
+    """Compute the figures of functions timed by `time_interleaved`.
 
     Args:
-        seconds: of each way in each round.
-        images: that one round of any way works on.
-        bytes: that each way needs at once.
+        seconds: of each function in each round.
+        images: that one call of any function works on.
+        bytes: peak memory of each function.
 
     >>> timing_table({"plain": [0.1, 0.1], "live": [0.2, 0.3]}, images=32)["live"]["ratio"]["median"]
     2.5
@@ -58,7 +60,7 @@ def _in_ms(seconds: MedianRange) -> MedianRange:
 
 
 def timing_lines(found: Mapping[str, TimingTable]) -> list[str]:
-    """A table: one line for each way.
+    """Format a table with one line for each function.
 
     >>> for line in timing_lines(timing_table({"plain": [0.1], "live": [0.2]}, images=32)):
     ...     print(line.rstrip())

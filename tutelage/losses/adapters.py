@@ -1,20 +1,20 @@
-"""What brings a student's features to the shape of its teacher's; trained with the student.
+"""Adapters that bring a student's features to the shape of its teacher's, trained with the student.
 
-Adapters build themselves from the shapes of two points, and are dropped when training is done.
+They are built from the shapes of two points, and dropped when training is done.
 """
 
 from torch import Tensor, nn
 
-from tutelage.errors import InputError
+from tutelage.losses.checks import check_batchnorm
 from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.shapes import as_map, channels, same_size
 
 
 def make_adapter(pair: LayerPair, *, activation: bool = False) -> nn.Module:
-    """The student's channels -> the teacher's.
+    """Build a layer from the student's channels to the teacher's; width and height stay as they are.
 
     Maps and tokens: 1 x 1 convolution and BatchNorm, and a ReLU with `activation` (for features that come
-    after one). Vectors: a linear layer. Width and height stay as they are.
+    after one). Vectors: a linear layer.
     """
     have, want = channels(pair.student), channels(pair.teacher)
     if len(pair.student.shape) == 1:
@@ -25,14 +25,14 @@ def make_adapter(pair: LayerPair, *, activation: bool = False) -> nn.Module:
     return nn.Sequential(*parts)
 
 
-def make_adapters(
+def adapt(
     adapter: nn.Module, student: Tensor, teacher: Tensor, *, term: str
 ) -> tuple[Tensor, Tensor]:
-    """Both features in one shape: maps of the smaller size (tokens become maps), the student's adapted.
+    """Bring both features to one shape: maps of the smaller size, the student's through the adapter.
 
     Args:
         adapter: of the pair.
-        student: [B, C, H, W], [B, N, C] or [B, D].
+        student: [B, C, H, W], [B, N, C] or [B, D]; tokens become maps.
         teacher: the same kind.
         term: for messages.
 
@@ -41,11 +41,5 @@ def make_adapters(
     """
     if student.ndim > 2 or teacher.ndim > 2:
         student, teacher = same_size(as_map(student, term=term), as_map(teacher, term=term))
-        if adapter.training and student[:, 0].numel() == 1:
-            raise InputError(
-                f"{term}: the adapter's BatchNorm cannot normalise one number a channel",
-                found=f"features {list(student.shape)}",
-                expected="more images in the batch, or a point with more places",
-                fix="a larger --batch-size",
-            )
+        check_batchnorm(adapter, student, term=term)
     return adapter(student), teacher

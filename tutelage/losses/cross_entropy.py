@@ -1,4 +1,4 @@
-"""Learning from the labels: cross-entropy with label smoothing."""
+"""Cross-entropy with the labels, with label smoothing."""
 
 from typing import Self
 
@@ -17,7 +17,7 @@ UNLABELLED = -1
 def label_loss(
     logits: Tensor, labels: Tensor, *, smoothing: float = 0.0, mixed: MixedLabels | None = None
 ) -> Tensor:
-    """Cross-entropy between the labels and the softmax of the logits.
+    """Compute the cross-entropy between the labels and the softmax of the logits.
 
         loss = -(1 / n) sum_i sum_k t_ik log p_ik,   t_ik = (1 - s) [k = y_i] + s / C
 
@@ -54,13 +54,13 @@ def label_loss(
         _check_fit(logits, mixed.share, "shares of a floating-point type", floating=True)
         share = mixed.share.to(rows.dtype)
         known = known & (mixed.labels != UNLABELLED)
-        # Rows are finite, so that one that does not count leaves by a factor of 0, its gradient too.
+        # Rows are finite, so a factor of 0 removes one from the sum and from the gradient.
         rows = known * (share * rows + (1 - share) * _rows(logits, mixed.labels, smoothing))
     return rows.sum() / known.sum().clamp(min=1)
 
 
 def _rows(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """The loss of each row [B], 0 where the label is unknown."""
+    """Return the loss of each row [B], 0 where the label is unknown."""
     return F.cross_entropy(
         logits.to(torch.promote_types(logits.dtype, torch.float32)),
         labels,
@@ -83,6 +83,7 @@ def _check_fit(logits: Tensor, rows: Tensor, what: str, *, floating: bool = Fals
 class LabelTerm(Term):
     """`label_loss` as a term."""
 
+    name = "label"
     needs = Needs(labels=True)
 
     def __init__(self, smoothing: float = 0.0) -> None:
@@ -91,14 +92,14 @@ class LabelTerm(Term):
         self.smoothing = smoothing
 
     @classmethod
-    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
-        """Smoothing is a setting of the training, since controls have it, too."""
-        return cls(ground.label_smoothing)
+    def build(cls, settings: WeightedLossConfig, context: BuildContext) -> Self:
+        """Build the term; smoothing is a setting of the training, since control runs have it too."""
+        return cls(context.label_smoothing)
 
     def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: TeacherOutput, batch: Batch, progress: Progress
     ) -> Tensor:
-        """Cross-entropy of the student's logits [B, C] with the batch's labels [B]."""
+        """Return the cross-entropy of the student's logits [B, C] with the batch's labels [B]."""
         return label_loss(student.logits, batch.labels, smoothing=self.smoothing, mixed=batch.mixed)
 
 
@@ -108,5 +109,5 @@ def _check_smoothing(smoothing: float) -> None:
             "label smoothing is out of range",
             found=smoothing,
             expected="at least 0 and below 1",
-            fix="0 for none, 0.1 as usual",
+            fix="0 for none; 0.1 is common",
         )

@@ -1,4 +1,4 @@
-"""How the images of a batch lie to each other: distances and directions of their vectors."""
+"""Distances and directions between the vectors of a batch."""
 
 import torch
 from torch import Tensor
@@ -6,16 +6,16 @@ from torch import Tensor
 from tutelage.errors import InputError
 
 _IDENTICAL = 1e-12
-"""Two vectors are the same if |x - y|^2 is at most this part of |x|^2 + |y|^2, both from the batch's mean:
-a millionth in length. The features' own rounding in fp32 is not far below it.
+"""Two vectors are the same if |x - y|^2 is at most this part of |x|^2 + |y|^2, both from the batch's mean: a
+millionth in length. The features' own rounding in fp32 is not far below it.
 """
 
 _NOTHING = 1e-20
-"""A row whose largest number is below this points nowhere; its inverse still fits fp32."""
+"""A row whose largest number is below this has no direction; its inverse still fits fp32."""
 
 
 def relative_distances(vectors: Tensor) -> Tensor:
-    """Distances of every two of vectors [B, D], in units of their mean over pairs i != j.
+    """Return the distances between all pairs of vectors [B, D], in units of their mean over pairs i != j.
 
         d_ij = |x_i - x_j| / m,   m = (1 / (B (B - 1))) sum_{i != j} |x_i - x_j|
 
@@ -44,10 +44,10 @@ def relative_distances(vectors: Tensor) -> Tensor:
     return distances / torch.where(mean > 0, mean, 1.0)
 
 
-def unit_mean(rows: Tensor) -> Tensor:
-    """Each row of [B, D] with length 1. A row of zeros stays so, with the gradient of a division by 1.
+def l2_normalize(rows: Tensor) -> Tensor:
+    """Divide each row of [B, D] by its length; rows of zeros stay zero, with the gradient of a division by 1.
 
-    Exactly independent of the rows' sizes, which may be as large or small as fp32 holds.
+    The result does not depend on the rows' sizes, which may be as large or small as fp32 holds.
     """
     largest = rows.detach().abs().amax(1, keepdim=True)
     nothing = largest < _NOTHING
@@ -58,22 +58,22 @@ def unit_mean(rows: Tensor) -> Tensor:
 
 
 def check_vectors(student: Tensor, teacher: Tensor, *, term: str, least: int) -> None:
-    """Both are [B, D], of the same B images (D may differ), which are at least so many.
+    """Require features [B, D] and [B, E] of the same B images, of which there are at least `least`.
 
     Raises:
-        InputError: they are not; both shapes are printed.
+        InputError: they are something else; both shapes are printed.
     """
     found = f"student {list(student.shape)}, teacher {list(teacher.shape)}"
     if student.ndim != 2 or teacher.ndim != 2 or len(student) != len(teacher):
         raise InputError(
-            f"{term} compares one vector for each image, and these features do not fit",
+            f"{term} compares one vector per image, and these features do not fit",
             found=found,
             expected="[B, D] of the student and [B, E] of the teacher",
         )
     if len(student) < least:
         raise InputError(
-            f"{term} compares images with each other, and this batch has too few",
+            f"{term} compares images with each other, and this batch has too few of them",
             found=found,
             expected=f"at least {least} images",
-            fix="a --batch-size that leaves no such rest",
+            fix="a --batch-size that leaves no such remainder",
         )

@@ -1,17 +1,17 @@
-"""Embeddings of features: a linear layer, and only the direction of what it returns."""
+"""Embeddings of features: a linear layer whose output is normalised to length 1."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from tutelage.losses.distances import unit_mean
+from tutelage.losses.distances import l2_normalize
 from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_vector, channels
 from tutelage.types import FeaturePoint
 
 
 class Embedding(nn.Module):
-    """The features of a point, averaged over positions -> a linear layer -> unit vectors [B, width]."""
+    """Features of a point, averaged over positions -> a linear layer -> unit vectors [B, width]."""
 
     def __init__(self, point: FeaturePoint, width: int) -> None:
         super().__init__()
@@ -19,15 +19,15 @@ class Embedding(nn.Module):
 
     @in_full_precision
     def forward(self, features: Tensor) -> Tensor:
-        """Unit vectors [B, width] in fp32 (fp64) of maps, tokens or vectors."""
-        return unit_mean(self.linear(as_vector(features)))
+        """Return unit vectors [B, width] in fp32 (fp64) of maps, tokens or vectors."""
+        return l2_normalize(self.linear(as_vector(features)))
 
 
 class FixedEmbedding(nn.Module):
     """The same with a random orthogonal matrix that is not trained, as a buffer.
 
-    Where `width` is at least the number of channels, all cosines are kept exactly; else roughly.
-    Made in fp64 and rounded: a seed then gives one matrix, with however many threads it was factorised.
+    Where `width` is at least the number of channels, all cosines are kept exactly; otherwise approximately.
+    The matrix is made in fp64 and rounded: a seed then gives one matrix, however many threads factorised it.
     """
 
     matrix: Tensor
@@ -39,5 +39,5 @@ class FixedEmbedding(nn.Module):
 
     @in_full_precision
     def forward(self, features: Tensor) -> Tensor:
-        """Unit vectors [B, width] in fp32 (fp64) of maps, tokens or vectors."""
-        return unit_mean(linear(as_vector(features), self.matrix))
+        """Return unit vectors [B, width] in fp32 (fp64) of maps, tokens or vectors."""
+        return l2_normalize(linear(as_vector(features), self.matrix))

@@ -1,4 +1,4 @@
-"""Where two networks are compared: the points that an idea asks for, chosen from their structure."""
+"""Where two networks are compared: the pairs of points a loss needs, chosen from their structure."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -9,49 +9,53 @@ from tutelage.losses.term import BuildContext
 from tutelage.types import FeaturePoint, NetworkInfo, Stage
 
 Wants = Literal["stages", "before", "middle", "last", "sections", "vector"]
-"""What an idea compares.
+"""What a loss compares.
 
-stages: what each stage returns; before: the same before its last activation; middle: what the middle stage
-returns; last: what the last one returns; sections: what each stage is given and returns, one after the
-other; vector: what the classifier is given.
+    stages      the output of each stage
+    before      the same, before its last activation
+    middle      the output of the middle stage
+    last        the output of the last stage
+    sections    the input and the output of each stage, alternating
+    vector      the input of the classifier
 """
 
 
 class LayerPair(NamedTuple):
-    """A point of the student and the point of the teacher that it is compared with."""
+    """A point of the student and the point of the teacher it is compared with."""
 
     student: FeaturePoint
     teacher: FeaturePoint
 
 
 def layer_pairs(
-    wants: Wants, settings: FeatureLossConfig, ground: BuildContext, *, term: str
+    wants: Wants, settings: FeatureLossConfig, context: BuildContext, *, term: str
 ) -> tuple[LayerPair, ...]:
-    """The points of a term: those its settings name, else those that fit what the idea wants.
+    """Return the points a term compares: those its settings name, else those that fit what it wants.
 
     Stages are paired from the last to the first, by how much smaller than the image they are.
 
     Raises:
-        UsageError: points that do not exist, not as many for both networks, or a structure without any.
+        UsageError: a point does not exist, the two networks name different numbers of points, or a network
+            has no structure to choose from.
     """
     named = len(settings.student_points), len(settings.teacher_points)
     if named[0] != named[1]:
         raise UsageError(
-            f"losses.{term} names points of one network that have no partner in the other",
+            f"losses.{term} names a different number of points in the two networks",
             found=f"{named[0]} student_points, {named[1]} teacher_points",
-            expected="as many of both",
+            expected="the same number of both",
         )
     if settings.student_points:
         student = [
-            _named(path, ground.student, term, "student") for path in settings.student_points
+            _named(path, context.student, term, "student") for path in settings.student_points
         ]
         teacher = [
-            _named(path, ground.teacher, term, "teacher") for path in settings.teacher_points
+            _named(path, context.teacher, term, "teacher") for path in settings.teacher_points
         ]
     elif wants == "vector":
-        student, teacher = [_vector(ground.student, term)], [_vector(ground.teacher, term)]
+        student, teacher = [_vector(context.student, term)], [_vector(context.teacher, term)]
     else:
-        both = _staged(ground.student.stages, ground.teacher.stages)
+        both = _staged(context.student.stages, context.teacher.stages)
         if not both:
             raise UsageError(
                 f"losses.{term} compares stages, and no two of these networks correspond",
@@ -62,31 +66,31 @@ def layer_pairs(
     return tuple(LayerPair(s, t) for s, t in zip(student, teacher, strict=True))
 
 
-def _named(path: str, anatomy: NetworkInfo, term: str, role: str) -> FeaturePoint:
-    if path not in anatomy.shapes:
+def _named(path: str, info: NetworkInfo, term: str, role: str) -> FeaturePoint:
+    if path not in info.shapes:
         raise UsageError(
             f"losses.{term}: the {role} has no point {path}",
-            expected=suggest(path, list(anatomy.shapes)),
+            expected=suggest(path, list(info.shapes)),
         )
-    if path in anatomy.overwritten:
+    if path in info.overwritten:
         raise UsageError(
-            f"losses.{term}: what the {role}'s {path} returns is overwritten further on",
+            f"losses.{term}: the output of the {role}'s {path} is overwritten by a later layer",
             fix="a later point, such as the input of the activation that follows",
         )
-    return FeaturePoint(path, anatomy.shapes[path])
+    return FeaturePoint(path, info.shapes[path])
 
 
-def _vector(anatomy: NetworkInfo, term: str) -> FeaturePoint:
-    if anatomy.vector is None:
+def _vector(info: NetworkInfo, term: str) -> FeaturePoint:
+    if info.vector is None:
         raise UsageError(
-            f"losses.{term} compares what the classifiers are given; {anatomy.family} ends in no linear layer",
+            f"losses.{term} compares the inputs of the classifiers; {info.family} ends in no linear layer",
             fix=f"--losses.{term}.student-points and --losses.{term}.teacher-points",
         )
-    return anatomy.vector
+    return info.vector
 
 
 def _staged(student: Sequence[Stage], teacher: Sequence[Stage]) -> list[tuple[Stage, Stage]]:
-    """Stages of equal size are partners; where sizes say nothing, they are paired in proportion."""
+    """Pair stages of equal size; where sizes do not correspond, pair them in proportion."""
     if len(student) == len(teacher):
         return list(zip(student, teacher, strict=True))
     by_size: dict[tuple[int, ...], Stage] = {

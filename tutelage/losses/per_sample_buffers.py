@@ -1,24 +1,24 @@
-"""Memories too large to be copied at every step: they note the rows that a step overwrites."""
+"""Buffers with one row an image, too large to copy at every step: they log the rows a step overwrites."""
 
 import torch
 from torch import Tensor, nn
 
 
 class PerSampleBuffer(nn.Module):
-    """A module whose large buffers, one row an image, change by rows, and can take them back.
+    """A module whose large buffers are changed row by row, and can undo a step.
 
-    Whoever runs a step calls `note` before it and `settle` after it. Nothing is noted otherwise.
+    The training loop calls `begin_step` before a step and `end_step` after it. Nothing is logged otherwise.
     """
 
     by_row: tuple[str, ...] = ()
-    """Names of these buffers; its other buffers are small."""
+    """Names of these buffers; the other buffers are small."""
 
     def __init__(self) -> None:
         super().__init__()
         self._overwritten: list[tuple[Tensor, Tensor, Tensor]] | None = None
 
-    def note(self) -> None:
-        """From here on, keep what is overwritten."""
+    def begin_step(self) -> None:
+        """Keep the rows that are overwritten from now on."""
         self._overwritten = []
 
     @torch.no_grad()
@@ -29,8 +29,8 @@ class PerSampleBuffer(nn.Module):
         memory.index_copy_(0, ids, rows.to(memory))
 
     @torch.no_grad()
-    def settle(self, spoilt: Tensor) -> None:
-        """Take back what was overwritten since `note`, where `spoilt`, a bool on the device, says so."""
+    def end_step(self, undo: Tensor) -> None:
+        """Stop logging; restore the overwritten rows if `undo` (a bool on the device) is true."""
         for memory, ids, before in reversed(self._overwritten or []):
-            memory.index_copy_(0, ids, torch.where(spoilt, before, memory[ids]))
+            memory.index_copy_(0, ids, torch.where(undo, before, memory[ids]))
         self._overwritten = None

@@ -1,4 +1,4 @@
-"""Losses are computed in full precision, whatever the networks compute in.
+"""Compute losses in full precision, whatever the networks compute in.
 
 Squares and Gram matrices overflow float16 at 65,504, and an epsilon of 1e-8 is zero there.
 """
@@ -15,9 +15,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def in_full_precision(loss: F) -> F:
-    """Run a function outside autocast, with its half-precision arguments in fp32 (fp64 stays fp64).
+    """Run a function outside autocast, with half-precision arguments converted to fp32 (fp64 stays fp64).
 
-    Tensors are looked for among the arguments and one level deep in tuples and lists of them.
+    Tensors are found among the arguments and one level deep in tuples and lists of them.
     """
 
     @wraps(loss)

@@ -1,6 +1,6 @@
-"""Every built-in term by name, and where it lives: both follow from the fields of `LossConfig`.
+"""Every built-in term by name. Where it lives follows from the fields of `LossConfig`.
 
-A term's file is imported when the term is used: nobody waits for thirty ideas to load.
+A term's file is imported when the term is used, so that start-up does not import thirty losses.
 """
 
 import zlib
@@ -15,11 +15,11 @@ from tutelage.config.renamed import first_name
 from tutelage.losses.term import BuildContext, Term
 
 _ELSEWHERE = {"label": "cross_entropy"}
-"""Modules of terms that are no kind of knowledge: the label is nobody's."""
+"""Terms that belong to no kind of knowledge: the label comes from the data, not from a teacher."""
 
 
 def term_path(name: str) -> tuple[str, str]:
-    """Module and class of a built-in term, which follow from its settings: `KDConfig` is that of `KDTerm`.
+    """Return module and class of a built-in term, which follow from its settings: `KDConfig` gives `KDTerm`.
 
     >>> term_path("kd")
     ('tutelage.losses.response.kd', 'KDTerm')
@@ -31,34 +31,34 @@ def term_path(name: str) -> tuple[str, str]:
 
 
 def term_class(name: str) -> type[Term]:
-    """The class of a term of the table, or of one of the user's own.
+    """Return the class of a built-in or custom term.
 
     Raises:
-        UsageError: the user's own is no `Term`.
+        UsageError: a custom class is no `Term`.
     """
     if name not in settings_classes():
-        own = custom_loss(name)
-        if not issubclass(own.term, Term):
-            raise not_a_pair(name, (own.settings, own.term), own.where)
-        return own.term
+        custom = custom_loss(name)
+        if not issubclass(custom.term, Term):
+            raise not_a_pair(name, (custom.settings, custom.term), custom.where)
+        return custom.term
     module, cls = term_path(name)
     found: type[Term] = getattr(import_module(module), cls)
     return found
 
 
 def build_terms(
-    objective: ObjectiveConfig, ground: BuildContext, *, seed: int = 0
+    objective: ObjectiveConfig, context: BuildContext, *, seed: int = 0
 ) -> dict[str, Term]:
-    """The terms of an objective whose weight is not 0, in the order of the table.
+    """Build the terms of an objective whose weight is not 0, in the order of the registry.
 
     Args:
         objective: the settings.
-        ground: what is known of the two networks.
-        seed: of random adapters; each term has numbers of its own, whatever stands beside it.
+        context: what is known of the two networks.
+        seed: of random adapters; each term draws its own numbers, whatever other terms are built.
     """
-    settings, made = selected_losses(objective), {}
+    settings, terms = selected_losses(objective), {}
     for name in loss_weights(objective):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + zlib.crc32(first_name("losses", name).encode()))
-            made[name] = term_class(name).build(settings[name], ground)
-    return made
+            terms[name] = term_class(name).build(settings[name], context)
+    return terms

@@ -1,6 +1,6 @@
-"""Every term under every method, as a table: which pairs can be used, and why the others cannot.
+"""Tabulate which terms work with which methods, and why the others do not.
 
-It is made of `incompatibility`, which refuses before a run begins; no torch is imported from here either.
+Built on `incompatibility`, which is also checked before each run; imports no torch.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from tutelage.methods.registry import METHODS, incompatibility
 Combine = Literal["probabilities", "logits", "divergences"]
 
 WAYS: tuple[Combine, ...] = get_args(get_type_hints(MultiTeacherConfig)["combine"])
-"""How several teachers are made one word: the setting on which what a method hears depends."""
+"""Ways to combine several teachers; which terms can be used depends on it."""
 
 
 def terms_by_kind() -> dict[str, list[str]]:
-    """The known terms, by what they look at, in the order of the table.
+    """Group the known terms by what they compare, in the order of the table.
 
     >>> list(terms_by_kind())
     ['response', 'feature', 'relation']
@@ -31,23 +31,23 @@ def terms_by_kind() -> dict[str, list[str]]:
 
 
 def refusal_reason(method: MethodName, term: str, combine: Combine) -> str | None:
-    """Why a term cannot be used under a method; None where it can.
+    """Return why a term cannot be used with a method, or None if it can.
 
     Args:
-        method: who teaches.
-        term: by name.
-        combine: how several teachers are made one word, where the method has several.
+        method: name of the method.
+        term: name of the term.
+        combine: how several teachers are combined, for methods that have several.
     """
     return incompatibility(
         method,
         term,
-        looks_inside=term in _looking_inside(),
+        looks_inside=term in _feature_terms(),
         settings=MethodOptions(multi_teacher=MultiTeacherConfig(combine=combine)),
     )
 
 
 def caveat(method: MethodName, term: str) -> str | None:
-    """What a table says against a term under a method; None where it can be used whatever the settings.
+    """Return the restriction of a term with a method, or None if it works with every setting.
 
     >>> caveat("offline", "hint")
     >>> caveat("multi-teacher", "hint")
@@ -61,7 +61,7 @@ def caveat(method: MethodName, term: str) -> str | None:
 
 
 def compatibility_table(methods: Sequence[MethodName] = tuple(METHODS)) -> str:
-    """Markdown: a row for each term, a column for each method, and below them the reasons, each once."""
+    """Return a Markdown table of terms (rows) and methods (columns), with the reasons numbered below."""
     head, rows, reasons = ["kind", "term", *methods], [], list[str]()
     for kind, terms in terms_by_kind().items():
         for term in terms:
@@ -74,14 +74,14 @@ def compatibility_table(methods: Sequence[MethodName] = tuple(METHODS)) -> str:
 
 
 @cache
-def _looking_inside() -> frozenset[str]:
+def _feature_terms() -> frozenset[str]:
     return frozenset(
         n for n, cls in settings_classes().items() if issubclass(cls, FeatureLossConfig)
     )
 
 
 def _cell(reason: str | None, reasons: list[str]) -> str:
-    """Its number among the reasons so far, to which a new one is added."""
+    """Return "yes" or the number of the reason, which is added to `reasons` if new."""
     if reason is None:
         return "yes"
     if reason not in reasons:

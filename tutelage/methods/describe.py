@@ -1,4 +1,4 @@
-"""What a method's terms look at, for the reader: points, shapes, adapters, and what to be wary of."""
+"""Describe a method's terms for the report: points, shapes, adapters and warnings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,19 +12,19 @@ from tutelage.models.preprocess import Classifier
 
 
 def describe_terms(method: Method) -> list[dict[str, Any]]:
-    """Each term as plain data: name, weight, points and shapes, what it trains and remembers.
+    """Describe each term as plain data: name, weight, points and shapes, parameters, buffers.
 
-    A term that hears several teachers apart is one term with what it has for each of them.
+    A term that is computed for each of several teachers is listed once.
     """
-    lessons = _lessons(method)
+    by_teacher = _terms_by_teacher(method)
     return [
-        _described(name, [terms[name] for terms in lessons if name in terms], method.weights)
-        for name in lessons[0]
+        _described(name, [terms[name] for terms in by_teacher if name in terms], method.weights)
+        for name in by_teacher[0]
     ]
 
 
-def _lessons(method: Method) -> list[dict[str, Term]]:
-    """The terms of a method, under each of several teachers where they are heard apart."""
+def _terms_by_teacher(method: Method) -> list[dict[str, Term]]:
+    """Return the terms of a method for each teacher."""
     return [
         {name: term for name, term in terms.items() if isinstance(term, Term)}
         for terms in (getattr(method, "terms", {}), *getattr(method, "further", ()))
@@ -55,7 +55,7 @@ def _described(name: str, terms: Sequence[Term], weights: Mapping[str, float]) -
 
 
 def _kept(term: Term) -> list[Tensor]:
-    """The buffers that are part of a term's state."""
+    """Return the buffers that are part of a term's state."""
     state = term.state_dict()
     return [tensor for name, tensor in term.named_buffers() if name in state]
 
@@ -65,7 +65,7 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def _layer(module: nn.Module) -> str:
-    """A layer in short.
+    """Describe a layer briefly.
 
     >>> _layer(nn.Conv2d(64, 128, 1)), _layer(nn.Linear(8, 4))
     ('1 x 1 convolution 64 -> 128', 'linear 8 -> 4')
@@ -80,23 +80,23 @@ def _layer(module: nn.Module) -> str:
 def architecture_warnings(
     method: Method, student: Classifier, teacher: Classifier, *, number: int = 0
 ) -> list[str]:
-    """What a person should know before trusting terms that look inside two networks that are not alike.
+    """Warn about feature terms between networks of different architecture.
 
-    `number` says which of several teachers it is, from 0.
+    `number` is the index (from 0) of the teacher among several.
     """
     families = type(student.network).__name__, type(teacher.network).__name__
-    lessons = _lessons(method)
-    terms = lessons[min(number, len(lessons) - 1)]
-    looking = {n: t for n, t in terms.items() if isinstance(t, FeatureTerm)}
+    by_teacher = _terms_by_teacher(method)
+    terms = by_teacher[min(number, len(by_teacher) - 1)]
+    feature_terms = {n: t for n, t in terms.items() if isinstance(t, FeatureTerm)}
     warnings = []
-    if looking and families[0] != families[1]:
-        compare = "compares" if len(looking) == 1 else "compare"
+    if feature_terms and families[0] != families[1]:
+        compare = "compares" if len(feature_terms) == 1 else "compare"
         warnings.append(
-            f"{', '.join(looking)} {compare} what happens inside a {families[0]} and a {families[1]}: "
+            f"{', '.join(feature_terms)} {compare} what happens inside a {families[0]} and a {families[1]}: "
             "between unlike networks, published tables show hint, attention and RKD below a student without "
             "a teacher"
         )
-    for name, term in looking.items():
+    for name, term in feature_terms.items():
         for mine, theirs in term.pairs:
             if len(mine.shape) != len(theirs.shape):
                 shapes = f"{list(mine.shape)} and {list(theirs.shape)}"

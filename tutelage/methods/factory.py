@@ -1,4 +1,4 @@
-"""Settings and networks -> the method by which one teaches the other."""
+"""Build a method from settings and networks."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -14,7 +14,7 @@ from tutelage.losses.registry import build_terms
 from tutelage.losses.term import BuildContext, Term
 from tutelage.methods.method import LossWeighting, Method
 from tutelage.methods.offline import OfflineDistillation
-from tutelage.methods.registry import METHODS, check_term
+from tutelage.methods.registry import check_term, spec_of
 from tutelage.methods.term_values import reads_teacher
 from tutelage.models.feature_hooks import FeatureExtractor
 from tutelage.models.introspect import inspect_network
@@ -24,52 +24,63 @@ from tutelage.types import NO_NETWORK_INFO, Progress
 
 
 class TrainingFacts(NamedTuple):
-    """How long is taught, and what about: epochs; classes; ids of the images; their size.
-
-    shares: how much each of several teachers counts, adding up to 1; empty: all the same.
-    """
+    """What a method needs to know about the training it is built for."""
 
     epochs: int
+    """Epochs of the training."""
+
     classes: int
+    """Number of classes."""
+
     ids: Tensor
+    """Rows of the training images in the pack, int64 [N]."""
+
     size: int
+    """Side of the stored images, in pixels."""
+
     label_smoothing: float = 0.0
+    """Smoothing of the label term."""
+
     seed: int = 0
+    """Seed of adapters and other new layers."""
+
     shares: tuple[float, ...] = ()
+    """Weight of each teacher, adding up to 1; empty: equal weights."""
 
 
 def build_method(
-    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], lesson: TrainingFacts
+    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], facts: TrainingFacts
 ) -> Method:
-    """The method of some settings.
+    """Build the method that the settings select.
 
     Args:
-        settings: who teaches, and what.
-        student: the network that is handed over at the end.
-        others: finished teachers, or the networks that learn beside the student.
-        lesson: how long, and about what.
+        settings: method and objective.
+        student: the network that is delivered at the end.
+        others: finished teachers, or the networks trained beside the student.
+        facts: facts of the training.
 
     Raises:
-        UsageError: a term that the method cannot teach by, points that do not exist, or an idea that does
-            not fit these networks.
+        UsageError: a term that the method cannot use, points that do not exist, or a term that does not fit
+            these networks.
     """
     require_usable_losses(settings)
-    module = METHODS[settings.method].module
-    if module == "offline":
-        # Of a course the last teacher is the finished one: what terms keep of a teacher is of that one.
-        return build_distillation(student, others[-1], settings, lesson)
-    builder = f"build_{module.rpartition('.')[2]}"
-    found = getattr(import_module(f"tutelage.methods.{module}"), builder)(
-        settings, student, others, lesson
-    )
-    return cast(Method, found)
+    module, _, function = spec_of(settings).builder.partition(":")
+    builder = getattr(import_module(f"tutelage.methods.{module}"), function)
+    return cast(Method, builder(settings, student, others, facts))
+
+
+def build_offline(
+    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], facts: TrainingFacts
+) -> Method:
+    """Build a student for finished teachers that give one output.
+
+    Terms are built for the last teacher, which in a checkpoint sequence is the final checkpoint.
+    """
+    return build_distillation(student, others[-1], settings, facts)
 
 
 def require_usable_losses(settings: MethodConfig) -> None:
-    """Every term of an objective can be used under the method.
-
-    Raises:
-        UsageError: one cannot, and why.
+    """Raise UsageError, with the reason, for a term that the method cannot use.
     """
     for name in loss_weights(settings):
         looks_inside = isinstance(selected_losses(settings)[name], FeatureLossConfig)
@@ -77,53 +88,53 @@ def require_usable_losses(settings: MethodConfig) -> None:
 
 
 def build_distillation(
-    student: Classifier, teacher: Classifier, objective: ObjectiveConfig, lesson: TrainingFacts
+    student: Classifier, teacher: Classifier, objective: ObjectiveConfig, facts: TrainingFacts
 ) -> OfflineDistillation:
-    """A student that minimises an objective under a teacher; points, adapters and memories are made.
+    """Build a student that minimises an objective for one teacher.
 
-    With `simkd` the student's network changes: it takes its teacher's classifier.
+    With `simkd` this changes the student's network: it takes the teacher's classifier.
 
     Raises:
-        UsageError: points that do not exist, or an idea that does not fit these networks.
+        UsageError: points that do not exist, or a term that does not fit these networks.
     """
     if "simkd" in loss_weights(objective):
         assert objective.losses.simkd is not None
         reduction = objective.losses.simkd.reduction
-        reuse_classifier(student, teacher, stored_size=lesson.size, reduction=reduction)
-    return build_multi_distillation(student, [teacher], objective, lesson, shares=(1.0,))
+        reuse_classifier(student, teacher, stored_size=facts.size, reduction=reduction)
+    return build_multi_distillation(student, [teacher], objective, facts, shares=(1.0,))
 
 
 def build_multi_distillation(
     student: Classifier,
     teachers: Sequence[Classifier],
     objective: ObjectiveConfig,
-    lesson: TrainingFacts,
+    facts: TrainingFacts,
     *,
     shares: Sequence[float],
 ) -> OfflineDistillation:
-    """A student under several teachers that are heard apart, each term as often as there are teachers.
+    """Build a student for several teachers, with a copy of each term for every teacher.
 
     Args:
         student: the network.
-        teachers: their networks.
+        teachers: the teachers' networks.
         objective: the terms and their weights.
-        lesson: how long, and about what.
-        shares: of each teacher; they add up to 1.
+        facts: facts of the training.
+        shares: weight of each teacher; they add up to 1.
 
     Raises:
-        UsageError: points that do not exist, or an idea that does not fit these networks.
+        UsageError: points that do not exist, or a term that does not fit these networks.
     """
-    lessons = [
-        build_terms_between(student, teacher, objective, lesson, salt=number)
+    by_teacher = [
+        build_terms_between(student, teacher, objective, facts, salt=number)
         for number, teacher in enumerate(teachers)
     ]
-    further = [{n: t for n, t in terms.items() if reads_teacher(t)} for terms in lessons[1:]]
+    further = [{n: t for n, t in terms.items() if reads_teacher(t)} for terms in by_teacher[1:]]
     return OfflineDistillation(
         student,
-        lessons[0],
+        by_teacher[0],
         loss_weights(objective),
-        look=feature_extractor(student, [lessons[0], *further]),
-        weighing=loss_weighting(objective, lesson.epochs),
+        look=feature_extractor(student, [by_teacher[0], *further]),
+        weighing=loss_weighting(objective, facts.epochs),
         further=further,
         shares=shares,
     )
@@ -133,39 +144,39 @@ def build_terms_between(
     student: Classifier,
     teacher: Classifier,
     objective: ObjectiveConfig,
-    lesson: TrainingFacts,
+    facts: TrainingFacts,
     *,
     salt: int = 0,
 ) -> dict[str, Term]:
-    """The terms of an objective between two networks; `salt` seeds adapters that must differ from others'.
+    """Build the terms of an objective between two networks; `salt` makes the seeds of their adapters differ.
 
     Raises:
-        UsageError: points that do not exist, or an idea that does not fit these networks.
+        UsageError: points that do not exist, or a term that does not fit these networks.
     """
     inside = any(
         isinstance(settings, FeatureLossConfig) for settings in selected_losses(objective).values()
     )
-    ground = BuildContext(
-        student=inspect_network(student, lesson.size) if inside else NO_NETWORK_INFO,
-        teacher=inspect_network(teacher, lesson.size) if inside else NO_NETWORK_INFO,
-        classes=lesson.classes,
-        images=len(lesson.ids),
-        ids=lesson.ids,
-        label_smoothing=lesson.label_smoothing,
+    context = BuildContext(
+        student=inspect_network(student, facts.size) if inside else NO_NETWORK_INFO,
+        teacher=inspect_network(teacher, facts.size) if inside else NO_NETWORK_INFO,
+        classes=facts.classes,
+        images=len(facts.ids),
+        ids=facts.ids,
+        label_smoothing=facts.label_smoothing,
     )
-    return build_terms(objective, ground, seed=lesson.seed + salt)
+    return build_terms(objective, context, seed=facts.seed + salt)
 
 
 def feature_extractor(
-    student: Classifier, lessons: Sequence[Mapping[str, Term]]
+    student: Classifier, by_teacher: Sequence[Mapping[str, Term]]
 ) -> FeatureExtractor | None:
-    """What calls a network and records all that some terms look at in it; None where they look at nothing."""
-    points = [p for terms in lessons for term in terms.values() for p in term.needs.student_points]
+    """Return a callable that runs the student and records the features terms need; None if there are none."""
+    points = [p for terms in by_teacher for term in terms.values() for p in term.needs.student_points]
     return FeatureExtractor(student, points) if points else None
 
 
 def loss_weighting(objective: ObjectiveConfig, epochs: int) -> LossWeighting:
-    """The weight of each term as training goes on."""
+    """Return the schedule of the weight of each term."""
     settings, all_weights = selected_losses(objective), loss_weights(objective)
 
     def weights_now(progress: Progress) -> Mapping[str, float]:

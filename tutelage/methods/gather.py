@@ -1,4 +1,4 @@
-"""A batch that several processes share: what each term needs to see of the others' parts."""
+"""Gather a batch that is split over several processes."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
@@ -9,30 +9,29 @@ from tutelage.types import Batch, ModelOutput, TeacherOutput
 
 
 class BatchGather(NamedTuple):
-    """How parts of a batch in several processes become one.
-
-    gather: (rows of this process [b, ...], B) -> rows of all [B, ...], by rank; gradients flow back.
-    average: (mean over this process's images, their share of the batch) -> the mean over all of them.
-    """
+    """Operations that combine the parts of a batch held by several processes."""
 
     gather: Callable[[Tensor, int], Tensor]
+    """(rows of this process [b, ...], B) -> rows of all [B, ...], by rank; gradients flow back."""
+
     average: Callable[[Tensor, float], Tensor]
+    """(mean over this process's images, their share of the batch) -> the mean over all images."""
 
 
 def gather_labels(batch: Batch, sharing: BatchGather | None) -> Tensor:
-    """The labels [B] of the whole batch, from this process's part of it."""
+    """Gather the labels [B] of the whole batch."""
     return gather_rows(batch.labels, batch, sharing)
 
 
 def gather_rows(rows: Tensor, batch: Batch, sharing: BatchGather | None) -> Tensor:
-    """One row an image of this process [b, ...] -> one an image of the whole batch [B, ...]."""
+    """Gather one row per image: [b, ...] in this process -> [B, ...] for the whole batch."""
     if sharing is None or batch.whole is None:
         return rows
     return sharing.gather(rows, batch.whole)
 
 
 def gather_mean(value: Tensor, batch: Batch, sharing: BatchGather | None) -> Tensor:
-    """A mean over this process's images -> over those of all."""
+    """Average over all processes a mean over this process's images."""
     if sharing is None or batch.whole is None:
         return value
     return sharing.average(value, len(batch.ids) / batch.whole)
@@ -45,11 +44,10 @@ def gather_batch(
     points: Collection[str],
     sharing: BatchGather | None,
 ) -> tuple[ModelOutput, TeacherOutput, Batch]:
-    """The whole batch's logits, labels and features, from this process's part of it.
+    """Gather logits, labels, and features at `points`, of the whole batch.
 
-    Terms then mean over the whole batch, whatever they compare, and every process has the same loss: that
-    is why several processes train as one would. Images stay where they are, and so do features of
-    other points.
+    Terms then average over the whole batch and every process has the same loss, so several processes train
+    as one would. Images and other features are not gathered.
     """
     if sharing is None or batch.whole is None:
         return output, signal, batch

@@ -1,6 +1,6 @@
-"""Offline: the teacher is finished before the student begins (Hinton, Vinyals and Dean 2015).
+"""Offline distillation: the teacher is trained before the student (Hinton, Vinyals and Dean 2015).
 
-Training with no teacher at all, as teachers and controls are trained, is the same with one term.
+Training without a teacher, as for teachers and controls, is the same with the label term alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from tutelage.types import Batch, LossOutput, ModelOutput, Progress, TeacherOutp
 
 
 class OfflineDistillation(SingleStudentMethod):
-    """One student under a signal from outside, minimising `sum of weight * term`."""
+    """One student that minimises `sum of weight * term` for given teacher outputs."""
 
     def __init__(
         self,
@@ -29,16 +29,16 @@ class OfflineDistillation(SingleStudentMethod):
         further: Sequence[Mapping[str, Term]] = (),
         shares: Sequence[float] = (1.0,),
     ) -> None:
-        """Put a method together.
+        """Initialize the method.
 
         Args:
-            student: images -> Output.
-            terms: by name.
-            weights: of each of them.
-            look: calls the student and records its features as well; None where no term asks for any.
-            weighing: how the weights change in training.
-            further: under teachers whose word stands in `signal.others`, the terms that hear a teacher.
-            shares: of each teacher in such a term; they add up to 1.
+            student: maps images to a `ModelOutput`.
+            terms: terms by name, for the first teacher.
+            weights: weight of each term.
+            look: calls the student and records its features; None if no term needs any.
+            weighing: schedule of the weights.
+            further: for each teacher in `signal.others`, the terms that use a teacher.
+            shares: weight of each teacher in such a term; they add up to 1.
         """
         super().__init__(student, terms, weights, look=look, weighing=weighing)
         self.further = nn.ModuleList(nn.ModuleDict(dict(more)) for more in further)
@@ -46,12 +46,12 @@ class OfflineDistillation(SingleStudentMethod):
 
     @property
     def needs(self) -> Needs:
-        """The union of what the terms want; each teacher is asked for its own by `needs_from`."""
-        return combined_needs(term for terms in self._lessons() for term in terms.values())
+        """The union of the needs for all teachers; `needs_from` has those of one."""
+        return combined_needs(term for terms in self._terms_by_teacher() for term in terms.values())
 
     def needs_from(self, teacher: int) -> Needs:
-        """What the terms under one of several teachers want of it."""
-        return combined_needs(self._lessons()[teacher].values())
+        """Return what the terms need from one of several teachers."""
+        return combined_needs(self._terms_by_teacher()[teacher].values())
 
     def forward(
         self,
@@ -59,23 +59,23 @@ class OfflineDistillation(SingleStudentMethod):
         signal: TeacherOutput,
         progress: Progress,
         *,
-        phase: int = 0,  # noqa: ARG002  there is one
+        phase: int = 0,  # noqa: ARG002  only one phase
     ) -> LossOutput:
-        """Run the student once and hand its output to every term."""
+        """Run the student once and compute every term."""
         output = self.say(batch.images)
         signals = (signal, *signal.others)[: len(self.shares)]
         found = term_losses_of_each(
-            self._lessons(), output, signals, self.shares, batch, progress, self.sharing
+            self._terms_by_teacher(), output, signals, self.shares, batch, progress, self.sharing
         )
         return self.outcome(output, found, batch)
 
-    def _lessons(self) -> list[dict[str, Term]]:
+    def _terms_by_teacher(self) -> list[dict[str, Term]]:
         further = [terms_of(more) for more in self.further if isinstance(more, nn.ModuleDict)]
         return [terms_of(self.terms), *further]
 
 
 def supervised_training(student: nn.Module, *, label_smoothing: float) -> OfflineDistillation:
-    """Cross-entropy with the label alone: a teacher in the making, or a control."""
+    """Build plain training by cross-entropy with the labels, for teachers and controls."""
     return OfflineDistillation(
         student, {"label": LabelTerm(smoothing=label_smoothing)}, {"label": 1.0}
     )

@@ -1,265 +1,138 @@
-"""Every method by name: its family, what it needs, and what terms hear under it. Adding one is a line here.
+"""Every method by name, and what follows from its declaration. A new method is one line here.
 
-No torch is imported from here: the list is printed at once, and a term that a method cannot teach by is
-refused before anything is built.
+No torch is imported from here: the list is printed at once, and a term that a method cannot use is refused
+before anything is built.
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
 
 from tutelage.config.augmentation import AugmentationConfig
+from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.methods import MethodConfig, MethodName, MethodOptions
+from tutelage.config.roles import UNTAUGHT
 from tutelage.errors import UsageError
+from tutelage.methods.plan import PlannedRun
+from tutelage.methods.spec import MethodSpec
+from tutelage.methods.specs import (
+    assistants,
+    born_again,
+    byot,
+    cs_kd,
+    dml,
+    joint,
+    mean_teacher,
+    multi_teacher,
+    offline,
+    one,
+    ps_kd,
+    rco,
+    specialists,
+    tf_kd,
+)
 
-
-class About(NamedTuple):
-    """What is known of a method before anything is built.
-
-    family: of knowledge distillation; module: below `tutelage.methods`, with a function `build`; taught:
-    whether a finished teacher is needed; hears: what terms are given of who teaches; planned: whether one
-    student takes several runs, which `tutelage run` plans; line: for a list; source: where it was published.
-    """
-
-    family: Literal["offline", "online", "self"]
-    module: str
-    taught: bool
-    hears: Literal["features", "logits"]
-    planned: bool
-    line: str
-    source: str
-
-
-METHODS: Mapping[MethodName, About] = {
-    "offline": About(
-        "offline",
-        "offline",
-        True,
-        "features",
-        False,
-        "one finished teacher",
-        "Hinton 2015, arXiv:1503.02531",
-    ),
-    "multi-teacher": About(
-        "offline",
-        "multi_teacher",
-        True,
-        "features",
-        False,
-        "several finished teachers",
-        "You 2017; Du 2020 (weights)",
-    ),
-    "assistants": About(
-        "offline",
-        "multi_teacher",
-        True,
-        "features",
-        True,
-        "a chain from the teacher over networks in between to the student",
-        "Mirzadeh 2020, arXiv:1902.03393; dense: Son 2021, arXiv:2009.08825",
-    ),
-    "rco": About(
-        "offline",
-        "offline",
-        True,
-        "features",
-        False,
-        "the teacher's own checkpoints, one after the other",
-        "Jin 2019, arXiv:1904.09149",
-    ),
-    "specialists": About(
-        "offline",
-        "offline",
-        True,
-        "logits",
-        True,
-        "a generalist and a specialist for each group of classes it mixes up",
-        "Hinton 2015, arXiv:1503.02531, section 5",
-    ),
-    "dml": About(
-        "online",
-        "online.dml",
-        False,
-        "features",
-        False,
-        "networks side by side, each taught by all others",
-        "Zhang 2018, arXiv:1706.00384",
-    ),
-    "one": About(
-        "online",
-        "online.one_kdcl",
-        False,
-        "logits",
-        False,
-        "networks side by side, taught by what they say together",
-        "Lan 2018, arXiv:1806.04606; Guo 2020 (KDCL)",
-    ),
-    "joint": About(
-        "online",
-        "online.joint",
-        False,
-        "features",
-        False,
-        "teacher and student from the start",
-        "Gou 2021, arXiv:2006.05525, section 3.2",
-    ),
-    "born-again": About(
-        "self",
-        "offline",
-        False,
-        "features",
-        True,
-        "the network's own earlier generation",
-        "Furlanello 2018, arXiv:1805.04770",
-    ),
-    "byot": About(
-        "self",
-        "self.byot",
-        False,
-        "logits",
-        False,
-        "exits inside the network, taught by the last one",
-        "Zhang 2019, arXiv:1905.08094",
-    ),
-    "ps-kd": About(
-        "self",
-        "self.ps_kd",
-        False,
-        "logits",
-        False,
-        "what the network said in the epoch before",
-        "Kim 2021, arXiv:2006.12000",
-    ),
-    "cs-kd": About(
-        "self",
-        "self.cs_kd",
-        False,
-        "logits",
-        False,
-        "what the network says about another image of the class",
-        "Yun 2020, arXiv:2003.13964",
-    ),
-    "tf-kd": About(
-        "self",
-        "self.tf_kd",
-        False,
-        "logits",
-        False,
-        "a teacher that is no network",
-        "Yuan 2020, arXiv:1909.11723",
-    ),
-    "mean-teacher": About(
-        "self",
-        "self.mean_teacher",
-        False,
-        "features",
-        False,
-        "a moving average of the network",
-        "Tarvainen 2017, arXiv:1703.01780",
-    ),
+METHODS: Mapping[MethodName, MethodSpec] = {
+    module.SPEC.name: module.SPEC
+    for module in (
+        offline,
+        multi_teacher,
+        assistants,
+        rco,
+        specialists,
+        dml,
+        one,
+        joint,
+        born_again,
+        byot,
+        ps_kd,
+        cs_kd,
+        tf_kd,
+        mean_teacher,
+    )
 }
 
 
-def peer_models(settings: MethodConfig, student: str) -> tuple[str, ...]:
-    """The names of the networks that learn beside a student of the given name."""
-    methods = settings.methods
-    if settings.method == "dml":
-        return methods.dml.models or (student,)
-    if settings.method == "one":
-        return methods.one.models or (student, student)
-    return (methods.joint.model,) if settings.method == "joint" else ()
+def spec_of(settings: MethodConfig) -> MethodSpec:
+    """Return the declaration of the method that some settings name."""
+    return METHODS[settings.method]
 
 
-def peer_names(settings: MethodConfig, student: str) -> tuple[str, ...]:
-    """What the networks beside a student are called: in its terms, its scores and its run folder.
+def plan_job(job: DistillConfig) -> list[PlannedRun]:
+    """List the runs of a whole job, each after those it needs."""
+    spec = spec_of(job)
+    return spec.plan(spec, job)
 
-    >>> peer_names(MethodConfig(method="dml"), "resnet18")
-    ('peer1',)
+
+def is_distilled(settings: TrainConfig) -> bool:
+    """Whether a run has a teacher: not a teacher or control itself, nor a student whose teacher is missing."""
+    if settings.role in UNTAUGHT:
+        return False
+    spec = spec_of(settings)
+    # Generation zero has no teacher, as little as a student whose teacher is missing.
+    return bool(settings.teacher) or teaches_itself(spec)
+
+
+def teaches_itself(spec: MethodSpec) -> bool:
+    """Whether the student's teacher comes into being in its own run: itself, or networks beside it."""
+    return not (spec.needs_teacher or spec.several_runs)
+
+
+def peers_of(settings: MethodConfig, student: str) -> Mapping[str, str]:
+    """Name the networks trained beside a student: name -> network.
+
+    >>> peers_of(MethodConfig(method="dml"), "resnet18")
+    {'peer1': 'resnet18'}
     """
-    if settings.method == "joint":
-        return ("teacher",)
-    count = len(peer_models(settings, student))
-    return tuple(f"peer{number}" for number in range(1, count + 1))
+    return spec_of(settings).peers(settings, student)
 
 
 def check_term(
     method: MethodName, term: str, *, looks_inside: bool, settings: MethodOptions | None = None
 ) -> None:
-    """Nothing happens where a term can be used under a method; `settings` are those of the methods.
+    """Refuse a term that cannot be used under a method.
 
     Raises:
-        UsageError: it cannot; the reason is told.
+        UsageError: with the reason.
     """
     reason = incompatibility(method, term, looks_inside=looks_inside, settings=settings)
     if reason is not None:
         raise UsageError(
             f"losses.{term} cannot be used under the method {method}: {reason}",
             expected=f"{'a term on logits' if looks_inside else 'another term'}, or another method",
-            fix="tutelage methods --terms",
+            fix="tutelage methods --losses",
         )
 
 
 def incompatibility(
     method: MethodName, term: str, *, looks_inside: bool, settings: MethodOptions | None = None
 ) -> str | None:
-    """Why a term cannot be used under a method; None where it can.
+    """Explain why a term cannot be used under a method; None where it can.
 
     Args:
         method: who teaches.
         term: by name.
         looks_inside: whether it compares features.
-        settings: of the methods, since what is heard may depend on them; the defaults where not given.
+        settings: of the methods, since what a teacher gives may depend on them; default: the defaults.
     """
-    if term == "simkd" and method != "offline":
+    spec = METHODS[method]
+    if term == "simkd" and not spec.keeps_teacher_classifier:
         return "it gives a student its teacher's classifier for good, which the method offline alone does"
-    if term in _OF_WEIGHTS and method in ("dml", "joint", "mean-teacher"):
-        return f"it takes the {_OF_WEIGHTS[term]} of its teacher, which here is still learning"
-    if term in _OF_WEIGHTS and method == "rco":
-        return f"it takes the {_OF_WEIGHTS[term]} of one teacher, and each checkpoint has its own"
-    if term == "hard_label" and method == "tf-kd":
-        return "a virtual teacher names the label itself, and the first class where there is none"
-    if looks_inside and teacher_signal(method, settings) == "logits":
-        return f"{_WORD[method]} has logits and no features"
+    if reason := spec.refuse(term):
+        return reason
+    if looks_inside and spec.signal(settings or MethodOptions()) == "logits":
+        return f"{spec.signal_name} has logits and no features"
     return None
 
 
 def check_mixtures(method: MethodName, views: AugmentationConfig) -> None:
-    """Nothing happens where a method can be used with these views.
+    """Refuse views mixed from two images under a method that needs one.
 
     Raises:
-        UsageError: they are made of two images, and the method asks about one.
+        UsageError: with the reason.
     """
-    if views.mixing and method in _OF_ONE_IMAGE:
+    reason = METHODS[method].no_mixtures
+    if views.mixing and reason:
         raise UsageError(
-            f"the method {method} cannot be used with views of two images: {_OF_ONE_IMAGE[method]}",
+            f"the method {method} cannot be used with views of two images: {reason}",
             found=f"mixup = {views.mixup}, cutmix = {views.cutmix}",
             fix="no mixup and no cutmix, or another method",
         )
-
-
-def teacher_signal(
-    method: MethodName, settings: MethodOptions | None = None
-) -> Literal["features", "logits"]:
-    """What terms are given of who teaches, under some settings of the methods."""
-    options = (settings or MethodOptions()).multi_teacher
-    if method == "multi-teacher" and options.combine != "divergences":
-        return "logits"
-    return METHODS[method].hears
-
-
-_OF_ONE_IMAGE: Mapping[str, str] = {
-    "ps-kd": "what was said of one mixture says nothing of the next, of other images in other shares",
-    "cs-kd": "a mixture has no one class of which another image could be shown",
-}
-
-_OF_WEIGHTS: Mapping[str, str] = {"srrl": "last layer", "ofd": "BatchNorm"}
-"""Terms that copy weights of a teacher before training begins."""
-
-_WORD: Mapping[str, str] = {
-    "multi-teacher": "what several teachers say together (methods.multi_teacher.combine is not divergences)",
-    "specialists": "what a generalist and its specialists say together",
-    "one": "what several networks say together",
-    "byot": "an exit",
-    "ps-kd": "what was said in the epoch before",
-    "cs-kd": "what is said about another image",
-    "tf-kd": "a virtual teacher",
-}

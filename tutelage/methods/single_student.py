@@ -1,4 +1,4 @@
-"""One network that learns, and its terms: what methods share in which nothing else does."""
+"""The base of methods that train one network."""
 
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from tutelage.types import ModelOutput
 
 
 class SingleStudentMethod(Method, ABC):
-    """Subclasses say who is listened to (`needs`), and compare what the student says with it (`forward`)."""
+    """One student and its terms. Subclasses implement `needs` and `forward`."""
 
     def __init__(
         self,
@@ -24,14 +24,14 @@ class SingleStudentMethod(Method, ABC):
         look: Callable[[Tensor], ModelOutput] | None = None,
         weighing: LossWeighting | None = None,
     ) -> None:
-        """Put a method together.
+        """Initialize the method.
 
         Args:
-            student: images -> Output.
-            terms: by name.
-            weights: of each of them.
-            look: calls the student and records its features as well; None where no term asks for any.
-            weighing: how the weights change in training.
+            student: maps images to a `ModelOutput`.
+            terms: terms by name.
+            weights: weight of each term.
+            look: calls the student and records its features; None if no term needs any.
+            weighing: schedule of the weights.
         """
         super().__init__()
         self.student = student
@@ -42,15 +42,15 @@ class SingleStudentMethod(Method, ABC):
 
     @property
     def partial(self) -> bool:
-        """Stages of a term leave some of its parameters alone; features alone, what comes after them."""
-        terms = [term for lesson in self._lessons() for term in lesson.values()]
+        """True for staged terms, and for feature terms alone: layers after the features get no gradient."""
+        terms = [term for terms in self._terms_by_teacher() for term in terms.values()]
         return any(t.staged for t in terms) or all(isinstance(t, FeatureTerm) for t in terms)
 
     def say(self, images: Tensor) -> ModelOutput:
-        """What the student says about images, uint8 [b, 3, H, W], with the features that terms ask for."""
-        found: ModelOutput = self.student(images) if self._look is None else self._look(images)
-        return found
+        """Run the student on images, uint8 [b, 3, H, W]; returns logits and the features that terms need."""
+        output: ModelOutput = self.student(images) if self._look is None else self._look(images)
+        return output
 
-    def _lessons(self) -> Sequence[Mapping[str, Term]]:
-        """The terms under each of those who are listened to."""
+    def _terms_by_teacher(self) -> Sequence[Mapping[str, Term]]:
+        """Return the terms for each teacher."""
         return [terms_of(self.terms)]

@@ -1,4 +1,4 @@
-"""A network compared with a teacher's word and the labels: one number for each term."""
+"""Compute the value of each loss term for a network, its teachers and the labels."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -18,10 +18,10 @@ def term_losses(
     progress: Progress,
     sharing: BatchGather | None,
 ) -> dict[str, Tensor]:
-    """The raw value of each term, over the whole batch of all processes.
+    """Compute the unweighted value of each term over the whole batch of all processes.
 
-    Terms that compare images with each other see those of all processes; the others are means over
-    images, and each process computes its own.
+    Terms that compare images with each other get the gathered batch; the others are means over images,
+    computed in each process and averaged.
     """
     points = {
         p for term in terms.values() if term.across_batch for p in student_points_of(term.needs)
@@ -36,7 +36,7 @@ def term_losses(
 
 
 def term_losses_of_each(
-    lessons: Sequence[Mapping[str, Term]],
+    by_teacher: Sequence[Mapping[str, Term]],
     output: ModelOutput,
     signals: Sequence[TeacherOutput],
     shares: Sequence[float],
@@ -44,19 +44,19 @@ def term_losses_of_each(
     progress: Progress,
     sharing: BatchGather | None,
 ) -> dict[str, Tensor]:
-    """Each term under several teachers: its values, by the teachers' shares, added up.
+    """Compute each term for several teachers and sum it by the teachers' shares.
 
     Args:
-        lessons: the terms under each teacher; those that hear no teacher stand in the first alone.
-        output: of the network that learns.
-        signals: each teacher's word.
-        shares: each teacher's weight; they add up to 1.
+        by_teacher: the terms for each teacher; terms that use no teacher are in the first alone.
+        output: output of the trained network.
+        signals: output of each teacher.
+        shares: weight of each teacher; they add up to 1.
         batch: the images.
-        progress: where training stands.
-        sharing: with other processes.
+        progress: training progress.
+        sharing: see `Method.sharing`.
     """
     found: dict[str, list[Tensor]] = {}
-    for terms, signal, share in zip(lessons, signals, shares, strict=True):
+    for terms, signal, share in zip(by_teacher, signals, shares, strict=True):
         for name, value in term_losses(terms, output, signal, batch, progress, sharing).items():
             found.setdefault(name, []).append(
                 value * share if reads_teacher(terms[name]) else value
@@ -65,18 +65,18 @@ def term_losses_of_each(
 
 
 def reads_teacher(term: Term) -> bool:
-    """Whether a term listens to a teacher, rather than to the labels alone."""
+    """Return whether a term uses a teacher's output, not only the labels."""
     needs = term.needs
     return bool(needs.teacher_logits or needs.teacher_points or needs.teacher_vectors)
 
 
 def terms_of(holder: nn.ModuleDict) -> dict[str, Term]:
-    """The terms that a module holds, by name."""
+    """Return the terms in a module, by name."""
     return {name: term for name, term in holder.items() if isinstance(term, Term)}
 
 
 def combined_needs(terms: Iterable[Term]) -> Needs:
-    """The union of what terms want."""
+    """Return the union of the needs of some terms."""
     needs = [term.needs for term in terms]
     return Needs(
         teacher_logits=any(n.teacher_logits for n in needs),
@@ -89,5 +89,5 @@ def combined_needs(terms: Iterable[Term]) -> Needs:
 
 
 def student_points_of(needs: Needs) -> tuple[str, ...]:
-    """Every point, of either network, that is looked at."""
+    """Return all points needed of either network."""
     return (*needs.student_points, *needs.teacher_points, *needs.teacher_vectors)

@@ -1,4 +1,4 @@
-"""Settings -> network: any timm name, with its head, stem, first weights and preprocessing."""
+"""Build a network from its settings: any timm name, with its head, stem, first weights and preprocessing."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-import tutelage.models.cifar.names  # noqa: F401  so that timm knows them
+import tutelage.models.cifar.names  # noqa: F401  registers them with timm
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError, UsageError, suggest
 from tutelage.models.preprocess import Classifier, Preprocess
@@ -15,19 +15,22 @@ from tutelage.models.small_stem import use_small_stem
 from tutelage.models.weights import MOST_TIMES, WeightSource, find_weights, load_weights
 
 SMALL = 64 << 20
-"""Bytes that any network may take."""
+"""Bytes that any network may take, however small its weight file."""
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel."""
 
 
 class BuiltModel(NamedTuple):
-    """A network ready to train, and where its weights came from."""
+    """A network ready to train."""
 
     classifier: Classifier
+    """The network with its preprocessing."""
     weights: WeightSource
+    """Where its first weights came from."""
 
 
 def require_known(model: str, *, flag: str = "--model") -> None:
-    """Refuse a name or tag that timm does not know, with the nearest that it does.
+    """Require a name and tag that timm knows; the error suggests the nearest one.
 
     Raises:
         UsageError: an unknown network, or an unknown tag of a known one.
@@ -50,11 +53,11 @@ def require_known(model: str, *, flag: str = "--model") -> None:
 
 
 def require_of_size(model: str, classes: int, weights: Path) -> None:
-    """Refuse a named network that is far larger than the weights it comes with, before memory is taken.
+    """Refuse a named network that is far larger than its weight file, before memory is taken.
 
     Raises:
         UsageError: an unknown network.
-        InputError: one that needs more than `MOST_TIMES` the bytes of the file, and `SMALL` besides.
+        InputError: it needs more than `MOST_TIMES` the bytes of the file plus `SMALL`.
     """
     require_known(model)
     with torch.device("meta"):  # shapes without numbers
@@ -63,7 +66,7 @@ def require_of_size(model: str, classes: int, weights: Path) -> None:
     found = weights.stat().st_size if weights.is_file() else 0
     if needed > MOST_TIMES * found + SMALL:
         raise InputError(
-            "the weights are of a far smaller network than the one that is named",
+            "the weights are those of a far smaller network than the one named",
             where=weights,
             found=f"{found:,} bytes",
             expected=f"{needed:,} bytes for {model} with {classes} classes",
@@ -79,19 +82,21 @@ def build_model(
     seed: int,
     network: nn.Module | None = None,
 ) -> BuiltModel:
-    """The network of some settings; `network` replaces the named one (weights and stem are then its own).
+    """Build the network that some settings name, or wrap the caller's own.
 
     Args:
-        settings: which network, weights, stem, input size, normalisation.
+        settings: which network, weights, stem, input size and normalization.
         classes: outputs of the last layer.
-        stored_size: pixels a side of the images it will be given.
-        train_statistics: mean and standard deviation of the training split, used where asked for.
+        stored_size: side of the images it will be given, in pixels.
+        train_statistics: mean and standard deviation of the training split, used where the settings want
+            them.
         seed: of the random weights.
-        network: a module of the caller's own, [B, 3, S, S] float -> [B, classes].
+        network: a module of the caller's own, [B, 3, S, S] float -> [B, classes]; it keeps its weights and
+            stem.
 
     Raises:
-        UsageError: an unknown network or a stem it does not have.
-        InputError: weights out of reach or of another network.
+        UsageError: an unknown network, or a stem it does not have.
+        InputError: the weights cannot be reached, or belong to another network.
     """
     torch.manual_seed(seed)
     weights = WeightSource("none")
@@ -119,7 +124,7 @@ def _named(settings: ModelConfig, classes: int) -> tuple[nn.Module, WeightSource
 
 
 def _takes_zero_init(model: str) -> bool:
-    """Residual networks of timm's ResNet class take the option; others refuse it."""
+    """Return whether the network takes timm's `zero_init_last`: those of its ResNet class do."""
     entry = timm.model_entrypoint(model.partition(".")[0])
     return bool(entry.__module__ == "timm.models.resnet")
 
@@ -132,7 +137,7 @@ def _statistics(settings: ModelConfig, network: nn.Module, train: Statistics) ->
     config = cast(dict[str, object] | None, getattr(network, "pretrained_cfg", None))
     if not config or "mean" not in config:
         raise UsageError(
-            "this network does not say how its pretrained weights were normalised",
+            "this network has no record of how its pretrained weights were normalised",
             found="normalization = weights",
             fix="--normalization train",
         )

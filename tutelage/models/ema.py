@@ -1,4 +1,4 @@
-"""A moving average of a network's weights and running statistics."""
+"""An exponential moving average of a network's weights and running statistics."""
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 
 class ModelEMA(nn.Module):
-    """`module` is a copy of a network that follows it; the first step that was taken sets it."""
+    """A copy of a network (`module`) that follows it; the first step that was not skipped initialises it."""
 
     n_averaged: Tensor
+    """Number of steps in the average, on the device."""
 
     def __init__(self, network: nn.Module, decay: float, device: torch.device) -> None:
         super().__init__()
@@ -20,7 +21,7 @@ class ModelEMA(nn.Module):
 
     @torch.no_grad()
     def follow(self, network: nn.Module, taken: Tensor) -> None:
-        """Move on: average <- decay average + (1 - decay) network, where the step was taken.
+        """Update the average: average <- decay average + (1 - decay) network, if the step was taken.
 
         Args:
             network: after the step.
@@ -32,7 +33,7 @@ class ModelEMA(nn.Module):
         ema_update((mean for mean, _ in numbers), (now for _, now in numbers), share)
         for count, now in pairs:
             if not count.is_floating_point():
-                count.copy_(now)  # a step that was not taken has changed no count either
+                count.copy_(now)  # a skipped step has changed no count either
         self.n_averaged += taken.to(torch.int64)
 
 
@@ -43,7 +44,7 @@ def _state(network: nn.Module) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def ema_update(means: Iterable[Tensor], now: Iterable[Tensor], share: Tensor) -> None:
-    """Move on: mean <- mean + share (now - mean), one for one; a share of 0 changes nothing.
+    """Update tensors in place: mean <- mean + share (now - mean), one for one; a share of 0 changes nothing.
 
     Args:
         means: tensors of floating point, changed in place.

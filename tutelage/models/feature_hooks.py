@@ -1,4 +1,4 @@
-"""Features from inside a network, recorded by hooks at named points."""
+"""Record features inside a network, by hooks at named points."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +11,14 @@ from tutelage.types import ModelOutput
 
 
 class FeatureExtractor:
-    """A classifier whose output also carries what happened at some of its points.
+    """A classifier whose output also carries the features at some of its points.
 
-    A point is a submodule's path (`layer3`), for what it returns, or `path.input`, for what it is given. No
-    module itself, so that it adds no names to what is saved; nothing is recorded when the classifier is
-    called otherwise.
+    A point is a submodule's path (`layer3`) for its output, or `path.input` for its input. The extractor is
+    no module itself, so it adds no names to what is saved; calling the classifier directly records nothing.
     """
 
     def __init__(self, classifier: Classifier, points: Sequence[str]) -> None:
-        """Put a hook at each point.
+        """Register a hook at each point.
 
         Raises:
             UsageError: the network has no such submodule.
@@ -38,16 +37,16 @@ class FeatureExtractor:
                 )
 
     def _recorder(self, point: str, *, of_input: bool) -> Any:
-        # A plain function: a copy of the network (a moving average) then shares it, and stays silent.
-        def record(_module: nn.Module, given: Any, gave: Any) -> None:
+        # A plain function: a copy of the network (a moving average) shares it, and records nothing.
+        def record(_module: nn.Module, inputs: Any, output: Any) -> None:
             if self._recorded is not None:
-                features = given[0] if of_input else gave
-                self._recorded[point] = sample_input(self.classifier.network, features)
+                features = inputs[0] if of_input else output
+                self._recorded[point] = channels_first(self.classifier.network, features)
 
         return record
 
     def __call__(self, images: Tensor) -> ModelOutput:
-        """uint8 [B, 3, H, W] -> Output with a tensor for each point."""
+        """Compute logits and features: uint8 [B, 3, H, W] -> a ModelOutput with a tensor for each point."""
         features: dict[str, Tensor] = {}
         self._recorded = features
         try:
@@ -57,8 +56,8 @@ class FeatureExtractor:
         return ModelOutput(logits=logits, features=features)
 
 
-def sample_input(network: nn.Module, features: Tensor) -> Tensor:
-    """Features as terms take them: maps are [B, C, H, W], also of networks that keep channels last."""
+def channels_first(network: nn.Module, features: Tensor) -> Tensor:
+    """Return features with maps as [B, C, H, W], also for networks that keep channels last."""
     if features.ndim == 4 and getattr(network, "output_fmt", "NCHW") == "NHWC":
         return features.permute(0, 3, 1, 2)
     return features

@@ -1,4 +1,4 @@
-"""What a network is made of, learned from one forward pass: its stages, its last layer, every shape."""
+"""Find the structure of a network from one forward pass: its stages, its last layer, every shape."""
 
 import math
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 
-from tutelage.models.feature_hooks import sample_input
+from tutelage.models.feature_hooks import channels_first
 from tutelage.models.preprocess import Classifier
 from tutelage.types import FeaturePoint, NetworkInfo, Stage
 
@@ -20,66 +20,68 @@ _ACTIVATIONS = tuple(
     and not any(part in name for part in ("Softmax", "Multihead", "Module"))
 )
 _NO_LAYERS = (nn.Identity, nn.Flatten, nn.Dropout, nn.Softmax)
+"""Modules that only pass their input on."""
 _TOKEN_STAGES = 4
-"""Transformer blocks do not change in size: this many, evenly spaced, stand for stages."""
+"""Transformer blocks do not change in size: this many, evenly spaced, are taken as stages."""
 
 
-class _Seen(NamedTuple):
-    """A module that has been called. given, gave: what went in and came out; version: of gave, then; place:
-    height and width of a map.
-    """
+class _Call(NamedTuple):
+    """One call of a module."""
 
     path: str
     module: nn.Module
     given: Tensor
-    gave: Tensor
+    """Its first input."""
+    output: Tensor
     version: int
-    place: tuple[int, ...]
+    """Of the output, when it was returned; changes when the tensor is written to."""
+    size: tuple[int, ...]
+    """Height and width of the output, if it is a map."""
 
 
 def inspect_network(classifier: Classifier, size: int) -> NetworkInfo:
-    """Show a network one blank image and note what each of its modules is given and returns.
+    """Run a network on one blank image and return the structure of what its modules take and return.
 
-    Its activations no longer write in place afterwards: what comes before them is otherwise lost to terms
-    that look there. Nothing else changes.
+    Its activations no longer work in place afterwards: otherwise the features before them, which some losses
+    compare, would be overwritten. Nothing else changes.
 
     Args:
         classifier: the network.
-        size: of the stored images, in pixels.
+        size: side of the stored images, in pixels.
 
     Returns:
-        Its anatomy. Stages are those that the network names in timm's way, and else end where height and
-        width change; a network of tokens [B, N, C] has four.
+        Its structure. Stages are those the network lists in timm's way; otherwise they end where height and
+        width change. A network of tokens [B, N, C] has four.
     """
     network = classifier.network
     for module in network.modules():
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # type: ignore[assignment]
     calls, logits = _watch(classifier, size)
-    overwritten = frozenset(call.path for call in calls if call.gave._version != call.version)
+    overwritten = frozenset(call.path for call in calls if call.output._version != call.version)
     shapes = {}
     for call in calls:
-        shapes[call.path] = _shape(network, call.gave)
+        shapes[call.path] = _shape(network, call.output)
         shapes[f"{call.path}.input"] = _shape(network, call.given)
     last = next((c for c in reversed(calls) if isinstance(c.module, nn.Linear)), None)
     vector, head = None, None
-    if last is not None and last.gave is logits and last.given.ndim == 2:
+    if last is not None and last.output is logits and last.given.ndim == 2:
         vector = FeaturePoint(f"{last.path}.input", tuple(last.given.shape[1:]))
         head = _frozen(last.module)
     stages = _stages(network, calls)
     return NetworkInfo(type(network).__name__, stages, vector, head, shapes, overwritten)
 
 
-def _watch(classifier: Classifier, size: int) -> tuple[list[_Seen], Tensor]:
-    """Every call of a module that takes and returns a tensor, in the order in which they end."""
-    calls: list[_Seen] = []
+def _watch(classifier: Classifier, size: int) -> tuple[list[_Call], Tensor]:
+    """Return each call of a module that takes and returns a tensor, in the order they end, and the logits."""
+    calls: list[_Call] = []
     network = classifier.network
 
     def note(path: str) -> Any:
-        def hook(module: nn.Module, given: tuple[Any, ...], gave: Any) -> None:
-            if isinstance(gave, Tensor) and given and isinstance(given[0], Tensor):
-                place = _shape(network, gave)[1:] if gave.ndim == 4 else ()
-                calls.append(_Seen(path, module, given[0], gave, gave._version, place))
+        def hook(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            if isinstance(output, Tensor) and given and isinstance(given[0], Tensor):
+                side = _shape(network, output)[1:] if output.ndim == 4 else ()
+                calls.append(_Call(path, module, given[0], output, output._version, side))
 
         return hook
 
@@ -98,7 +100,7 @@ def _watch(classifier: Classifier, size: int) -> tuple[list[_Seen], Tensor]:
 
 
 def _shape(network: nn.Module, tensor: Tensor) -> tuple[int, ...]:
-    return tuple(sample_input(network, tensor).shape[1:])
+    return tuple(channels_first(network, tensor).shape[1:])
 
 
 def _frozen(linear: nn.Module) -> tuple[Tensor, Tensor]:
@@ -108,77 +110,79 @@ def _frozen(linear: nn.Module) -> tuple[Tensor, Tensor]:
     return weight, bias
 
 
-def _stages(network: nn.Module, calls: list[_Seen]) -> tuple[Stage, ...]:
+def _stages(network: nn.Module, calls: list[_Call]) -> tuple[Stage, ...]:
     maps, tokens = _map_ends(calls), _token_ends(calls)
-    if told := _told_ends(network, calls):
-        smallest = math.prod(told[-1].place)
-        maps = told + [end for end in maps if math.prod(end.place) < smallest]
+    if listed := _listed_ends(network, calls):
+        smallest = math.prod(listed[-1].size)
+        maps = listed + [end for end in maps if math.prod(end.size) < smallest]
     ends = tokens if len(maps) <= 1 and len(tokens) > 1 else maps
     stages: list[Stage] = []
     for end in ends:
         whole = sum(_is_layer(part) for part in end.module.modules()) > 1
         around = bool(stages) and stages[-1].end.path.startswith(f"{end.path}.")
-        if (whole and not around) or end.gave.ndim == 3:
+        if (whole and not around) or end.output.ndim == 3:
             entry = FeaturePoint(f"{end.path}.input", _shape(network, end.given))
         elif stages:
             entry = stages[-1].end
         else:
-            first = next(call for call in calls if call.place == end.place and call.gave.ndim == 4)
-            entry = FeaturePoint(first.path, _shape(network, first.gave))
-        shape = _shape(network, end.gave)
-        act = next((c for c in calls if c.gave is end.gave and _is_activation(c.module)), None)
+            first = next(call for call in calls if call.size == end.size and call.output.ndim == 4)
+            entry = FeaturePoint(first.path, _shape(network, first.output))
+        shape = _shape(network, end.output)
+        act = next((c for c in calls if c.output is end.output and _is_activation(c.module)), None)
         before = FeaturePoint(f"{act.path}.input" if act else end.path, shape)
         norm = _norm_before(calls, act) if act else None
         stages.append(Stage(entry, before, FeaturePoint(end.path, shape), norm))
     return tuple(stages)
 
 
-def _told_ends(network: nn.Module, calls: list[_Seen]) -> list[_Seen]:
-    """The stages that a network names itself in timm's way, where it names maps of several."""
-    told = {info.get("module") for info in getattr(network, "feature_info", ()) if info}
+def _listed_ends(network: nn.Module, calls: list[_Call]) -> list[_Call]:
+    """Return the stages a network lists in timm's way, where it lists maps of several sizes."""
+    listed = {info.get("module") for info in getattr(network, "feature_info", ()) if info}
     ends = [
         call
         for call in calls
-        if call.path in told and call.gave.ndim == 4 and any(map(_is_layer, call.module.modules()))
+        if call.path in listed
+        and call.output.ndim == 4
+        and any(map(_is_layer, call.module.modules()))
     ]
-    return ends if len({call.place for call in ends}) > 1 else []
+    return ends if len({call.size for call in ends}) > 1 else []
 
 
-def _map_ends(calls: list[_Seen]) -> list[_Seen]:
-    """The last map of each size on the main way; a stem of one layer is no stage, nor is what has none."""
-    sizes = {call.path: call.place for call in calls}
+def _map_ends(calls: list[_Call]) -> list[_Call]:
+    """Return the last map of each size on the main path; a stem of one layer, or no layer, is no stage."""
+    sizes = {call.path: call.size for call in calls}
     opaque = {call.path for call in calls if type(call.module) is not nn.Sequential}
 
-    def leads_elsewhere(call: _Seen) -> bool:
-        """Inside a block that ends in another size, as the first layer of a block with a stride is."""
+    def leads_elsewhere(call: _Call) -> bool:
+        """Return whether a call is inside a block that ends in another size, such as one with a stride."""
         parts = call.path.split(".")
         around = [".".join(parts[:n]) for n in range(1, len(parts))]
-        return any(path in opaque and sizes[path] != call.place for path in around)
+        return any(path in opaque and sizes[path] != call.size for path in around)
 
-    groups: dict[tuple[int, ...], list[_Seen]] = {}
-    for call in _main_way(calls):
+    groups: dict[tuple[int, ...], list[_Call]] = {}
+    for call in _main_path(calls):
         if not leads_elsewhere(call):
-            groups.setdefault(call.place, []).append(call)
-    layers = {place: sum(_is_layer(c.module) for c in group) for place, group in groups.items()}
-    ends = [(group[-1], layers[place]) for place, group in groups.items() if layers[place]]
+            groups.setdefault(call.size, []).append(call)
+    layers = {size: sum(_is_layer(c.module) for c in group) for size, group in groups.items()}
+    ends = [(group[-1], layers[size]) for size, group in groups.items() if layers[size]]
     if len(ends) > 1 and ends[0][1] == 1:
         ends = ends[1:]
     return [end for end, _ in ends]
 
 
-def _main_way(calls: list[_Seen]) -> list[_Seen]:
-    """The maps up to the last pooling, without side ways such as squeeze-and-excitation."""
-    # What only passes on would count twice, and attention's weights by head look like maps.
+def _main_path(calls: list[_Call]) -> list[_Call]:
+    """Return the maps up to the last pooling, without side branches such as squeeze-and-excitation."""
+    # Pass-through modules would count twice, and the dropout of attention weights looks like a map.
     calls = [call for call in calls if not isinstance(call.module, _NO_LAYERS)]
-    areas = [math.prod(call.place) if len(call.place) == 2 else 1 for call in calls]
-    # Side ways are smaller than something later; behind the last pooling nothing is larger than a point.
+    areas = [math.prod(call.size) if len(call.size) == 2 else 1 for call in calls]
+    # Side branches are smaller than something later; after the last pooling all maps are 1 x 1.
     largest = [max(areas[i:]) for i in range(len(calls))]
     pooled = [i for i, c in enumerate(calls) if _is_pooling(c.module) and largest[i] == 1]
     end = pooled[-1] if pooled else len(calls)
     return [
         call
         for i, call in enumerate(calls[:end])
-        if call.gave.ndim == 4 and areas[i] >= largest[i] and not _is_pooling(call.module)
+        if call.output.ndim == 4 and areas[i] >= largest[i] and not _is_pooling(call.module)
     ]
 
 
@@ -186,13 +190,13 @@ def _is_layer(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d | nn.Linear)
 
 
-def _token_ends(calls: list[_Seen]) -> list[_Seen]:
-    """Evenly spaced blocks: of modules of one kind that return tokens, the most that one container holds."""
-    tokens = [call for call in calls if call.gave.ndim == 3 and "." in call.path]
-    kinds: dict[tuple[str, type], list[_Seen]] = {}
+def _token_ends(calls: list[_Call]) -> list[_Call]:
+    """Return evenly spaced blocks of the largest group of modules of one class that return tokens."""
+    tokens = [call for call in calls if call.output.ndim == 3 and "." in call.path]
+    kinds: dict[tuple[str, type], list[_Call]] = {}
     for call in tokens:
         kinds.setdefault((call.path.rpartition(".")[0], type(call.module)), []).append(call)
-    # Of as many the outermost: its first one ends after all that lies in it.
+    # Of groups of equal length the outermost: its first block ends after everything inside it.
     blocks = max(reversed(kinds.values()), key=len, default=[])
     count = min(_TOKEN_STAGES, len(blocks))
     return [blocks[(i + 1) * len(blocks) // count - 1] for i in range(count)]
@@ -206,8 +210,8 @@ def _is_pooling(module: nn.Module) -> bool:
     return "Pool" in type(module).__name__
 
 
-def _norm_before(calls: list[_Seen], act: _Seen) -> tuple[Tensor, Tensor] | None:
-    """Weight and bias of the BatchNorm that an activation is a part of, or of the last one beside it."""
+def _norm_before(calls: list[_Call], act: _Call) -> tuple[Tensor, Tensor] | None:
+    """Return weight and bias of the BatchNorm an activation is part of, or of the last one beside it."""
     parent = act.path.rpartition(".")[0]
     before = calls[: next(i for i, call in enumerate(calls) if call is act)]
     beside = [c.module for c in before if c.path.rpartition(".")[0] == parent]

@@ -1,4 +1,4 @@
-"""`tutelage.json`: what timm's layout of a model folder has no place for, held to its kinds and sizes."""
+"""Read `tutelage.json`: the facts about a saved network that timm's layout has no place for."""
 
 import math
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ _NEEDED = {"files", "network", "classes", "stored_size", "input_size", "backgrou
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """What `tutelage.json` of a model folder says, every field of a kind and size that can be used.
+    """Read the `tutelage.json` of a model folder and check the type and size of every field.
 
     Raises:
-        InputError: there is none, of another format, damaged, or one that nobody would have written.
+        InputError: there is none, or it is of another format, damaged, or has a value that cannot be used.
     """
     path = folder / "tutelage.json"
     if not path.is_file():
@@ -32,41 +32,41 @@ def read_metadata(folder: Path) -> dict[str, Any]:
             found="no tutelage.json",
             expected="a folder with model.safetensors and tutelage.json, such as RUN/model",
         )
-    facts = read_sealed(path, kind=KIND, version=FORMAT, fix=FIX)
+    metadata = read_sealed(path, kind=KIND, version=FORMAT, fix=FIX)
     try:
-        if missing := _NEEDED - facts.keys():
+        if missing := _NEEDED - metadata.keys():
             raise KeyError(f"without {', '.join(sorted(missing))}")
-        _require_sound(facts)
+        _require_valid(metadata)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError("not a model folder", where=path, found=error) from error
-    return facts
+    return metadata
 
 
-def _require_sound(facts: Mapping[str, Any]) -> None:
-    """Refuse facts that would break what is made of them, or take memory that no images need."""
-    if not isinstance(facts["files"], dict):
-        raise ValueError("files is no table")
-    classes = facts["classes"]
+def _require_valid(metadata: Mapping[str, Any]) -> None:
+    """Refuse values that would fail later, or take memory that no images need."""
+    if not isinstance(metadata["files"], dict):
+        raise ValueError("files is not a table")
+    classes = metadata["classes"]
     if not isinstance(classes, list) or not 1 <= len(classes) <= MOST_CLASSES:
-        raise ValueError(f"classes is no list of 1 to {MOST_CLASSES:,} names")
+        raise ValueError(f"classes is not a list of 1 to {MOST_CLASSES:,} names")
     if not all(isinstance(name, str) and name == escape(name) for name in classes):
-        raise ValueError("a class name that cannot be shown")
+        raise ValueError("a class name has characters that cannot be printed")
     if len(set(classes)) < len(classes):
-        raise ValueError("two classes of one name")
+        raise ValueError("two classes have the same name")
     for key in ("stored_size", "input_size"):
-        if type(facts[key]) is not int or not 1 <= facts[key] <= LARGEST_SIDE:
+        if type(metadata[key]) is not int or not 1 <= metadata[key] <= LARGEST_SIDE:
             raise ValueError(f"{key} is not 1 to {LARGEST_SIDE}")
     for key in ("mean", "std"):
-        numbers = [float(number) for number in facts[key]]
+        numbers = [float(number) for number in metadata[key]]
         if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
             raise ValueError(f"{key} is not three numbers")
-    if 0 in facts["std"] or facts["background"] not in ("white", "black"):
-        raise ValueError("std or background is none that is ever written")
-    reuses = facts.get("reuses")
-    if facts["network"] is not None and not isinstance(facts["network"], dict):
-        raise ValueError("network is no table")
+    if 0 in metadata["std"] or metadata["background"] not in ("white", "black"):
+        raise ValueError("std is 0, or background is not white or black")
+    reuses = metadata.get("reuses")
+    if metadata["network"] is not None and not isinstance(metadata["network"], dict):
+        raise ValueError("network is not a table")
     if reuses is not None and (
         set(reuses) != {"channels", "reduction"}
         or not all(type(width) is int and 1 <= width <= 1 << 16 for width in reuses.values())
     ):
-        raise ValueError("reuses is no table of widths")
+        raise ValueError("reuses is not a table of widths")

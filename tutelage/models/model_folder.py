@@ -1,9 +1,8 @@
 """A network on disk: weights, class names and preprocessing in one folder, in timm's hub layout.
 
-`timm.create_model("local-dir:FOLDER", pretrained=True)` loads it without us. A network that layout
-cannot rebuild (a changed stem, a network timm has not got, a module of the user's own) is saved the same
-way, and the folder says that only `tutelage.load` reads it (a named network) or that it takes the module
-it was made with.
+`timm.create_model("local-dir:FOLDER", pretrained=True)` loads it without this package. A network that timm's
+layout cannot rebuild (a changed stem, a network timm does not have, a module of the user's own) is saved the
+same way, and the folder notes that it needs `tutelage.load`, with the user's module where there was one.
 `tutelage.json` holds what timm's layout has no place for.
 """
 
@@ -25,6 +24,7 @@ from tutelage.models.build import build_model, require_of_size
 from tutelage.models.metadata import FIX, FORMAT, KIND, read_metadata
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.simkd import SimKDInfo, SimKDNetwork
+from tutelage.models.trim_padding import trim_padding
 from tutelage.models.weights import load_weights, read_weights
 from tutelage.storage.checksums import checksums_of, require_checksums, write_sealed
 from tutelage.storage.run_results import require_network_files
@@ -32,16 +32,18 @@ from tutelage.storage.safe_paths import path_inside, require_plain
 
 
 class SavedModel(NamedTuple):
-    """A network read back: ready to classify stored images of `stored_size` pixels a side.
-
-    model: its name, for the reader.
-    """
+    """A network read back from its folder."""
 
     classifier: Classifier
+    """In eval mode."""
     classes: tuple[str, ...]
+    """Class names, in the order of the logits."""
     stored_size: int
+    """Side of the stored images it takes, in pixels."""
     background: str
+    """The colour under transparent pixels, `white` or `black`."""
     model: str
+    """Name of the network, for messages."""
 
 
 def save_model(
@@ -54,19 +56,32 @@ def save_model(
     background: str,
     card: str,
 ) -> None:
-    """Write a model folder, read it back and compare the logits of random images, to the bit.
+    """Write a model folder, read it back and compare the logits of random images, bit by bit.
+
+    The classifier is left in the default memory layout, with its plain convolutions.
+
+    Args:
+        folder: where to write.
+        classifier: the network and its preprocessing.
+        settings: of the network, as it was built.
+        classes: class names, in the order of the logits.
+        stored_size: side of the stored images, in pixels.
+        background: the colour under transparent pixels.
+        card: text of its README.md.
 
     Raises:
         RuntimeError: what was read back is not what was written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # A file must not depend on the layout that was fast in training (and safetensors refuses others).
+    # A file must not depend on the layout that was fast in training (and safetensors refuses others),
+    # and the logits are compared with those of a network that was just read.
     classifier.lay_out(torch.contiguous_format)
+    trim_padding(classifier.network, on=False)
     network, preprocess = classifier.network, classifier.preprocess
     named = hasattr(network, "pretrained_cfg")
-    obstacle = timm_limitation(network, settings)
+    limitation = timm_limitation(network, settings)
     mean, std = preprocess.mean.flatten().tolist(), preprocess.std.flatten().tolist()
-    if obstacle is None:
+    if limitation is None:
         size = preprocess.size
         save_for_hf(
             network,
@@ -85,11 +100,11 @@ def save_model(
     else:
         state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
         save_file(state, folder / "model.safetensors")
-    facts = {
+    metadata = {
         "format": FORMAT,
         "network": to_table(ModelConfig(**shared_fields(ModelConfig, settings))) if named else None,
         "reuses": network.reused._asdict() if isinstance(network, SimKDNetwork) else None,
-        "loads_with": _loads_with(obstacle, named=named),
+        "loads_with": _loads_with(limitation, named=named),
         "classes": list(classes),
         "stored_size": stored_size,
         "input_size": preprocess.size,
@@ -99,12 +114,12 @@ def save_model(
     }
     (folder / "README.md").write_text(card, encoding="utf-8")
     names = [path.name for path in folder.iterdir() if path.name != "tutelage.json"]
-    write_sealed(folder / "tutelage.json", {**facts, "files": checksums_of(folder, names)})
+    write_sealed(folder / "tutelage.json", {**metadata, "files": checksums_of(folder, names)})
     _compare(folder, classifier, stored_size, named=named)
 
 
 def timm_limitation(network: nn.Module, settings: ModelConfig) -> str | None:
-    """Why timm alone cannot load this network from its folder, as a sentence; None where it can."""
+    """Return why timm alone cannot load this network from its folder, as a sentence; None where it can."""
     if not hasattr(network, "pretrained_cfg"):
         return "the network is a module of your own"
     if settings.stem != "standard":
@@ -116,18 +131,18 @@ def timm_limitation(network: nn.Module, settings: ModelConfig) -> str | None:
     return None
 
 
-def _loads_with(obstacle: str | None, *, named: bool) -> str:
-    if obstacle is None:
+def _loads_with(limitation: str | None, *, named: bool) -> str:
+    if limitation is None:
         return 'timm.create_model("local-dir:FOLDER", pretrained=True) and tutelage.load("FOLDER")'
-    own = "" if named else ", network=YOUR_MODULE"
-    return f'tutelage.load("FOLDER"{own}): {obstacle}'
+    argument = "" if named else ", network=YOUR_MODULE"
+    return f'tutelage.load("FOLDER"{argument}): {limitation}'
 
 
 def network_folder(path: Path) -> Path:
-    """The model folder that a run folder holds, or that the folder is.
+    """Return the model folder inside a run folder, or the folder itself if it is one.
 
     Raises:
-        InputError: the one in a run folder is a link out of it, or not the one the run was finished with.
+        InputError: the one in a run folder is a link out of it, or not the one the run finished with.
     """
     if not (path / "model").is_dir():
         return path
@@ -137,60 +152,66 @@ def network_folder(path: Path) -> Path:
 
 
 def load_model(folder: Path, *, network: nn.Module | None = None) -> SavedModel:
-    """Read a model folder back, in eval mode. `network` is the user's own module where it was one.
+    """Read a model folder, in eval mode.
+
+    Args:
+        folder: the model folder.
+        network: the user's own module, where the folder was saved from one.
 
     Raises:
         InputError: not a model folder, a damaged one, or one that needs the user's own module.
     """
     require_plain(folder)
-    facts = read_metadata(folder)
-    # The card is for people, who may edit it.
-    needed = {"model.safetensors", "config.json"} & {"model.safetensors", *facts["files"]}
-    require_checksums(folder, facts["files"], needed, kind=KIND, fix=FIX)
-    weights, size = folder / "model.safetensors", int(facts["stored_size"])
-    mean, std = tuple(facts["mean"]), tuple(facts["std"])
-    if facts["network"] is None:
+    metadata = read_metadata(folder)
+    # The card is not checked: people may edit it.
+    needed = {"model.safetensors", "config.json"} & {"model.safetensors", *metadata["files"]}
+    require_checksums(folder, metadata["files"], needed, kind=KIND, fix=FIX)
+    weights, size = folder / "model.safetensors", int(metadata["stored_size"])
+    mean, std = tuple(metadata["mean"]), tuple(metadata["std"])
+    if metadata["network"] is None:
         if network is None:
             raise InputError(
                 "this folder holds the weights of a module of the user's own",
                 where=folder,
                 fix='tutelage.load("FOLDER", network=YOUR_MODULE)',
             )
-        preprocess = Preprocess(size=facts["input_size"], mean=mean, std=std)
+        preprocess = Preprocess(size=metadata["input_size"], mean=mean, std=std)
         classifier = Classifier(network, preprocess)
     else:
         settings = build_settings(
             ModelConfig,
-            {**facts["network"], "weights": "none", "normalization": "train"},
+            {**metadata["network"], "weights": "none", "normalization": "train"},
             where=str(folder),
         )
-        with torch.random.fork_rng(devices=[]):  # rebuilding must not disturb a caller's numbers
-            require_of_size(settings.model, len(facts["classes"]), weights)
+        with torch.random.fork_rng(devices=[]):  # keeps the caller's random state
+            require_of_size(settings.model, len(metadata["classes"]), weights)
             classifier = build_model(
                 settings,
-                classes=len(facts["classes"]),
+                classes=len(metadata["classes"]),
                 stored_size=size,
                 train_statistics=(mean, std),
                 seed=0,
             ).classifier
-            if reuses := facts.get("reuses"):
+            if reuses := metadata.get("reuses"):
                 classifier.network = SimKDNetwork(
                     classifier.network,
                     SimKDInfo(**reuses),
-                    size=facts["input_size"],
-                    classes=len(facts["classes"]),
+                    size=metadata["input_size"],
+                    classes=len(metadata["classes"]),
                 )
     load_weights(classifier.network, weights, classifier=None)
     classifier.eval()
-    name = settings.model if facts["network"] else type(classifier.network).__name__
-    return SavedModel(classifier, tuple(facts["classes"]), size, str(facts["background"]), name)
+    name = settings.model if metadata["network"] else type(classifier.network).__name__
+    return SavedModel(
+        classifier, tuple(metadata["classes"]), size, str(metadata["background"]), name
+    )
 
 
 def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) -> None:
-    """Every save is read back: weights to the byte, and logits where the network can be rebuilt."""
-    own = classifier.network.state_dict()
+    """Read a saved folder back and compare weights, and logits where the network can be rebuilt."""
+    state = classifier.network.state_dict()
     for name, tensor in read_weights(folder / "model.safetensors").items():
-        if not torch.equal(tensor, own[name].cpu()):
+        if not torch.equal(tensor, state[name].cpu()):
             raise RuntimeError(f"{folder}: {name} was not saved as it is")
     if not named:
         return

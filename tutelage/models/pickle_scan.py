@@ -1,9 +1,9 @@
-"""What a PyTorch file holds, looked at before it is opened.
+"""Inspect a PyTorch file before opening it.
 
-`weights_only` keeps code from running. It does not keep a kilobyte from asking for a terabyte: a deflated
-member, a `bytearray(n)`, a stored member that is counted twice, nested tuples whose hash takes years. So
-the members of the zip and the instructions of the pickle are read first, and only what a table of tensors
-needs is let through. Nothing here executes an instruction.
+`weights_only` keeps code from running. It does not prevent a kilobyte from claiming a terabyte: a deflated
+member, a `bytearray(n)`, a stored member that is counted twice, nested tuples whose hash takes years. So the
+members of the zip and the instructions of the pickle are read first, and only what a table of tensors needs
+is let through. Nothing here executes an instruction.
 """
 
 import pickletools
@@ -16,7 +16,7 @@ from typing import IO, Any, NoReturn
 LARGEST_PICKLE = 8 << 20
 MOST_MEMBERS = 200_000
 MOST_NESTED = 1_000_000
-"""How many values nested tuples may come to: each is looked at when a tuple is looked up."""
+"""Most values that nested tuples may hold: each is visited when a tuple is hashed."""
 _ALLOWED = re.compile(
     r"collections (OrderedDict|Counter)"
     r"|torch (\w+Storage|Size|device|(u?int|b?float|complex)\d+\w*|bool)"
@@ -26,16 +26,16 @@ _ALLOWED = re.compile(
     r"|(builtins|__builtin__) complex"
 )
 _REFUSED = {"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX", "PERSID", "DUP"}
-"""Instructions that no file of `torch.save` has."""
+"""Instructions that `torch.save` never writes."""
 _LEGACY_PICKLES = 5
 """Magic number, protocol, system, content, storage keys: a file before torch 1.6."""
 
 
 def require_only_tensors(path: Path) -> None:
-    """Refuse a file that is code, another format, or that unpacks to more than it is.
+    """Refuse a file that holds code, has another format, or unpacks to more than its size.
 
     Raises:
-        ValueError: why it is refused, for a person.
+        ValueError: why it is refused, as text for the user.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
@@ -87,7 +87,7 @@ def _require_zip(file: IO[bytes]) -> None:
 
 
 def _code(name: str) -> str | None:
-    """What a member of this name makes of the whole file, where that is a program."""
+    """Return what a member of this name makes of the whole file, where that is a program."""
     parts = name.split("/")
     if "constants.pkl" in parts or "code" in parts[1:2]:
         return "it is TorchScript, a program"
@@ -97,7 +97,7 @@ def _code(name: str) -> str | None:
 
 
 def _require_pickle(file: IO[bytes]) -> None:
-    """Read one pickle's instructions; the file stands behind it afterwards."""
+    """Check the instructions of one pickle; the file is positioned after it when done."""
     stack: list[int] = []
     marks: list[int] = []
     memo: dict[Any, int] = {}
@@ -125,7 +125,7 @@ def _operations(file: IO[bytes]) -> Iterator[tuple[Any, Any, int | None]]:
 
 
 def _step(operation: Any, stack: list[int], marks: list[int]) -> None:
-    """One instruction on a stack that holds, for each value, how many a nested tuple comes to."""
+    """Apply one instruction to a stack that holds, for each value, the number of values nested in it."""
     before, after = operation.stack_before, operation.stack_after
     taken: list[int] = []
     if pickletools.markobject in before:
@@ -137,7 +137,7 @@ def _step(operation: Any, stack: list[int], marks: list[int]) -> None:
         taken.append(stack.pop())
     weight = 1 + sum(taken) if operation.name.startswith("TUPLE") else 1
     if weight > MOST_NESTED:
-        _refuse("its tuples are nested beyond all measure")
+        _refuse("its tuples are nested too deeply")
     stack.extend([weight] * len(after))
 
 

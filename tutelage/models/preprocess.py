@@ -1,4 +1,4 @@
-"""What a network does to a stored image before its first layer: resize, scale, standardise."""
+"""What a network does to a stored image before its first layer: resize, scale, normalise."""
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,13 @@ class Preprocess(nn.Module):
         super().__init__()
         self.size = size
         self.layout = torch.contiguous_format
-        # Not part of the saved weights: they are written beside them, as the layout of the folder wants.
+        # Not part of the saved weights: the model folder stores them separately.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """What the first layer gets; linear in the pixels but for the resizing."""
-        # A pack's images come with colours last. Convolutions follow their input, so it is settled here.
+        """Return the input of the first layer; linear in the pixels but for the resizing."""
+        # A pack's images are channels-last. Convolutions follow their input's format, so it is set here.
         pixels = images.to(torch.float32, memory_format=self.layout) / 255
         if images.shape[-2:] != (self.size, self.size):
             pixels = interpolate(
@@ -41,10 +41,10 @@ class Classifier(nn.Module):
         self.preprocess = preprocess
 
     def lay_out(self, layout: torch.memory_format) -> None:
-        """Keep weights and images in this order in memory from now on."""
+        """Keep weights and images in this memory format from now on."""
         self.to(memory_format=layout)
         self.preprocess.layout = layout
 
     def forward(self, images: Tensor) -> ModelOutput:
-        """uint8 [B, 3, H, W] -> Output(logits [B, C])."""
+        """Compute logits: uint8 [B, 3, H, W] -> ModelOutput(logits [B, C])."""
         return ModelOutput(logits=self.network(self.preprocess(images)), features={})

@@ -1,8 +1,8 @@
 """A student that keeps its teacher's classifier and learns only the features that go into it.
 
-Chen et al. 2022, SimKD, arXiv:2203.14001, section 3.2: the student's last map passes a projector (1 x 1,
-3 x 3, 1 x 1 convolutions) to the teacher's channels, and the teacher's classifier, frozen, reads it.
-Projector and classifier stay in the student for good, so they count in its parameters, operations and size.
+Chen et al. 2022, SimKD, arXiv:2203.14001, section 3.2: the student's last map passes a projector (1 x 1, 3 x
+3, 1 x 1 convolutions) to the teacher's channels, and the teacher's classifier, frozen, reads it. Projector
+and classifier stay in the student for good, so they count in its parameters, operations and size.
 """
 
 from typing import Any, NamedTuple
@@ -18,30 +18,32 @@ from tutelage.types import NetworkInfo
 
 
 class SimKDInfo(NamedTuple):
-    """The teacher's part in a student. channels: of the teacher's last map; reduction: of the projector."""
+    """The teacher's part in a student."""
 
     channels: int
+    """Channels of the teacher's last map."""
     reduction: int
+    """How many times narrower than that the projector is inside."""
 
 
 class SimKDNetwork(nn.Module):
-    """A network's last map, a projector, the mean over places, and a classifier of another network."""
+    """A network's last map, a projector, the mean over positions, and the classifier of another network."""
 
     def __init__(self, backbone: nn.Module, reused: SimKDInfo, *, size: int, classes: int) -> None:
-        """Put a student together; its projector and classifier have random weights.
+        """Assemble a student; its projector and classifier get random weights.
 
         Args:
             backbone: with `forward_features` and `reset_classifier`, as timm's networks have.
             reused: widths of what is added.
-            size: of the images it is given, in pixels.
+            size: side of its input, in pixels.
             classes: outputs of the classifier.
 
         Raises:
-            UsageError: the backbone does not show its last map.
+            UsageError: the backbone does not provide its last map.
         """
         super().__init__()
         channels = _channels(backbone, size)
-        _call(backbone, "reset_classifier", 0)  # its own classifier has nothing to do
+        _call(backbone, "reset_classifier", 0)  # its own classifier is not used
         self.backbone = backbone
         self.reused = reused
         self.projector = _projector(channels, reused)
@@ -49,12 +51,12 @@ class SimKDNetwork(nn.Module):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """That of the backbone."""
+        """The backbone's."""
         config: dict[str, Any] = self.backbone.pretrained_cfg  # type: ignore[assignment]
         return config
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, S, S] -> logits [B, classes]."""
+        """Compute logits: [B, 3, S, S] -> [B, classes]."""
         maps: Tensor = self.projector(_call(self.backbone, "forward_features", images))
         logits: Tensor = self.head(maps.mean((2, 3)))
         return logits
@@ -63,26 +65,26 @@ class SimKDNetwork(nn.Module):
 def reuse_classifier(
     student: Classifier, teacher: Classifier, *, stored_size: int, reduction: int
 ) -> None:
-    """Give a student its teacher's classifier, and a projector to what that reads.
+    """Give a student its teacher's classifier, and a projector to the features it reads.
 
     Args:
         student: changed in place.
         teacher: whose classifier is a linear layer on the means of its last map.
-        stored_size: of the pack's images.
+        stored_size: side of the pack's images, in pixels.
         reduction: how many times narrower than the teacher's map the projector is inside.
 
     Raises:
-        UsageError: a student or a teacher that this idea does not fit.
+        UsageError: a student or a teacher of another kind.
     """
-    anatomy = inspect_network(teacher, stored_size)
-    if not _reads_means(teacher, anatomy, stored_size):
+    info = inspect_network(teacher, stored_size)
+    if not _reads_means(teacher, info, stored_size):
         raise UsageError(
             "simkd reuses a linear classifier that reads the means of a last map; this teacher has none",
-            found=anatomy.family,
-            fix="a convolutional teacher, or another term",
+            found=info.family,
+            fix="a convolutional teacher, or another loss",
         )
-    assert anatomy.head is not None
-    weight, bias = anatomy.head
+    assert info.head is not None
+    weight, bias = info.head
     student.network = SimKDNetwork(
         student.network,
         SimKDInfo(channels=weight.shape[1], reduction=reduction),
@@ -106,10 +108,10 @@ def _projector(channels: int, reused: SimKDInfo) -> nn.Sequential:
 
 
 def _channels(backbone: nn.Module, size: int) -> int:
-    """Channels of a network's last map."""
+    """Return the channels of a network's last map."""
     if not hasattr(backbone, "forward_features") or not hasattr(backbone, "reset_classifier"):
         raise UsageError(
-            "simkd needs a student that shows its last map",
+            "simkd needs a student that provides its last map",
             found=type(backbone).__name__,
             expected="forward_features and reset_classifier, as timm's networks have",
         )
@@ -127,11 +129,11 @@ def _channels(backbone: nn.Module, size: int) -> int:
     return int(maps.shape[1])
 
 
-def _reads_means(teacher: Classifier, anatomy: NetworkInfo, size: int) -> bool:
-    """Whether the classifier is given the means of the last map."""
-    if anatomy.head is None or anatomy.vector is None or not anatomy.stages:
+def _reads_means(teacher: Classifier, info: NetworkInfo, size: int) -> bool:
+    """Return whether the classifier's input is the means of the last map."""
+    if info.head is None or info.vector is None or not info.stages:
         return False
-    last = anatomy.stages[-1].end.path
+    last = info.stages[-1].end.path
     training = teacher.training
     device = teacher.preprocess.mean.device
     generator = torch.Generator().manual_seed(0)
@@ -139,9 +141,9 @@ def _reads_means(teacher: Classifier, anatomy: NetworkInfo, size: int) -> bool:
     image = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
     with torch.no_grad():
         teacher.eval()
-        features = FeatureExtractor(teacher, [last, anatomy.vector.path])(image).features
+        features = FeatureExtractor(teacher, [last, info.vector.path])(image).features
         teacher.train(training)
-    maps, vector = features[last], features[anatomy.vector.path]
+    maps, vector = features[last], features[info.vector.path]
     means = maps.mean((2, 3)) if maps.ndim == 4 else maps
     return means.shape == vector.shape and torch.allclose(means, vector, rtol=1e-3, atol=1e-4)
 

@@ -1,4 +1,4 @@
-"""The small-image stem: 3 x 3, stride 1, no pooling, as ResNets for 32-pixel images have it."""
+"""The small-image stem: 3 x 3, stride 1, no pooling, as in ResNets for 32-pixel images."""
 
 from torch import nn
 

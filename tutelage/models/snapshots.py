@@ -1,12 +1,13 @@
-"""Checkpoints that a run keeps beside its last and best network: which epochs, and where they lie."""
+"""Checkpoints a run keeps beside its last and best network: after which epochs, and in which folders."""
 
 from pathlib import Path
 
 SNAPSHOTS = "checkpoints-kept"
+"""Name of their folder in a run folder."""
 
 
 def snapshot_epochs(keep: int | None, epochs: int) -> list[int]:
-    """The epochs (from 1) after which a network is kept: so many, evenly spaced, the last one included.
+    """Return the epochs (from 1) after which the network is kept: `keep`, evenly spaced, with the last.
 
     >>> snapshot_epochs(4, 10), snapshot_epochs(1, 10), snapshot_epochs(None, 10)
     ([3, 5, 8, 10], [10], [])
@@ -15,11 +16,11 @@ def snapshot_epochs(keep: int | None, epochs: int) -> list[int]:
 
 
 def snapshot_folder(run: Path, epoch: int) -> Path:
-    """Where the network after an epoch (from 1) is kept: `checkpoints-kept/0003/model` of a run."""
+    """Return the folder of the network after an epoch (from 1): `checkpoints-kept/0003/model` of a run."""
     return run / SNAPSHOTS / f"{epoch:04}" / "model"
 
 
 def snapshot_folders(run: Path) -> list[Path]:
-    """The networks that a run has kept, in the order of their epochs."""
+    """Return the folders of the networks that a run has kept, in the order of their epochs."""
     found = (run / SNAPSHOTS).glob("*/model")
     return sorted(found, key=lambda folder: int(folder.parent.name))

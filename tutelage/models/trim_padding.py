@@ -1,11 +1,13 @@
-"""Convolutions that leave out the weights which only ever meet padding.
+"""Convolutions without the weights that only ever meet padding.
 
-At the end of a network small images have become one or two pixels wide. A 3 x 3 kernel over a single
-pixel multiplies eight of its nine weights with padding: they change nothing and get no gradient, but at
-32 x 32 pixels casting, reordering and differentiating them is a third of a small batch's step on a
-processor. What is computed is the same; only the weights that matter take part.
+At the end of a network small images have become one or two pixels wide. A 3 x 3 kernel over a single pixel
+multiplies eight of its nine weights with padding: they change nothing and get no gradient, but at 32 x 32
+pixels casting, reordering and differentiating them is a third of a small batch's step on a CPU. The result is
+the same up to rounding; only the weights that matter take part.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 from torch import Tensor, nn
@@ -23,11 +25,23 @@ def trim_padding(network: nn.Module, *, on: bool = True) -> None:
             module.__class__ = new
 
 
+@contextmanager
+def trimmed_padding(networks: Sequence[nn.Module], *, when: bool = True) -> Iterator[None]:
+    """Trim networks while the block runs (if `when`), and restore them at its end, also after an error."""
+    for network in networks:
+        trim_padding(network, on=when)
+    try:
+        yield
+    finally:
+        for network in networks:
+            trim_padding(network, on=False)
+
+
 class TrimmedConv2d(nn.Conv2d):
     """`nn.Conv2d`, computed with the part of its kernel that meets pixels."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """[B, C, H, W] -> as `nn.Conv2d`."""
+        """Convolve [B, C, H, W] as `nn.Conv2d` does."""
         if isinstance(self.padding, str) or self.padding_mode != "zeros":
             return super().forward(input)
         sides = [
@@ -53,9 +67,9 @@ class TrimmedConv2d(nn.Conv2d):
 def _window(
     size: int, kernel: int, stride: int, padding: int, dilation: int
 ) -> tuple[int, int, int]:
-    """Along one axis: [low, high) of the weights that meet a pixel, and the padding they then need.
+    """Return, along one axis, the range [low, high) of weights that meet a pixel, and the padding they need.
 
-    All of them where the rest could not be written as a convolution with equal padding on both sides.
+    All weights, where the rest could not be written as a convolution with equal padding on both sides.
 
     >>> _window(1, 3, 1, 1, 1), _window(2, 3, 2, 1, 1), _window(8, 3, 1, 1, 1)
     ((1, 2, 0), (1, 3, 0), (0, 3, 1))

@@ -1,7 +1,7 @@
-"""Where a network's first weights come from, settled before any waiting.
+"""Find and load a network's first weights; where they come from is decided before any long work.
 
-Files are read as tensors only: safetensors first, PyTorch files with an explicit `weights_only=True`.
-A network without reach of its weights is an error that names the file to fetch, never a silent random start.
+Files are read as tensors only: safetensors first, PyTorch files with an explicit `weights_only=True`. Weights
+that cannot be reached are an error that names the file to fetch, never a silent random start.
 """
 
 import hashlib
@@ -27,48 +27,47 @@ from tutelage.storage.checksums import require_checksums
 from tutelage.storage.safe_paths import find_irregular, is_within
 
 LARGEST_HEADER = 16 << 20
+"""Bytes."""
 MOST_TIMES = 4
-"""How many times its size a file's tensors may come to; tied weights count each time."""
+"""How many times its size a file's tensors may add up to; tied weights count each time."""
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 class WeightSource(NamedTuple):
-    """kind: `none` (random), `tag` (timm's pretrained) or `file`; path only for a file."""
+    """Where a network's first weights come from."""
 
     kind: str
+    """`none` (random), `tag` (timm's pretrained) or `file`."""
     path: Path | None = None
+    """Of the file, where they come from one."""
 
     def __str__(self) -> str:
-        """How the report calls them."""
+        """Return the text for the report."""
         return f"file {self.path.name}" if self.path else self.kind
 
 
 def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSource:
-    """Where the weights will come from; quick, and with no network unless a tag asks for a download.
+    """Decide where the weights come from; fast, and offline unless a tag needs a download.
 
     Raises:
-        InputError: a file that is missing, or a tag whose weights are neither here nor within reach.
+        InputError: a file is missing, or a tag's weights are neither on this machine nor within reach.
     """
     if settings.weights == "none":
         return WeightSource("none")
     if settings.weights is not None:
         path = expand_user(settings.weights)
         if path.is_dir():
-            if (path / "tutelage.json").is_file():
-                require_checksums(
-                    path, read_metadata(path)["files"], _FILES[:1], kind=KIND, fix=FIX
-                )
-            path = path / "model.safetensors"
-            if not is_within(path, path.parent):
+            folder, path = path, path / "model.safetensors"
+            if not is_within(path, folder):
                 raise InputError(
                     "the weights in the folder are a link out of it",
                     where=path,
                     found=path.resolve(),
                     fix=f"name the file itself: {flag} FILE",
                 )
-            if (path.parent / "tutelage.json").is_file():
-                facts = read_metadata(path.parent)
-                require_checksums(path.parent, facts["files"], [path.name], kind=KIND, fix=FIX)
+            if (folder / "tutelage.json").is_file():
+                sums = read_metadata(folder)["files"]
+                require_checksums(folder, sums, [path.name], kind=KIND, fix=FIX)
         if not path.is_file():
             raise InputError(
                 f"no weights at {settings.weights}",
@@ -83,7 +82,7 @@ def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSou
 
 
 def _require_within_reach(model: str, flag: str) -> None:
-    """Refuse in seconds what a download would refuse after a minute."""
+    """Fail within seconds where a download would fail after a minute."""
     config = timm.models.get_pretrained_cfg(model)
     hub, url = (str(config.hf_hub_id or ""), str(config.url or "")) if config else ("", "")
     if hub and any(isinstance(try_to_load_from_cache(hub, name), str) for name in _FILES):
@@ -104,7 +103,7 @@ def _require_within_reach(model: str, flag: str) -> None:
 
 
 def _answers(host: str, seconds: float = 3.0) -> bool:
-    """Whether a TCP connection to the host's port 443 opens; a slow name look-up counts as no."""
+    """Return whether a TCP connection to the host's port 443 opens; a slow name look-up counts as no."""
     opened = threading.Event()
 
     def connect() -> None:
@@ -121,12 +120,12 @@ def _answers(host: str, seconds: float = 3.0) -> bool:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors or PyTorch checkpoint file; nothing in it is executed.
+    """Read the tensors of a safetensors or PyTorch checkpoint file; nothing in it is executed.
 
-    Memory stays below `MOST_TIMES` the file's size: what would unpack to more is refused before that.
+    Memory stays below `MOST_TIMES` the file's size: a file that would unpack to more is refused first.
 
     Raises:
-        InputError: not such a file, a file that holds code, or tensors that are not finite.
+        InputError: no such file, a file that holds code, or tensors that are not finite.
     """
     try:
         if kind := find_irregular(path.stat().st_mode):
@@ -143,7 +142,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(
             "cannot read the weights",
             where=path,
-            found=_told(error),
+            found=_reason(error),
             expected="a whole .safetensors file, or a PyTorch file of tensors only",
             fix="save the weights with safetensors.torch.save_file(model.state_dict(), PATH)",
         ) from error
@@ -153,19 +152,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 "weights that are not finite",
                 where=path,
                 found=name,
-                fix="other weights: these are of a network that has diverged",
+                fix="other weights: these come from a network that has diverged",
             )
     return state
 
 
-def _told(error: Exception) -> str:
-    """The first line of what went wrong, but for torch's advice to load the file unsafely."""
+def _reason(error: Exception) -> str:
+    """Return the first line of the error, but never torch's advice to load the file unsafely."""
     first = next(iter(str(error).splitlines()), type(error).__name__)
     return "it holds more than tensors" if "weights_only" in str(error) else first
 
 
 def _require_header(path: Path) -> None:
-    """The header of a safetensors file is of a stated length, and no name stands in it twice."""
+    """Check the header of a safetensors file: it is of a bounded length, and no name occurs twice in it."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > LARGEST_HEADER:
@@ -176,23 +175,23 @@ def _require_header(path: Path) -> None:
 def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise ValueError("a name twice in its header")
+        raise ValueError("its header holds a name twice")
     return table
 
 
 def _require_modest(state: dict[str, Tensor], path: Path) -> None:
-    """Refuse tensors that a few bytes stand for: a stride of 0 makes a terabyte of one number."""
+    """Refuse tensors that are much larger than their storage (for example stride 0)."""
     for name, tensor in state.items():
         if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
             raise ValueError(f"{name} is not a plain tensor")
         if tensor.nbytes > tensor.untyped_storage().nbytes():
-            raise ValueError(f"{name} has more numbers than the file holds")
+            raise ValueError(f"{name} has more numbers than the file stores")
     if sum(tensor.nbytes for tensor in state.values()) > MOST_TIMES * path.stat().st_size:
-        raise ValueError("its tensors are the same numbers over and over")
+        raise ValueError("its tensors share their numbers too often")
 
 
 def _tensors(loaded: object) -> dict[str, Tensor]:
-    """The state dict inside the usual wrappings: state_dict, model, model_state_dict; prefix `module.`."""
+    """Return the state dict inside the usual wrappers (`state_dict`, `model`), names without `module.`."""
     for key in ("state_dict", "model", "model_state_dict", "state_dict_ema"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
@@ -209,26 +208,32 @@ def _tensors(loaded: object) -> dict[str, Tensor]:
 def load_weights(network: nn.Module, path: Path, *, classifier: str | None) -> list[str]:
     """Fill a network from a file, by name and shape.
 
-    A classifier layer (its parameter prefix) of another class count stays random; nothing else may
-    be missing, extra or of another shape. Returns the names left random.
+    Args:
+        network: changed in place.
+        path: the file.
+        classifier: parameter prefix of the classifier layer, which stays random where its shape differs;
+            None: everything must fit. Nothing else may be missing, extra or of another shape.
+
+    Returns:
+        The names left random.
 
     Raises:
         InputError: other names or shapes; the first ten of each are printed.
     """
-    state, own = read_weights(path), network.state_dict()
-    head = {name for name in own if classifier and name.startswith(f"{classifier}.")}
-    replaced = {n for n in head if n not in state or state[n].shape != own[n].shape}
-    missing = [n for n in own if n not in state and n not in replaced]
-    extra = [n for n in state if n not in own]
+    state, current = read_weights(path), network.state_dict()
+    head = {name for name in current if classifier and name.startswith(f"{classifier}.")}
+    replaced = {n for n in head if n not in state or state[n].shape != current[n].shape}
+    missing = [n for n in current if n not in state and n not in replaced]
+    extra = [n for n in state if n not in current]
     shapes = [
-        f"{n} {list(state[n].shape)} (network: {list(own[n].shape)})"
-        for n in own
-        if n in state and n not in replaced and state[n].shape != own[n].shape
+        f"{n} {list(state[n].shape)} (network: {list(current[n].shape)})"
+        for n in current
+        if n in state and n not in replaced and state[n].shape != current[n].shape
     ]
     kinds = [
         f"{n} {state[n].dtype}".replace("torch.", "")
-        for n in own
-        if n in state and own[n].is_floating_point() and not state[n].is_floating_point()
+        for n in current
+        if n in state and current[n].is_floating_point() and not state[n].is_floating_point()
     ]
     parts = {
         "missing": missing,
@@ -244,12 +249,12 @@ def load_weights(network: nn.Module, path: Path, *, classifier: str | None) -> l
             found=found,
             expected="the names and shapes of --model, as floating-point numbers",
         )
-    network.load_state_dict({**own, **{n: state[n] for n in own if n not in replaced}})
+    network.load_state_dict({**current, **{n: state[n] for n in current if n not in replaced}})
     return sorted(replaced)
 
 
 def fingerprint_of(network: nn.Module) -> str:
-    """SHA-256 over names, shapes and bytes of a network's state, 16 hex digits."""
+    """Return the SHA-256 of names, shapes and bytes of a network's state, 16 hex digits."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())

@@ -1,18 +1,20 @@
-"""Numbers and names as text: one place for units, rounding and what is unsafe to print."""
+"""Format numbers and names as text: units, rounding, and what is unsafe to print."""
 
 import math
 import re
 import unicodedata
 
+from tutelage.config.roles import EQUAL_COMPUTE, PEER_CONTROL, Role
 from tutelage.text import escape_csv
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|#~!])")
+_ROLES = {EQUAL_COMPUTE: "control, equal compute", PEER_CONTROL: "peer, trained alone"}
 NONE = "\u2013"
 
 
 def plain(text: str) -> str:
-    r"""A name without terminal escapes, control and direction characters; line ends become spaces.
+    r"""Remove terminal escapes, control and direction characters from a name; line ends become spaces.
 
     >>> plain("a\nb\x1b[31mred\x1b[0m")
     'a bred'
@@ -34,7 +36,7 @@ def plain(text: str) -> str:
 
 
 def short(text: str, length: int = 40) -> str:
-    """A name cut to a length, with an ellipsis.
+    """Cut a name to a length, with an ellipsis.
 
     >>> short("abcdef", 4)
     'abc…'
@@ -42,14 +44,23 @@ def short(text: str, length: int = 40) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def role_label(role: Role) -> str:
+    """Return a role as the heading of a column or row.
+
+    >>> role_label("control-equal-compute"), role_label("student")
+    ('Control, equal compute', 'Student')
+    """
+    return _ROLES.get(role, role).capitalize()
+
+
 def markdown_cell(text: str) -> str:
-    """A name as literal Markdown text, safe in a table and when rendered as HTML."""
+    """Escape a name as literal Markdown text, safe in a table and when rendered as HTML."""
     escaped = _MARKDOWN.sub(r"\\\1", plain(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def csv_cell(text: str) -> str:
-    """A cell that no spreadsheet reads as a formula.
+    """Escape a cell that a spreadsheet would read as a formula.
 
     >>> csv_cell("=1+1")
     "'=1+1"
@@ -57,41 +68,43 @@ def csv_cell(text: str) -> str:
     return escape_csv(plain(text))
 
 
-def percent(share: float, decimals: int = 1) -> str:
-    """A share in 0..1 as per cent, without the sign.
+def percent(share: float | None, decimals: int = 1) -> str:
+    """Format a share in 0..1 as per cent, without the sign.
 
     >>> percent(0.8954)
     '89.5'
     """
-    return number(100 * share, decimals)
+    return NONE if share is None else number(100 * share, decimals)
 
 
-def points(share: float, decimals: int = 1) -> str:
-    """A difference of shares in percentage points, always signed.
+def points(share: float | None, decimals: int = 1) -> str:
+    """Format a difference of shares in percentage points, always signed.
 
     >>> points(0.031)
     '+3.1'
     """
-    if not math.isfinite(share):
+    if share is None or not math.isfinite(share):
         return NONE
     text = f"{100 * share:+.{decimals}f}"
     return text.replace("-", "+") if float(text) == 0 else text
 
 
 def number(value: float | None, decimals: int) -> str:
-    """A number with fixed decimals and thousands separators; a dash when there is none."""
+    """Format a number with fixed decimals and thousands separators; a dash if there is none."""
     if value is None or not math.isfinite(value):
         return NONE
     text = f"{value:,.{decimals}f}"
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
 
 
-def spell_duration(seconds: float) -> str:
-    """Seconds as a person says them.
+def spell_duration(seconds: float | None) -> str:
+    """Format seconds for a person.
 
     >>> spell_duration(3725.0)
     '1 h 2 min'
     """
+    if seconds is None:
+        return NONE
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = int(seconds // 60)
@@ -101,7 +114,7 @@ def spell_duration(seconds: float) -> str:
 
 
 def count_of(number_of: int, noun: str) -> str:
-    """A count with its noun.
+    """Format a count with its noun.
 
     >>> count_of(1, "seed"), count_of(2600, "image")
     ('1 seed', '2,600 images')

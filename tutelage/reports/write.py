@@ -1,10 +1,10 @@
-"""A finished job folder -> JOB/report/: the page, Markdown, numbers as JSON and CSV, figures."""
+"""Write JOB/report/ of a finished job: the page, Markdown, numbers as JSON and CSV, figures."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tutelage.reports.record.fields import strict
+from tutelage.reports.record.files import strict
 from tutelage.reports.record.read import read_job, read_runs, run_folders
 from tutelage.reports.record.types import JobRecord
 from tutelage.reports.render.console import render_comparison
@@ -26,12 +26,10 @@ CONFUSION_CLASSES = 100
 
 
 def write_report(job: Path) -> Path:
-    """Write everything the report has and return the path of report.html.
-
-    The same job gives the same bytes. Only JOB/report/ is written.
+    """Write the report of a job and return the path of report.html. The same job gives the same bytes.
 
     Raises:
-        InputError: the job is not finished or a file of it cannot be read.
+        InputError: the job is not finished, or one of its files cannot be read.
         MachineError: the report cannot be written.
     """
     require_plain(job, written=True)
@@ -42,16 +40,16 @@ def write_report(job: Path) -> Path:
 
 
 def summary(job: Path) -> list[str]:
-    """A finished job as plain lines: its runs, the metrics by role, the verdict."""
+    """Summarize a finished job as plain lines: its runs, the metrics by role, the verdict."""
     return render_comparison(read_job(job))
 
 
 def comparison(folders: Sequence[Path]) -> list[str]:
-    """Finished runs side by side as plain lines; a job folder stands for all of its runs.
+    """Compare finished runs as plain lines; a job folder stands for all of its runs.
 
     Raises:
         UsageError: no folder is given.
-        InputError: one is not a finished run or job.
+        InputError: a folder is not a finished run or job.
     """
     if len(folders) == 1 and (folders[0] / "plan.json").is_file():
         return summary(folders[0])
@@ -59,7 +57,7 @@ def comparison(folders: Sequence[Path]) -> list[str]:
 
 
 def write_record(record: JobRecord, folder: Path) -> Path:
-    """The report of any record, also of single runs, into a folder; the page's path."""
+    """Write the report of a record, also of single runs, into a folder; return the path of the page."""
     verdict, figures = compare_runs(record), draw_figures(record)
     write_figures(figures, folder / "figures")
     texts = {
@@ -77,12 +75,14 @@ def write_record(record: JobRecord, folder: Path) -> Path:
 
 
 def scores_json(record: JobRecord, verdict: Verdict) -> str:
-    """The verdict and every run's scores.json in one; above 100 classes without the confusions."""
+    """Combine the verdict and every run's scores.json; above 100 classes without confusion matrices."""
     plain = {
         "format": 1,
-        "verdict": {"outcome": verdict.outcome, "sentence": verdict.sentence, **_told(verdict)},
-        "at_equal_compute": _told(at_equal_compute(record)),
-        "beside_alone": {name: _told(found) for name, found in peers_against_alone(record).items()},
+        "verdict": {"outcome": verdict.outcome, "sentence": verdict.sentence, **_numbers(verdict)},
+        "at_equal_compute": _numbers(at_equal_compute(record)),
+        "beside_alone": {
+            name: _numbers(found) for name, found in peers_against_alone(record).items()
+        },
         "ensembles": [one._asdict() for one in ensemble_gains(record)],
         "runs": {
             run.name: _without_confusion(found)
@@ -95,8 +95,8 @@ def scores_json(record: JobRecord, verdict: Verdict) -> str:
     return json.dumps(strict(plain), indent=1, allow_nan=False) + "\n"
 
 
-def _told(verdict: Verdict | None) -> dict[str, object]:
-    """The numbers of a comparison; none where there is nothing to compare."""
+def _numbers(verdict: Verdict | None) -> dict[str, object]:
+    """Collect the numbers of a comparison; empty if there is none."""
     if verdict is None:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside the target, flushed to disk, renamed."""
+"""Write files that are either complete or absent: written beside the target, flushed, renamed."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from tutelage.storage.json_files import LARGEST_JSON, parse_json, read_file
 
 
 def expand_user(path: str | os.PathLike[str]) -> Path:
-    """A path with `~` in place; as it is where that user or home folder does not exist."""
+    """Expand `~` in a path; leave it if that user or home folder does not exist."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -26,17 +26,18 @@ _BUFFER = 1 << 20  # a network has many small tensors
 
 
 class WrittenFile(NamedTuple):
-    """A file as it was written: its length and the SHA-256 of its bytes."""
+    """A file that was written."""
 
     bytes: int
     sha256: str
+    """Hexadecimal, of its bytes."""
 
 
 def write_new(path: Path, chunks: Iterable[bytes | memoryview]) -> WrittenFile:
-    """Write a file that must not exist yet and flush it to the disk; hashed on the way, in one pass.
+    """Write a file that must not exist yet and flush it to disk, hashing it in the same pass.
 
     Raises:
-        OSError: whatever the system refuses; a part of the file may then be there.
+        OSError: the system refused to write; part of the file may then exist.
     """
     digest = hashlib.sha256()
     with path.open("xb", buffering=_BUFFER) as file:
@@ -49,10 +50,10 @@ def write_new(path: Path, chunks: Iterable[bytes | memoryview]) -> WrittenFile:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or none.
+    """Write a file completely or not at all.
 
     Raises:
-        MachineError: no room, no permission.
+        MachineError: there is no room or no permission.
     """
     beside = _private(path, "part")
     with disk_errors(path, needed=len(content)):
@@ -67,22 +68,22 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that a person can read; not-a-number is refused."""
+    """Write indented JSON; ValueError for NaN and infinity."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode("utf-8", "surrogateescape"))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; InputError naming the file where that fails."""
+    """Read a JSON object; InputError with the file's name if that fails."""
     return parse_json(read_file(path, largest=LARGEST_JSON), path)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Fill a private folder beside the target; it takes the target's place only when all went well.
+    """Fill a private folder beside the target, which it replaces only if the block succeeds.
 
     Raises:
-        MachineError: no room, no permission; what was there before is there still.
+        MachineError: there is no room or no permission; the target is then as before.
     """
     beside, old = _private(path, "part"), _private(path, "old")
     with disk_errors(path):
@@ -97,7 +98,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 path.rename(old)
             try:
                 beside.rename(path)
-            except BaseException:  # a second Ctrl-C too
+            except BaseException:  # also a second Ctrl-C
                 if old.exists():
                     old.rename(path)
                 raise
@@ -108,10 +109,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def recover_partial_writes(folder: Path) -> None:
-    """Clear up, in a folder and below it, what killed processes left of the functions above.
+    """Clean up what the functions above left in a folder and below it when their process was killed.
 
-    What was being written goes; a folder that was moved aside, and whose successor never came, is put back.
-    Only where no other process can be writing there.
+    Partial files are removed; a folder that was moved aside without being replaced is moved back. Call it
+    only where no other process can be writing.
     """
     for path in sorted(folder.rglob(".*")):
         found = _PRIVATE.fullmatch(path.name)
@@ -127,7 +128,7 @@ def recover_partial_writes(folder: Path) -> None:
 
 
 def is_private(path: Path) -> bool:
-    """Whether a path is what the functions above write to before it takes its place."""
+    """Return whether a path is a temporary of the functions above."""
     return _PRIVATE.fullmatch(path.name) is not None
 
 
@@ -135,12 +136,12 @@ _PRIVATE = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]{8}\.(?P<what>part|old)", re
 
 
 def _private(path: Path, what: str) -> Path:
-    """A name beside a path that no other process and no other time has; see `recover_partial_writes`."""
+    """Name a temporary beside a path, unique to this call; see `recover_partial_writes`."""
     return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.{what}")
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are not there; their names are flushed to the disk."""
+    """Create a folder and its missing parents, and flush their names to disk."""
     missing = []
     while not folder.exists():
         missing.append(folder)
@@ -151,7 +152,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file's bytes, or a folder's names, to the disk."""
+    """Flush a file's bytes, or a folder's names, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

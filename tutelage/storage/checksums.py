@@ -1,9 +1,9 @@
-"""Files that tell whether they are whole: JSON with a seal, and the checksums of the files beside it.
+"""Detect damaged files: JSON sealed with its own checksum, and checksums of the files beside it.
 
-The last line of a sealed file but the bracket is `"seal"`, the SHA-256 of all bytes before its comma. Any
-other byte anywhere in the file is found. Without us: `head -c -81 run.json | sha256sum`.
+The last line before the closing bracket of a sealed file is `"seal"`, the SHA-256 of all bytes before its
+comma, so that any changed byte is detected. To check it by hand: `head -c -81 run.json | sha256sum`.
 
-A sealed file may hold the lengths and checksums of others under `"files"`; it stands for all of them then.
+A sealed file may hold lengths and checksums of other files under `"files"`, and so vouch for them too.
 """
 
 import hashlib
@@ -18,24 +18,25 @@ from tutelage.storage.atomic import write_bytes
 from tutelage.storage.json_files import LARGEST_JSON, open_bounded, parse_json, read_file
 
 Sums = Mapping[str, Mapping[str, Any]]
-"""Of files by name relative to a folder, with forward slashes: `bytes`, and `sha256` in hexadecimal."""
+"""File name, relative to a folder with forward slashes -> `bytes` and `sha256` (hexadecimal)."""
 
+_DIFFERS = "its bytes are not those that were written: the checksum differs"
 _BEFORE, _AFTER = b',\n "seal": "', b'"\n}\n'
 _TAIL = len(_BEFORE) + 64 + len(_AFTER)
 
 
 def seal(content: Mapping[str, Any]) -> bytes:
-    """A table with a key or more as JSON text that ends with its own checksum; not-a-number is refused."""
+    """Encode a table as JSON that ends with its own checksum; ValueError for NaN and infinity."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     body = text.encode("utf-8", "surrogateescape").removesuffix(b"\n}")
     return body + _BEFORE + hashlib.sha256(body).hexdigest().encode() + _AFTER
 
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a table as a sealed file, whole or not at all.
+    """Write a table as a sealed file, completely or not at all.
 
     Raises:
-        MachineError: no room, no permission.
+        MachineError: there is no room or no permission.
     """
     write_bytes(path, seal(content))
 
@@ -43,16 +44,16 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
 def read_sealed(
     path: Path, *, kind: str, version: int | None = None, fix: str | None = None
 ) -> dict[str, Any]:
-    """The table in a sealed file, without its seal.
+    """Read the table in a sealed file, without its seal.
 
     Args:
-        path: of the file.
-        kind: what the file is of, for messages: "a pack".
-        version: that its `format` must be.
-        fix: what to do about a damaged one.
+        path: the file.
+        kind: what the file belongs to, for messages: "a pack".
+        version: the `format` it must have.
+        fix: what to do if it is damaged.
 
     Raises:
-        InputError: it is missing, is no sealed file, was changed since it was written, or has another format.
+        InputError: the file is missing, not sealed, changed since it was written, or of another format.
     """
     return unseal(read_file(path, largest=LARGEST_JSON), path, kind=kind, version=version, fix=fix)
 
@@ -60,7 +61,7 @@ def read_sealed(
 def unseal(
     raw: bytes, path: Path, *, kind: str, version: int | None = None, fix: str | None = None
 ) -> dict[str, Any]:
-    """As `read_sealed`, of bytes that were read from the file already."""
+    """Parse the bytes of a sealed file; see `read_sealed`."""
     body, tail = raw[:-_TAIL], raw[-_TAIL:]
     if tail != _BEFORE + hashlib.sha256(body).hexdigest().encode() + _AFTER:
         found = _format_of(raw, path)
@@ -69,7 +70,7 @@ def unseal(
         raise InputError(
             f"{kind} that is damaged",
             where=path,
-            found="its bytes are not those that were written: the checksum differs",
+            found=_DIFFERS,
             fix=fix,
         )
     content = parse_json(body + b"\n}", path)
@@ -98,16 +99,16 @@ def _other_format(
 
 
 def checksums_of(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Lengths and checksums of files below a folder, in the order of their names.
+    """Compute lengths and checksums of files below a folder, in the order of their names.
 
     Raises:
-        InputError: one cannot be read.
+        InputError: a file cannot be read.
     """
     return {name: _sum(folder / name) for name in sorted(names)}
 
 
 def checksum_of(content: bytes) -> dict[str, Any]:
-    """Length and checksum of bytes."""
+    """Compute length and checksum of some bytes."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
@@ -125,17 +126,17 @@ def require_checksums(
     kind: str,
     fix: str | None = None,
 ) -> None:
-    """Refuse a folder in which a file is not what was written; lengths come first, being quick to see.
+    """Require that files are as they were written; lengths are compared first, being quick.
 
     Args:
-        folder: that the names are relative to.
-        sums: what was written.
-        names: of the files to look at, all by default.
-        kind: what the files are of, for messages: "a pack".
-        fix: what to do about a damaged one.
+        folder: what the names are relative to.
+        sums: lengths and checksums that were recorded.
+        names: the files to check; all by default.
+        kind: what the files belong to, for messages: "a pack".
+        fix: what to do if one is damaged.
 
     Raises:
-        InputError: naming the first file that is missing, damaged, or not among the sums.
+        InputError: with the name of the first file that is missing, damaged, or not among the sums.
     """
     for name in sorted(sums if names is None else names):
         if wrong := find_damage(folder, sums, name):
@@ -150,11 +151,11 @@ def require_checksums(
 
 
 def find_damage(folder: Path, sums: Sums, name: str) -> tuple[str, str | None] | None:
-    """What a file is found to be, and what it should be; None where nothing is wrong with it."""
+    """Describe what is wrong with a file: found, and expected. None if it is intact."""
     known = sums.get(name)
     parts = PurePosixPath(name)
     if not isinstance(known, Mapping) or parts.is_absolute() or ".." in parts.parts:
-        return "no checksum is known of it", None
+        return "there is no checksum of it", None
     try:
         with open_bounded(folder / name) as file:
             size = os.fstat(file.fileno()).st_size
@@ -163,17 +164,17 @@ def find_damage(folder: Path, sums: Sums, name: str) -> tuple[str, str | None] |
     if size != known.get("bytes"):
         return f"{size:,} bytes", f"{known.get('bytes')} bytes"
     if _sum(folder / name) != known:
-        return "its bytes are not those that were written: the checksum differs", None
+        return _DIFFERS, None
     return None
 
 
 def read_checked(
     folder: Path, sums: Sums, name: str, *, kind: str, largest: int, fix: str | None = None
 ) -> bytes:
-    """All bytes of a file, held to its checksum: what is checked is what is used.
+    """Read a file and verify the checksum of exactly the bytes returned.
 
     Raises:
-        InputError: as `require_checksums`; or it is larger than `largest` bytes.
+        InputError: as `require_checksums`, or the file is larger than `largest` bytes.
     """
     try:
         raw = read_file(folder / name, largest=largest)

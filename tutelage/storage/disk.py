@@ -1,4 +1,4 @@
-"""What a disk refuses, told to a person: one message for each kind of failure, with path and bytes."""
+"""Turn disk errors into messages: one for each kind of failure, with path, bytes and remedy."""
 
 import errno
 import os
@@ -23,18 +23,18 @@ FIXES = {
     errno.EMFILE: "raise the limit on open files (ulimit -n 4096), then the same command with --resume",
     errno.ENFILE: "the system has too many files open: close programs, then the same command with --resume",
 }
-"""What to do, by error number: the failures that are the machine's and not ours."""
+"""What to do, by error number: failures of the machine, not of the program."""
 
-_OTHERS_WORDS = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust say it
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # in messages of libraries written in Rust
 
 
 def machine_error(path: Path, error: OSError, *, needed: int | None = None) -> MachineError:
-    """The error to raise where a file could not be written.
+    """Build the error for a file that could not be written.
 
     Args:
-        path: of the file or folder.
-        error: what the system said.
-        needed: bytes that were to be written, where known.
+        path: the file or folder.
+        error: the system's error.
+        needed: bytes to be written, if known.
     """
     found = error.strerror or str(error)
     if needed is not None:
@@ -51,11 +51,7 @@ def machine_error(path: Path, error: OSError, *, needed: int | None = None) -> M
 
 @contextmanager
 def disk_errors(path: Path, *, needed: int | None = None) -> Iterator[None]:
-    """Whatever the system refuses in the block becomes a MachineError that names `path`.
-
-    Raises:
-        MachineError: see `machine_error`.
-    """
+    """Convert system errors in the block to a MachineError about `path`; see `machine_error`."""
     try:
         yield
     except TutelageError:
@@ -63,15 +59,15 @@ def disk_errors(path: Path, *, needed: int | None = None) -> Iterator[None]:
     except OSError as error:
         raise machine_error(path, error, needed=needed) from error
     except Exception as error:
-        said = _OTHERS_WORDS.search(str(error))
-        if said is None:
+        found = _RUST_ERROR.search(str(error))
+        if found is None:
             raise
-        number = int(said[1])
+        number = int(found[1])
         raise machine_error(path, OSError(number, os.strerror(number)), needed=needed) from error
 
 
 def from_os_error(error: OSError | MemoryError) -> TutelageError:
-    """What the system refused where nothing more is known of it: which file, and why.
+    """Build the error for a system error of unknown origin: which file, and why.
 
     >>> from_os_error(OSError(36, "File name too long", "x" * 300)).exit_code
     3
@@ -82,7 +78,7 @@ def from_os_error(error: OSError | MemoryError) -> TutelageError:
         )
     kind = InputError if error.errno in _OF_THE_NAME else MachineError
     return kind(
-        "the system refuses a file",
+        "a file operation failed",
         where=error.filename,
         found=error.strerror or type(error).__name__,
         fix=FIXES.get(
@@ -95,7 +91,7 @@ _OF_THE_NAME = (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, e
 
 
 def free_bytes(folder: Path) -> int | None:
-    """Bytes free on the disk of a folder that may not exist yet; None where nobody can say."""
+    """Return the free bytes on the disk of a folder, which need not exist yet; None if unknown."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
@@ -105,10 +101,10 @@ def free_bytes(folder: Path) -> int | None:
 
 
 def require_free(path: Path, needed: int) -> None:
-    """Refuse to begin writing what will not fit.
+    """Require room for a file before writing it.
 
     Raises:
-        MachineError: fewer than `needed` bytes are free where `path` is to be.
+        MachineError: fewer than `needed` bytes are free at `path`.
     """
     free = free_bytes(path.parent)
     if free is not None and free < needed:
@@ -117,7 +113,7 @@ def require_free(path: Path, needed: int) -> None:
 
 
 def megabytes(count: int) -> str:
-    """Bytes for a person.
+    """Format a number of bytes.
 
     >>> megabytes(1_234), megabytes(83_300_000)
     ('1,234 bytes', '83.3 MB')

@@ -1,6 +1,6 @@
-"""Reading what may have been damaged: files that are missing or odd are named, JSON stays within bounds.
+"""Read files that may be damaged or hostile: bounded in size, regular, and JSON of ordinary shape.
 
-JSON is taken where its depth and its numbers are ordinary and no key stands twice.
+JSON is rejected if it is nested too deeply, has numbers that are too long, or repeats a key.
 """
 
 import json
@@ -17,7 +17,7 @@ from tutelage.errors import InputError
 from tutelage.storage.safe_paths import find_irregular, read_bounded
 
 LARGEST_JSON = 64 << 20
-"""Bytes. A pack of a million images that has a hundred thousand bad ones stays below it."""
+"""Bytes. The manifest of a pack of a million images with a hundred thousand bad ones is smaller."""
 
 DEEPEST_JSON = 64
 _DIGITS = 32
@@ -25,10 +25,10 @@ _DIGITS = 32
 
 @contextmanager
 def open_bounded(path: Path) -> Iterator[BufferedReader]:
-    """A regular file for reading; links to one are followed.
+    """Open a regular file for reading; links are followed.
 
     Raises:
-        InputError: there is none, it cannot be read, or it is of another kind.
+        InputError: the file is missing, cannot be read, or is not regular.
     """
     with _named(path):
         # Without O_NONBLOCK, opening a pipe waits for its other end.
@@ -40,10 +40,10 @@ def open_bounded(path: Path) -> Iterator[BufferedReader]:
 
 
 def read_file(path: Path, *, largest: int) -> bytes:
-    """All of a regular file of at most so many bytes.
+    """Read a regular file of at most `largest` bytes.
 
     Raises:
-        InputError: see `open_bounded`; or it is larger.
+        InputError: as `open_bounded`, or the file is larger.
     """
     with _named(path):
         return read_bounded(path, largest)
@@ -62,16 +62,16 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def parse_json(content: bytes | str, where: Path, *, finite: bool = True) -> dict[str, Any]:
-    """A JSON object. Stray bytes in its text, as in old file names, become lone surrogates.
+    """Parse a JSON object. Stray bytes, as in old file names, become lone surrogates.
 
     Args:
         content: the text.
-        where: the file it is from, for messages.
-        finite: whether not-a-number and infinity are refused.
+        where: its file, for messages.
+        finite: whether NaN and infinity are rejected.
 
     Raises:
-        InputError: it is not JSON, its top is no object, a key stands twice, it is nested deeper than 64,
-            or a number has more than 32 digits.
+        InputError: the text is not a JSON object, repeats a key, is nested deeper than 64, or has a number
+            of more than 32 digits.
     """
     try:
         text = content.decode("utf-8", "surrogateescape") if isinstance(content, bytes) else content
@@ -83,7 +83,7 @@ def parse_json(content: bytes | str, where: Path, *, finite: bool = True) -> dic
             parse_constant=_refuse if finite else float,
         )
         if not isinstance(found, dict):
-            raise ValueError(f"its top is no object but {type(found).__name__}")
+            raise ValueError(f"not an object but {type(found).__name__}")
         _shallow(found)
     except (ValueError, RecursionError) as error:
         raise InputError(
@@ -96,7 +96,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {twice!r:.80} stands twice")
+        raise ValueError(f"the key {twice!r:.80} is repeated")
     return table
 
 
@@ -113,7 +113,7 @@ def _finite(digits: str) -> float:
 
 
 def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _shallow(found: dict[str, Any]) -> None:

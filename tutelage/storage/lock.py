@@ -1,7 +1,7 @@
-"""One process at a time: a lock on a file, which says who holds it and since when.
+"""A lock on a file: one process at a time. The file names the process that holds it.
 
-The system lets go of a lock when its process ends, however it ends: a file left behind by a dead process
-is taken over, and what it says is written anew.
+The system releases a lock when its process ends, however it ends. A file left behind by a dead process is
+taken over and rewritten.
 """
 
 import datetime
@@ -20,11 +20,12 @@ _MOMENT = 1.0
 
 
 class LockHolder(NamedTuple):
-    """Who holds a lock: the machine, the process on it, and since when (ISO 8601, UTC)."""
+    """The process that holds a lock."""
 
     host: str
     process: int
     since: str
+    """ISO 8601, UTC."""
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}, since {self.since}"
@@ -34,18 +35,16 @@ class LockHolder(NamedTuple):
 def hold_lock(
     path: Path, *, busy: Callable[[LockHolder | None], None], remove: bool = False
 ) -> Iterator[None]:
-    """Hold the lock while the block runs.
-
-    On a system or a disk without such locks the block runs all the same.
+    """Hold the lock while the block runs. Where the system or disk has no locks, just run the block.
 
     Args:
-        path: of the lock's file.
-        busy: called again and again while another process holds the lock, with what its file says; it
-            waits or raises.
-        remove: whether the file goes at the end.
+        path: the lock file.
+        busy: called repeatedly while another process holds the lock, with that process if known; it waits
+            or raises.
+        remove: whether to remove the file at the end.
 
     Raises:
-        MachineError: the file cannot be made.
+        MachineError: the file cannot be created.
     """
     with ExitStack() as stack:
         while True:
@@ -55,13 +54,13 @@ def hold_lock(
                 busy(_read(path))
             elif _is_there(file.fileno(), path):
                 break
-            stack.pop_all().close()  # held by another, or just removed by who held it: again
+            stack.pop_all().close()  # held by another process, or just removed: try again
         with disk_errors(path):
             _write(file.fileno())
         try:
             yield
         finally:
-            with suppress(OSError):  # where an open file cannot be removed it stays, empty
+            with suppress(OSError):  # a system may refuse to remove an open file
                 os.ftruncate(file.fileno(), 0)
                 if remove:
                     path.unlink()
@@ -96,7 +95,7 @@ def _write(handle: int) -> None:
 
 
 def _read(path: Path) -> LockHolder | None:
-    """What the file says; its holder, who may have taken it just now, has a moment to write it."""
+    """Read the holder from the file, waiting a moment in case it has just taken the lock."""
     end = time.monotonic() + _MOMENT
     while True:
         with suppress(OSError, ValueError, TypeError):

@@ -1,9 +1,9 @@
-"""What a finished run or job left behind, and whether it is still that.
+"""The results of finished runs and jobs, verified by checksum when they are read.
 
-`run.json` of a finished run holds the checksum of every file that says what came of it; those of a model
-folder are in its own sealed file, whose checksum is here. `timings.json` alone differs between two equal
-runs, so it is sealed by itself and names the `run.json` that it belongs to. `job.json` of a finished job has
-the checksums of its own files and of each `run.json`; its report can be made again and is not among them.
+`run.json` of a finished run holds the checksum of every file of its results; those of a model folder are in
+the folder's own sealed file, whose checksum is here. `timings.json` alone differs between two equal runs, so
+it is sealed separately and names the `run.json` it belongs to. `job.json` of a finished job has the checksums
+of its own files and of each `run.json`; its report can be written again and is not among them.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ from tutelage.storage.json_files import LARGEST_JSON, parse_json, read_file
 FORMAT = 4
 JOB_FORMAT = 2
 KIND = "a run"
-LARGEST_ANSWERS = 16 << 30
-_OF_A_JOB = ("config.toml", "plan.json", "data.json", "split.csv", "run.json", "*/run.json")
+LARGEST_PREDICTIONS = 16 << 30
+_JOB_FILES = ("config.toml", "plan.json", "data.json", "split.csv", "run.json", "*/run.json")
 _RESULTS = (
     "config.toml",
     "environment.json",
@@ -41,40 +41,42 @@ _RESULTS = (
     "scores.json",
     "checkpoints-kept/*/model/tutelage.json",
 )
-_OF_A_NETWORK = ("predictions/*", "model/tutelage.json", "model-best/tutelage.json")
-_PATTERNS = (*_RESULTS, *_OF_A_NETWORK, *(f"peers/*/{name}" for name in _OF_A_NETWORK))
+_NETWORK_FILES = ("predictions/*", "model/tutelage.json", "model-best/tutelage.json")
+_PATTERNS = (*_RESULTS, *_NETWORK_FILES, *(f"peers/*/{name}" for name in _NETWORK_FILES))
 
 
 class Results(NamedTuple):
-    """A finished run: its folder, what it is of, and the checksums of its files."""
+    """A finished run."""
 
     folder: Path
     facts: Mapping[str, Any]
+    """The table in run.json: name, role, seed, fingerprint, ..."""
     sums: Sums
+    """Checksums of its files."""
 
     def read(self, name: str, *, largest: int = LARGEST_JSON) -> bytes:
-        """A file of the run, by its name relative to the folder; InputError where it is damaged."""
+        """Read a file by its name relative to the folder; InputError if it is damaged."""
         return read_checked(
             self.folder, self.sums, name, kind=KIND, largest=largest, fix=run_fix(self.folder)
         )
 
     def table(self, name: str) -> dict[str, Any]:
-        """A JSON file of the run."""
+        """Read a JSON file; InputError if it is damaged."""
         return parse_json(self.read(name), self.folder / name)
 
-    def answers(self, split: str, *, beside: str = "") -> dict[str, NDArray[Any]]:
-        """What the network said about a split after the last epoch: ids, labels [N], logits [N, C].
+    def predictions(self, split: str, *, peer: str = "") -> dict[str, NDArray[Any]]:
+        """Read the predictions after the last epoch: ids [N], labels [N] and logits [N, C].
 
         Args:
             split: val or test.
-            beside: the companion that said it, by its folder's name; the run's own network by default.
+            peer: the folder name of a peer; the run's own network by default.
 
         Raises:
-            InputError: none of that split, or a damaged file.
+            InputError: there are none for that split, or the file is damaged.
         """
-        start = f"peers/{beside}/" if beside else ""
+        start = f"peers/{peer}/" if peer else ""
         name = f"{start}predictions/{split}.safetensors"
-        raw = self.read(name, largest=LARGEST_ANSWERS)
+        raw = self.read(name, largest=LARGEST_PREDICTIONS)
         try:
             arrays = load(raw)
             ids, labels, logits = (arrays[key] for key in ("ids", "labels", "logits"))
@@ -90,11 +92,11 @@ class Results(NamedTuple):
         return arrays
 
     def logits(self, split: str) -> NDArray[np.float32]:
-        """float32 [N, C] of a split, as in `answers`."""
-        return self.answers(split)["logits"].astype(np.float32, copy=False)
+        """Read the logits of a split, float32 [N, C]; see `predictions`."""
+        return self.predictions(split)["logits"].astype(np.float32, copy=False)
 
     def timings(self) -> dict[str, Any]:
-        """How long it took, held to the run that it belongs to."""
+        """Read timings.json; InputError if it is damaged or belongs to another run."""
         raw = read_file(self.folder / "run.json", largest=LARGEST_JSON)
         path = self.folder / "timings.json"
         found = read_sealed(path, kind="timings of a run", fix=run_fix(self.folder))
@@ -104,11 +106,11 @@ class Results(NamedTuple):
 
 
 def seal_run(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Mark a run as finished: nothing of what it left may change from here on.
+    """Mark a run as finished: from now on, a change of its results counts as damage.
 
     Args:
-        folder: of the run; all its files are there.
-        facts: what it is of: name, role, seed, fingerprint.
+        folder: the run folder with all its files.
+        facts: name, role, seed, fingerprint, ...
     """
     sums = _sums(folder, _PATTERNS)
     raw = seal({"format": FORMAT, **facts, "finished": True, "files": sums})
@@ -120,69 +122,67 @@ def seal_run(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_run_facts(folder: Path) -> dict[str, Any]:
-    """What a run is of, finished or not: the table in its run.json."""
+    """Read run.json of a run, finished or not."""
     path = folder / "run.json"
     return read_sealed(path, kind=KIND, version=FORMAT, fix=run_fix(folder))
 
 
 def open_results(folder: Path) -> Results:
-    """A finished run; each of its files is held to its checksum when it is read.
+    """Open a finished run; its files are verified when they are read.
 
     Raises:
-        InputError: no run there, one that is not finished, or run.json is damaged.
+        InputError: there is no run, it is not finished, or run.json is damaged.
     """
     facts = read_run_facts(folder)
     if not facts.get("finished"):
         raise InputError(
             "the run is not finished",
             where=folder,
-            fix=f"the command that began it, with --resume, or: tutelage resume {folder}",
+            fix=f"the command that started it, with --resume, or: tutelage resume {folder}",
         )
     sums = facts.pop("files", None)
     return Results(folder, facts, sums if isinstance(sums, dict) else {})
 
 
 def require_whole(folder: Path) -> None:
-    """Refuse a finished run in which a file is damaged; weights are looked at where they are loaded."""
+    """Raise InputError if a file of a finished run is damaged; weights are verified when loaded."""
     found = open_results(folder)
     require_checksums(folder, found.sums, kind=KIND, fix=run_fix(folder))
     found.timings()
 
 
 def require_network_files(folder: Path) -> None:
-    """Refuse a run folder whose model folder is not the one that the run was finished with."""
+    """Raise InputError if the model folder of a run is not that of the finished run."""
     found = open_results(folder)
     require_checksums(folder, found.sums, ["model/tutelage.json"], kind=KIND, fix=run_fix(folder))
 
 
 def run_fix(folder: Path) -> str:
-    """What to do about a run of which something is damaged."""
-    return (
-        f"remove {folder / 'run.json'}; the command that made the run, with --resume, does it again"
-    )
+    """Suggest what to do about a damaged run."""
+    return f"remove {folder / 'run.json'}; the command that made the run, with --resume, repeats it"
 
 
 def seal_job(folder: Path) -> None:
     """Mark a job as finished."""
     facts = read_job_facts(folder)
-    whole = {**facts, "finished": True, "files": _sums(folder, _OF_A_JOB)}
+    whole = {**facts, "finished": True, "files": _sums(folder, _JOB_FILES)}
     write_sealed(folder / "job.json", whole)
 
 
 def read_job_facts(folder: Path) -> dict[str, Any]:
-    """What a job is of, finished or not: the table in its job.json.
+    """Read job.json of a job, finished or not.
 
     Raises:
-        InputError: it is damaged, or of another format.
+        InputError: the file is damaged or of another format.
     """
     return read_sealed(folder / "job.json", kind="a job", version=JOB_FORMAT, fix=job_fix(folder))
 
 
 def require_job(folder: Path) -> None:
-    """Refuse a finished job in which a file of its own, or a run.json, is not what was written.
+    """Require that the files of a finished job, and each run.json, are as they were written.
 
     Raises:
-        InputError: naming the file.
+        InputError: with the name of the damaged file.
     """
     facts = read_job_facts(folder)
     if facts.get("finished"):
@@ -193,12 +193,12 @@ def require_job(folder: Path) -> None:
 
 
 def job_fix(folder: Path) -> str:
-    """What to do about a job of which something is damaged."""
+    """Suggest what to do about a damaged job."""
     return f"the command that made it, with another folder: --out {folder}-2"
 
 
 def _sums(folder: Path, patterns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Checksums of some files that are on the disk from here on, whatever becomes of the machine."""
+    """Flush the matching files to disk, so that they survive a power failure, and return their checksums."""
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     for path in (*found, *{path.parent for path in found}):
         sync(path)

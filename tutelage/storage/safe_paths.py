@@ -1,9 +1,8 @@
-"""Paths in what a stranger made: they stay inside its folder, and lead to regular files of a stated size.
+"""Check paths in untrusted folders: they must stay inside, and lead to regular files of bounded size.
 
-A folder that was handed over may hold links to other places, pipes that never end and files of any size.
-`require_plain` looks at all of it before anything in it is opened or written; `read_bounded` reads one
-file whose kind and size are checked after it is open. Somebody who changes a folder while it is read is
-not defended against.
+An untrusted folder may contain links to other places, pipes that never end and files of any size.
+`require_plain` checks all of it before anything in it is opened or written; `read_bounded` reads one file
+and checks its kind and size after opening it. Changes to the folder while it is read are not covered.
 """
 
 import os
@@ -19,7 +18,7 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def find_irregular(mode: int) -> str | None:
-    """What a file is if not a regular one, or None. Such files are never opened: pipes hang."""
+    """Describe the kind of a file that is not regular; None if it is. Reading a pipe would hang."""
     kinds = (
         (stat.S_ISREG, None),
         (stat.S_ISFIFO, "a named pipe, not a file"),
@@ -30,13 +29,13 @@ def find_irregular(mode: int) -> str | None:
 
 
 def is_within(path: str | Path, root: str | Path) -> bool:
-    """Whether the real place of a path is the root or below it."""
+    """Return whether a path, links resolved, is the root or below it."""
     top = os.path.realpath(root)
     return os.path.commonpath([os.path.realpath(path), top]) == top
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name that a file holds is one of a file in the same folder, on any system.
+    """Return whether a name is a valid file name without folders on every system.
 
     >>> is_plain_name("layer1.0.bin"), is_plain_name("../a"), is_plain_name("C:a"), is_plain_name("")
     (True, False, False, False)
@@ -50,11 +49,10 @@ def is_plain_name(name: str) -> bool:
 
 
 def path_inside(folder: Path, name: str, *, where: Path) -> Path:
-    """The file or folder that a relative path in the file `where` names.
+    """Resolve a relative path that was read from the file `where`.
 
     Raises:
-        InputError: the path is absolute, goes up, is none that a disk can hold, or leads out of the folder
-            over a link.
+        InputError: the path is absolute, goes up, is too long or unprintable, or leaves the folder by a link.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     odd = not parts or name != escape(name) or ".." in parts or len(name) > 1000
@@ -70,15 +68,15 @@ def path_inside(folder: Path, name: str, *, where: Path) -> Path:
 
 
 def require_plain(folder: Path, *, written: bool = False) -> None:
-    """Look at everything below a folder before it is used: files and folders, no way out.
+    """Require that a folder holds only files and folders of its own, before it is used.
 
     Args:
-        folder: itself may be a link, since a person named it.
-        written: something in it will be written or removed, so that a file with a second name elsewhere
-            (a hard link) is refused as well.
+        folder: may itself be a link, since the user named it.
+        written: whether something in it will be written or removed; hard links are then rejected too.
 
     Raises:
-        InputError: a link out of the folder, a pipe, socket or device, a hard link, too many files.
+        InputError: it contains a link that leaves it, a pipe, socket or device, a hard link, or too many
+            files.
     """
     for count, entry in enumerate(_entries(str(folder))):
         if count >= MOST_ENTRIES:
@@ -89,7 +87,7 @@ def require_plain(folder: Path, *, written: bool = False) -> None:
                 f"there is {wrong} in the folder",
                 where=entry.path,
                 expected="files and folders of its own",
-                fix="look where it leads and remove it, or put a copy in its place",
+                fix="check where it leads and remove it, or replace it by a copy",
             )
 
 
@@ -116,7 +114,7 @@ def _entries(folder: str) -> Iterator["os.DirEntry[str]"]:
                 "cannot list a folder",
                 where=folder,
                 found=error.strerror,
-                fix="give yourself permission to read it, or use a copy",
+                fix="get permission to read it, or use a copy",
             ) from error
 
 
@@ -127,7 +125,7 @@ def _wrong(entry: "os.DirEntry[str]", root: str, *, written: bool) -> str | None
         return None
     try:
         status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:  # a process at work there has just renamed it
+    except FileNotFoundError:  # another process has just renamed it
         return None
     if kind := find_irregular(status.st_mode):
         return kind
@@ -135,11 +133,11 @@ def _wrong(entry: "os.DirEntry[str]", root: str, *, written: bool) -> str | None
 
 
 def read_bounded(path: Path, at_most: int) -> bytes:
-    """The bytes of a regular file of no more than `at_most` bytes; a pipe or device is never waited for.
+    """Read a regular file of at most `at_most` bytes, without waiting on pipes or devices.
 
     Raises:
-        OSError: it cannot be opened or read.
-        InputError: it is no regular file, or larger.
+        OSError: the file cannot be opened or read.
+        InputError: the file is not regular, or larger.
     """
     handle = os.open(path, _FLAGS)
     with os.fdopen(handle, "rb") as file:

@@ -1,4 +1,4 @@
-"""The checksum beside a file that is deployed: `model.onnx.sha256`, which `sha256sum -c` reads as well."""
+"""The checksum file beside an exported file, such as `model.onnx.sha256`; `sha256sum -c` reads it too."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ def write_checksum(path: Path, content: bytes) -> None:
     """Write the checksum of a file's bytes beside it.
 
     Raises:
-        MachineError: no room, no permission.
+        MachineError: there is no room or no permission.
     """
     write_bytes(
         path.with_name(path.name + SUFFIX), _line(path, hashlib.sha256(content).hexdigest())
@@ -23,10 +23,10 @@ def write_checksum(path: Path, content: bytes) -> None:
 
 
 def require_checksum(path: Path) -> None:
-    """Refuse a file that is not the one its checksum was written for.
+    """Verify a file by the checksum beside it.
 
     Raises:
-        InputError: it, or the checksum beside it, is missing or changed.
+        InputError: the file or its checksum is missing or changed.
     """
     beside = path.with_name(path.name + SUFFIX)
     expected = read_file(beside, largest=_LARGEST)
@@ -34,10 +34,10 @@ def require_checksum(path: Path) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected != _line(path, found):
         raise InputError(
-            "a network for deployment that is damaged",
+            "an exported network that is damaged",
             where=path,
             found=f"its checksum is not that in {beside.name}",
-            fix="tutelage export RUN, which writes both again",
+            fix="tutelage export RUN writes both again",
         )
 
 

@@ -1,4 +1,4 @@
-"""A generalist and its specialists as the teacher of a run: opened, made one word, and measured together."""
+"""Load a generalist and its specialists, and combine them into one teacher."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from tutelage.teachers.teacher import Teacher
 
 
 def open_specialists(folders: Sequence[Path], classes: Sequence[str]) -> list[SavedModel]:
-    """The networks of a generalist and its specialists.
+    """Load the networks of a generalist and its specialists.
 
     Args:
         folders: run folders of the generalist, then of each specialist.
@@ -42,34 +42,35 @@ def open_specialists(folders: Sequence[Path], classes: Sequence[str]) -> list[Sa
 
 
 def specialist_group(specialist: SavedModel) -> tuple[str, ...]:
-    """The classes that a specialist tells apart."""
+    """List the classes that a specialist distinguishes."""
     return specialist.classes[:-1]
 
 
 def combine_specialists(
     teachers: Sequence[Teacher], groups: Sequence[Sequence[str]], pack: Pack, *, active: int
 ) -> SpecialistEnsemble:
-    """One word of a generalist, the first of these, and its specialists.
+    """Combine the generalist (first) and its specialists into one target distribution.
 
     Args:
-        teachers: the generalist and each specialist, who answers for its group and the dustbin.
+        teachers: the generalist and each specialist, whose outputs are its group and the dustbin class.
         groups: the classes of each specialist.
         pack: of all classes, whose training images the specialists have learned from.
         active: see `methods.specialists.active`.
     """
     generalist, *specialists = teachers
     members = [
-        Specialist(teacher, _numbers(group, pack), _correction(group, pack))
+        Specialist(teacher, class_numbers(group, pack), group_correction(group, pack))
         for teacher, group in zip(specialists, groups, strict=True)
     ]
     return SpecialistEnsemble(generalist, members, active=active)
 
 
-def _numbers(group: Sequence[str], pack: Pack) -> tuple[int, ...]:
+def class_numbers(group: Sequence[str], pack: Pack) -> tuple[int, ...]:
+    """Number the classes of a group as the pack does."""
     return tuple(pack.classes.index(name) for name in group)
 
 
-def _correction(group: Sequence[str], pack: Pack) -> float:
-    """What a specialist's dustbin lacks, by the training images that it has learned from."""
+def group_correction(group: Sequence[str], pack: Pack) -> float:
+    """Correct a specialist's dustbin class for the images of other classes that its training left out."""
     halves = balanced_halves(class_subset(pack, group))
     return dustbin_correction(len(halves.own), len(halves.others))

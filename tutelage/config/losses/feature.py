@@ -1,4 +1,4 @@
-"""Settings of the feature terms: what happens inside. Defaults are those of the papers or their code."""
+"""Settings of the feature losses. Defaults are those of the papers or their code."""
 
 from dataclasses import dataclass
 
@@ -43,15 +43,15 @@ class VIDConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ABConfig(FeatureLossConfig):
-    """Activation boundaries: which neurons are on, with a margin. Meant for the first epochs."""
+    """Activation boundaries: which neurons are active, with a margin. Meant for the first epochs."""
 
     margin: float = setting(1.0, above=0)
-    """Distance from the boundary that is asked for."""
+    """Required distance from the boundary."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FTConfig(FeatureLossConfig):
-    """Factor transfer: factors of a paraphraser of the teacher, met by a translator of the student."""
+    """Factor transfer: factors from a paraphraser of the teacher, matched by a translator of the student."""
 
     weight: float | None = setting(200.0, at_least=0)
     """Weight in the total."""
@@ -60,9 +60,7 @@ class FTConfig(FeatureLossConfig):
     """Channels of the factors, as a share of the teacher's."""
 
     paraphraser: float = setting(0.125, at_least=0, below=1)
-    """Share of the run in which the paraphraser learns, before the student is taught (published: 30 of 240
-    epochs).
-    """
+    """Share of the run that trains the paraphraser, before the student (published: 30 of 240 epochs)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +81,15 @@ class ReviewConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SimKDConfig(FeatureLossConfig):
-    """The teacher's classifier is reused: only the features before it are learned, through a projector."""
+    """SimKD: reuse the teacher's classifier and learn only the features before it, through a projector."""
 
     reduction: int = setting(2, at_least=1)
-    """How many times narrower than the teacher's features the projector is inside."""
+    """Factor by which the projector is narrower inside than the teacher's features."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CRDConfig(FeatureLossConfig):
-    """Contrastive representation: an image's two embeddings are told apart from those of others."""
+    """Contrastive representation: an image's two embeddings are closer than those of different images."""
 
     weight: float | None = setting(0.8, at_least=0)
     """Weight in the total."""
@@ -103,40 +101,40 @@ class CRDConfig(FeatureLossConfig):
     """Numbers in an embedding."""
 
     negatives: int = setting(16384, at_least=1)
-    """Images of other classes, from the memory, that each image is told apart from."""
+    """Images of other classes, from the memory, that each image is contrasted with."""
 
     momentum: float = setting(0.5, at_least=0, below=1)
-    """Share of the old embedding that the memory keeps."""
+    """Share of the old embedding that is kept in the memory."""
 
     memory: bool = True
-    """Whether negatives come from a memory of all images; else they are the other images of the batch."""
+    """Take negatives from a memory of all images, rather than from the batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MGDConfig(FeatureLossConfig):
-    """Masked generation: the teacher's features are restored from the student's with some left out."""
+    """Masked generation: restore the teacher's features from the student's with some masked."""
 
     weight: float | None = setting(7e-5, at_least=0)
     """Weight in the total."""
 
     masked: float = setting(0.15, at_least=0, below=1)
-    """Share of the student's features that is left out."""
+    """Share of the student's features that is masked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SRRLConfig(FeatureLossConfig):
-    """Softmax regression: the teacher's classifier reads the student's features."""
+    """Softmax regression: the teacher's classifier is applied to the student's features."""
 
     features: float = setting(1.0, at_least=0)
     """Weight of the distance of features (the paper's alpha)."""
 
     regression: float = setting(1.0, at_least=0)
-    """Weight of the distance of what the teacher's classifier says (the paper's beta)."""
+    """Weight of the distance of the classifier's outputs (the paper's beta)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KDPPConfig(FeatureLossConfig):
-    """KD++: the student's features as long as the teacher's, in the direction of their class's mean."""
+    """KD++: student features as long as the teacher's, in the direction of their class mean."""
 
     momentum: float = setting(0.9, at_least=0, below=1)
     """Share of the old class mean that is kept at each step."""

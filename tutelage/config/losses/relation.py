@@ -1,4 +1,4 @@
-"""Settings of the relation terms: between layers and between images. Defaults as published."""
+"""Settings of the relation losses: between layers and between images. Defaults as published."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from tutelage.config.schema import setting
 
 @dataclass(frozen=True, kw_only=True)
 class FSPConfig(FeatureLossConfig):
-    """Flow of solution: the Gram matrix between what a stage is given and what it returns. Points come in
-    twos: entry and end of a section.
+    """Flow of solution procedure: the Gram matrix between a stage's input and output. Points come in pairs:
+    start and end of a section.
     """
 
     weight: float | None = setting(50.0, at_least=0)
@@ -34,7 +34,7 @@ class RKDAngleConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SPConfig(FeatureLossConfig):
-    """Similarity preserving: which images of a batch activate the network alike."""
+    """Similarity preserving: which images of a batch have similar activations."""
 
     weight: float | None = setting(3000.0, at_least=0)
     """Weight in the total."""
@@ -59,7 +59,7 @@ class CCConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class PKTConfig(FeatureLossConfig):
-    """Probabilistic knowledge transfer: how likely images are to choose each other as neighbours."""
+    """Probabilistic knowledge transfer: the probability that images are neighbours of each other."""
 
     weight: float | None = setting(30000.0, at_least=0)
     """Weight in the total."""
@@ -67,7 +67,7 @@ class PKTConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ICCConfig(FeatureLossConfig):
-    """Inter-channel correlation: which channels of the last features answer alike."""
+    """Inter-channel correlation: which channels of the last features are correlated."""
 
     weight: float | None = setting(2.5, at_least=0)
     """Weight in the total."""
@@ -75,7 +75,7 @@ class ICCConfig(FeatureLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class IRGConfig(FeatureLossConfig):
-    """Instance relationship graph: images as vertices, their distances as edges, and how both change."""
+    """Instance relationship graph: images are vertices, distances are edges, and both change over layers."""
 
     weight: float | None = setting(0.005, at_least=0)
     """Weight in the total."""
@@ -87,4 +87,4 @@ class IRGConfig(FeatureLossConfig):
     """Weight of the edges."""
 
     transformation: float = setting(5.0, at_least=0)
-    """Weight of how the graph changes from one point to the next."""
+    """Weight of the change of the graph from one layer to the next."""

@@ -1,4 +1,4 @@
-"""Settings of the response terms: what the logits say. Defaults are those of the papers."""
+"""Settings of the response losses, which compare logits. Defaults are those of the papers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,15 +17,15 @@ class LabelConfig(WeightedLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class LogitLossConfig(WeightedLossConfig):
-    """A term that compares logits."""
+    """A loss that compares logits."""
 
     standardize: bool = False
-    """Whether each row of logits, of both networks, is first brought to mean 0 and standard deviation 1."""
+    """Standardize each row of logits, of both networks, to mean 0 and standard deviation 1 first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KDConfig(LogitLossConfig):
-    """Hinton's term: T^2 * KL(teacher || student) of softened probabilities."""
+    """Hinton's loss: T^2 * KL(teacher || student) of softened probabilities."""
 
     weight: float | None = setting(None, at_least=0)
     """Weight in the total; unset: alpha."""
@@ -34,7 +34,7 @@ class KDConfig(LogitLossConfig):
     """T: divides both networks' logits before the softmax."""
 
     direction: Literal["forward", "reverse", "jensen-shannon"] = "forward"
-    """KL(teacher || student), KL(student || teacher), or the mean divergence of both from their middle."""
+    """KL(teacher || student), KL(student || teacher), or the mean divergence of both from their mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class DKDConfig(LogitLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DISTConfig(LogitLossConfig):
-    """Correlation, not distance, of probabilities: along each image and along each class."""
+    """Correlation rather than distance of probabilities, along each image and along each class."""
 
     temperature: float = setting(1.0, above=0, at_most=1000)
     """T: divides both networks' logits before the softmax."""
@@ -67,7 +67,7 @@ class DISTConfig(LogitLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class NKDConfig(LogitLossConfig):
-    """Normalised KD: the target's soft label, and the normalised others."""
+    """Normalised KD: the soft label of the target, and the normalised other classes."""
 
     temperature: float = setting(1.0, above=0, at_most=1000)
     """T of the other classes."""
@@ -92,7 +92,7 @@ class MLKDConfig(LogitLossConfig):
     """Multi-level logits: each image, the batch and the classes, at several temperatures."""
 
     temperatures: tuple[float, ...] = setting((2.0, 3.0, 4.0, 5.0, 6.0), above=0, at_most=1000)
-    """Temperatures whose losses are added up."""
+    """Temperatures; their losses are added up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class TTMConfig(LogitLossConfig):
     """T: the teacher's probabilities are raised to 1 / T and normalised; the student's are not."""
 
     weighted: bool = False
-    """WTTM: each image counts by how much of the teacher's mass is spread out."""
+    """WTTM: weight each image by how spread out the teacher's probabilities are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,4 +113,4 @@ class LogitMSEConfig(LogitLossConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class HardLabelConfig(LogitLossConfig):
-    """Cross-entropy with the class that the teacher would name."""
+    """Cross-entropy with the class that the teacher predicts."""

@@ -1,10 +1,10 @@
-"""Mixing: views made of two images. Who with whom, and in which shares, is a function of the view.
+"""Views made of two images. Which two, and in which shares, is a function of the view.
 
-MixUp blends two images (Zhang et al. 2018, arXiv:1710.09412); CutMix puts a piece of one into the
-other (Yun et al. 2019, arXiv:1905.04899). There, partners are drawn within a batch. Here partner and
-share are pure functions of (view seed, key of the image, view number) and the partner, one of the
-training images, is shown in its own view of that number: the mixture a student sees is the one its
-teacher was asked about, in any batch.
+MixUp blends two images (Zhang et al. 2018, arXiv:1710.09412); CutMix puts a piece of one into the other (Yun
+et al. 2019, arXiv:1905.04899). There, partners are drawn within a batch. Here partner and share are pure
+functions of (view seed, key of the image, view number) and the partner, one of the training images, is shown
+in its own view of that number: the mixture a student is trained on is the one its teacher's outputs were
+computed for, in any batch.
 """
 
 import math
@@ -21,27 +21,25 @@ _PARTS = 1 << 16
 
 
 class Mixtures(NamedTuple):
-    """How each of N images is mixed.
-
-    partners: int64 [N], rows of the pack; shares: float32 [N], what is left of the image itself, a
-    multiple of 2^-16 where blended; boxes: int64 [N, 4], top, left, bottom and right of the partner's
-    piece (top = bottom or left = right: none).
-    """
+    """How each of N images is mixed."""
 
     partners: Tensor
+    """int64 [N], rows of the pack."""
     shares: Tensor
+    """float32 [N], the part of the view that is the image itself, a multiple of 2^-16 where blended."""
     boxes: Tensor
+    """int64 [N, 4], top, left, bottom and right of the partner's piece; empty where there is none."""
 
 
 def plan_mixtures(
     keys: Tensor, *, among: Tensor, view: int, settings: AugmentationConfig, size: tuple[int, int]
 ) -> Mixtures:
-    """How the numbered view of each image is mixed.
+    """Plan how the numbered view of each image is mixed.
 
     Args:
-        keys: int64 [N] on the host, what identifies each image.
+        keys: int64 [N] on the host, identifying each image.
         among: int64 [R], the rows that partners are drawn from.
-        view: the number of the view.
+        view: number of the view.
         settings: mixup, cutmix or both, and the seed.
         size: height and width of the images.
     """
@@ -71,7 +69,7 @@ def plan_mixtures(
 def apply_mixtures(
     images: Tensor, others: Tensor, shares: Tensor, boxes: Tensor, settings: AugmentationConfig
 ) -> Tensor:
-    """Each image with its partner; a blend is rounded to the nearest whole number, a half up.
+    """Mix each image with its partner; a blend is rounded to the nearest whole number, a half up.
 
     Args:
         images: uint8 [B, 3, H, W].
@@ -101,12 +99,12 @@ def apply_mixtures(
 
 
 def symmetric_beta(first: Tensor, second: Tensor, power: Tensor) -> Tensor:
-    """Numbers from Beta(a, a), each from two that are uniform in [0, 1).
+    """Draw numbers from Beta(a, a), each from two that are uniform in [0, 1).
 
-    Exact for any a > 0, without rejecting anything: if t follows Student's distribution with 2 a degrees
-    of freedom then (1 + t / sqrt(2 a + t^2)) / 2 follows Beta(a, a), and t is drawn by the polar method of
-    Bailey 1994 (Mathematics of Computation 62, 779). Written with u^(1/a) alone, which may vanish, rather
-    than with its inverse, which overflows.
+    Exact for any a > 0, without rejection: if t follows Student's distribution with 2 a degrees of freedom
+    then (1 + t / sqrt(2 a + t^2)) / 2 follows Beta(a, a), and t is drawn by the polar method of Bailey 1994
+    (Mathematics of Computation 62, 779). Written with u^(1/a) alone, which may vanish, rather than with its
+    inverse, which overflows.
 
     Args:
         first: float64 [N].
@@ -123,14 +121,14 @@ def symmetric_beta(first: Tensor, second: Tensor, power: Tensor) -> Tensor:
 
 
 def _cut(settings: AugmentationConfig, number: Tensor) -> Tensor:
-    """Which views are cut rather than blended: half of them where both are asked for."""
+    """Return which views are cut rather than blended: half of them where both are set."""
     if settings.mixup is not None and settings.cutmix is not None:
         return number < 0.5
     return torch.full_like(number, settings.cutmix is not None, dtype=torch.bool)
 
 
 def _stretch(scale: Tensor, centre: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Where a piece begins and ends along a side, cut off at the image's edge."""
+    """Return where a piece begins and ends along a side, cut off at the image's edge."""
     length = (scale * size).round()
     begin = (centre * size - length / 2).round()
     low, high = begin.clamp(0, size), (begin + length).clamp(0, size)

@@ -1,7 +1,7 @@
 """Random resized crops: cut a box out of each image and resize it to the image's size.
 
-A box is never larger than the image, so resizing never makes anything smaller: of the antialiased
-triangle filter, two neighbouring pixels a side are left. The two ways below do the same sums in whole
+A box is never larger than the image, so resizing never makes anything smaller: of the antialiased triangle
+filter, two neighbouring pixels a side remain. The two implementations below compute the same sums in whole
 numbers of 2^-14 and round at the same places (along a row, then down a column, half up).
 """
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 ONE = 1 << 14
-"""The weights of torch's own uint8 resizing are multiples of one part in so many."""
+"""The weights of torch's own uint8 resizing are multiples of 1 / ONE."""
 
 
 def crop(images: Tensor, boxes: Tensor) -> Tensor:
-    """The box of each image at the image's size.
+    """Resize the box of each image to the image's size.
 
     Args:
         images: uint8 [B, 3, H, W].
@@ -27,7 +27,7 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
 
 
 def one_by_one(images: Tensor, boxes: Tensor) -> Tensor:
-    """Torch's own resizing of uint8, the fastest there is on a CPU; it takes one box at a time."""
+    """Crop with torch's own resizing of uint8, the fastest on a CPU; it takes one box at a time."""
     size = list(images.shape[-2:])
     views = [
         interpolate(
@@ -39,10 +39,10 @@ def one_by_one(images: Tensor, boxes: Tensor) -> Tensor:
 
 
 def gathered(images: Tensor, boxes: Tensor) -> Tensor:
-    """All boxes at once and without asking the device anything, for everything but a CPU.
+    """Crop all boxes at once, without waiting for the device: for everything but a CPU.
 
-    Sums of two products of a pixel and a weight of 15 bits are exact in fp32, so that neither the order
-    of the operations nor the precision of a device's matrix products plays a part.
+    Sums of two products of a pixel and a weight of 15 bits are exact in fp32, so the result depends neither
+    on the order of the operations nor on the precision of a device's matrix products.
     """
     height, width = images.shape[-2:]
     top, left, tall, wide = boxes.unbind(1)
@@ -55,9 +55,9 @@ def gathered(images: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _taps(start: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of `size` outputs: its two pixels int64 [B, size] and the second one's weight, fp32.
+    """Return the two pixels int64 [B, size] of each of `size` outputs and the second one's weight, fp32.
 
-    Output i looks at (i + 1/2) length / size - 1/2 in the box, as a fraction of whole numbers.
+    Output i is at (i + 1/2) length / size - 1/2 in the box, as a fraction of whole numbers.
     """
     outputs = 2 * torch.arange(size, device=start.device) + 1
     places = outputs * length[:, None] - size
@@ -74,4 +74,4 @@ def _blend(images: Tensor, dim: int, low: Tensor, high: Tensor, weight: Tensor) 
     shape = images.shape
     one = images.gather(dim, low.expand(shape)) * (1 - weight)
     other = images.gather(dim, high.expand(shape)) * weight
-    return one.add_(other).add_(0.5).to(torch.uint8)  # cutting off what is positive rounds down
+    return one.add_(other).add_(0.5).to(torch.uint8)  # the conversion rounds down

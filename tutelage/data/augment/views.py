@@ -1,13 +1,13 @@
 """Views: augmentation as a pure function of (pixels, image key, view number, seed of the views).
 
-There is no generator whose history matters. Each number comes from a counter-based hash of what it is
-for, so the same image gets the same view in any batch, order, process count or after a resume; that
-is what makes a teacher's cached word exact. `view_version` names this implementation in a cache's manifest.
+There is no generator whose history matters. Each number comes from a counter-based hash of its purpose, so
+the same image gets the same view in any batch, order or number of processes, and after a resume; that makes a
+teacher's cached outputs exact. `view_version` names this implementation in a cache's manifest.
 
-A view is planned on the host, for a whole epoch at once: a few whole numbers an image. It is shown
-where the pixels are, by whole-number arithmetic alone, so that every device shows the same one. In this
-order: random resized crop, shift, mirror. Mixing two images comes after (`mixing.py`). Left out on
-purpose: colour.
+A view is planned on the host, for a whole epoch at once: a few whole numbers per image. It is applied where
+the pixels are, by whole-number arithmetic alone, so that every device gives the same result. In this order:
+random resized crop, shift, mirror. Mixing two images comes after (`mixup.py`). Colour is deliberately
+left alone.
 """
 
 import math
@@ -19,30 +19,31 @@ from tutelage.config.augmentation import AugmentationConfig
 from tutelage.data.augment.random_resized_crop import crop
 
 IDENTITY = "views-2"
+"""Changes when a planned view comes to mean other pixels."""
 
 _AREA, _SHAPE, _TOP, _LEFT, _SHIFT_Y, _SHIFT_X, _MIRROR = range(7)
 _SHAPES = math.log(3 / 4), math.log(4 / 3)
 
 
 def view_version(device: torch.device) -> str:
-    """The name of this implementation on a device. They are tested to agree, and still kept apart."""
+    """Return the name of this implementation on a device. They are tested to agree, and still kept apart."""
     return IDENTITY if device.type == "cpu" else f"{IDENTITY}-gathered"
 
 
 def plan_views(
     keys: Tensor, *, view: int, settings: AugmentationConfig, size: tuple[int, int]
 ) -> Tensor:
-    """What the numbered view of each image is.
+    """Plan the numbered view of each image.
 
     Args:
-        keys: int64 [B] on the host, what identifies each image.
-        view: the number of the view.
+        keys: int64 [B] on the host, identifying each image.
+        view: number of the view.
         settings: which changes are allowed, and the seed.
         size: height and width of the images.
 
     Returns:
-        int64 [B, 7]: top, left, height and width of the crop; steps down and right of the shift; 1
-        where mirrored.
+        int64 [B, 7]: top, left, height and width of the crop; steps down and right of the shift; 1 where
+        mirrored.
     """
 
     def number(stream: int) -> Tensor:
@@ -69,11 +70,11 @@ def plan_views(
 
 
 def apply_views(images: Tensor, changes: Tensor, settings: AugmentationConfig) -> Tensor:
-    """The planned view of each image.
+    """Apply the planned view of each image.
 
     Args:
         images: uint8 [B, 3, H, W].
-        changes: int64 [B, 7] from `plan_views`, where the images are.
+        changes: int64 [B, 7] from `plan_views`, on the device of the images.
         settings: those of the plan.
 
     Returns:
@@ -90,10 +91,19 @@ def apply_views(images: Tensor, changes: Tensor, settings: AugmentationConfig) -
 
 
 def uniform(keys: Tensor, *, view: int, seed: int, stream: int) -> Tensor:
-    """One number in [0, 1) for each key, independent between keys, views, seeds and streams.
+    """Return one number in [0, 1) for each key, independent between keys, views, seeds and streams.
 
-    The finaliser of SplitMix64 (Steele, Lea and Flood 2014) applied to a running mixture of the parts.
-    int64 arithmetic wraps, which is what the mixing wants. keys: int64 [B]; returns float64 [B].
+    The finaliser of SplitMix64 (Steele, Lea and Flood 2014) applied to a running mixture of the parts. int64
+    arithmetic wraps, which is what the mixing needs.
+
+    Args:
+        keys: int64 [B].
+        view: number of the view.
+        seed: of the views.
+        stream: what the number is for.
+
+    Returns:
+        float64 [B].
     """
     mixed = keys
     for part in (seed, view, stream):
@@ -102,7 +112,7 @@ def uniform(keys: Tensor, *, view: int, seed: int, stream: int) -> Tensor:
 
 
 def _wrapped(number: int) -> int:
-    """The int64 with the same low 64 bits."""
+    """Return the int64 with the same low 64 bits."""
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 

@@ -1,9 +1,9 @@
-"""From the bytes of one image file to RGB pixels, by stated rules, or a short reason why not.
+"""Decode the bytes of one image file to RGB pixels by fixed rules, or give a short reason why not.
 
-The rules: the content decides, not the name; rotation by EXIF is applied; grey, palette, 1-bit,
-CMYK, LAB and 16-bit become 8-bit RGB (16-bit by its high bits, never stretched per image); what
-is transparent is laid on the background colour; of several images the first counts; colour
-profiles are not applied. Floating-point and 32-bit images have no stated range and are refused.
+The rules: the content decides, not the name; rotation by EXIF is applied; grey, palette, 1-bit, CMYK, LAB and
+16-bit become 8-bit RGB (16-bit by its high bits, never stretched per image); transparent pixels are laid on
+the background colour; of several images the first counts; colour profiles are not applied. Floating-point and
+32-bit images have no defined range and are refused.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from tutelage.config.data import DataConfig
-from tutelage.data.decode.signatures import file_family, foreign_format, is_truncated, suffix_of
+from tutelage.data.decode.signatures import end_note, file_family, foreign_format, is_truncated
 from tutelage.data.readers.source import Unreadable
 from tutelage.errors import MachineError
 
@@ -39,24 +39,26 @@ _NOTES = {"1": "1-bit", "L": "grey", "LA": "grey", "P": "palette", "PA": "palett
 
 
 class Decoded(NamedTuple):
-    """Pixels uint8 [H, W, 3], RGB, and what had to be decided on the way (for example `cmyk`)."""
+    """A decoded image."""
 
     pixels: NDArray[np.uint8]
+    """uint8 [H, W, 3], RGB."""
     notes: tuple[str, ...]
+    """What had to be decided on the way (for example `cmyk`)."""
 
 
 def decode(raw: bytes, settings: DataConfig) -> Decoded:
-    """The pixels of one image file, upright, in RGB.
+    """Decode one image file to upright RGB pixels.
 
     Raises:
-        Unreadable: not an image of a known format, damaged, too large, or without a stated range.
+        Unreadable: not an image of a known format, damaged, too large, or without a defined range.
     """
     image, notes = open_image(raw, settings)
     return Decoded(np.asarray(image), notes)
 
 
 def open_image(raw: bytes, settings: DataConfig) -> tuple[Image.Image, tuple[str, ...]]:
-    """As `decode`, but the RGB image itself.
+    """Decode as `decode` does, but return the RGB image and the notes.
 
     Raises:
         Unreadable: see `decode`.
@@ -74,19 +76,19 @@ def open_image(raw: bytes, settings: DataConfig) -> tuple[Image.Image, tuple[str
         raise MachineError(
             "not enough memory to decode an image", fix="--data.max-pixels"
         ) from error
-    except Exception as error:  # a damaged file can raise nearly anything out of a decoder
+    except Exception as error:  # a damaged file can raise nearly anything from a decoder
         raise Unreadable(_reason(error, raw, settings)) from error
-    if note := suffix_of(raw):
+    if note := end_note(raw):
         notes.append(note)
     return rgb, tuple(notes)
 
 
 @contextlib.contextmanager
 def decided_warnings() -> Iterator[None]:
-    """Pillow's warnings are decided here, once for all threads, and not printed.
+    """Silence Pillow's warnings while the block runs, once for all threads: they are handled here.
 
-    Too many pixels: our own limit is checked right after. All others speak of damaged side
-    information (EXIF, the second image of an MPO), which is left away.
+    Too many pixels: our own limit is checked right after. All others are about damaged metadata (EXIF, the
+    second image of an MPO), which is ignored.
     """
     global _users, _filters
     with _lock:
@@ -125,13 +127,13 @@ def _too_large(settings: DataConfig) -> str:
 
 
 def _decoded(image: Image.Image, settings: DataConfig, notes: list[str]) -> Image.Image:
-    """The first image of an opened file, upright, in RGB; size is checked before decoding."""
+    """Decode the first image of an opened file, upright, in RGB; its size is checked before decoding."""
     if image.width * image.height > settings.max_pixels:
         raise Unreadable(_too_large(settings))
     if image.format == "MPO" or _several(image):
         notes.append("first of several")
     tags = getattr(image, "tag_v2", {})
-    turned = tags.get(_ORIENTATION) in _TURNS  # a TIFF is turned by load itself
+    turned = tags.get(_ORIENTATION) in _TURNS  # load rotates a TIFF itself
     large = image.width * image.height > _LARGE
     with _large_ones if large else contextlib.nullcontext():
         return _converted(image, settings, notes, tags, turned)
@@ -164,13 +166,13 @@ def _several(image: Image.Image) -> bool:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF is left away
+    except Exception:  # damaged EXIF is ignored
         return image
     return image if turn is None else image.transpose(turn)
 
 
 def _eight_bit(image: Image.Image, tags: dict[int, object]) -> Image.Image:
-    """A grey image of 9 to 16 bits by its 8 high bits, whatever range its values fill."""
+    """Convert a grey image of 9 to 16 bits by its 8 high bits, whatever range its values fill."""
     values = np.asarray(image)
     bits = tags.get(_BITS, (16,))
     depth = bits[0] if isinstance(bits, tuple) else 16

@@ -1,4 +1,4 @@
-"""Threads that work on parts of a list: results come in the order of the list, memory is bounded."""
+"""Process parts of a list in threads: results come in the order of the list, memory is bounded."""
 
 import os
 from collections import deque
@@ -21,10 +21,10 @@ def in_order(
     chunk: int,
     ahead: int = 4,
 ) -> Generator[Made, None, None]:
-    """What `work` makes of each `chunk` of neighbouring things, in their order.
+    """Yield what `work` makes of each `chunk` of consecutive things, in their order.
 
-    At most `ahead` chunks a worker are under way or wait to be taken. An error of `work` is raised
-    where its result would have come. When the generator is closed, what has not begun is dropped.
+    At most `ahead` chunks per worker are in progress or wait to be consumed. An error of `work` is raised
+    where its result would have come. When the generator is closed, chunks not yet started are dropped.
     """
     rest = iter(things)
     waiting: deque[Future[Made]] = deque()
@@ -41,7 +41,7 @@ def in_order(
 
 
 def threads(world: World) -> int:
-    """How many threads are this process's part of the cores of its machine; at least one."""
-    said = os.environ.get("LOCAL_WORLD_SIZE", "")
-    here = int(said) if world.size > 1 and said.isdigit() and int(said) else world.size
+    """Return the number of threads that is this process's share of its machine's cores; at least one."""
+    local = os.environ.get("LOCAL_WORLD_SIZE", "")
+    here = int(local) if world.size > 1 and local.isdigit() and int(local) else world.size
     return max(1, (os.cpu_count() or 1) // here)

@@ -21,17 +21,21 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Prepared(NamedTuple):
-    """One image as stored: pixels uint8 [S, S, 3], key, size before, and what was decided."""
+    """One image as stored."""
 
     pixels: NDArray[np.uint8]
+    """uint8 [S, S, 3]."""
     key: int
+    """See `pixel_key`."""
     width: int
+    """Before resizing, in pixels; so is `height`."""
     height: int
     notes: tuple[str, ...]
+    """What was decided while decoding."""
 
 
 def prepare_item(item: Item, settings: DataConfig) -> Prepared:
-    """One image as it is stored in a pack.
+    """Prepare one image as it is stored in a pack.
 
     Raises:
         Unreadable: it cannot be read or decoded; see `decode`.
@@ -49,8 +53,8 @@ def prepare_item(item: Item, settings: DataConfig) -> Prepared:
     return Prepared(pixels, pixel_key(pixels), image.width, image.height, notes)
 
 
-def prepared(item: Item, settings: DataConfig) -> Prepared | str:
-    """As `prepare_item`, with the reason in place of the error."""
+def try_prepare(item: Item, settings: DataConfig) -> Prepared | str:
+    """Prepare an item, or return the reason why it cannot be."""
     try:
         return prepare_item(item, settings)
     except Unreadable as unreadable:
@@ -58,7 +62,7 @@ def prepared(item: Item, settings: DataConfig) -> Prepared | str:
 
 
 def pixel_key(pixels: NDArray[np.uint8]) -> int:
-    """A name for pixels: the first 8 bytes of their SHA-256, big-endian, sign bit cleared."""
+    """Return a name for pixels: the first 8 bytes of their SHA-256, big-endian, sign bit cleared."""
     digest = hashlib.sha256(np.ascontiguousarray(pixels).reshape(-1).data).digest()
     return int.from_bytes(digest[:8], "big") & (2**63 - 1)
 
@@ -66,18 +70,18 @@ def pixel_key(pixels: NDArray[np.uint8]) -> int:
 def prepare_all(
     items: Iterable[Item], settings: DataConfig, workers: int | None = None
 ) -> Generator[Prepared | str, None, None]:
-    """Each image prepared, or the reason why it cannot be, in the order of the items.
+    """Yield each image prepared, or the reason why it cannot be, in the order of the items.
 
-    At most about 5 MB of finished pixels a worker wait to be taken.
+    At most about 5 MB of finished pixels per worker wait to be consumed.
 
     Args:
         items: the images.
         settings: how they are stored.
-        workers: threads; by default one a core.
+        workers: threads; by default one per core.
     """
 
     def some(items: list[Item]) -> list[Prepared | str]:
-        return [prepared(item, settings) for item in items]
+        return [try_prepare(item, settings) for item in items]
 
     workers = workers or os.cpu_count() or 1
     with (
@@ -89,5 +93,5 @@ def prepare_all(
 
 
 def chunk_of(settings: DataConfig) -> int:
-    """How many images a thread takes at once: about 1 MB of pixels, at most 64."""
+    """Return how many images a thread takes at once: about 1 MB of pixels, at most 64."""
     return min(max(_CHUNK_BYTES // (3 * settings.image_size**2), 1), 64)

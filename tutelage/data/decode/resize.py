@@ -1,8 +1,7 @@
 """From an image of any size to the stored square: shorter edge to the side, then the centre.
 
 The same arithmetic as `torchvision.transforms.Resize(side)` and `CenterCrop(side)` on Pillow images
-(BSD-3-Clause, https://github.com/pytorch/vision), so that a pack equals the usual evaluation
-transform.
+(BSD-3-Clause, https://github.com/pytorch/vision), so that a pack equals the usual evaluation transform.
 """
 
 from PIL import Image
@@ -11,11 +10,11 @@ _MOST_PIXELS = 1 << 24
 
 
 def square(image: Image.Image, side: int) -> Image.Image:
-    """The centre square [side, side] of an image whose shorter edge is resized to `side` (bilinear,
-    antialiased, aspect ratio kept, the longer edge rounded down).
+    """Resize the shorter edge of an image to `side` and return its centre square [side, side].
 
-    A strip so long that the whole of it would take more than 16 million pixels is resized only
-    where the square is; its values may differ from the two steps by one level.
+    Bilinear, antialiased, aspect ratio kept, the longer edge rounded down. A strip so long that the whole of
+    it would take more than 16 million pixels is resized only where the square is; its values may differ from
+    the two steps by one level.
     """
     width, height = image.size
     if width <= height:

@@ -1,4 +1,4 @@
-"""What a file is by its first and last bytes, so that only known images are decoded."""
+"""Recognise a file's format by its first and last bytes, so that only known images are decoded."""
 
 from pathlib import PurePosixPath
 
@@ -35,14 +35,14 @@ _SUFFIXES = {
 
 
 def file_family(raw: bytes) -> str | None:
-    """The image format that the first bytes announce, or None if it is none that is read."""
+    """Return the image format of the first bytes, or None if it is not one that is read."""
     if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
         return "WEBP"
     return next((name for name, starts in _OURS.items() if raw.startswith(starts)), None)
 
 
 def foreign_format(raw: bytes) -> str:
-    """What bytes are that are no image of a known format, as a reason."""
+    """Return why bytes that are no image of a known format are refused."""
     if not raw:
         return "empty file"
     if not raw.strip(b"\0"):
@@ -74,7 +74,7 @@ _IMAGES = frozenset({"Photoshop", "icon", "FITS", "JPEG 2000", "JPEG XL"})
 
 
 def is_truncated(raw: bytes) -> bool:
-    """Whether a header says that the file goes on further than it does (WebP and TIFF)."""
+    """Return whether the header declares a longer file than this one (WebP and TIFF)."""
     kind = file_family(raw)
     if kind == "WEBP":
         return int.from_bytes(raw[4:8], "little") + 8 > len(raw)
@@ -84,15 +84,15 @@ def is_truncated(raw: bytes) -> bool:
 
 
 def wrong_suffix(name: str, raw: bytes) -> str | None:
-    """A note when the ending of a name and the content disagree, such as `PNG named .jpg`."""
+    """Return a note where the suffix of a name and the content disagree, such as `PNG named .jpg`."""
     kind, suffix = file_family(raw), PurePosixPath(name).suffix.lower()
     if kind is None or not suffix or suffix in _SUFFIXES[kind]:
         return None
     return f"{kind} named {suffix}" if suffix.isascii() else f"{kind} under another ending"
 
 
-def suffix_of(raw: bytes) -> str | None:
-    """A note about the last bytes: something after the image, or a PNG without its end."""
+def end_note(raw: bytes) -> str | None:
+    """Return a note about the last bytes: something after the image, or a PNG without its end."""
     kind = file_family(raw)
     if kind == "JPEG":
         return None if raw.rstrip(b"\0").endswith(b"\xff\xd9") else "trailing bytes"

@@ -1,7 +1,7 @@
-"""An epoch of a specialist: half of its images are of its own classes, half are drawn from all others.
+"""The epochs of a specialist: half of the images are of its own classes, half are drawn from all others.
 
-Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2. Every image of the group is shown, and as
-many others, drawn anew for each epoch. What is drawn is a function of (seed, epoch), as the order is.
+Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2. Every image of the group is shown, and as many
+others, drawn again for each epoch. The draw is a function of (seed, epoch), as the order is.
 """
 
 from typing import NamedTuple
@@ -15,14 +15,16 @@ from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError, UsageError
 
 _DRAWN = 1
-"""Apart from the seed of the order, which is that of (seed, epoch) alone."""
+"""Keeps the seed of the draw apart from that of the order, which depends on (seed, epoch) alone."""
 
 
 class BalancedHalves(NamedTuple):
-    """The rows of both halves, ascending: own, of the group's classes; others, of which some are shown."""
+    """The rows of both halves."""
 
     own: NDArray[np.int64]
+    """int64, ascending: images of the group's classes, all of which are shown."""
     others: NDArray[np.int64]
+    """int64, ascending: all other images, of which some are shown."""
 
     @property
     def drawn(self) -> int:
@@ -35,7 +37,7 @@ class BalancedHalves(NamedTuple):
         return len(self.own) + self.drawn
 
     def rows(self, seed: int, epoch: int) -> NDArray[np.int64]:
-        """The rows of an epoch (from 0), ascending: int64 [own + drawn]."""
+        """Return the rows of an epoch (from 0), ascending: int64 [own + drawn]."""
         words = np.random.SeedSequence([seed, epoch, _DRAWN]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
         chosen = torch.randperm(len(self.others), generator=generator)[: self.drawn].numpy()
@@ -43,21 +45,21 @@ class BalancedHalves(NamedTuple):
 
 
 def refuse_mixed(views: AugmentationConfig) -> None:
-    """Nothing happens where each view is of one image.
+    """Require views of one image each.
 
     Raises:
-        UsageError: it is made of two.
+        UsageError: views are made of two images.
     """
     if views.mixing:
         raise UsageError(
-            "of views made of two images, half are not of a specialist's classes and half of others",
+            "a specialist's epochs cannot be balanced with views made of two images",
             found=f"mixup = {views.mixup}, cutmix = {views.cutmix}",
             fix="no mixup and no cutmix",
         )
 
 
 def balanced_halves(pack: Pack) -> BalancedHalves:
-    """The labelled training images of a grouped pack, whose last class is the dustbin.
+    """Return the labelled training images of a pack whose last class is the dustbin.
 
     Raises:
         InputError: none of the group, or none of the others.
@@ -67,7 +69,7 @@ def balanced_halves(pack: Pack) -> BalancedHalves:
     found = BalancedHalves(rows[(labels >= 0) & (labels < others)], rows[labels == others])
     if not len(found.own) or not len(found.others):
         raise InputError(
-            "a specialist learns from images of its classes and of others, and one kind is missing",
+            "a specialist needs images of its classes and of others, and one kind is missing",
             found=f"{len(found.own)} of {', '.join(pack.classes[:-1])}; {len(found.others)} others",
             expected="training images of both",
         )

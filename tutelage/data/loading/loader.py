@@ -1,7 +1,7 @@
-"""The loader: pack -> batches. The order of an epoch is a pure function of (seed, epoch).
+"""Load batches of a pack. The order of an epoch is a pure function of (seed, epoch).
 
-Because of that a run is continued in the middle of an epoch from two integers, and no worker keeps a
-random state. Pixels come from a feed, and views of them from a showing.
+So a run continues in the middle of an epoch from two integers, and no worker keeps a random state. Pixels
+come from a feed (`pixel_source`), views of them from `view_batches`.
 """
 
 from collections.abc import Iterator
@@ -26,15 +26,11 @@ FIXED = AugmentationConfig()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loader:
-    """Batches of one split on one device. Make it with `training_loader` or `reading_loader`.
-
-    rows: all that are ever shown; view: the number of the view that is shown; None: that of the epoch;
-    partners: whether each image comes with another one of its class; halves: where an epoch is not all rows
-    but half of one kind and half of another.
-    """
+    """Batches of one split on one device. Make it with `training_loader` or `reading_loader`."""
 
     pack: Pack
     rows: np.ndarray
+    """All rows that are ever shown."""
     batch_size: int
     views: AugmentationConfig
     seed: int
@@ -42,12 +38,15 @@ class Loader:
     shuffled: bool
     feed: Feed
     view: int | None = None
+    """Number of the view that is shown; None: that of the epoch."""
     world: World = ALONE
     partners: bool = False
+    """Whether each image comes with another one of its class."""
     halves: BalancedHalves | None = None
+    """Where an epoch is not all rows, but half of one kind and half of another."""
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return len(self._bounds())
 
     @property
@@ -56,11 +55,11 @@ class Loader:
         return len(self.rows) if self.halves is None else self.halves.images
 
     def sizes(self) -> list[int]:
-        """Images in each batch of an epoch, over all processes."""
+        """Return the number of images in each batch of an epoch, over all processes."""
         return [high - low for low, high in self._bounds()]
 
     def epoch(self, epoch: int = 0, *, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch (from 0), from number `start` on; of each, this process's part."""
+        """Yield the batches of an epoch (from 0), from number `start` on; of each, this process's part."""
         wholes = self.sizes()[start:]
         if not wholes:
             return
@@ -80,7 +79,7 @@ class Loader:
     def _shown(
         self, showing: ViewBatches, rows: Tensor, sizes: list[int], epoch: int
     ) -> Iterator[tuple[Tensor, MixedLabels | None, Tensor | None]]:
-        """The images of each batch, how they are mixed, and their partners, as far as there are any."""
+        """Yield the images of each batch, how they are mixed, and their partners, where there are any."""
         if not self.partners:
             for images, mixed in showing.batches(rows, sizes):
                 yield images, mixed, None
@@ -102,12 +101,12 @@ class Loader:
         starts = list(range(0, count, size))
         if self.shuffled and len(starts) > 1 and 0 < count % size < max(2, self.world.size):
             # BatchNorm has no variance in a batch of one, and each process needs an image of each
-            # batch: the last few join the batch before them.
+            # batch: the last few images join the batch before them.
             starts.pop()
         return list(zip(starts, [*starts[1:], count][: len(starts)], strict=True))
 
     def _part(self, epoch: int, start: int) -> tuple[np.ndarray, list[int]]:
-        """Rows of this process in the order of the epoch from batch `start` on; sizes of its batches."""
+        """Return this process's rows in the order of the epoch from batch `start` on, and its batch sizes."""
         order = self.rows if self.halves is None else self.halves.rows(self.seed, epoch)
         if self.shuffled:
             generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch))
@@ -130,27 +129,27 @@ def training_loader(
     partners: bool = False,
     dustbin: bool = False,
 ) -> Loader:
-    """Shuffled views of the training split, labelled or not; at least one batch.
+    """Return a loader of shuffled views of the training split, labelled or not; at least one batch.
 
     Args:
         pack: where the images are.
         batch_size: images in a batch of all processes together.
-        views: which views, and their seed.
-        seed: of the order, and of who is whose partner.
-        device: where the batches are wanted.
-        world: the processes that share each batch. However many there are, order and views are the same;
-            batches, too, but where a last one with fewer images than processes joins the one before it.
+        views: how views are made, and their seed.
+        seed: of the order, and of the draw of partners.
+        device: of the batches.
+        world: the processes that share each batch. Order and views do not depend on their number; nor do
+            batches, except where a last one with fewer images than processes joins the one before it.
         partners: whether each image comes with another one of its class, not with views of two images.
         dustbin: whether the last class is a dustbin: an epoch is all labelled images of the others, and as
-            many of it, drawn anew; not with views of two images, which would have other shares.
+            many of it, drawn again; not with views of two images, which would change the shares.
 
     Raises:
-        UsageError: fewer images in a batch than processes; partners or halves of mixtures.
+        UsageError: fewer images in a batch than processes; partners or halves together with mixed views.
         InputError: no images of the dustbin, or of the other classes.
     """
     if partners and views.mixing:
         raise UsageError(
-            "a mixture of two images has no one class, and so no partner",
+            "a mixture of two images has two classes, and so no partner",
             found=f"mixup = {views.mixup}, cutmix = {views.cutmix}",
             fix="no mixup and no cutmix",
         )
@@ -184,15 +183,15 @@ def reading_loader(
     view: int = 0,
     feed: Feed | None = None,
 ) -> Loader:
-    """The given rows in their order: for measuring, predicting and the teacher's pass.
+    """Return a loader of the given rows in their order: for evaluation, prediction and teacher outputs.
 
     Args:
         pack: where the images are.
         rows: int64 [N], which of them; of this process alone.
         batch_size: images in a batch.
-        device: where the batches are wanted.
-        views: as stored, or the views of a training.
-        view: the number of the view: the images are those that training shows under this number.
+        device: of the batches.
+        views: the images as stored, or the views of a training run.
+        view: number of the view: the images that training shows under this number.
         feed: where the pixels come from. Unset: one that holds nothing, right for reading them once;
             `choose_source` makes one that may keep them on the device.
     """
@@ -202,7 +201,7 @@ def reading_loader(
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of one epoch's order: far apart for neighbouring seeds and epochs."""
+    """Return the seed of one epoch's order: far apart for neighbouring seeds and epochs."""
     return int(
         np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1)
     )

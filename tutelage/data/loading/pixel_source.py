@@ -1,7 +1,7 @@
-"""Feeds: where a loader's pixels come from: the memory map, or the device's own memory.
+"""Feeds: where a loader's pixels come from, a memory map or the device's own memory.
 
-A feed is a function: the rows of an epoch and the sizes of its batches in, the images of one batch
-after the other out. It is told all rows at once so that it may fetch ahead.
+A feed is a function from the rows of an epoch and the sizes of its batches to the images of one batch after
+the other. It gets all rows at once so that it can fetch ahead.
 """
 
 import math
@@ -16,14 +16,14 @@ from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError
 
 Feed = Callable[[Tensor, Sequence[int]], Iterator[Tensor]]
-"""(rows int64 [N] on the host, sizes that add up to N) -> uint8 [b, 3, H, W] on the device, each in turn."""
+"""(rows int64 [N] on the host, sizes that sum to N) -> uint8 [b, 3, H, W] on the device, batch by batch."""
 
 _CHUNK_BYTES = 64 << 20
 _SHARE_OF_FREE = 0.5
 
 
 def read_mapped(pack: Pack, device: torch.device) -> Feed:
-    """Each batch is one gather from the memory map."""
+    """Return a feed that gathers each batch from the memory map."""
 
     def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
         for part in torch.split(rows, list(sizes)):
@@ -39,7 +39,7 @@ def _read(pack: Pack, rows: np.ndarray) -> Tensor:
 
 
 def read_resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
-    """The images of these rows are copied to the device once; each batch is a gather there.
+    """Return a feed that copies the images of these rows to the device once, and gathers each batch there.
 
     Raises:
         InputError: (from the feed) a row that is not one of these.
@@ -55,29 +55,29 @@ def read_resident(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
         places = place_of[rows]
         if bool((places < 0).any()):
             raise InputError(
-                "an image is asked for that is not on the device",
+                "an image is requested that is not on the device",
                 found=f"row {int(rows[places < 0][0])}",
                 expected=f"one of {len(pixels)} rows",
             )
-        # One copy an epoch, so that a step moves nothing and waits for nothing.
+        # One copy per epoch, so that a step moves nothing and waits for nothing.
         for part in torch.split(places.to(device), list(sizes)):
             yield pixels[part].permute(0, 3, 1, 2)
 
     return feed
 
 
-def read_pinned(pack: Pack, courier: BatchCopier) -> Feed:
-    """Batches are gathered into pinned buffers ahead of time and copied beside the device's work."""
+def read_pinned(pack: Pack, copier: BatchCopier) -> Feed:
+    """Return a feed that gathers batches into pinned buffers ahead of time and copies them asynchronously."""
 
     def feed(rows: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
-        for pixels in prefetch(pack.images, rows, sizes, courier, gather=pack.gather):
+        for pixels in prefetch(pack.images, rows, sizes, copier, gather=pack.gather):
             yield pixels.permute(0, 3, 1, 2)
 
     return feed
 
 
 def read_unpinned(pack: Pack, device: torch.device) -> Feed:
-    """The feed for reading rows once: it keeps nothing, and fetches ahead for a GPU."""
+    """Return a feed for reading rows once: it keeps nothing, and fetches ahead for a GPU."""
     return (
         read_pinned(pack, CudaBatchCopier(device))
         if device.type == "cuda"
@@ -86,12 +86,12 @@ def read_unpinned(pack: Pack, device: torch.device) -> Feed:
 
 
 def choose_source(pack: Pack, rows: np.ndarray, device: torch.device) -> Feed:
-    """The feed for reading rows again and again: on a GPU with room for them they stay there."""
+    """Return a feed for reading rows repeatedly: on a GPU with room for them, they stay there."""
     if device.type == "cuda" and fits_in_memory(pack, rows, torch.cuda.mem_get_info(device)[0]):
         return read_resident(pack, rows, device)
     return read_unpinned(pack, device)
 
 
 def fits_in_memory(pack: Pack, rows: np.ndarray, free: int) -> bool:
-    """Whether the images of these rows take at most half of so many free bytes."""
+    """Return whether the images of these rows take at most half of `free` bytes."""
     return len(rows) * math.prod(pack.images.shape[1:]) <= _SHARE_OF_FREE * free

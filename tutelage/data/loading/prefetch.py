@@ -1,9 +1,9 @@
-"""Fetching ahead: a thread fills a few host buffers while the device is at work on earlier batches.
+"""Fetch batches ahead: a thread fills host buffers while the device works on earlier batches.
 
     thread:    take a free buffer -> wait until the last copy from it is done -> gather images into it
     consumer:  start the copy of batch k + 1 -> hand over batch k
 
-The buffers are all the memory it takes on the host; the device holds two batches that were fetched.
+The buffers are all the memory it takes on the host; the device holds two fetched batches.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,27 +24,28 @@ Gather = Callable[[np.ndarray, np.ndarray], None]
 
 
 class SentBatch(NamedTuple):
-    """Images on their way to the device.
-
-    receive: gives them [b, ...], for work handed to the device from then on; left: returns when the
-    host's buffer has been read.
-    """
+    """Images on their way to the device."""
 
     receive: Callable[[], Tensor]
-    left: Callable[[], None]
+    """Returns them [b, ...], for work given to the device from then on."""
+    wait_read: Callable[[], None]
+    """Returns when the host's buffer has been read."""
 
 
 class BatchCopier(Protocol):
-    """Brings images from host buffers to a device. But for `left`, the consumer's thread calls it."""
+    """Copies images from host buffers to a device, called by the consumer's thread.
+
+    Only `SentBatch.wait_read` is called by the thread that fills the buffers.
+    """
 
     def buffer(self, shape: tuple[int, ...]) -> Tensor:
-        """A new uint8 host buffer."""
+        """Return a new uint8 host buffer."""
 
     def send(self, pixels: Tensor) -> SentBatch:
         """Start to copy a part of a buffer."""
 
-    def settle(self) -> None:
-        """No copy whose images nobody received may disturb later work."""
+    def finish(self) -> None:
+        """Make later work safe from copies whose images were never received."""
 
 
 class CudaBatchCopier:
@@ -55,18 +56,18 @@ class CudaBatchCopier:
         self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def buffer(self, shape: tuple[int, ...]) -> Tensor:
-        """Pinned memory: from other memory no copy runs beside anything."""
+        """Return pinned memory: copies from other memory do not run asynchronously."""
         return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
 
     def send(self, pixels: Tensor) -> SentBatch:
-        """The copy waits for the work handed over so far and runs beside what comes next."""
+        """Start a copy that waits for the work given so far and runs beside what comes next."""
         current = torch.cuda.current_stream(self._device)
         target = torch.empty(pixels.shape, dtype=torch.uint8, device=self._device)
-        # The allocator may have given memory that earlier work on the current stream still reads: it
-        # expects to be used behind that work. The side stream is told to stay behind it, too. By this the
-        # host gets no further ahead of the device than there are buffers.
+        # The allocator may return memory that earlier work on the current stream still reads, since it
+        # expects to be used after that work. So the side stream waits for it, too. This also keeps the
+        # host from getting further ahead of the device than there are buffers.
         self._side.wait_stream(current)
-        # Blocking: the thread that waits for it sleeps rather than spins.
+        # Blocking: the waiting thread sleeps rather than spins.
         copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._side):
             target.copy_(pixels, non_blocking=True)
@@ -81,8 +82,8 @@ class CudaBatchCopier:
 
         return SentBatch(receive, copied.synchronize)
 
-    def settle(self) -> None:
-        """Memory of images that nobody received is free by now; later work waits for their copies."""
+    def finish(self) -> None:
+        """Make later work wait for copies whose images were never received; their memory is free by now."""
         torch.cuda.current_stream(self._device).wait_stream(self._side)
 
 
@@ -91,28 +92,28 @@ class _Slot:
 
     def __init__(self, buffer: Tensor) -> None:
         self.buffer = buffer
-        self.left: Callable[[], None] = lambda: None
+        self.wait_read: Callable[[], None] = lambda: None
 
 
 def prefetch(
     images: np.ndarray,
     rows: Tensor,
     sizes: Sequence[int],
-    courier: BatchCopier,
+    copier: BatchCopier,
     *,
     gather: Gather | None = None,
 ) -> Iterator[Tensor]:
-    """The images of one batch after the other, uint8 [b, H, W, 3] on the courier's device.
+    """Yield the images of one batch after the other, uint8 [b, H, W, 3] on the copier's device.
 
     Args:
         images: uint8 [R, H, W, 3], memory-mapped.
         rows: int64 [N] on the host.
         sizes: images in each batch, N together.
-        courier: how images get to the device.
-        gather: how they are read; from `images` as they are, where not given.
+        copier: copies images to the device.
+        gather: reads images into a buffer; unset: from `images` as they are.
 
     Raises:
-        IndexError: a row that is not there. What fails in the thread is raised here.
+        IndexError: a row out of range. Errors of the thread are raised here, too.
     """
     if not len(rows):
         return
@@ -122,7 +123,7 @@ def prefetch(
     free: SimpleQueue[_Slot | None] = SimpleQueue()
     full: SimpleQueue[_Slot | BaseException] = SimpleQueue()
     for _ in range(min(BUFFERS, len(sizes))):
-        free.put(_Slot(courier.buffer(shape)))
+        free.put(_Slot(copier.buffer(shape)))
     parts, stop = torch.split(rows, list(sizes)), Event()
     thread = Thread(
         target=_fill,
@@ -137,8 +138,8 @@ def prefetch(
             slot = full.get()
             if isinstance(slot, BaseException):
                 raise slot
-            sent = courier.send(slot.buffer[:size])
-            slot.left = sent.left
+            sent = copier.send(slot.buffer[:size])
+            slot.wait_read = sent.wait_read
             free.put(slot)
             if before is not None:
                 yield before.receive()
@@ -149,12 +150,12 @@ def prefetch(
         stop.set()
         free.put(None)  # wakes it where it waits for a buffer
         thread.join()
-        courier.settle()
+        copier.finish()
 
 
 def _plain(images: np.ndarray) -> Gather:
     def gather(rows: np.ndarray, out: np.ndarray) -> None:
-        # Rows were checked; "clip" lets numpy write into the buffer without one of its own.
+        # Rows were checked; "clip" lets numpy write into the buffer without a temporary one.
         np.take(images, rows, axis=0, out=out, mode="clip")
 
     return gather
@@ -172,7 +173,7 @@ def _fill(
             slot = free.get()
             if slot is None or stop.is_set():
                 return
-            slot.left()
+            slot.wait_read()
             gather(part.numpy(), slot.buffer.numpy()[: len(part)])
             full.put(slot)
     except BaseException as error:

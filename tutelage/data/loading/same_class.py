@@ -1,8 +1,8 @@
-"""Partners: for each image of an epoch another one of its class. Who with whom is a function of the epoch.
+"""Draw a partner for each image of an epoch: another image of its class.
 
-The partner of an image is a pure function of (seed, key of the image, epoch) and of the images of its
-class, so that it is the same in any batch, process or resume. Each epoch draws anew, even where views are
-fixed. Partners are shown in their own view of the epoch.
+A partner is a pure function of (seed, key of the image, epoch) and of the images of the class, so it is the
+same in any batch, process or resumed run. Each epoch draws again, even where views are fixed. Partners are
+shown in their own view of the epoch.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ _PARTNER = 13
 def draw_same_class(
     rows: Tensor, *, among: Tensor, labels: np.ndarray, keys: np.ndarray, epoch: int, seed: int
 ) -> Tensor:
-    """Another image of the class of each image, every other one with the same chance.
+    """Draw another image of the class of each image, all others being equally likely.
 
     An image without a label, or alone in its class, is its own partner.
 
@@ -34,7 +34,7 @@ def draw_same_class(
         int64 [N], rows of the pack.
     """
     classes = torch.from_numpy(labels[among.numpy()])
-    # In the order of classes, the images of a class stand side by side in [low, high).
+    # Sorted by class, the images of a class are adjacent, in [low, high).
     ordered, order = classes.sort(stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order))
@@ -43,6 +43,6 @@ def draw_same_class(
     low, high = torch.searchsorted(ordered, mine), torch.searchsorted(ordered, mine, right=True)
     drawn = uniform(torch.from_numpy(keys[rows.numpy()]), view=epoch, seed=seed, stream=_PARTNER)
     other = low + (drawn * (high - low - 1)).to(torch.int64)
-    other = other + (other >= place)  # jumps over the image itself
+    other = other + (other >= place)  # skips the image itself
     alone = (mine < 0) | (high - low < 2)
     return torch.where(alone, rows, among[order[torch.where(alone, place, other)]])

@@ -1,7 +1,7 @@
-"""Showing: rows of a pack -> their numbered views on a device, batch after batch.
+"""Turn rows of a pack into batches of their numbered views on a device.
 
-What is to be shown is planned on the host for all rows at once, as a few whole numbers an image, and
-moved to the device in one go. Per batch there is only work on pixels, and nothing waits for the device.
+The views of all rows are planned on the host at once, as a few whole numbers per image, and moved to the
+device in one copy. Per batch there is only work on pixels, and nothing waits for the device.
 """
 
 from collections.abc import Iterator
@@ -26,12 +26,13 @@ class ViewBatches(NamedTuple):
     feed: Feed
     views: AugmentationConfig
     view: int
+    """Number of the view."""
     device: torch.device
 
     def batches(
         self, rows: Tensor, sizes: list[int]
     ) -> Iterator[tuple[Tensor, MixedLabels | None]]:
-        """The views of these rows.
+        """Yield the views of these rows.
 
         Args:
             rows: int64 [N] on the host.
@@ -49,7 +50,7 @@ class ViewBatches(NamedTuple):
     def pairs(
         self, rows: Tensor, partners: Tensor, sizes: list[int]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The views of these rows and of their partners, each image by itself.
+        """Yield the views of these rows and of their partners, each image by itself.
 
         Args:
             rows: int64 [N] on the host.
@@ -67,7 +68,7 @@ class ViewBatches(NamedTuple):
             yield own, others
 
     def split(self, numbers: np.ndarray, sizes: list[int]) -> tuple[Tensor, ...]:
-        """Numbers [N] on the device, in batches."""
+        """Return numbers [N] on the device, in batches."""
         return torch.split(torch.from_numpy(numbers).to(self.device), sizes)
 
     def _alone(self, rows: Tensor, sizes: list[int]) -> Iterator[Tensor]:

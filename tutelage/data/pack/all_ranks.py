@@ -1,4 +1,4 @@
-"""A step that every process of a world takes: it succeeds in all of them or fails in all."""
+"""Take a step in every process of a run: it succeeds in all of them or fails in all."""
 
 from collections.abc import Callable
 
@@ -10,34 +10,34 @@ _Failure = tuple[str, str, int]
 
 
 def on_all_ranks(world: World, step: Callable[[], None]) -> None:
-    """Take a step in every process, and go on when all have taken theirs.
+    """Run a step in every process, and continue when all have finished it.
 
-    Without this, the others would wait for ever for a process that stopped with an error.
+    Without this, the other processes would wait forever for one that stopped with an error.
 
     Raises:
-        TutelageError: this process's own error, or else that of the first process which has one.
+        TutelageError: this process's own error, or else that of the first process that has one.
     """
-    own: Exception | None = None
+    failed: Exception | None = None
     try:
         step()
     except Exception as error:
-        own = error
-    told: list[_Failure | None] = world.everyone(None if own is None else _told(own))
-    if own is not None:
-        raise own
-    for failure in told:
+        failed = error
+    failures: list[_Failure | None] = world.all_gather(None if failed is None else _describe(failed))
+    if failed is not None:
+        raise failed
+    for failure in failures:
         if failure is not None:
-            raise _again(*failure)
+            raise _rebuild(*failure)
 
 
-def _told(error: Exception) -> _Failure:
+def _describe(error: Exception) -> _Failure:
     if isinstance(error, TutelageError):
         return type(error).__name__, str(error), error.exit_code
     message = f"another process failed\n  found:    {type(error).__name__}: {error}"
     return "MachineError", message, MachineError.exit_code
 
 
-def _again(name: str, message: str, exit_code: int) -> TutelageError:
+def _rebuild(name: str, message: str, exit_code: int) -> TutelageError:
     error: TutelageError = getattr(errors, name, TutelageError)(message)
     error.exit_code = exit_code
     return error

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of many images from whole numbers, exact in any order of images."""
+"""Mean and standard deviation of many images from integer sums, exact in any order of images."""
 
 import math
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ Sums = tuple[int, ...]
 
 
 def channel_sums(pixels: NDArray[np.uint8]) -> Sums:
-    """The sums of pixels [S, S, 3]; S at most 4096, so that no sum of a column overflows."""
-    # Whole rows are added up first: neighbouring numbers, which numpy does fast and without the GIL.
+    """Return the sums of pixels [S, S, 3]; S at most 4096, so that no sum of a column overflows."""
+    # Whole rows are summed first: contiguous numbers, which numpy does fast and without the GIL.
     rows = pixels.reshape(len(pixels), -1)
     values = rows.sum(0, dtype=np.uint32)
     squares = np.multiply(rows, rows, dtype=np.uint16).sum(0, dtype=np.uint32)
@@ -21,11 +21,11 @@ def channel_sums(pixels: NDArray[np.uint8]) -> Sums:
 
 
 def channel_mean_std(sums: Iterable[Sums], pixels: int) -> tuple[list[float], list[float]]:
-    """Mean and population standard deviation of value / 255 by channel.
+    """Return mean and population standard deviation of value / 255 by channel.
 
     Args:
         sums: of each image.
-        pixels: how many pixels all these images have together.
+        pixels: number of pixels of all these images together.
 
     >>> channel_mean_std([(255, 0, 255, 65025, 0, 65025), (0, 0, 255, 0, 0, 65025)], 2)
     ([0.5, 0.0, 1.0], [0.5, 0.0, 0.0])

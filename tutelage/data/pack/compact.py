@@ -1,4 +1,4 @@
-"""Close the gaps that images which cannot be used leave between the others, in place."""
+"""Close the gaps that unusable images leave between the others, in place."""
 
 import os
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from tutelage.data.pack.entries import StoredEntry
 
 
 def compact(images: Path, kept: Sequence[StoredEntry], slot_bytes: int, *, again: bool) -> bool:
-    """Move the pixels of each kept image from its slot to its place, and cut the file to its length.
+    """Move the pixels of each kept image from its slot to its place, and truncate the file.
 
-    An image only ever moves towards the start, and those before it have moved already, so none is
-    written over that is still needed. One image at a time is in memory.
+    An image only ever moves towards the start, after those before it, so nothing that is still needed is
+    overwritten. One image at a time is in memory.
 
     Args:
         images: the file of slots.
         kept: its images in their order; the first belongs in the first place, and so on.
         slot_bytes: length of a slot.
-        again: this was begun before and cut off. Keys tell which images have moved.
+        again: an earlier attempt was cut off. Keys show which images have moved.
 
     Returns:
-        False when an image is in neither place, which only a loss of power can bring about.
+        False when an image is in neither place, which only a power failure can cause.
     """
     with images.open("r+b") as file:
 

@@ -1,4 +1,4 @@
-"""What goes into the files of a pack, apart from the pixels: arrays, tables, manifest."""
+"""The contents of a pack's files apart from the pixels: arrays, tables, manifest."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ from tutelage.text import escape, escape_csv
 
 
 class PackedItem(NamedTuple):
-    """An image that is in the pack; its pixels are on the disk already."""
+    """An image of the pack; its pixels are on disk already."""
 
     assigned: AssignedItem
     image: StoredEntry
@@ -31,15 +31,17 @@ class PackedItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PackContents:
-    """All that is known once images are decoded."""
+    """What is known once images are decoded."""
 
     source: Source
     settings: DataConfig
     kept: Sequence[PackedItem]
+    """Images of the pack, in order."""
     quarantine: Sequence[tuple[str, str]]
+    """(file, reason) of those set aside."""
 
     def files(self) -> dict[str, bytes]:
-        """The small files by name."""
+        """Return the small files by name."""
         labels, keys, splits = self._arrays()
         return {
             "labels.bin": labels.tobytes(),
@@ -50,7 +52,7 @@ class PackContents:
         }
 
     def manifest(self, sums: Sums) -> bytes:
-        """The sealed manifest, given the checksums of the small files."""
+        """Return the sealed manifest, given the checksums of the small files."""
         labels, keys, splits = self._arrays()
         overlap = self._overlap()
         in_split = [splits == place for place in range(len(SPLITS))]

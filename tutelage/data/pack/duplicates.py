@@ -1,4 +1,4 @@
-"""Images that are stored more than once: in train and again in val or test, or under two labels."""
+"""Find images stored more than once: in train and again in val or test, or under two labels."""
 
 from collections import defaultdict
 from typing import NamedTuple
@@ -15,14 +15,14 @@ class Duplicates(NamedTuple):
     """Rows with the same stored pixels."""
 
     groups: list[list[int]]
-    """Each a group of two rows or more, ascending."""
+    """Groups of two rows or more, ascending."""
     leaking: frozenset[int]
-    """Rows of val and test whose pixels are in train, too."""
+    """Rows of val and test whose pixels are also in train."""
     contradicting: frozenset[int]
     """Labelled rows whose pixels also have another label."""
 
     def partners(self) -> dict[int, int]:
-        """For each row in a group the first of its group; for that one, the second."""
+        """Map each row in a group to the first of its group; the first one to the second."""
         return {
             row: group[1] if row == group[0] else group[0] for group in self.groups for row in group
         }
@@ -31,7 +31,7 @@ class Duplicates(NamedTuple):
 def find_duplicates(
     keys: NDArray[np.int64], labels: NDArray[np.int64], splits: NDArray[np.uint8]
 ) -> Duplicates:
-    """What overlaps, from the keys, labels (-1 = unlabelled) and splits of all images, each [N]."""
+    """Find rows with equal keys, given keys, labels (-1 = unlabelled) and splits of all images, each [N]."""
     rows_of: dict[int, list[int]] = defaultdict(list)
     for row, key in enumerate(keys.tolist()):
         rows_of[key].append(row)

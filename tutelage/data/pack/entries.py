@@ -1,7 +1,7 @@
-"""What is noted of each image while a pack is being made: one line of JSON an image.
+"""The journal of a pack in the making: one line of JSON per image.
 
-[slot, key, width, height, [notes], [sums]]    its pixels are in this slot of images.bin
-[slot, reason]                                 it cannot be used
+[slot, key, width, height, [notes], [sums]] its pixels are in this slot of images.bin [slot, reason] it cannot
+be used
 """
 
 import json
@@ -12,7 +12,7 @@ from tutelage.data.pack.channel_stats import Sums
 
 
 class StoredEntry(NamedTuple):
-    """An image whose pixels are in the slot; key, notes and size as in `prepare.Prepared`."""
+    """An image whose pixels are in the slot; the other fields as in `Prepared` and `channel_sums`."""
 
     slot: int
     key: int
@@ -33,7 +33,7 @@ Entry = StoredEntry | RefusedEntry
 
 
 def to_line(entry: Entry) -> bytes:
-    """An entry as a line of its own.
+    """Return an entry as a line of JSON.
 
     >>> to_line(RefusedEntry(3, "empty file")).decode().strip()
     '[3,"empty file"]'
@@ -42,10 +42,10 @@ def to_line(entry: Entry) -> bytes:
 
 
 def read_entries(path: Path, slots: int) -> tuple[list[Entry], int]:
-    """The entries of a journal and how many bytes they take.
+    """Read the entries of a journal and return them with the bytes they take.
 
-    A process that was killed, or a machine without power, may leave half a line: what begins with
-    the first line that is no entry does not count.
+    A process that was killed, or a power failure, may leave half a line: everything from the first invalid
+    line on is ignored.
     """
     entries: list[Entry] = []
     length = 0

@@ -1,4 +1,4 @@
-"""The last step of packing: refuse, or close the gaps, write the small files, and give it its name."""
+"""The last step of packing: refuse, or close the gaps, write the small files, and move into place."""
 
 import shutil
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def finish_pack(
     settings: DataConfig,
     folder: Path,
 ) -> None:
-    """Make a pack of images that have all been decoded; it takes its place when it is complete.
+    """Make a pack of images that have all been decoded, and move it into place when it is complete.
 
     Raises:
         InputError: too many images cannot be used, or too few remain; nothing is left behind.
@@ -52,10 +52,10 @@ def _contents(
     known = part.entries()
     if len(known) < len(assigned):
         raise MachineError(
-            "what the processes have packed is not all there",
+            "some of what the processes have packed is missing",
             where=part.folder,
             found=f"{len(known)} of {len(assigned)} images",
-            fix="processes on several machines need a folder that all of them share",
+            fix="a folder that the processes of all machines share",
         )
     for slot, one in enumerate(assigned):
         entry = known[slot]
@@ -70,9 +70,9 @@ def _contents(
 
 
 def _gather(part: PartialPack, contents: PackContents) -> None:
-    """All files of the pack in one folder, the manifest last, each flushed to the disk.
+    """Put all files of the pack into one folder, the manifest last, each flushed to disk.
 
-    The pixels move first, so that a pack in the making whose pixels are here can take them back.
+    The pixels move first, so that an interrupted pack whose pixels are here can take them back.
     """
     new = part.gathered
     shutil.rmtree(new, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""One job at a time makes a pack: a lock beside the place where the pack is to be."""
+"""A lock beside a pack's place, so that one job at a time makes it."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,9 +8,9 @@ from tutelage.storage.lock import LockHolder, hold_lock
 
 
 def pack_lock(folder: Path) -> AbstractContextManager[None]:
-    """Make the pack that is to become `folder` in this job alone, while the block runs.
+    """Hold the lock for making the pack `folder` while the block runs.
 
-    The lock is `.NAME.lock` beside it; see `lock.hold`.
+    It is `.NAME.lock` beside the folder; see `hold_lock`.
 
     Raises:
         UsageError: another process holds it.

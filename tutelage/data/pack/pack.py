@@ -1,15 +1,12 @@
 """A pack: images decoded once and stored as flat arrays that can be memory-mapped.
 
-manifest.json    what is in it, from what, under which settings, checksums; sealed, written last
-images.bin       uint8 [N, S, S, 3]
-labels.bin       int64 [N], -1 = unlabelled
-keys.bin         int64 [N], a name for the pixels of each image (see `packing.prepare.pixel_key`)
-splits.bin       uint8 [N], 0 train, 1 val, 2 test
-images.csv       id, split, class, file, width, height, notes
-quarantine.csv   file, reason: what could not be used
+manifest.json contents, source, settings, checksums; sealed, written last images.bin uint8 [N, S, S, 3]
+labels.bin int64 [N], -1 = unlabelled keys.bin int64 [N], a name for the pixels of each image (see
+`decode.prepare.pixel_key`) splits.bin uint8 [N], 0 train, 1 val, 2 test images.csv id, split, class, file,
+width, height, notes quarantine.csv file, reason: what could not be used
 
-The manifest stands for the small files, and the keys among them for the pixels: each image is held to
-its key when a process reads it for the first time.
+The manifest vouches for the small files, and the keys among them for the pixels: each image is checked
+against its key when a process reads it for the first time.
 """
 
 import csv
@@ -41,7 +38,7 @@ SMALL = ("images.csv", "keys.bin", "labels.bin", "quarantine.csv", "splits.bin")
 """Every file but the pixels and the manifest."""
 
 _PIXELS = 1
-"""Goes up when equal settings come to mean other pixels; the layout of the folder has a number of its own."""
+"""Incremented when equal settings come to mean other pixels; the format of the folder is counted apart."""
 
 _LARGEST_TABLE = 1 << 30
 _MANY_BYTES = 16 << 20
@@ -63,7 +60,7 @@ class Pack:
     splits: NDArray[np.uint8]
     """[N], index into ("train", "val", "test")."""
     seen: NDArray[np.bool_] = field(init=False)
-    """[N], whether this process has read the pixels and found them whole."""
+    """[N], whether this process has read the pixels and found them intact."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seen", np.zeros(len(self.labels), bool))
@@ -97,35 +94,36 @@ class Pack:
         return len(self.labels)
 
     def rows(self, split: Split) -> NDArray[np.int64]:
-        """The ids of a split, ascending."""
+        """Return the ids of a split, ascending."""
         return np.flatnonzero(self.splits == SPLITS.index(split)).astype(np.int64)
 
     def files(self) -> list[str]:
-        """The file each image came from, by id; bytes that are no text are shown escaped."""
+        """Return the file each image came from, by id; bytes that are not text are escaped."""
         return [unescape_csv(row["file"]) for row in self._table("images.csv", {"file"})]
 
     def quarantine(self) -> list[tuple[str, str]]:
-        """(file, reason) of what could not be used."""
+        """Return (file, reason) of what could not be used."""
         rows = self._table("quarantine.csv", {"file", "reason"})
         return [(unescape_csv(row["file"]), unescape_csv(row["reason"])) for row in rows]
 
     def damaged(self) -> list[int]:
-        """Ids whose stored pixels are no longer those that were written; reads the whole pack."""
+        """Return the ids whose stored pixels are not those that were written; reads the whole pack."""
         return damaged_rows(self.images, self.keys)
 
     def gather(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
-        """Read the pixels of some rows; each is held to its key the first time, as that takes time.
+        """Read the pixels of some rows; each is checked against its key the first time.
 
         Args:
-            rows: int64 [b], each of them there.
+            rows: int64 [b], all of them valid.
             out: uint8 [b, S, S, 3], filled.
 
         Raises:
-            InputError: an image is not the one that was packed, or the file was cut since it was opened.
+            InputError: an image is not the one that was packed, or the file was truncated since it was
+                opened.
         """
-        # Between this look and the reading, a file that is cut still ends the process; nobody does that.
+        # A file that is truncated between this check and the read would still end the process.
         _require_length(self.folder / "images.bin", self.images.nbytes)
-        # Rows are there, and "clip" lets numpy write without a buffer of its own.
+        # Rows are valid, and "clip" lets numpy write without a temporary buffer.
         np.take(self.images, rows, axis=0, out=out, mode="clip")
         self._require_whole(rows, out)
 
@@ -155,7 +153,7 @@ class Pack:
 
 
 def damaged_rows(images: NDArray[np.uint8], keys: NDArray[np.int64]) -> list[int]:
-    """Rows of pixels [N, S, S, 3] that are not those of their keys [N]."""
+    """Return the rows of pixels [N, S, S, 3] that do not match their keys [N]."""
     return [row for row, key in enumerate(keys.tolist()) if pixel_key(images[row]) != key]
 
 
@@ -166,7 +164,7 @@ def pack_fingerprint(
     labels: NDArray[np.int64],
     splits: NDArray[np.uint8],
 ) -> str:
-    """The name of a pack: what shapes its pixels, its classes, and its arrays."""
+    """Return the name of a pack: a hash of what shapes its pixels, its classes, and its arrays."""
     return _fingerprint(settings.image_size, settings.background, classes, keys, labels, splits)
 
 
@@ -178,11 +176,10 @@ def _fingerprint(
 
 
 def open_pack(folder: str | Path) -> Pack:
-    """Open a finished pack; the pixels are mapped when their length has been checked.
+    """Open a finished pack; the pixels are mapped after their length has been checked.
 
     Raises:
-        InputError: no pack, unfinished, of another format, cut short, or changed since it was
-        written.
+        InputError: no pack, unfinished, of another format, truncated, or changed since it was written.
     """
     folder = Path(folder)
     require_plain(folder)
@@ -213,14 +210,18 @@ def _array(folder: Path, sums: Mapping[str, Any], file: str, count: int) -> NDAr
 
 
 def map_pixels(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The file of pixels, uint8 of this shape; InputError where it has another length."""
+    """Map the file of pixels, uint8 of this shape.
+
+    Raises:
+        InputError: it has another length.
+    """
     path = folder / "images.bin"
     _require_length(path, math.prod(shape))
     return np.memmap(path, np.uint8, "r", shape=shape)
 
 
 def _require_length(path: Path, length: int) -> None:
-    """A map that reaches beyond the end of its file kills the process where it is read."""
+    """Check a file's length: reading a map beyond the end of its file would kill the process."""
     found = path.stat().st_size if path.is_file() else None
     if found != length:
         raise _damaged(path, "no file" if found is None else f"{found} bytes", f"{length} bytes")
@@ -240,9 +241,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def _classes(found: Any) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise TypeError("classes is no list of names")
+        raise TypeError("classes is not a list of names")
     if odd := next((name for name in found if name != escape(name)), None):
-        raise ValueError(f"a class name that cannot be shown: {odd}")
+        raise ValueError(f"a class name has characters that cannot be printed: {odd}")
     return tuple(found)
 
 
@@ -261,7 +262,7 @@ def _damaged(where: Path, found: object, expected: object = None) -> InputError:
 
 
 def require_validation(pack: Pack) -> None:
-    """There are labelled validation images to choose and compare by.
+    """Require labelled validation images, by which runs are chosen and compared.
 
     Raises:
         InputError: there are none.

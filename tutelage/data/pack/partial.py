@@ -1,10 +1,9 @@
-"""A pack that is being made: a folder beside its place, which the next run finds and continues.
+"""A pack in the making: a folder beside its place, which the next run finds and continues.
 
-identity.json  what is being packed, and with which decoder
-images.bin     uint8 [slots, S, S, 3]: one slot for each image, filled in any order
-R.jsonl        what is known of the images that process R has decoded; see `entries`
-closing        the gaps in images.bin are being closed: slots are no longer where they were
-pack/          the finished files, gathered for the last step
+identity.json what is being packed, and with which decoder images.bin uint8 [slots, S, S, 3]: one slot for
+each image, filled in any order R.jsonl the images that process R has decoded; see `entries` closing the gaps
+in images.bin are being closed: slots are no longer where they were pack/ the finished files, gathered for the
+last step
 """
 
 import os
@@ -22,11 +21,13 @@ from tutelage.storage.atomic import read_json, write_bytes, write_json
 
 @dataclass(frozen=True, slots=True)
 class PartialPack:
-    """The folder of a pack in the making: how many images it is for, and bytes of one."""
+    """The folder of a pack in the making."""
 
     folder: Path
     slots: int
+    """Number of images."""
     slot_bytes: int
+    """Bytes of one image."""
 
     @property
     def images(self) -> Path:
@@ -35,7 +36,7 @@ class PartialPack:
 
     @property
     def gathered(self) -> Path:
-        """Where the finished files stand until they are complete."""
+        """Where the finished files are collected until they are complete."""
         return self.folder / "pack"
 
     @property
@@ -47,17 +48,17 @@ class PartialPack:
         return self.folder / "closing"
 
     def journal(self, rank: int) -> Path:
-        """The journal of one process."""
+        """Return the journal of one process."""
         return self.folder / f"{rank}.jsonl"
 
     def entries(self) -> dict[int, Entry]:
-        """What is known already, by slot, whichever process and run found it out."""
+        """Return what is known already, by slot, from all processes and runs."""
         journals = sorted(self.folder.glob("*.jsonl"))
         found = (one for path in journals for one in read_entries(path, self.slots)[0])
         return {one.slot: one for one in found}
 
-    def settle(self, identity: Mapping[str, Any]) -> None:
-        """Continue what is there if it is the same pack in the making; else begin anew."""
+    def resume_or_start(self, identity: Mapping[str, Any]) -> None:
+        """Continue an earlier attempt at the same pack; otherwise start again."""
         finished = self.gathered / self.images.name
         if finished.is_file():
             finished.replace(self.images)
@@ -85,7 +86,7 @@ class PartialPack:
         write_json(self._identity, dict(identity))
 
     def close(self, *, again: bool = False) -> bool:
-        """Close the gaps in the file of slots once every image is known; False if one is lost."""
+        """Close the gaps in the file of slots once every image is known; return False if one is lost."""
         known = self.entries()
         kept = [one for _, one in sorted(known.items()) if isinstance(one, StoredEntry)]
         if len(known) < self.slots:
@@ -96,12 +97,12 @@ class PartialPack:
         return compact(self.images, kept, self.slot_bytes, again=again)
 
     def missing_bytes(self) -> int:
-        """Bytes of the slots for which no room has been taken on the disk yet."""
+        """Return the bytes of slots for which no disk space has been allocated yet."""
         status = self.images.stat()
         return max(0, self.slots * self.slot_bytes - getattr(status, "st_blocks", 0) * 512)
 
     def remove(self) -> None:
-        """Remove whatever is there; what it was for goes first, so that half of it is nothing."""
+        """Remove the folder, its identity first, so that a partly removed one is never continued."""
         if self.folder.is_symlink() or self.folder.is_file():
             self.folder.unlink()
         elif self.folder.exists():
@@ -110,5 +111,5 @@ class PartialPack:
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where the pack that is to become `folder` is made."""
+    """Return where the pack that is to become `folder` is made."""
     return folder.parent / f".{folder.name}.part"

@@ -1,4 +1,4 @@
-"""Decode images into their slots, and note each once its pixels are sure to be on the disk."""
+"""Decode images into their slots, and log each once its pixels are safely on disk."""
 
 import os
 import time
@@ -11,14 +11,14 @@ from typing import IO
 from tutelage.config.data import DataConfig
 from tutelage.data.decode.decode import decided_warnings
 from tutelage.data.decode.parallel import in_order
-from tutelage.data.decode.prepare import chunk_of, prepared
+from tutelage.data.decode.prepare import chunk_of, try_prepare
 from tutelage.data.pack.channel_stats import channel_sums
 from tutelage.data.pack.entries import Entry, RefusedEntry, StoredEntry, to_line
 from tutelage.data.readers.source import Item
 
-DURABLE_BYTES = 16 << 20  # little is left to wait for at the end
+DURABLE_BYTES = 16 << 20  # little is left to flush at the end
 DURABLE_SECONDS = 2.0
-_AHEAD = 16  # chunks a thread, which hold no pixels: threads go on while the disk is waited for
+_AHEAD = 16  # chunks per thread, which hold no pixels: threads continue while the disk is flushed
 
 
 def store_items(
@@ -30,15 +30,15 @@ def store_items(
     workers: int,
     progress: Callable[[], None],
 ) -> None:
-    """Decode images into their slots of a file that has its length already; pixels stay in no memory.
+    """Decode images into their slots of a file that already has its length; pixels are not kept in memory.
 
-    Whatever ends it, an error or Ctrl-C, what was decoded is noted.
+    Whatever ends it, an error or Ctrl-C, what was decoded is logged.
 
     Args:
         items: slot and image.
         settings: how they are stored.
         images: the file of slots.
-        journal: the lines are added to this file.
+        journal: the lines are appended to this file.
         workers: threads.
         progress: called after each image, in the order of the items.
     """
@@ -61,7 +61,7 @@ def store_items(
 
 
 def _store(images: IO[bytes], slot: int, item: Item, settings: DataConfig) -> Entry:
-    found = prepared(item, settings)
+    found = try_prepare(item, settings)
     if isinstance(found, str):
         return RefusedEntry(slot, found)
     pixels, key, width, height, notes = found
@@ -71,7 +71,7 @@ def _store(images: IO[bytes], slot: int, item: Item, settings: DataConfig) -> En
 
 
 class _Journal:
-    """Entries wait until the pixels are flushed to the disk; only then are they written down."""
+    """Holds entries back until their pixels are flushed to disk, then writes them down."""
 
     def __init__(self, images: Path, journal: Path, slot_bytes: int) -> None:
         self._most = max(1, DURABLE_BYTES // slot_bytes)
@@ -84,7 +84,7 @@ class _Journal:
         return self
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Entries whose pixels have been handed to the system."""
+        """Add entries whose pixels have been written to the operating system."""
         self._waiting += entries
         late = time.monotonic() - self._last > DURABLE_SECONDS
         if late or len(self._waiting) >= self._most:
@@ -101,6 +101,6 @@ class _Journal:
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        # What ended the block is what a person should hear of, not that the disk is full once more.
+        # The error that ended the block matters, not that the disk is full once more.
         with suppress(OSError) if kind else nullcontext(), self._images, self._journal:
             self._flush()

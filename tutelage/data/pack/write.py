@@ -1,7 +1,7 @@
-"""Write a pack: each image decoded once, in any order; the folder appears only when it is complete.
+"""Write a pack: each image is decoded once, in any order; the folder appears only when it is complete.
 
-What an interrupted run has decoded is kept beside the folder, and the next run of the same pack
-decodes only the rest. The processes of a world share the images between them.
+What an interrupted run has decoded is kept beside the folder, and the next run of the same pack decodes only
+the rest. The processes of a run share the images between them.
 """
 
 import importlib.metadata
@@ -43,21 +43,21 @@ def write_pack(
 ) -> Pack:
     """Decode, resize and store every image of a source.
 
-    Files that cannot be read are set aside and listed. The same source and settings give the same
-    bytes, in one go or several, with any number of threads and processes.
+    Files that cannot be read are set aside and listed. The same source and settings give the same bytes, in
+    one attempt or several, with any number of threads and processes.
 
     Args:
         source: the images.
         settings: how they are split and stored.
-        folder: where the pack is to be; new or empty.
-        progress: `progress(done, total)` after each image of this process's part, what an earlier
-            run has decoded included. An error it raises ends the packing; the next continues.
+        folder: of the pack; new or empty.
+        progress: `progress(done, total)` after each image of this process's part, including what an earlier
+            run has decoded. An error it raises ends the packing; the next run continues.
         world: the processes that call this together, on one file system.
-        workers: threads of this process; by default its part of the machine's cores.
+        workers: threads of this process; by default its share of the machine's cores.
 
     Raises:
-        InputError: too many unreadable files, a class without training images, no validation
-            images, something in the place of the pack. Nothing is left behind.
+        InputError: too many unreadable files, a class without training images, no validation images, or
+            something in the place of the pack. Nothing is left behind.
         UsageError: another job is packing into the same place.
         MachineError: the disk is full or cannot be written, or another process has ended.
     """
@@ -71,7 +71,7 @@ def write_pack(
             make_folder(folder.parent)
             job.enter_context(pack_lock(folder))
             _free(folder)
-            part.settle(identity)
+            part.resume_or_start(identity)
             _enough_space(folder, part)
 
     def decode() -> None:
@@ -100,7 +100,7 @@ def write_pack(
 
 
 def remove_partial(folder: Path) -> None:
-    """Clear up what is left of the making of a pack that was killed when the pack was in its place.
+    """Remove what is left of a packing that was killed after the pack was in place.
 
     Raises:
         UsageError: another job is packing into the same place.
@@ -112,7 +112,7 @@ def remove_partial(folder: Path) -> None:
 
 
 def _identity(source: Source, settings: DataConfig, world: World) -> dict[str, Any]:
-    """What the pixels of a pack in the making depend on; a part with another one is of no use."""
+    """Return what the pixels of a pack depend on; an attempt with another identity is not continued."""
     jpeg = features.version("libjpeg_turbo") or features.version("jpg")
     identity = {
         "format": FORMAT,
@@ -120,9 +120,9 @@ def _identity(source: Source, settings: DataConfig, world: World) -> dict[str, A
         "decoder": f"Pillow {PIL.__version__}, libjpeg {jpeg}, webp {features.version('webp')}",
         "source": source.fingerprint(settings),
     }
-    if any(other != identity for other in world.everyone(identity)):
+    if any(other != identity for other in world.all_gather(identity)):
         raise InputError(
-            "the processes do not see the same data or do not decode them alike",
+            "the processes read different data or decode them differently",
             fix="the same packages and the same files on every machine",
         )
     return identity
@@ -137,7 +137,7 @@ def _version() -> str | None:
 
 def _free(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError("there is something in the place of the pack", where=folder)
+        raise InputError("the folder for the pack is not empty", where=folder)
 
 
 def _enough_space(folder: Path, part: PartialPack) -> None:

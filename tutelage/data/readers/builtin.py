@@ -1,7 +1,7 @@
-"""Known data sets by name, with their official split and class names.
+"""Known datasets by name, with their official split and class names.
 
-A local copy is looked for in `--data.dir`, then in the cache folder of this user; only then is the
-data set downloaded, by torchvision, which checks it.
+A local copy is looked for in `--data.dir`, then in this user's cache folder; only then is the dataset
+downloaded, by torchvision, which checks it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,7 @@ from tutelage.data.readers.idx import read_idx
 from tutelage.data.readers.layout import finish_source
 from tutelage.data.readers.listing import Listing
 from tutelage.data.readers.names import SPLIT_FOLDERS
+from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Item, Source, Split
 from tutelage.errors import InputError, suggest
 from tutelage.storage.atomic import expand_user
@@ -44,25 +45,29 @@ _FASHION_CLASSES = (
 
 
 class DatasetPart(NamedTuple):
-    """One official split: images uint8 [N, H, W] or [N, H, W, 3], numbers [N], class names."""
+    """One official split."""
 
     images: NDArray[np.uint8]
+    """uint8 [N, H, W] or [N, H, W, 3]."""
     numbers: Sequence[int]
+    """[N], class numbers."""
     classes: Sequence[str]
+    """Class names."""
 
 
 class _Known(NamedTuple):
     read: Callable[[Path, bool], Mapping[Split, DatasetPart] | Source]
+    """(folder, whether to download) -> its parts by split, or a source."""
     files: str
     """What to put into the folder where there is no network."""
 
 
 def open_builtin(name: str, settings: DataConfig) -> Source:
-    """A known data set with its official train and test split; val is taken from train.
+    """Open a known dataset with its official train and test split; val is taken from train.
 
     Raises:
-        InputError: it is not on this machine and cannot be downloaded; says which files to put
-        where.
+        InputError: it is not on this machine and cannot be downloaded; the message lists which files to put
+            where.
     """
     read, files = KNOWN[name]
     places = [expand_user(settings.dir)] if settings.dir else []
@@ -72,22 +77,22 @@ def open_builtin(name: str, settings: DataConfig) -> Source:
     for place in places:
         try:
             return _source(name, read(place, False))
-        except (OSError, RuntimeError):  # torchvision's way to say that it is not there
+        except (OSError, RuntimeError):  # torchvision raises these if it is missing
             continue
     try:
         places[0].mkdir(parents=True, exist_ok=True)
         return _source(name, read(places[0], True))
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"the data set {name} is not on this machine and cannot be downloaded",
+            f"the dataset {name} is not on this machine and cannot be downloaded",
             where=places[0],
             found=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix=f"put {files} there, or name another folder with {flag('data.root')}",
+            fix=f"put {files} there, or name another folder with {flag('data.dir')}",
         ) from error
 
 
 def not_found(text: str, path: Path) -> InputError:
-    """The error for data that is neither a known name nor a path, with the nearest of both."""
+    """Return the error for data that is neither a known name nor a path, with the nearest of both."""
     beside = path.parent if path.parent.is_dir() else None
     near = [str(path.parent / one.name) for one in beside.iterdir()] if beside else []
     odd = path.exists()
@@ -147,7 +152,7 @@ def _fashion(root: Path, download: bool) -> dict[Split, DatasetPart]:
     for split, names in _FASHION_FILES.items():
         images, labels = (read_idx(_first_file(folders, name)) for name in names)
         if images.ndim != 3 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
-            raise InputError("images and labels do not belong together", where=root, found=names)
+            raise InputError("images and labels do not fit together", where=root, found=names)
         parts[split] = DatasetPart(images, labels.tolist(), _FASHION_CLASSES)
     return parts
 
@@ -189,3 +194,10 @@ KNOWN: Mapping[str, _Known] = {
     "fashion-mnist": _Known(_fashion, "the four *-ubyte.gz files"),
     "imagenette": _Known(_imagenette, "the unpacked imagenette2-320"),
 }
+
+
+READER = Reader(
+    "a known dataset",
+    accepts=lambda text, _path: text in KNOWN,
+    open=lambda text, _path, settings: open_builtin(text, settings),
+)

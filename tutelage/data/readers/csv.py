@@ -1,11 +1,11 @@
-"""Read a CSV table of images: a header `path,label` or `path,label,split`, then one line an image.
+"""Read a CSV table of images: a header `path,label` or `path,label,split`, then one line per image.
 
     path,label,split
     photos/1.jpg,cat,train
     photos/2.jpg,,test
 
-Paths are relative to the table and stay in its folder. An empty label is an unlabelled test image.
-Every message names the line.
+Paths are relative to the table and stay in its folder. An empty label is an unlabelled test image. Every
+error names the line.
 """
 
 import csv
@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple, NoReturn
 
-from tutelage.data.readers.folder import read_image_file, require_regular
+from tutelage.data.readers.folder import listed_file, read_image_file
 from tutelage.data.readers.layout import finish_source
 from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.names import SPLIT_FOLDERS, class_name
+from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Item, Source, Split, Unreadable
 from tutelage.errors import InputError
 from tutelage.storage.safe_paths import find_irregular, is_within
@@ -27,7 +28,9 @@ from tutelage.text import escape
 _COLUMNS = ("path", "label", "split")
 _EXPECTED = "path,label or path,label,split"
 LARGEST_TABLE = 128 << 20
+"""Bytes."""
 Find = Callable[[str], "File | str | None"]
+"""From a path in the table to the file, the reason why it may not be read, or None if it is missing."""
 
 
 class _Row(NamedTuple):
@@ -38,7 +41,7 @@ class _Row(NamedTuple):
 
 
 def open_csv(path: Path) -> Source:
-    """A source from a CSV table on disk.
+    """Open a source from a CSV table on disk.
 
     Raises:
         InputError: the table cannot be read, or a line cannot be used; the message names the line.
@@ -61,13 +64,13 @@ def open_csv(path: Path) -> Source:
             status = Path(full).stat()
         except OSError:
             return "a broken link"
-        return find_irregular(status.st_mode) or require_regular(root, name, status)
+        return find_irregular(status.st_mode) or listed_file(root, name, status)
 
     return read_csv(raw, find, Listing(), {"kind": "table", "name": escape(path.name)}, path)
 
 
 def is_csv(raw: bytes) -> bool:
-    """Whether bytes begin with the header of such a table."""
+    """Return whether bytes begin with the header of such a table."""
     header = raw[:200].decode("utf-8-sig", "replace").splitlines()[:1]
     return bool(header) and [cell.strip().lower() for cell in header[0].split(",")[:2]] == [
         "path",
@@ -78,9 +81,17 @@ def is_csv(raw: bytes) -> bool:
 def read_csv(
     raw: bytes, find: Find, listing: Listing, about: dict[str, Any], where: Path
 ) -> Source:
-    """A source from the bytes of a table and a way to find its files.
+    """Build a source from the bytes of a table.
 
-    `find` returns the file, why it may not be read, or None if it is not there.
+    Args:
+        raw: the table.
+        find: finds its files.
+        listing: where files that may not be read are noted.
+        about: description of the source.
+        where: for messages.
+
+    Raises:
+        InputError: a line cannot be used; the message names it.
     """
     items: list[Item] = []
     lines: dict[str, _Row] = {}
@@ -144,7 +155,7 @@ def _row(cells: list[str], width: int, line: int, where: Path) -> _Row:
     if "\0" in path or path.startswith(("/", "\\")) or PureWindowsPath(path).drive or ".." in parts:
         _refuse(where, line, "a path that leaves the folder of the table", path)
     if not _is_name(label):
-        _refuse(where, line, "a label that is no name", repr(label))
+        _refuse(where, line, "a label that cannot be a name", repr(label))
     if split and split.lower() not in SPLIT_FOLDERS:
         _refuse(where, line, "an unknown split (train, val or test)", split)
     known = SPLIT_FOLDERS[split.lower()] if split else None
@@ -152,7 +163,7 @@ def _row(cells: list[str], width: int, line: int, where: Path) -> _Row:
 
 
 def _is_name(label: str) -> bool:
-    """A label names files and folders later, so it holds no separator and no control character."""
+    """Return whether a label can name files and folders: no separator and no control character."""
     return label not in (".", "..") and not any(c in "/\\" or ord(c) < 32 for c in label)
 
 
@@ -160,3 +171,10 @@ def _refuse(where: Path, line: int, what: str, found: object) -> NoReturn:
     raise InputError(
         what, where=f"{where}, line {line}", found=escape(str(found)), fix="correct the line"
     )
+
+
+READER = Reader(
+    "a CSV table of path,label",
+    accepts=lambda _text, path: path.is_file() and path.suffix.lower() == ".csv",
+    open=lambda _text, path, _settings: open_csv(path),
+)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tutelage.data.readers.layout import infer_layout
 from tutelage.data.readers.listing import LARGEST_FILE, File, Listing
 from tutelage.data.readers.names import IMAGE_SUFFIXES, is_ignored, is_not_image
+from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Source, Unreadable
 from tutelage.errors import InputError
 from tutelage.storage.safe_paths import find_irregular, is_within
@@ -19,10 +20,10 @@ _Identity = tuple[int, int]
 
 
 def open_folder(folder: Path) -> Source:
-    """A source from a folder of class folders, or of train/, val/ and test/ that hold them.
+    """Open a source from a folder of class folders, or of train/, val/ and test/ that hold them.
 
     Raises:
-        InputError: the folder is empty, cannot be listed, or its layout is none of these.
+        InputError: the folder is empty, cannot be listed, or has another layout.
     """
     listing = scan_folder(folder)
     about = {"kind": "folder", "name": escape(folder.resolve().name)}
@@ -30,7 +31,7 @@ def open_folder(folder: Path) -> Source:
 
 
 def scan_folder(root: Path) -> Listing:
-    """Every image below a folder, by name. A link counts if its file is not listed otherwise."""
+    """List every image below a folder, by name. A link counts if its file is not listed otherwise."""
     listing = Listing()
     seen: set[_Identity] = set()
     links: deque[str] = deque()
@@ -43,7 +44,7 @@ def scan_folder(root: Path) -> Listing:
 
 
 def open_image_file(path: Path) -> Listing:
-    """A single file as a listing, whatever it is called.
+    """List a single file, whatever its name.
 
     Raises:
         InputError: there is no such file.
@@ -61,7 +62,7 @@ def open_image_file(path: Path) -> Listing:
     if kind := find_irregular(status.st_mode):
         listing.refused.append((path.name, kind))
     else:
-        listing.files.append(require_regular(str(path.parent), path.name, status))
+        listing.files.append(listed_file(str(path.parent), path.name, status))
     return listing
 
 
@@ -92,7 +93,7 @@ def _walk(root: str, start: str, listing: Listing, seen: set[_Identity], links: 
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | str:
-    """What an entry is, or why that cannot be told: it is gone by now, or its path is too long."""
+    """Return the status of an entry, or why it has none: it was removed, or its path is too long."""
     try:
         return entry.stat(follow_symlinks=False)
     except OSError as error:
@@ -122,19 +123,19 @@ def _take(
     reason = is_not_image(name)
     if reason:
         if name.lower().endswith(".csv") and "/" not in name and stat.S_ISREG(status.st_mode):
-            listing.tables.append(require_regular(root, name, status))
+            listing.tables.append(listed_file(root, name, status))
         listing.ignored[reason] += 1
     elif kind := find_irregular(status.st_mode):
         listing.refused.append((name, kind))
     else:
         seen.add((status.st_dev, status.st_ino))
-        listing.files.append(require_regular(root, name, status))
+        listing.files.append(listed_file(root, name, status))
 
 
 def _follow(
     root: str, name: str, listing: Listing, seen: set[_Identity], links: deque[str]
 ) -> None:
-    """One symbolic link: refused, passed over, or taken as the file or folder it leads to."""
+    """Handle one symbolic link: refuse it, skip it, or take it as the file or folder it leads to."""
     try:
         target = os.path.realpath(f"{root}/{name}", strict=True)
         status = os.lstat(target)
@@ -154,15 +155,15 @@ def _follow(
         _take(root, name, status, listing, seen)
 
 
-def require_regular(root: str, name: str, status: os.stat_result) -> File:
-    """A regular file of the listing; it is read when asked for, from the first to the last byte."""
+def listed_file(root: str, name: str, status: os.stat_result) -> File:
+    """Return a regular file for the listing; it is read only when needed."""
     return File(
         name, partial(read_image_file, f"{root}/{name}"), f"{status.st_size}:{status.st_mtime_ns}"
     )
 
 
 def read_image_file(path: str, tries: int = 2) -> bytes:
-    """The bytes of a regular file that does not change while it is read.
+    """Read the bytes of a regular file that does not change meanwhile.
 
     Raises:
         Unreadable: it cannot be opened, is no regular file, is too large, or keeps changing.
@@ -177,7 +178,7 @@ def read_image_file(path: str, tries: int = 2) -> bytes:
                 raise Unreadable(kind)
             if before.st_size > LARGEST_FILE:
                 raise Unreadable(f"larger than {LARGEST_FILE >> 20} MB")
-            raw = file.read(before.st_size + 1)  # room for as much as is asked for is taken first
+            raw = file.read(before.st_size + 1)  # read() allocates the requested size up front
             after = os.fstat(handle)
     except OSError as error:
         raise Unreadable(_os_reason(error)) from error
@@ -194,3 +195,10 @@ def _os_reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "no permission to read"
     return (error.strerror or "cannot be read").lower()
+
+
+READER = Reader(
+    "a folder of images",
+    accepts=lambda _text, path: path.is_dir(),
+    open=lambda _text, path, _settings: open_folder(path),
+)

@@ -1,7 +1,6 @@
-"""The IDX files that MNIST and Fashion-MNIST come in: a short header, then bytes.
+"""Read the IDX files of MNIST and Fashion-MNIST: a short header, then bytes.
 
-Source: the format note at http://yann.lecun.com/exdb/mnist (magic 0, 0, type, rank; big-endian
-sizes).
+Source: the format note at http://yann.lecun.com/exdb/mnist (magic 0, 0, type, rank; big-endian sizes).
 """
 
 import gzip
@@ -21,10 +20,10 @@ LARGEST = 256 << 20
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array of unsigned bytes in an IDX file, gzipped or not: images [N, H, W] or labels [N].
+    """Read the array of unsigned bytes in an IDX file, gzipped or not: images [N, H, W] or labels [N].
 
     Raises:
-        InputError: the file cannot be read, is not IDX, or its length is not what its header says.
+        InputError: the file cannot be read, is not IDX, or its length is not what its header declares.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -34,7 +33,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def parse_idx(file: IO[bytes] | gzip.GzipFile, name: str) -> NDArray[np.uint8]:
-    """As `read_idx`, of an open file; no more of it is read than its header says.
+    """Read an array from an open IDX file; no more of it is read than its header declares.
 
     Raises:
         InputError: see `read_idx`.
@@ -53,10 +52,10 @@ def parse_idx(file: IO[bytes] | gzip.GzipFile, name: str) -> NDArray[np.uint8]:
             found=f"shape {shape}",
             expected=f"at most {LARGEST:,} bytes",
         )
-    raw = file.read(length + 1)  # room for as much as is asked for is taken first
+    raw = file.read(length + 1)  # read() allocates the requested size up front
     if len(sizes) != 4 * magic[3] or len(raw) != length:
         raise InputError(
-            "an IDX file is cut short or too long",
+            "an IDX file is truncated or too long",
             where=name,
             found=f"{len(raw)} bytes" if len(raw) <= length else f"more than {length} bytes",
             expected=f"{length} bytes for shape {shape}",

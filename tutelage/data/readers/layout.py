@@ -1,11 +1,11 @@
-"""What a listing means: class folders, or train/, val/ and test/ with class folders inside.
+"""Infer the layout of a listing: class folders, or train/, val/ and test/ with class folders inside.
 
-    FOLDER/cat/1.jpg                  one folder a class; split by the settings
-    FOLDER/train/cat/1.jpg            given splits: train/, val/ and, if wanted, test/
+    FOLDER/cat/1.jpg                  one folder per class; split by the settings
+    FOLDER/train/cat/1.jpg            given splits: train/, val/ and, optionally, test/
     FOLDER/test/7.jpg                 test images without class folders are unlabelled
 
-Folders below a class folder belong to the class. The class of an image is the name of its folder,
-by name in every split, never by position.
+Folders below a class folder belong to the class. The class of an image is the name of its folder, by name in
+every split, never by position.
 """
 
 from collections import defaultdict
@@ -23,11 +23,11 @@ EXPECTED = "FOLDER/cat/1.jpg (a folder a class), or FOLDER/train/cat/1.jpg besid
 
 
 def infer_layout(listing: Listing, about: dict[str, Any], *, where: Path) -> Source:
-    """A source from a listing.
+    """Build a source from a listing.
 
     Raises:
-        InputError: no images, one class, an empty class folder, class names too alike, a class that
-            train lacks, or a layout that is none of the above.
+        InputError: no images, one class, an empty class folder, class names too alike, a class that train
+            lacks, or another layout.
     """
     tops = sorted(name for name in listing.folders if "/" not in name)
     if not listing.files and not listing.refused:
@@ -60,7 +60,7 @@ def infer_layout(listing: Listing, about: dict[str, Any], *, where: Path) -> Sou
 def finish_source(
     items: list[Item], listing: Listing, about: dict[str, Any], *, where: Path
 ) -> Source:
-    """Hold labelled items to the rules that every source keeps, and make the source.
+    """Check the rules that hold for every source, and build it.
 
     Raises:
         InputError: see `infer_layout`.
@@ -74,7 +74,7 @@ def finish_source(
                 where=where,
                 found=item.label,
                 expected="one of " + ", ".join(sorted(filter(None, train))[:20]),
-                fix="add training images of the class, or take its folder away",
+                fix="add training images of the class, or remove its folder",
             )
     if len(train) < 2:
         raise InputError(
@@ -97,7 +97,7 @@ def _item(file: File, split: Split | None, label: str | None) -> Item:
 
 
 def _split_folders(tops: Iterable[str], where: Path) -> dict[str, Split]:
-    """Which top folders are splits, by folder name; two names for one split are refused."""
+    """Return which top folders are splits, by folder name; two names for one split are refused."""
     splits = {name: SPLIT_FOLDERS[name.lower()] for name in tops if name.lower() in SPLIT_FOLDERS}
     for split in set(splits.values()):
         names = [name for name, other in splits.items() if other == split]
@@ -114,14 +114,14 @@ def _split_folders(tops: Iterable[str], where: Path) -> dict[str, Split]:
 
 
 def _given(listing: Listing, splits: dict[str, Split], where: Path) -> list[Item]:
-    """Items of given splits. A test folder without folders in it holds unlabelled images."""
+    """Return the items of given splits. A test folder without folders in it holds unlabelled images."""
     items = []
     for file in listing.files:
         top, *rest = file.name.split("/")
         if top not in splits:
             if rest:
                 raise InputError(
-                    "there are images in a folder that is no split",
+                    "there are images in a folder that is not a split",
                     where=where,
                     found=f"{escape(top)}/ beside {', '.join(splits)}",
                     fix="move the folder away",
@@ -158,7 +158,7 @@ def _no_empty_class(folders: Iterable[str], files: Iterable[File], where: Path) 
 
 
 def _one_level_down(listing: Listing, tops: list[str], where: Path) -> None:
-    """A single top folder that holds the real layout: say which path to give."""
+    """Refuse a single top folder that holds the real layout, and name the path to give."""
     inner = {name.split("/")[1] for name in listing.folders if name.startswith(f"{tops[0]}/")}
     if len(tops) == 1 and len(inner) > 1:
         raise InputError(

@@ -9,7 +9,7 @@ from tutelage.text import escape
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif")
 ) | {".tif", ".tiff"}
-# Images of other kinds: taken up so that they are listed as set aside, not passed over.
+# Images of other kinds: listed, so that they are set aside with a reason rather than skipped.
 OTHER_IMAGES = frozenset(
     (".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".tga", ".ppm", ".pgm")
 )
@@ -25,17 +25,16 @@ SPLIT_FOLDERS: dict[str, Split] = {
 
 
 def is_ignored(name: str) -> str | None:
-    """Why a file or folder of this name is none of ours (hidden, system file), or None."""
+    """Return why a file or folder of this name is ignored (hidden, system file), or None."""
     if name.startswith("."):
         return "hidden"
     return "system file" if name.lower() in SYSTEM_FILES else None
 
 
 def is_not_image(name: str) -> str | None:
-    """Why a file is not taken for an image by its name, or None; content is looked at only later.
+    """Return why a file is not taken for an image by its name, or None; its content is checked later.
 
-    A file without an ending is passed over: folders hold LICENSE and Makefile more often than
-    images.
+    A file without a suffix is skipped: folders hold LICENSE and Makefile more often than images.
     """
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in IMAGE_SUFFIXES or suffix in OTHER_IMAGES:
@@ -44,10 +43,10 @@ def is_not_image(name: str) -> str | None:
 
 
 def class_name(raw: str) -> str:
-    """The class name a folder or table cell stands for: text in one Unicode form (NFC)."""
+    """Return the class name of a folder or table cell: text in one Unicode form (NFC)."""
     return unicodedata.normalize("NFC", escape(raw))
 
 
 def same_class_key(name: str) -> str:
-    """Two class names with the same key are too alike to be told apart ("Cat" and "cat")."""
+    """Return a key that is equal for class names too alike to distinguish ("Cat" and "cat")."""
     return unicodedata.normalize("NFC", class_name(name).casefold())

@@ -1,4 +1,4 @@
-"""Where images come from, as one list: `open_source(data, settings) -> Source`.
+"""A source of images, as one list: `open_source(data, settings) -> Source`.
 
 A source is scanned, never decoded, when it is opened; each item knows how to read its own bytes.
 """
@@ -28,36 +28,39 @@ class Unreadable(Exception):  # noqa: N818 - a verdict on one image, never shown
 
 
 class Item(NamedTuple):
-    """One image that has not been read yet.
-
-    `read` returns the bytes of an image file, or ready pixels uint8 [H, W, 3] or [H, W], and raises
-    `Unreadable`. `stamp` changes when the file does (size and time, or a checksum).
-    """
+    """One image that has not been read yet."""
 
     name: str
+    """Of the file, relative to the source."""
     split: Split | None
+    """None: to be drawn."""
     label: str | None
+    """Class name; None: unlabelled."""
     read: Callable[[], bytes | NDArray[np.uint8]]
+    """Returns the bytes of an image file, or pixels uint8 [H, W, 3] or [H, W]; raises `Unreadable`."""
     stamp: str = ""
+    """Changes when the file does (size and time, or a checksum)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A scanned source: items ordered by name, class names sorted, what was left out and why."""
+    """A scanned source."""
 
     description: dict[str, Any]
+    """Kind, name and layout, for the report."""
     classes: tuple[str, ...]
+    """Class names, sorted."""
     items: list[Item]
+    """Ordered by name."""
     refused: list[tuple[str, str]] = field(default_factory=list)
     """(file, reason) of images not even opened: pipes, broken links, links out of the folder."""
     ignored: Mapping[str, int] = field(default_factory=dict)
-    """How many files were passed over, by reason."""
+    """How many files were skipped, by reason."""
 
     def fingerprint(self, settings: DataConfig) -> str:
-        """A name for these files under these settings, known before anything is decoded.
+        """Return a name for these files under these settings, known before anything is decoded.
 
-        It changes when a file is added, removed, renamed, rewritten or moved to another class or
-        split.
+        It changes when a file is added, removed, renamed, rewritten or moved to another class or split.
         """
         digest = hashlib.sha256()
         for item in self.items:

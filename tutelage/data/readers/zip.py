@@ -1,8 +1,7 @@
 """Read a zip of images in memory, member by member; nothing is ever extracted.
 
-A zip holds what a folder may hold, or one CSV table at its top with its images. What could do harm
-is refused: absolute names, `..`, links, names that occur twice, members that inflate out of
-proportion.
+A zip holds what a folder may hold, or one CSV table at its top with its images. Anything harmful is refused:
+absolute names, `..`, links, names that occur twice, members that inflate out of proportion.
 """
 
 import stat
@@ -15,6 +14,7 @@ from tutelage.data.readers.csv import LARGEST_TABLE, is_csv, read_csv
 from tutelage.data.readers.layout import EXPECTED, infer_layout
 from tutelage.data.readers.listing import LARGEST_FILE, File, Listing
 from tutelage.data.readers.names import SPLIT_FOLDERS, is_ignored, is_not_image
+from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Source, Unreadable
 from tutelage.errors import InputError
 from tutelage.text import escape
@@ -26,15 +26,15 @@ RATIO_MATTERS_ABOVE = 1 << 20
 
 
 def open_sample() -> Source:
-    """The bundled sample: 13,000 Fashion-MNIST images of 10 classes, the test part unlabelled."""
+    """Open the bundled sample: 13,000 Fashion-MNIST images of 10 classes, the test part unlabelled."""
     return infer_layout(scan_zip(SAMPLE), {"kind": "sample", "name": "fashion-mnist"}, where=SAMPLE)
 
 
 def open_zip(path: Path) -> Source:
-    """A source from a zip of what a folder may hold, or of a CSV table and its images.
+    """Open a source from a zip of what a folder may hold, or of a CSV table and its images.
 
     Raises:
-        InputError: not a zip, encrypted, with names that could do harm, or of another layout.
+        InputError: not a zip, encrypted, with harmful names, or of another layout.
     """
     listing = scan_zip(path)
     about = {"kind": "zip", "name": escape(path.name)}
@@ -57,7 +57,7 @@ def open_zip(path: Path) -> Source:
 
 
 def scan_zip(path: Path) -> Listing:
-    """Every image in a zip, by name; a single folder around everything is left away."""
+    """List every image in a zip, by name; a single folder around everything is dropped from the names."""
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -68,7 +68,7 @@ def scan_zip(path: Path) -> Listing:
             expected=EXPECTED,
         ) from error
     members = _members(archive, path)
-    names = [name for name in members if not _none_of_ours(name)]
+    names = [name for name in members if not _ignored(name)]
     around = _around(names)
     listing = Listing()
     for name, member in members.items():
@@ -99,21 +99,23 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
                 "the zip holds a name twice",
                 where=path,
                 found=repr(escape(name)),
-                fix="make it anew",
+                fix="create the zip again",
             )
         if info.flag_bits & 1:
-            raise InputError("the zip is encrypted", where=path, fix="make one without a password")
+            raise InputError(
+                "the zip is encrypted", where=path, fix="create one without a password"
+            )
         members[name] = info
     return members
 
 
-def _none_of_ours(name: str) -> str | None:
+def _ignored(name: str) -> str | None:
     reasons = (is_ignored(part) for part in name.removesuffix("/").split("/"))
     return next(filter(None, reasons), None)
 
 
 def _around(names: list[str]) -> str:
-    """The folder around all members, if it holds folders or a table itself; else ''."""
+    """Return the folder around all members, if it holds folders or a table itself; else ''."""
     tops = {name.split("/")[0] for name in names}
     if len(tops) != 1 or any("/" not in name for name in names):
         return ""
@@ -127,9 +129,9 @@ def _around(names: list[str]) -> str:
 def _list(
     archive: zipfile.ZipFile, full: str, member: zipfile.ZipInfo, around: str, listing: Listing
 ) -> None:
-    """Put one member into the listing: as a folder, an image, a table, refused or passed over."""
+    """Add one member to the listing: as a folder, an image, a table, refused or skipped."""
     name = full.removeprefix(around)
-    if reason := _none_of_ours(full):
+    if reason := _ignored(full):
         listing.ignored[reason] += 1
         return
     parts = name.split("/")
@@ -149,9 +151,9 @@ def _list(
 
 
 def _refusal(member: zipfile.ZipInfo) -> str | None:
-    """Why a member is not read, or None."""
+    """Return why a member is not read, or None."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "compressed in a way that is not read"  # others take memory as a header asks for it
+        return "compressed in a way that is not read"  # others allocate whatever a header claims
     kind = stat.S_IFMT(member.external_attr >> 16) if member.create_system == 3 else 0
     if kind not in (0, stat.S_IFREG):
         return "a link or device in a zip"
@@ -164,7 +166,7 @@ def _refusal(member: zipfile.ZipInfo) -> str | None:
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """The bytes of one member, no more than the zip's directory says.
+    """Read the bytes of one member, no more than the zip's directory declares.
 
     Raises:
         Unreadable: damaged, of an unknown compression, or longer than declared.
@@ -177,3 +179,16 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     if len(raw) != member.file_size:
         raise Unreadable("damaged in the zip")
     return raw
+
+
+READER = Reader(
+    "a zip of either",
+    accepts=lambda _text, path: path.is_file(),
+    open=lambda _text, path, _settings: open_zip(path),
+)
+
+SAMPLE_READER = Reader(
+    "the bundled sample",
+    accepts=lambda text, _path: text == "sample",
+    open=lambda _text, _path, _settings: open_sample(),
+)

@@ -5,33 +5,53 @@ The journal holds no wall-clock figures, so that two equal runs have equal journ
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tutelage.errors import InputError
 from tutelage.storage.disk import disk_errors
 
 
+class JournalObserver(Protocol):
+    """What follows a journal: the trackers of a run."""
+
+    def rewound(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Start from the events that the journal holds now: none in a new run."""
+
+    def written(self, event: Mapping[str, Any]) -> None:
+        """Take the event that the journal has just added."""
+
+    def closed(self) -> None:
+        """End: the run is finished, or stopped for now."""
+
+
 class EventLog:
     """Append events to a file; `position` and `rewind` keep it in step with a checkpoint.
+
+    Args:
+        path: the file.
+        observer: follows what is written.
 
     Raises:
         MachineError: the file cannot be written; so does every function that writes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, observer: JournalObserver | None = None) -> None:
+        self._path, self._observer = path, observer
         with disk_errors(path):
             self._file = path.open("ab", buffering=0)
 
     def write(self, event: str, **facts: Any) -> None:
         """Add one line, handed to the system at once."""
-        line = json.dumps({"event": event, **facts}, ensure_ascii=False, allow_nan=False) + "\n"
+        added = {"event": event, **facts}
+        line = json.dumps(added, ensure_ascii=False, allow_nan=False) + "\n"
         left = line.encode("utf-8", "surrogateescape")
         with disk_errors(self._path, needed=len(left)):
             while left:
                 left = left[self._file.write(left) :]
+        if self._observer is not None:
+            self._observer.written(added)
 
     def position(self) -> int:
         """Bytes so far."""
@@ -58,10 +78,14 @@ class EventLog:
             )
         with disk_errors(self._path):
             self._file.truncate(position)
+        if self._observer is not None:
+            self._observer.rewound(read_events(self._path))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        if self._observer is not None:
+            self._observer.closed()
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

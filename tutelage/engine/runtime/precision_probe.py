@@ -58,7 +58,7 @@ def choose_precision(
     if key not in known:
         count = min(batch_size, max(8, PIXELS // size**2))
         gain = _gain(runtime, classifier, size, count) if world.first else 0.0
-        half = bool(world.first_says(gain >= WORTH))
+        half = bool(world.broadcast(gain >= WORTH))
         known |= {key: str(runtime.autocast).removeprefix("torch.") if half else "fp32"}
         if world.first:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -175,7 +175,7 @@ def gather_array(rows: np.ndarray, whole: int, world: World) -> np.ndarray:
     """
     if world.size == 1:
         return rows
-    parts = world.everyone(rows)
+    parts = world.all_gather(rows)
     joined = np.concatenate(parts)
     if len(joined) != whole:
         raise MachineError(

@@ -1,39 +1,41 @@
-"""What a training loop is given, apart from the state that changes in it."""
+"""What the training loop is given, apart from the state that changes in it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tutelage.config.training import OptimizationConfig
 from tutelage.data.loading.loader import Loader
-from tutelage.distributed import ALONE, World
-from tutelage.engine.runtime.console import Console
+from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.journal import EventLog
-from tutelage.engine.runtime.signals import StopRequest
 from tutelage.engine.train.state import TrainingState
-from tutelage.evaluation.metrics import Metrics
 from tutelage.teachers.teacher import Teacher
 
 
 class FitArguments(NamedTuple):
-    """All that a training run is given, apart from what changes in it.
+    """The arguments of `fit` that stay the same from the first step to the last."""
 
-    identity: what it is a training of; facts: what the journal says of how it is trained; notes: what a
-    person should know; journal: of the first process, the others have none; keep: saves the network of an
-    epoch that is to be kept.
-    """
+    context: RunContext
 
-    name: str
     settings: OptimizationConfig
+
     loader: Loader
+
     teacher: Teacher
-    validate: Callable[[TrainingState], Metrics]
+
+    validate: Callable[[TrainingState], Mapping[str, Any]]
+    """Measure the network after an epoch."""
+
     identity: Mapping[str, Any]
+    """What this is a training of; a checkpoint of anything else is refused."""
+
     facts: Mapping[str, Any]
-    folder: Path
+    """How the run is trained, for the first event of its log."""
+
     journal: EventLog | None
-    screen: Console
-    stop: StopRequest
-    world: World = ALONE
+    """The event log; None in every process but the first."""
+
     notes: Sequence[str] = ()
-    keep: Callable[[TrainingState], None] = lambda _state: None
+    """What a person should know before training begins."""
+
+    save_snapshot: Callable[[TrainingState], None] = lambda _state: None
+    """Save the network of an epoch that is to be kept."""

@@ -11,9 +11,9 @@ from contextlib import closing
 from tutelage.data.loading.loader import Loader
 from tutelage.distributed import World
 from tutelage.engine.checkpoint.writer import CheckpointWriter
-from tutelage.engine.runtime.console import format_duration, progress_bar
 from tutelage.engine.runtime.journal import format_terms
 from tutelage.engine.runtime.process_group import agreed_stop, watch_peers
+from tutelage.engine.runtime.progress import format_duration, progress_bar
 from tutelage.engine.train.context import FitArguments
 from tutelage.engine.train.grad_norms import gradient_norms
 from tutelage.engine.train.nonfinite_guard import READ_EVERY
@@ -22,8 +22,8 @@ from tutelage.engine.train.nonfinite_report import (
     require_any_step,
     require_finite_weights,
 )
-from tutelage.engine.train.optim import learning_rate
 from tutelage.engine.train.resume import resume_training
+from tutelage.engine.train.schedules import learning_rate
 from tutelage.engine.train.state import TrainingState
 from tutelage.engine.train.step import train_step
 from tutelage.errors import Interrupted
@@ -34,7 +34,7 @@ from tutelage.types import Batch, LossOutput, Progress
 CHECKPOINT_SECONDS = 120.0
 
 
-def fit(state: TrainingState, course: FitArguments) -> None:
+def fit(state: TrainingState, args: FitArguments) -> None:
     """Train to the last epoch, from wherever the run's checkpoint stands.
 
     Raises:
@@ -42,19 +42,19 @@ def fit(state: TrainingState, course: FitArguments) -> None:
         Interrupted: asked to stop; a checkpoint has been saved.
         MachineError: another process of this run has ended.
     """
-    with watch_peers(course.world), closing(_begin(state, course)) as saver:
-        _epochs(state, course, saver)
-    course.screen.clear()
+    with watch_peers(args.context.world), closing(_begin(state, args)) as saver:
+        _epochs(state, args, saver)
+    args.context.console.clear()
 
 
-def _epochs(state: TrainingState, course: FitArguments, saver: CheckpointWriter) -> None:
-    settings, loader, method = course.settings, course.loader, state.method
+def _epochs(state: TrainingState, args: FitArguments, saver: CheckpointWriter) -> None:
+    settings, loader, method = args.settings, args.loader, state.method
     shares = _shares(loader, settings.grad_accum_steps)
-    steps_per_epoch = _steps_per_epoch(course)
+    steps_per_epoch = _steps_per_epoch(args)
     saved, began = time.monotonic(), state.epoch
     while state.epoch < settings.epochs:
         method.train()
-        clock = _Clock(state, course)
+        clock = _Clock(state, args)
         for batch in clock.watch(loader.epoch(state.epoch, start=state.batch)):
             progress = Progress(
                 state.epoch, state.step, state.step / (settings.epochs * steps_per_epoch)
@@ -66,46 +66,46 @@ def _epochs(state: TrainingState, course: FitArguments, saver: CheckpointWriter)
             outcome, total = train_step(
                 state,
                 batch,
-                course.teacher(batch, progress),
+                args.teacher(batch, progress),
                 progress,
-                rate=learning_rate(settings, step=state.step, steps_per_epoch=steps_per_epoch),
+                rate=learning_rate(settings, at=state.step, steps_per_epoch=steps_per_epoch),
                 clip=settings.clip_grad,
                 share=share,
                 last=last,
-                watch=_watch(state, course, progress),
+                watch=_watch(state, args, progress),
             )
             state.sums.add(outcome, total, method.weights_at(progress))
             state.batch += 1
             if state.guard.full:
-                report_skipped_steps(state.guard, state.masked, course)
+                report_skipped_steps(state.guard, state.masked, args)
             saver.look()
-            if last and _pause(state, course, due=time.monotonic() - saved > CHECKPOINT_SECONDS):
-                _save(state, course, saver)
+            if last and _pause(state, args, due=time.monotonic() - saved > CHECKPOINT_SECONDS):
+                _save(state, args, saver)
                 saved = time.monotonic()
-        _close_epoch(state, course, clock, saver)
+        _close_epoch(state, args, clock, saver)
     if state.epoch > began:  # what measures the network can be interrupted, too
-        _save(state, course, saver)
+        _save(state, args, saver)
 
 
 def _watch(
-    state: TrainingState, course: FitArguments, progress: Progress
+    state: TrainingState, args: FitArguments, progress: Progress
 ) -> Callable[[LossOutput], None] | None:
     """Notes how hard each of several terms pulls, at the first batch of the first and the last epoch."""
-    if state.batch or state.epoch not in (0, course.settings.epochs - 1):
+    if state.batch or state.epoch not in (0, args.settings.epochs - 1):
         return None
     if len(state.method.weights) < 2:
         return None
 
     def watch(outcome: LossOutput) -> None:
         norms = gradient_norms(state, outcome, progress)
-        if course.journal is not None:
-            course.journal.write("gradients", epoch=state.epoch + 1, norms=norms)
+        if args.journal is not None:
+            args.journal.write("gradients", epoch=state.epoch + 1, norms=norms)
 
     return watch
 
 
-def _steps_per_epoch(course: FitArguments) -> int:
-    return -(-len(course.loader) // course.settings.grad_accum_steps)
+def _steps_per_epoch(args: FitArguments) -> int:
+    return -(-len(args.loader) // args.settings.grad_accum_steps)
 
 
 def _shares(loader: Loader, accumulate: int) -> list[float]:
@@ -115,92 +115,91 @@ def _shares(loader: Loader, accumulate: int) -> list[float]:
     return [size / sum(group) for group in groups for size in group]
 
 
-def _pause(state: TrainingState, course: FitArguments, *, due: bool) -> bool:
+def _pause(state: TrainingState, args: FitArguments, *, due: bool) -> bool:
     """Whether to save a checkpoint now: it is time, or a process was asked to stop. All agree."""
-    if course.world.size == 1:
-        return due or bool(course.stop)
+    if args.context.world.size == 1:
+        return due or bool(args.context.stop)
     device = state.runtime.device
     if device.type != "cpu" and state.step % READ_EVERY:
         return False  # asking waits for the device
-    wish = float(course.stop.signal or (0.5 if due and course.world.first else 0.0))
+    wish = float(args.context.stop.signal or (0.5 if due and args.context.world.first else 0.0))
     agreed = agreed_stop(wish, device)
     if agreed >= 1:
-        course.stop.signal = int(agreed)
+        args.context.stop.signal = int(agreed)
     return agreed > 0
 
 
-def _begin(state: TrainingState, course: FitArguments) -> CheckpointWriter:
+def _begin(state: TrainingState, args: FitArguments) -> CheckpointWriter:
     """Go on from the newest checkpoint, or begin; what saves the next ones."""
-    journal = course.journal
+    journal = args.journal
     saver, continued = resume_training(
         state,
-        course.folder,
-        identity=course.identity,
+        args.context.folder,
+        identity=args.identity,
         journal=journal,
-        say=lambda text: course.screen.line(f"{course.name}: {text}"),
+        say=lambda text: args.context.line(text),
     )
     if journal is not None and not continued:
-        journal.write("begin", **course.facts)
-        for note in course.notes:
+        journal.write("begin", **args.facts)
+        for note in args.notes:
             journal.write("note", text=note)
     return saver
 
 
-def _save(state: TrainingState, course: FitArguments, saver: CheckpointWriter) -> None:
+def _save(state: TrainingState, args: FitArguments, saver: CheckpointWriter) -> None:
     """Save where training stands; where a stop was asked, see that it is saved, and stop."""
-    report_skipped_steps(state.guard, state.masked, course)
-    require_finite_weights(state.method, course)
-    journal = course.journal
+    report_skipped_steps(state.guard, state.masked, args)
+    require_finite_weights(state.method, args)
+    journal = args.journal
     checkpoint = state.checkpoint(
-        identity=course.identity, journal=journal.position() if journal is not None else 0
+        identity=args.identity, journal=journal.position() if journal is not None else 0
     )
     if journal is not None:
         saver.save(checkpoint, step=state.step, before=journal.sync)
-    if course.stop:
+    if args.context.stop:
         saver.settle(last=True)
-        course.world.wait()
-        course.screen.clear()
-        epoch = min(state.epoch + 1, course.settings.epochs)
+        args.context.world.wait()
+        args.context.console.clear()
+        epoch = min(state.epoch + 1, args.settings.epochs)
         raise Interrupted(
             f"stopped in epoch {epoch} after step {state.step}; nothing is lost",
-            where=course.folder,
+            where=args.context.folder,
         )
 
 
 def _close_epoch(
-    state: TrainingState, course: FitArguments, clock: "_Clock", saver: CheckpointWriter
+    state: TrainingState, args: FitArguments, clock: "_Clock", saver: CheckpointWriter
 ) -> None:
-    report_skipped_steps(state.guard, state.masked, course)
-    require_any_step(state.masked, course, epoch=state.epoch)
-    if len(set(course.world.everyone(_weights_name(state, course.world)))) > 1:
+    report_skipped_steps(state.guard, state.masked, args)
+    require_any_step(state.masked, args, epoch=state.epoch)
+    if len(set(args.context.world.all_gather(_weights_name(state, args.context.world)))) > 1:
         raise RuntimeError("the processes of this run no longer hold the same weights")
     train = state.sums.read()
     timings = clock.timings()  # speed and waiting are those of training alone, seconds those of all
     try:
-        metrics = course.validate(state)
+        metrics = args.validate(state)
     except Interrupted:  # it is done again when the run goes on
-        _save(state, course, saver)
+        _save(state, args, saver)
         raise
     state.epoch_timings.append({**timings, "seconds": clock.timings()["seconds"]})
-    state.note_best(metrics["accuracy"])
+    task = args.context.task
+    state.note_best(task.value(metrics))
     # Of the epoch's last step, by the schedule: after a resume the optimizer may not know it yet.
-    rate = learning_rate(
-        course.settings, step=state.step - 1, steps_per_epoch=_steps_per_epoch(course)
-    )
-    val = {"accuracy": metrics["accuracy"], "loss": metrics["nll"]}
-    if course.journal is not None:
-        course.journal.write("epoch", epoch=state.epoch + 1, lr=rate, train=train, val=val)
+    rate = learning_rate(args.settings, at=state.step - 1, steps_per_epoch=_steps_per_epoch(args))
+    val = dict(task.summary(metrics))
+    if args.journal is not None:
+        args.journal.write("epoch", epoch=state.epoch + 1, lr=rate, train=train, val=val)
     best = f"(best {100 * state.best.accuracy:.1f} in epoch {state.best.epoch})"
-    course.screen.line(
-        f"{course.name}: epoch {state.epoch + 1}/{course.settings.epochs}"
-        f"  {format_terms(train['terms'])}  validation {100 * metrics['accuracy']:.1f} % {best}"
+    args.context.console.line(
+        f"{args.context.name}: epoch {state.epoch + 1}/{args.settings.epochs}"
+        f"  {format_terms(train['terms'])}  validation {task.text(metrics)} {best}"
         f"  {format_duration(state.epoch_timings[-1]['seconds'])}"
     )
     # What is kept is a function of the epoch: where an interruption makes it twice, it is made the same.
-    if state.epoch + 1 in snapshot_epochs(course.settings.keep_checkpoints, course.settings.epochs):
-        if course.world.first:
-            course.keep(state)
-        course.world.wait()
+    if state.epoch + 1 in snapshot_epochs(args.settings.keep_checkpoints, args.settings.epochs):
+        if args.context.world.first:
+            args.save_snapshot(state)
+        args.context.world.wait()
     state.next_epoch()
 
 
@@ -211,8 +210,8 @@ def _weights_name(state: TrainingState, world: World) -> str:
 class _Clock:
     """Times an epoch, waiting for data apart, and keeps the live line up to date."""
 
-    def __init__(self, state: TrainingState, course: FitArguments) -> None:
-        self._state, self._course = state, course
+    def __init__(self, state: TrainingState, args: FitArguments) -> None:
+        self._state, self._args = state, args
         self._begin = time.monotonic()
         self._waited = 0.0
         self._images = 0
@@ -238,13 +237,15 @@ class _Clock:
         }
 
     def _show(self) -> None:
-        state, course = self._state, self._course
-        done = (state.epoch + state.batch / len(course.loader)) / course.settings.epochs
+        state, args = self._state, self._args
+        done = (state.epoch + state.batch / len(args.loader)) / args.settings.epochs
         speed = self.timings()
-        left = (1 - done) * course.settings.epochs * course.loader.images
-        course.screen.status(
-            f"{course.name}: epoch {state.epoch + 1}/{course.settings.epochs} {progress_bar(done)} "
+        images = (1 - done) * args.settings.epochs * args.loader.images
+        left = images / max(speed["images_per_second"], 1e-9)
+        args.context.console.status(
+            f"{args.context.name}: epoch {state.epoch + 1}/{args.settings.epochs} {progress_bar(done)} "
             f"{format_terms(state.sums.read()['terms'])}  {speed['images_per_second']:.0f} images/s, "
-            f"waiting for data {100 * speed['data_wait']:.0f} %, "
-            f"{format_duration(left / max(speed['images_per_second'], 1e-9))} left"
+            f"waiting for data {100 * speed['data_wait']:.0f} %, {format_duration(left)} left",
+            done=done,
+            left=left,
         )

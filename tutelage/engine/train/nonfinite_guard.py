@@ -77,7 +77,7 @@ class NonfiniteGuard:
         if self._before is None:
             self._before = [torch.cat(flat) for flat in self._small]
             for memory in self._memories:
-                memory.note()
+                memory.begin_step()
 
     def heed(self, batch: Batch, total: Tensor) -> None:
         """Look at the loss of a batch."""
@@ -115,7 +115,7 @@ class NonfiniteGuard:
             kept = torch.where(self._spoilt, before, torch.cat(flat))
             torch._foreach_copy_(flat, torch.split(kept, [len(part) for part in flat]))
         for memory in self._memories:
-            memory.settle(self._spoilt)
+            memory.end_step(self._spoilt)
         self._before = None
         self._lost.zero_()
 

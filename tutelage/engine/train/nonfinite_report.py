@@ -22,15 +22,13 @@ _FEW = 3
 """Images of a batch that are named to a person; the journal has all."""
 
 
-def report_skipped_steps(
-    guard: NonfiniteGuard, masked: SkippedSteps, course: "FitArguments"
-) -> None:
+def report_skipped_steps(guard: NonfiniteGuard, masked: SkippedSteps, args: "FitArguments") -> None:
     """Read the steps closed since the last time, and report those that were left out.
 
     Args:
         guard: is read, which waits for the device.
         masked: brought up to date.
-        course: of the run.
+        args: of the run.
 
     Raises:
         DivergedError: `IN_A_ROW` of them came one after the other.
@@ -40,23 +38,23 @@ def report_skipped_steps(
             masked.taken += 1
             masked.row.clear()
             continue
-        _report(step, masked, course)
+        _report(step, masked, args)
         if len(masked.row) == IN_A_ROW:
-            raise _diverged(f"{IN_A_ROW} steps in a row, up to step {step.step}", masked, course)
+            raise _diverged(f"{IN_A_ROW} steps in a row, up to step {step.step}", masked, args)
 
 
-def require_any_step(masked: SkippedSteps, course: "FitArguments", *, epoch: int) -> None:
+def require_any_step(masked: SkippedSteps, args: "FitArguments", *, epoch: int) -> None:
     """At least one step of an epoch was taken; the next epoch's are counted anew.
 
     Raises:
         DivergedError: all of its steps were left out.
     """
     if masked.row and not masked.taken:
-        raise _diverged(f"all steps of epoch {epoch + 1}", masked, course)
+        raise _diverged(f"all steps of epoch {epoch + 1}", masked, args)
     masked.taken = 0
 
 
-def require_finite_weights(method: nn.Module, course: "FitArguments") -> None:
+def require_finite_weights(method: nn.Module, args: "FitArguments") -> None:
     """Weights that a checkpoint may hold: a rate far too high breaks them by a gradient that is finite.
 
     Raises:
@@ -68,37 +66,37 @@ def require_finite_weights(method: nn.Module, course: "FitArguments") -> None:
         if not good:
             raise DivergedError(
                 "training stopped itself: a weight is no longer finite",
-                where=course.folder,
+                where=args.context.folder,
                 found=name,
-                fix=f"a lower --lr, or --clip-grad 1; {_last_checkpoint(course)}",
+                fix=f"a lower --lr, or --clip-grad 1; {_last_checkpoint(args)}",
             )
 
 
-def _report(step: GuardedStep, masked: SkippedSteps, course: "FitArguments") -> None:
-    ids = [number for part in course.world.everyone(step.ids) for number in part]
+def _report(step: GuardedStep, masked: SkippedSteps, args: "FitArguments") -> None:
+    ids = [number for part in args.context.world.all_gather(step.ids) for number in part]
     masked.count += 1
     masked.row.append(ids)
-    if course.journal is not None:
-        course.journal.write("masked", epoch=step.epoch + 1, step=step.step, images=ids)
-    course.screen.line(
-        f"{course.name}: step {step.step} in epoch {step.epoch + 1} left out, its loss or gradient is not "
-        f"finite: images {_named(ids, course.loader.pack)}"
+    if args.journal is not None:
+        args.journal.write("masked", epoch=step.epoch + 1, step=step.step, images=ids)
+    args.context.console.line(
+        f"{args.context.name}: step {step.step} in epoch {step.epoch + 1} left out, its loss or gradient is not "
+        f"finite: images {_named(ids, args.loader.pack)}"
     )
 
 
-def _diverged(what: str, masked: SkippedSteps, course: "FitArguments") -> DivergedError:
-    batches = [_named(ids, course.loader.pack) for ids in masked.row[-IN_A_ROW:]]
+def _diverged(what: str, masked: SkippedSteps, args: "FitArguments") -> DivergedError:
+    batches = [_named(ids, args.loader.pack) for ids in masked.row[-IN_A_ROW:]]
     return DivergedError(
         f"training stopped itself: the loss or its gradient is not finite in {what}",
-        where=course.folder,
+        where=args.context.folder,
         found="images " + "; ".join(batches),
         expected="finite: such steps change nothing",
-        fix=f"a lower --lr, --clip-grad 1, or --precision fp32; {_last_checkpoint(course)}",
+        fix=f"a lower --lr, --clip-grad 1, or --precision fp32; {_last_checkpoint(args)}",
     )
 
 
-def _last_checkpoint(course: "FitArguments") -> str:
-    folder = latest_folder(course.folder)
+def _last_checkpoint(args: "FitArguments") -> str:
+    folder = latest_folder(args.context.folder)
     return f"the last finite checkpoint is {folder}" if folder else "no checkpoint was saved before"
 
 

@@ -1,6 +1,5 @@
-"""Optimizer and learning rate. The rate is a pure function of the step, so a resume needs no state."""
+"""The optimizer: views of the parameters as they lie in memory, one optimizer for all networks."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -82,19 +81,6 @@ def _optimizer(groups: list[dict[str, Any]], settings: OptimizationConfig) -> Op
         return made
     cls = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
     return cls(groups, lr=settings.lr, fused=True)
-
-
-def learning_rate(settings: OptimizationConfig, *, step: int, steps_per_epoch: int) -> float:
-    """The rate of optimizer step `step` (from 0): linear warm-up, then constant, cosine or steps."""
-    total, warmup = settings.epochs * steps_per_epoch, settings.warmup_epochs * steps_per_epoch
-    if step < warmup:
-        return settings.lr * (step + 1) / math.ceil(warmup)
-    done = (step - warmup) / max(1, total - warmup)
-    if settings.schedule == "cosine":
-        return settings.lr * 0.5 * (1 + math.cos(math.pi * done))
-    if settings.schedule == "step":
-        return settings.lr * 0.1 ** sum(done >= at for at in settings.milestones)
-    return settings.lr
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

@@ -52,7 +52,7 @@ def resume_training(
         if state.world.first:
             note_incident(run, "note", text=text)
 
-    found: LatestCheckpoint = state.world.first_does(look)
+    found: LatestCheckpoint = state.world.run_on_rank0(look)
     for reason in found.refused:
         tell(f"a checkpoint is refused: {reason}")
     saver = CheckpointWriter(run, tell=tell, whole=found.folder)

@@ -106,7 +106,7 @@ class TrainingState:
         }
         if self.average is not None:
             tensors |= module_tensors("average", self.average)
-        random = self.world.everyone(read_random_state())
+        random = self.world.all_gather(read_random_state())
         for rank, one in enumerate(random):
             tensors |= {f"random/{rank}/{name}": found for name, found in one.tensors.items()}
         facts = {

@@ -1,30 +1,25 @@
-"""Attention transfer: the student looks where the teacher looks."""
+"""Attention transfer: the student's features have their energy where the teacher's have it."""
 
-import math
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
-from tutelage.errors import UsageError
+from tutelage.config.losses.feature import ATConfig
+from tutelage.losses.checks import check_positive
 from tutelage.losses.feature.spatial import check_places, same_places, unit_vectors
-from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import LayerPair
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.precision import in_full_precision
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 _FAINTEST = 1e-6
-"""Absolute value below which an image's largest feature is as good as 0."""
+"""Absolute value below which an image's largest feature counts as 0."""
 
 
 @in_full_precision
 def at_loss(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Tensor:
-    """Mean squared difference of two attention maps, each of length 1.
+    """Compute the mean squared difference of two attention maps, each of length 1.
 
         Q_ihw = (1 / C) sum_c |F_ichw|^p,   q_i = Q_i / ||Q_i||_2   (over all places)
         loss = (1 / (B H W)) sum_ihw (q^s_ihw - q^t_ihw)^2
 
-    q says where the energy of an image's features lies; it does not change when the features of an image
+    q shows where the energy of an image's features lies; it does not change when the features of an image
     are scaled, and channels may differ in number. A map of zeros has q = 0. Computed in fp32 (fp64 for fp64
     features). No gradient goes to the teacher.
 
@@ -46,65 +41,36 @@ def at_loss(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Tensor:
         UsageError: the power is not a finite number above 0.
     """
     check_places(student, teacher, term="at")
-    check_power(power)
+    check_positive(power, "power of the attention map", fix="2 as published")
     return (_attention(student, power) - _attention(teacher.detach(), power)).square().mean()
 
 
 def _attention(features: Tensor, power: float) -> Tensor:
-    """The attention map [B, H W] of each image, of length 1."""
+    """Compute the attention map [B, H W] of each image, of length 1."""
     if power == 2.0:
         energy = features.square().mean(1)
     else:
-        # Other powers leave the range of fp32, so each image is first measured by its largest feature,
-        # which the length takes out again.
+        # Other powers leave the range of fp32, so each image is first divided by its largest feature,
+        # which cancels when the map is divided by its length.
         size = features.detach().abs().amax((1, 2, 3), keepdim=True).clamp(min=_FAINTEST)
         energy = _power(features / size, power).mean(1)
     return unit_vectors(energy.flatten(1), shortest=_FAINTEST**2)
 
 
 def _power(features: Tensor, power: float) -> Tensor:
-    """|x|^p; where its slope has no bound at 0 (p < 1), features below 1e-6 count as 0."""
+    """Compute |x|^p; where its slope has no bound at 0 (p < 1), features below 1e-6 count as 0."""
     size = features.abs()
     if power >= 1.0:
         return size.pow(power)
     return size.clamp(min=_FAINTEST).pow(power) * (size >= _FAINTEST)
 
 
-def check_power(power: float) -> None:
-    """A finite number above 0.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if not (power > 0.0 and math.isfinite(power)):
-        raise UsageError(
-            "the power of the attention map is out of range",
-            found=power,
-            expected="a finite number above 0",
-            fix="2 as published",
-        )
-
-
-class ATTerm(FeatureTerm):
+class ATTerm(PairTerm):
     """`at_loss` of every stage; the larger map is pooled to the smaller first."""
 
     name = "at"
+    settings: ATConfig = ATConfig()
 
-    def __init__(self, pairs: Sequence[LayerPair], power: float = 2.0) -> None:
-        super().__init__(pairs)
-        check_power(power)
-        self.power = power
-
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The sum over the pairs of points, as published.
-
-        Raises:
-            InputError: features that are no maps.
-        """
-        losses = [
-            at_loss(*same_places(mine, theirs, term=self.name), power=self.power)
-            for mine, theirs in self.features(student, signal)
-        ]
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `at_loss` of one pair of points."""
+        return at_loss(*same_places(student, teacher, term=self.name), power=self.settings.power)

@@ -1,4 +1,4 @@
-"""Contrastive representation: what the student and the teacher see in an image belongs together."""
+"""Contrastive representation distillation: student and teacher embed an image alike, and others apart."""
 
 import math
 from collections.abc import Sequence
@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tutelage.config.loss_schedule import FeatureLossConfig, WeightedLossConfig
+from tutelage.config.loss_schedule import WeightedLossConfig
+from tutelage.config.losses.feature import CRDConfig
 from tutelage.errors import InputError
+from tutelage.losses.checks import check_temperature
 from tutelage.losses.embedding import Embedding
-from tutelage.losses.feature.memory_bank import MemoryBank, cosines, settled
+from tutelage.losses.feature.memory_bank import MemoryBank, cosines, with_gradients_now
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import LayerPair, layer_pairs
+from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.response.logits import check_temperature, target_class
-from tutelage.losses.term import BuildContext, term_arguments
+from tutelage.losses.response.logits import target_class
+from tutelage.losses.term import BuildContext
 from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
@@ -29,7 +31,7 @@ def crd_loss(
     log_z: Tensor,
     noise: float,
 ) -> Tensor:
-    """Noise-contrastive estimation: an image's own pair is told apart from pairs with other images.
+    """Compute the noise-contrastive loss: an image's own pair is distinguished from those with others.
 
         loss = L(student) + L(teacher)
         L(s) = -(1 / B) sum_i [log h_i0 / (h_i0 + c) + sum_k w_ik log c / (h_ik + c)]
@@ -79,7 +81,7 @@ def crd_loss(
 
 @in_full_precision
 def log_normalizers(student: Tensor, teacher: Tensor, weights: Tensor, *, images: int) -> Tensor:
-    """The logarithm [2] of Z = N times the mean of exp(score), over scores [B, 1 + M] weighted [B, M]."""
+    """Compute log Z [2], Z = N times the mean of exp(score), over scores [B, 1 + M] weighted [B, M]."""
     every = F.pad(weights, (1, 0), value=1.0).to(student)
     size = math.log(images) - every.sum().log()
     log_weights = every.log()
@@ -92,7 +94,7 @@ def log_normalizers(student: Tensor, teacher: Tensor, weights: Tensor, *, images
 def crd_batch_loss(
     student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float = 0.07
 ) -> Tensor:
-    """The same idea without a memory: an image is told apart from those of other classes in its batch.
+    """Compute the loss without a memory: an image is distinguished from other classes in its batch.
 
         loss = -(1 / B) sum_i [log exp(s_ii) / sum_j exp(s_ij) + log exp(s_ii) / sum_j exp(s_ji)]
         s_ij = u_i . v_j / T,   j: i itself and all images of other classes
@@ -141,7 +143,7 @@ def _check(student: Tensor, teacher: Tensor, what: str, expected: str) -> None:
 
 
 def _places(images: int, ids: Tensor | None) -> Tensor:
-    """Where each image stands in a memory of those that are taught with, by its id."""
+    """Return the row of each image in the memory, by its id."""
     if ids is None:
         return torch.arange(images)
     places = torch.zeros(int(ids.max()) + 1, dtype=torch.int64)
@@ -150,35 +152,30 @@ def _places(images: int, ids: Tensor | None) -> Tensor:
 
 
 class CRDTerm(FeatureTerm):
-    """`crd_loss` with a memory of all images, or `crd_batch_loss` without, summed over pairs of points.
+    """`crd_loss` with a memory bank of all images, or `crd_batch_loss` without, summed over pairs of points.
 
-    Both networks' features go through linear layers that are trained; Z is that of the first batch. A row of
-    the memory keeps `momentum` of itself and takes the rest from the image it has just been compared with,
+    Both networks' features pass through linear layers that are trained; Z is that of the first batch. A row
+    of the memory keeps `momentum` of itself and takes the rest from the image it has just been compared with,
     in training only. A view made of two images counts as the image whose row it has.
     """
 
     places: Tensor
     name = "crd"
+    settings: CRDConfig = CRDConfig()
     wants = "vector"
     across_batch = True
 
     def __init__(
         self,
         pairs: Sequence[LayerPair],
-        temperature: float = 0.07,
-        width: int = 128,
-        negatives: int = 16384,
-        momentum: float = 0.5,
+        settings: WeightedLossConfig | None = None,
         *,
-        memory: bool = True,
         images: int,
         ids: Tensor | None = None,
     ) -> None:
-        super().__init__(pairs)
-        check_temperature(temperature)
+        super().__init__(pairs, settings)
+        memory, width = self.settings.memory, self.settings.width
         self.needs = self.needs._replace(labels=True, ids=memory)
-        self.temperature = temperature
-        self.negatives = negatives
         self.images = images
         if memory:
             self.register_buffer("places", _places(images, ids), persistent=False)
@@ -186,52 +183,52 @@ class CRDTerm(FeatureTerm):
         self.teacher = nn.ModuleList(Embedding(pair.teacher, width) for pair in pairs)
         count = len(self.pairs) if memory else 0
         self.memories = nn.ModuleList(
-            MemoryBank(images, width, momentum=momentum) for _ in range(count)
+            MemoryBank(images, width, momentum=self.settings.momentum) for _ in range(count)
         )
 
     @classmethod
-    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
-        """A memory has a row for each image."""
-        assert isinstance(settings, FeatureLossConfig)
-        found = layer_pairs(cls.wants, settings, ground, term=cls.name)
-        return cls(found, **term_arguments(settings), images=ground.images, ids=ground.ids)
+    def build(cls, settings: WeightedLossConfig, context: BuildContext) -> Self:
+        """Build the term; its memory bank has a row for each training image."""
+        pairs = cls.find_pairs(settings, context)
+        return cls(pairs, settings, images=context.images, ids=context.ids)
 
     def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: TeacherOutput, batch: Batch, progress: Progress
     ) -> Tensor:
-        """The sum over the pairs of points.
+        """Return the sum over the pairs of points.
 
         Raises:
-            InputError: one image only, and no memory.
+            InputError: one image only, and no memory bank.
         """
         losses = []
-        for number, (mine, theirs) in enumerate(self.features(student, signal)):
+        for number, (mine, theirs) in enumerate(self.features(student, teacher)):
             u, v = self.student[number](mine), self.teacher[number](theirs)
             if self.memories:
                 memory = self.memories[number]
                 assert isinstance(memory, MemoryBank)
-                losses.append(self._remembered(u, v, memory, batch, seed=progress.step))
+                losses.append(self._against_memory(u, v, memory, batch, seed=progress.step))
             else:
-                labels = target_class(batch)
-                losses.append(crd_batch_loss(u, v, labels, temperature=self.temperature))
+                labels, temperature = target_class(batch), self.settings.temperature
+                losses.append(crd_batch_loss(u, v, labels, temperature=temperature))
         return torch.stack(losses).sum()
 
     @in_full_precision
-    def _remembered(
+    def _against_memory(
         self, student: Tensor, teacher: Tensor, memory: MemoryBank, batch: Batch, *, seed: int
     ) -> Tensor:
-        """The loss of unit vectors [B, width] against the memory, which takes them in afterwards."""
+        """Return the loss of unit vectors [B, width] against the memory, then store them in it."""
+        temperature, negatives = self.settings.temperature, self.settings.negatives
         places = self.places[batch.ids]
         memory.learn(places, batch.labels)
-        rows, weights = memory.draw(places, self.negatives, seed=seed)
+        rows, weights = memory.draw(places, negatives, seed=seed)
 
         def loss(u: Tensor, v: Tensor) -> Tensor:
-            mine = cosines(u, memory.teacher, places, rows) / self.temperature
-            theirs = cosines(v, memory.student, places, rows) / self.temperature
+            mine = cosines(u, memory.teacher, places, rows) / temperature
+            theirs = cosines(v, memory.student, places, rows) / temperature
             now = log_normalizers(mine.detach(), theirs.detach(), weights, images=self.images)
-            noise = self.negatives / self.images
+            noise = negatives / self.images
             return crd_loss(mine, theirs, weights=weights, log_z=memory.first(now), noise=noise)
 
-        found = settled(loss, student, teacher)
+        found = with_gradients_now(loss, student, teacher)
         memory.remember(places, student, teacher)
         return found

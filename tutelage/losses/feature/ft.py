@@ -1,25 +1,26 @@
-"""Factor transfer: a paraphraser says what the teacher sees in fewer channels, and the student repeats it."""
+"""Factor transfer: a paraphraser compresses the teacher's features into factors for the student to match."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from tutelage.errors import InputError, UsageError
+from tutelage.config.losses.feature import FTConfig
+from tutelage.losses.checks import check_batchnorm, check_same
 from tutelage.losses.feature.spatial import same_places, unit_vectors
 from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.shapes import channels, check_same
+from tutelage.losses.shapes import channels
 from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 _SHORTEST = 1e-4
-"""Length of a factor below which it is as good as 0: its gradient grows as 1 / length."""
+"""Length of a factor below which it counts as 0: its gradient grows as 1 / length."""
 
 
 @in_full_precision
 def ft_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean absolute difference of two factors, each of length 1.
+    """Compute the mean absolute difference of two factors, each of length 1.
 
         loss = (1 / (B n)) sum_i || f^s_i / ||f^s_i||_2 - f^t_i / ||f^t_i||_2 ||_1,   n = K H W
 
@@ -49,7 +50,7 @@ def ft_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 @in_full_precision
 def paraphrase_loss(restored: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of the teacher's features and what its paraphraser restores of them.
+    """Compute the mean squared difference of the teacher's features and those its paraphraser restores.
 
     Kim, Park, Kwak 2018, section 3.1, as a mean over all numbers where the paper sums. No gradient goes to
     the teacher.
@@ -74,13 +75,13 @@ class Paraphraser(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """The features [B, C, H, W], restored from their factors."""
+        """Return the features [B, C, H, W], restored from their factors."""
         restored: Tensor = self.decoder(self.encoder(features))
         return restored
 
 
 def translator(channels: int, factors: int) -> nn.Sequential:
-    """Maps of C channels -> factors of K: three 3 x 3 convolutions, as in the paraphraser's encoder."""
+    """Build maps of C channels -> factors of K: three 3 x 3 convolutions, as in the paraphraser's encoder."""
     return nn.Sequential(
         *_layer(channels, channels, nn.Conv2d),
         *_layer(channels, factors, nn.Conv2d),
@@ -91,7 +92,7 @@ def translator(channels: int, factors: int) -> nn.Sequential:
 def _layer(
     have: int, want: int, kind: type[nn.Conv2d] | type[nn.ConvTranspose2d]
 ) -> tuple[nn.Module, ...]:
-    # BatchNorm shifts by itself, so the convolution needs no bias.
+    # BatchNorm has its own shift, so the convolution needs no bias.
     convolution = kind(have, want, 3, padding=1, bias=False)
     return convolution, nn.BatchNorm2d(want), nn.LeakyReLU(0.1)
 
@@ -99,52 +100,42 @@ def _layer(
 class FTTerm(FeatureTerm):
     """First the paraphraser learns the teacher (`paraphrase_loss`), then the student its factors (`ft_loss`).
 
-    The paper trains the paraphraser before the student; here the student goes on with its other terms
+    The paper trains the paraphraser before the student; here the student learns from its other terms
     meanwhile and gets no gradient from this one. The larger map is pooled to the smaller first.
     """
 
     name = "ft"
+    settings: FTConfig = FTConfig()
     wants = "last"
-
     staged = True  # the translator gets no gradient at first, the paraphraser none later on
 
-    def __init__(
-        self, pairs: Sequence[LayerPair], rate: float = 0.5, paraphraser: float = 0.125
-    ) -> None:
-        super().__init__(pairs)
-        if not (rate > 0.0 and 0.0 <= paraphraser < 1.0):
-            raise UsageError(
-                "the settings of factor transfer are out of range",
-                found=f"rate {rate}, paraphraser {paraphraser}",
-                expected="a rate above 0, and a share of the run from 0 to below 1",
-                fix="rate 0.5 and paraphraser 0.125 as published",
-            )
-        self.paraphraser = paraphraser
+    def __init__(self, pairs: Sequence[LayerPair], settings: FTConfig | None = None) -> None:
+        super().__init__(pairs, settings)
         self.paraphrasers, self.translators = nn.ModuleList(), nn.ModuleList()
         for pair in pairs:
             have, want = channels(pair.student), channels(pair.teacher)
-            factors = max(1, int(rate * want))
+            factors = max(1, int(self.settings.rate * want))
             self.paraphrasers.append(Paraphraser(want, factors))
             self.translators.append(translator(have, factors))
 
     def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: TeacherOutput, batch: Batch, progress: Progress
     ) -> Tensor:
-        """The sum over the pairs of points, of whichever loss it is time for.
+        """Return the sum over the pairs of points of the loss of the current stage.
 
         Raises:
             InputError: features that are no maps; one number a channel, which BatchNorm cannot normalise.
         """
-        learning = progress.fraction < self.paraphraser
-        # A paraphraser that has learned must not move: neither by gradients nor by its BatchNorm's averages.
+        learning = progress.fraction < self.settings.paraphraser
+        # A trained paraphraser must not change: neither by gradients nor by its BatchNorm's averages.
         self.paraphrasers.train(self.training and learning)
         losses = []
         for paraphraser, translator, features in zip(
-            self.paraphrasers, self.translators, self.features(student, signal), strict=True
+            self.paraphrasers, self.translators, self.features(student, teacher), strict=True
         ):
             assert isinstance(paraphraser, Paraphraser)
             mine, theirs = same_places(*features, term=self.name)
-            self._check_several(mine)
+            check_batchnorm(self, mine, term=self.name)
             if learning:
                 losses.append(paraphrase_loss(paraphraser(theirs), theirs))
             else:
@@ -152,12 +143,3 @@ class FTTerm(FeatureTerm):
                     factors = paraphraser.encoder(theirs)
                 losses.append(ft_loss(translator(mine), factors))
         return torch.stack(losses).sum()
-
-    def _check_several(self, features: Tensor) -> None:
-        if self.training and features[:, 0].numel() == 1:
-            raise InputError(
-                "ft: BatchNorm cannot normalise one number a channel",
-                found=f"features {list(features.shape)}",
-                expected="more images in the batch, or a point with more places",
-                fix="a larger --batch-size",
-            )

@@ -1,4 +1,4 @@
-"""The student's side of knowledge review: each stage's features are fused with those of all deeper ones."""
+"""The fusion layers of knowledge review: each stage's features are fused with those of all deeper stages."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from tutelage.losses.shapes import channels
 
 
 class AttentionFusion(nn.Module):
-    """Two maps [B, C, H, W] become one: each place weighs both by what it sees in both.
+    """Two maps [B, C, H, W] become one, weighted at each position by an attention computed from both.
 
-    z = x a_1 + y a_2,   a = sigmoid(1 x 1 convolution of [x, y]) of shape [B, 2, H, W]
+    z = x a_1 + y a_2, a = sigmoid(1 x 1 convolution of [x, y]) of shape [B, 2, H, W]
     """
 
     def __init__(self, width: int) -> None:
@@ -21,7 +21,7 @@ class AttentionFusion(nn.Module):
         self.attention = nn.Conv2d(2 * width, 2, 1)
 
     def forward(self, own: Tensor, deeper: Tensor) -> Tensor:
-        """The mixture of a stage's own map and that of the deeper stages, of the same shape."""
+        """Return the mixture of a stage's own map and that of the deeper stages, of the same shape."""
         attention = torch.sigmoid(self.attention(torch.cat([own, deeper], dim=1)))
         return own * attention[:, :1] + deeper * attention[:, 1:]
 
@@ -38,12 +38,15 @@ class Fusion(nn.Module):
     def forward(
         self, features: Tensor, deeper: Tensor | None, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """(what is compared, [B, want, *size]; what the next shallower stage is given, [B, width, H, W]).
+        """Fuse one stage.
 
         Args:
             features: of this stage, [B, have, H, W].
             deeper: from the next deeper stage, [B, width, H', W']; None for the deepest.
             size: height and width of the teacher's features.
+
+        Returns:
+            (what is compared, [B, want, *size]; the input of the next shallower stage, [B, width, H, W]).
         """
         fused = self.enter(features)
         if self.mixture is not None:
@@ -53,7 +56,7 @@ class Fusion(nn.Module):
 
 
 class ReviewFusion(nn.Module):
-    """All stages, from the deepest to the shallowest."""
+    """The fusions of all stages, applied from the deepest to the shallowest."""
 
     def __init__(self, pairs: Sequence[LayerPair], *, widest: int) -> None:
         super().__init__()
@@ -65,17 +68,17 @@ class ReviewFusion(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """What to compare with the teacher's maps of these sizes; both from the shallowest to the deepest."""
-        found: list[Tensor] = []
+        """Return maps to compare with the teacher's of these sizes, from the shallowest to the deepest."""
+        fused: list[Tensor] = []
         deeper = None
         for i in reversed(range(len(self.fusions))):
-            outcome, deeper = self.fusions[i](features[i], deeper, sizes[i])
-            found.append(outcome)
-        return found[::-1]
+            compared, deeper = self.fusions[i](features[i], deeper, sizes[i])
+            fused.append(compared)
+        return fused[::-1]
 
 
 def _normed(have: int, want: int, kernel: int) -> nn.Sequential:
-    """A convolution that keeps the size, and BatchNorm."""
+    """Build a convolution that keeps the size, and BatchNorm."""
     convolution = nn.Conv2d(have, want, kernel, padding=kernel // 2, bias=False)
     nn.init.kaiming_uniform_(convolution.weight, a=1)
     return nn.Sequential(convolution, nn.BatchNorm2d(want))

@@ -1,21 +1,20 @@
-"""FitNets: the student's middle features, brought to the teacher's shape, equal the teacher's."""
+"""FitNets: the student's middle features, adapted, match the teacher's."""
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from tutelage.losses.adapters import make_adapter, make_adapters
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.config.loss_schedule import WeightedLossConfig
+from tutelage.losses.adapters import adapt, make_adapter
+from tutelage.losses.checks import check_same
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.shapes import check_same
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
 @in_full_precision
 def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of two features of the same shape.
+    """Compute the mean squared difference of two features of the same shape.
 
         loss = (1 / n) sum (r - t)^2,   n = B C H W
 
@@ -39,28 +38,22 @@ def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (student - teacher.detach()).square().mean()
 
 
-class HintTerm(FeatureTerm):
-    """`hint_loss` at the middle stage, through a 1 x 1 convolution; the larger map is pooled first."""
+class HintTerm(PairTerm):
+    """`hint_loss` at the middle stage, through a 1 x 1 convolution; the larger map is pooled first.
+
+    Of several pairs of points, the mean.
+    """
 
     name = "hint"
     wants = "middle"
 
-    def __init__(self, pairs: Sequence[LayerPair]) -> None:
-        super().__init__(pairs)
+    def __init__(
+        self, pairs: Sequence[LayerPair], settings: WeightedLossConfig | None = None
+    ) -> None:
+        super().__init__(pairs, settings)
         self.adapters = nn.ModuleList(make_adapter(pair, activation=True) for pair in pairs)
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The mean over the pairs of points.
-
-        Raises:
-            InputError: features that are no maps.
-        """
-        losses = [
-            hint_loss(*make_adapters(adapter, mine, theirs, term=self.name))
-            for adapter, (mine, theirs) in zip(
-                self.adapters, self.features(student, signal), strict=True
-            )
-        ]
-        return torch.stack(losses).mean()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `hint_loss` of one pair of points, divided by their number."""
+        features = adapt(self.adapters[number], student, teacher, term=self.name)
+        return hint_loss(*features) / len(self.pairs)

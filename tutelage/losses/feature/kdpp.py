@@ -6,23 +6,25 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.loss_schedule import FeatureLossConfig, WeightedLossConfig
+from tutelage.config.loss_schedule import WeightedLossConfig
+from tutelage.config.losses.feature import KDPPConfig
 from tutelage.errors import InputError
+from tutelage.losses.checks import check_same
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import LayerPair, layer_pairs
+from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
 from tutelage.losses.response.logits import target_class
-from tutelage.losses.shapes import as_vector, channels, check_same
-from tutelage.losses.term import BuildContext, term_arguments
+from tutelage.losses.shapes import as_vector, channels
+from tutelage.losses.term import BuildContext
 from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 SHORTEST = 1e-4
-"""Lengths are held at this: below it a vector has no direction. Its inverse still fits float16."""
+"""Lower bound of lengths: below it a vector has no direction. Its inverse still fits float16."""
 
 
 @in_full_precision
 def kdpp_loss(student: Tensor, teacher: Tensor, means: Tensor, labels: Tensor) -> Tensor:
-    """Norm and direction: how far the student falls short of the teacher's length along its class's mean.
+    """Compute how far the student falls short of the teacher's length along its class's mean.
 
         loss = 1 - (1 / B') sum_i <s_i, e_y> / max(|s_i|, |t_i|),   e_y = mean_y / |mean_y|
 
@@ -51,12 +53,14 @@ def kdpp_loss(student: Tensor, teacher: Tensor, means: Tensor, labels: Tensor) -
     check_same(student, teacher, term="kdpp", expected="both [B, D], after the connector")
     if student.ndim != 2 or means.ndim != 2 or means.shape[1] != student.shape[1]:
         raise InputError(
-            "kdpp: features and class means do not belong together",
+            "kdpp: features and class means do not fit together",
             found=f"features {list(student.shape)}, means {list(means.shape)}",
             expected="[B, D] and [C, D]",
         )
     if labels.shape != student.shape[:1]:
-        raise InputError("kdpp: not one label an image", found=list(labels.shape), expected="[B]")
+        raise InputError(
+            "kdpp: there must be one label per image", found=list(labels.shape), expected="[B]"
+        )
     mean = means.detach().to(student)[labels.clamp(min=0)]
     direction = mean / _length(mean)
     longer = torch.maximum(_length(student), _length(teacher.detach().to(student)))
@@ -66,7 +70,7 @@ def kdpp_loss(student: Tensor, teacher: Tensor, means: Tensor, labels: Tensor) -
 
 
 def _length(vectors: Tensor) -> Tensor:
-    """Lengths [B, 1]. Held inside the root, which has no slope at 0."""
+    """Compute lengths [B, 1], clamped inside the root, whose slope is infinite at 0."""
     return vectors.square().sum(1, keepdim=True).clamp(min=SHORTEST**2).sqrt()
 
 
@@ -102,7 +106,7 @@ class ClassMeanEMA(nn.Module):
 
 
 class KDPPTerm(FeatureTerm):
-    """`kdpp_loss` of what the classifiers are given, summed over the pairs of points.
+    """`kdpp_loss` of the classifiers' inputs, summed over the pairs of points.
 
     The class means are gathered while training, before they are used: the paper takes them over all images
     beforehand. A linear layer brings the student's vector to the teacher's width where they differ. Maps and
@@ -110,31 +114,33 @@ class KDPPTerm(FeatureTerm):
     """
 
     name = "kdpp"
+    settings: KDPPConfig = KDPPConfig()
     wants = "vector"
-    # The class means are those of the whole batch: several processes must not drift apart.
+    # The class means are those of the whole batch, and equal in all processes.
     across_batch = True
 
-    def __init__(self, pairs: Sequence[LayerPair], classes: int, momentum: float = 0.9) -> None:
-        super().__init__(pairs)
+    def __init__(
+        self, pairs: Sequence[LayerPair], classes: int, settings: WeightedLossConfig | None = None
+    ) -> None:
+        super().__init__(pairs, settings)
         self.needs = self.needs._replace(labels=True)
         self.connectors = nn.ModuleList(_connector(pair) for pair in pairs)
+        momentum = self.settings.momentum
         self.classes = nn.ModuleList(
             ClassMeanEMA(classes, channels(pair.teacher), momentum=momentum) for pair in pairs
         )
 
     @classmethod
-    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
-        """The term with a mean for each class."""
-        assert isinstance(settings, FeatureLossConfig)
-        found = layer_pairs(cls.wants, settings, ground, term=cls.name)
-        return cls(found, ground.classes, **term_arguments(settings))
+    def build(cls, settings: WeightedLossConfig, context: BuildContext) -> Self:
+        """Build the term with a mean for each class."""
+        return cls(cls.find_pairs(settings, context), context.classes, settings)
 
     def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: TeacherOutput, batch: Batch, progress: Progress
     ) -> Tensor:
-        """The sum over the pairs of points; of a mixture of two images the larger share's label counts."""
+        """Return the sum over the pairs of points; of two mixed images, the larger share's label counts."""
         labels, losses = target_class(batch), []
-        for i, (mine, theirs) in enumerate(self.features(student, signal)):
+        for i, (mine, theirs) in enumerate(self.features(student, teacher)):
             mine, theirs = self.connectors[i](as_vector(mine)), as_vector(theirs)
             classes = self.classes[i]
             assert isinstance(classes, ClassMeanEMA)

@@ -1,20 +1,18 @@
-"""Neuron selectivity transfer: the same kinds of activation patterns, whichever channels show them."""
+"""Neuron selectivity transfer: the same kinds of activation patterns, in whichever channels."""
 
-import torch
 from torch import Tensor
 
 from tutelage.losses.feature.spatial import check_places, same_places, unit_vectors
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.precision import in_full_precision
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 _SHORTEST = 1e-6
-"""Length below which a channel's pattern is as good as 0."""
+"""Length below which a channel's pattern counts as 0."""
 
 
 @in_full_precision
 def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared mean discrepancy between the patterns of the student's and the teacher's channels.
+    """Compute the squared mean discrepancy between the patterns of the student's and the teacher's channels.
 
         x_c = F_c / ||F_c||_2   (each channel of an image, over its H W places),   k(x, y) = (x . y)^2
 
@@ -55,25 +53,15 @@ def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _kernel(left: Tensor, right: Tensor) -> Tensor:
-    """The mean of (x . y)^2 over all pairs of channels, and over images."""
+    """Compute the mean of (x . y)^2 over all pairs of channels, and over images."""
     return (left @ right.mT).square().mean()
 
 
-class NSTTerm(FeatureTerm):
+class NSTTerm(PairTerm):
     """`nst_loss` of every stage; the larger map is pooled to the smaller first."""
 
     name = "nst"
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The sum over the pairs of points.
-
-        Raises:
-            InputError: features that are no maps.
-        """
-        losses = [
-            nst_loss(*same_places(mine, theirs, term=self.name))
-            for mine, theirs in self.features(student, signal)
-        ]
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `nst_loss` of one pair of points."""
+        return nst_loss(*same_places(student, teacher, term=self.name))

@@ -1,4 +1,4 @@
-"""Overhaul of feature distillation: features before the activation, whose far negative part is left alone."""
+"""Overhaul of feature distillation: pre-activations match the teacher's, except far below zero."""
 
 import math
 from collections.abc import Sequence
@@ -7,25 +7,24 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.loss_schedule import FeatureLossConfig, WeightedLossConfig
+from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.adapters import make_adapter, make_adapters
-from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import LayerPair, layer_pairs
+from tutelage.losses.adapters import adapt, make_adapter
+from tutelage.losses.checks import check_same
+from tutelage.losses.feature_term import PairTerm
+from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.shapes import check_same
-from tutelage.losses.term import BuildContext, term_arguments
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
+from tutelage.losses.term import BuildContext
 
 Norm = tuple[Tensor, Tensor]
 """Weight and bias [C] of a BatchNorm."""
 
 RARE = 1e-3
-"""A channel that is negative no more often than this has no mean worth taking; published value."""
+"""A channel that is negative no more often than this has no usable mean; published value."""
 
 
 def negative_means(weight: Tensor, bias: Tensor) -> Tensor:
-    """The mean of the negative part of each channel that a BatchNorm gives: the margins [C] of `ofd_loss`.
+    """Compute the mean of the negative part of each channel of a BatchNorm: the margins [C] of `ofd_loss`.
 
         m_c = E[x | x < 0] = b - s phi(b / s) / Phi(-b / s)   where Phi(-b / s) > 1e-3
         m_c = -3 s                                            elsewhere (almost never negative)
@@ -49,14 +48,14 @@ def negative_means(weight: Tensor, bias: Tensor) -> Tensor:
     z = b / s.clamp(min=1e-30)  # keeps 0 / 0 away; everything else stays as it is
     log_share = torch.special.log_ndtr(-z)
     log_density = -z.square() / 2 - math.log(2 * math.pi) / 2
-    # Where the share is tiny the quotient is thrown away, and the exponent must only not overflow.
+    # Where the share is tiny the quotient is not used; the clamp only prevents an overflow.
     quotient = (log_density - log_share.clamp(min=math.log(RARE))).exp()
     return torch.where(log_share > math.log(RARE), b - s * quotient, -3 * s)
 
 
 @in_full_precision
 def ofd_loss(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
-    """Squared distance to the teacher, blind to how far below the margin both are.
+    """Compute the squared distance to the teacher, ignoring how far below the margin both are.
 
         loss = (1 / B) sum d(r, max(t, m_c))
         d(r, g) = 0 where r <= g <= 0,   else (r - g)^2
@@ -81,7 +80,7 @@ def ofd_loss(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
     check_same(student, teacher, term="ofd", expected="both [B, C, H, W], after an adapter")
     if student.ndim != 4 or margin.shape != student.shape[1:2]:
         raise InputError(
-            "ofd: features and margins do not belong together",
+            "ofd: features and margins do not fit together",
             found=f"features {list(student.shape)}, margins {list(margin.shape)}",
             expected="maps [B, C, H, W] and margins [C]",
         )
@@ -90,7 +89,7 @@ def ofd_loss(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
     return ((student - target) * matters).square().sum() / len(student)
 
 
-class OFDTerm(FeatureTerm):
+class OFDTerm(PairTerm):
     """`ofd_loss` before the last activation of each stage; earlier stages count half as much each.
 
     The sum over the n pairs, of which pair i (from 0, the shallowest) has the weight 2^-(n - 1 - i). The
@@ -100,43 +99,37 @@ class OFDTerm(FeatureTerm):
     name = "ofd"
     wants = "before"
 
-    def __init__(self, pairs: Sequence[LayerPair], norms: Sequence[Norm]) -> None:
-        super().__init__(pairs)
+    def __init__(
+        self,
+        pairs: Sequence[LayerPair],
+        norms: Sequence[Norm],
+        settings: WeightedLossConfig | None = None,
+    ) -> None:
+        super().__init__(pairs, settings)
         self.adapters = nn.ModuleList(make_adapter(pair) for pair in pairs)
         for i, norm in enumerate(norms):
-            # Not in the state: they follow from the teacher, who is there whenever a term is built.
+            # Not saved: the margins follow from the teacher, which is present whenever a term is built.
             self.register_buffer(f"margin{i}", negative_means(*norm).float(), persistent=False)
 
     @classmethod
-    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
-        """The term with the margins of the teacher's BatchNorms.
+    def build(cls, settings: WeightedLossConfig, context: BuildContext) -> Self:
+        """Build the term with the margins of the teacher's BatchNorms.
 
         Raises:
             UsageError: a point of the teacher that is the end of no stage, or has no BatchNorm before it.
         """
-        assert isinstance(settings, FeatureLossConfig)
-        found = layer_pairs(cls.wants, settings, ground, term=cls.name)
-        norms = [_norm(pair.teacher.path, ground) for pair in found]
-        return cls(found, norms, **term_arguments(settings))
+        pairs = cls.find_pairs(settings, context)
+        return cls(pairs, [_norm(pair.teacher.path, context) for pair in pairs], settings)
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The weighted sum over the pairs of points.
-
-        Raises:
-            InputError: features that are no maps.
-        """
-        losses = []
-        for i, (mine, theirs) in enumerate(self.features(student, signal)):
-            mine, theirs = make_adapters(self.adapters[i], mine, theirs, term=self.name)
-            margin = self.get_buffer(f"margin{i}")
-            losses.append(ofd_loss(mine, theirs, margin) / 2 ** (len(self.pairs) - 1 - i))
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `ofd_loss` of one pair of points, times the weight of its stage."""
+        mine, theirs = adapt(self.adapters[number], student, teacher, term=self.name)
+        weight = 2.0 ** (number - len(self.pairs) + 1)
+        return weight * ofd_loss(mine, theirs, self.get_buffer(f"margin{number}"))
 
 
-def _norm(path: str, ground: BuildContext) -> Norm:
-    stages = {stage.before.path: stage.norm for stage in ground.teacher.stages}
+def _norm(path: str, context: BuildContext) -> Norm:
+    stages = {stage.before.path: stage.norm for stage in context.teacher.stages}
     if path not in stages:
         raise UsageError(
             f"losses.ofd takes its margin from a stage of the teacher, and {path} belongs to none",
@@ -147,7 +140,7 @@ def _norm(path: str, ground: BuildContext) -> Norm:
     if norm is None:
         raise UsageError(
             f"losses.ofd takes its margin from the teacher's BatchNorm, and {path} comes from none",
-            found=ground.teacher.family,
+            found=context.teacher.family,
             expected="a teacher with a BatchNorm before the last activation of each stage",
             fix="--losses.hint.weight or --losses.ab.weight: terms that need no BatchNorm",
         )

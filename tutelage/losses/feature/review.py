@@ -1,4 +1,4 @@
-"""Knowledge review: what a stage and all deeper ones know is compared with the teacher, at several scales."""
+"""Knowledge review: features fused over this and all deeper stages match the teacher's at several scales."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from tutelage.config.losses.feature import ReviewConfig
 from tutelage.errors import InputError
+from tutelage.losses.checks import check_batchnorm, check_same
 from tutelage.losses.feature.fusion import ReviewFusion
 from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.shapes import as_map, check_same
+from tutelage.losses.shapes import as_map
 from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 LEVELS = (4, 2, 1)
@@ -20,7 +22,7 @@ LEVELS = (4, 2, 1)
 
 @in_full_precision
 def review_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Hierarchical context loss: squared differences of the maps and of their pooled forms, averaged.
+    """Compute the hierarchical context loss: squared differences of the maps and of their pooled forms.
 
         loss = sum_l w_l mean (pool_l(r) - pool_l(t))^2 / sum_l w_l
 
@@ -67,36 +69,28 @@ class ReviewTerm(FeatureTerm):
     """
 
     name = "review"
+    settings: ReviewConfig = ReviewConfig()
     wants = "stages"
 
-    def __init__(self, pairs: Sequence[LayerPair], channels: int = 512) -> None:
-        super().__init__(pairs)
-        self.review = ReviewFusion(pairs, widest=channels)
+    def __init__(self, pairs: Sequence[LayerPair], settings: ReviewConfig | None = None) -> None:
+        super().__init__(pairs, settings)
+        self.review = ReviewFusion(pairs, widest=self.settings.channels)
 
     def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: TeacherOutput, batch: Batch, progress: Progress
     ) -> Tensor:
-        """The sum over the pairs of points.
+        """Return the sum over the pairs of points.
 
         Raises:
             InputError: features that are no maps; one number a channel, which BatchNorm cannot normalise.
         """
-        mine, theirs = [], []
-        for ours, taught in self.features(student, signal):
-            mine.append(as_map(ours, term=self.name))
-            theirs.append(as_map(taught, term=self.name))
-        self._check(mine + theirs)
-        sizes = [(features.shape[2], features.shape[3]) for features in theirs]
-        fused = self.review(mine, sizes)
-        return torch.stack([review_loss(f, t) for f, t in zip(fused, theirs, strict=True)]).sum()
-
-    def _check(self, maps: Sequence[Tensor]) -> None:
-        """BatchNorm needs two numbers a channel, in both its places."""
-        for features in maps:
-            if self.training and features[:, 0].numel() == 1:
-                raise InputError(
-                    f"{self.name}: the fusion's BatchNorm cannot normalise one number a channel",
-                    found=f"features {list(features.shape)}",
-                    expected="more images in the batch, or points with more places",
-                    fix="a larger --batch-size",
-                )
+        both = [
+            (as_map(mine, term=self.name), as_map(theirs, term=self.name))
+            for mine, theirs in self.features(student, teacher)
+        ]
+        # BatchNorm sees maps of the student's size on the way in, and of the teacher's on the way out.
+        check_batchnorm(self, *(maps for pair in both for maps in pair), term=self.name)
+        sizes = [(theirs.shape[2], theirs.shape[3]) for _, theirs in both]
+        fused = self.review([mine for mine, _ in both], sizes)
+        losses = [review_loss(f, theirs) for f, (_, theirs) in zip(fused, both, strict=True)]
+        return torch.stack(losses).sum()

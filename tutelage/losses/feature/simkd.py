@@ -1,20 +1,22 @@
-"""SimKD: the teacher's classifier is reused, so only the features before it have to be learned."""
+"""SimKD: the student takes over the teacher's classifier and learns only the features before it."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
+from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.errors import UsageError
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.checks import check_same
+from tutelage.losses.feature.spatial import same_places
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.shapes import as_map, channels, check_same, same_size
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
+from tutelage.losses.shapes import channels
 
 
 @in_full_precision
 def simkd_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of the student's projected last map and the teacher's.
+    """Compute the mean squared difference of the student's projected last map and the teacher's.
 
         loss = (1 / n) sum (P(F_s) - F_t)^2,   n = B C H W
 
@@ -37,37 +39,28 @@ def simkd_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (student - teacher.detach()).square().mean()
 
 
-class SimKDTerm(FeatureTerm):
+class SimKDTerm(PairTerm):
     """`simkd_loss` on the last maps; the larger one is pooled to the smaller.
 
-    Needs a student with a projector and the teacher's classifier (`models/simkd.py`), which a run puts
-    together where this term has a weight. That is also what `reduction` is for.
+    The student must have a projector and the teacher's classifier (`models/simkd.py`). A run adds both where
+    this term has a weight, and takes the setting `reduction` for the projector.
     """
 
     name = "simkd"
     wants = "last"
 
-    def __init__(self, pairs: Sequence[LayerPair], reduction: int = 2) -> None:
-        super().__init__(pairs)
-        self.reduction = reduction
+    def __init__(
+        self, pairs: Sequence[LayerPair], settings: WeightedLossConfig | None = None
+    ) -> None:
+        super().__init__(pairs, settings)
         for mine, theirs in pairs:
             if channels(mine) != channels(theirs):
                 raise UsageError(
-                    "simkd compares maps with as many channels, after the student's projector",
+                    "simkd compares maps of equal channels, after the student's projector",
                     found=f"{mine.path} {list(mine.shape)}, {theirs.path} {list(theirs.shape)}",
                     fix="leave out --losses.simkd.student-points",
                 )
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The loss of the last maps.
-
-        Raises:
-            InputError: features that are no maps.
-        """
-        losses = [
-            simkd_loss(*same_size(as_map(mine, term=self.name), as_map(theirs, term=self.name)))
-            for mine, theirs in self.features(student, signal)
-        ]
-        return sum(losses[1:], losses[0])
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `simkd_loss` of one pair of points."""
+        return simkd_loss(*same_places(student, teacher, term=self.name))

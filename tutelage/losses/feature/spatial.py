@@ -1,4 +1,4 @@
-"""Maps compared position by position: the same places for both, and vectors of length 1."""
+"""Maps compared position by position: the same positions in both, and vectors of length 1."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from tutelage.losses.shapes import as_map, same_size
 
 
 def same_places(student: Tensor, teacher: Tensor, *, term: str) -> tuple[Tensor, Tensor]:
-    """Two features as maps [B, C, H, W] of one size; each keeps its own channels.
+    """Return two features as maps [B, C, H, W] of one size; each keeps its own channels.
 
     Raises:
         InputError: features that are no maps.
@@ -16,25 +16,25 @@ def same_places(student: Tensor, teacher: Tensor, *, term: str) -> tuple[Tensor,
 
 
 def check_places(student: Tensor, teacher: Tensor, *, term: str) -> None:
-    """Both are maps [B, C, H, W] of the same images and places; only the channels may differ.
+    """Require maps [B, C, H, W] of the same images and positions; only the channels may differ.
 
     Raises:
-        InputError: they are not; both shapes are printed.
+        InputError: they are something else; both shapes are printed.
     """
     same = student.shape[:1] + student.shape[2:] == teacher.shape[:1] + teacher.shape[2:]
     if not (student.ndim == teacher.ndim == 4 and same):
         raise InputError(
-            f"{term}: the features of student and teacher differ in images or places",
+            f"{term}: the features of student and teacher differ in images or positions",
             found=f"student {list(student.shape)}, teacher {list(teacher.shape)}",
             expected="both [B, C, H, W], with the same B, H and W",
         )
 
 
 def unit_vectors(vectors: Tensor, *, shortest: float) -> Tensor:
-    """Vectors [..., N] of length 1; one that is shorter than `shortest` is divided by `shortest`.
+    """Divide vectors [..., N] by their length; one shorter than `shortest` is divided by `shortest`.
 
-    So a vector of zeros stays one, and its gradient is finite.
+    So a vector of zeros stays zero, and its gradient is finite.
     """
-    # The square is clamped, not the root, since the root has no slope at 0.
+    # The square is clamped, not the root, whose slope is infinite at 0.
     squared = vectors.square().sum(-1, keepdim=True)
     return vectors / squared.clamp(min=shortest**2).sqrt()

@@ -1,4 +1,4 @@
-"""Softmax regression: the teacher's own classifier reads the student's features, and says the same."""
+"""Softmax regression: the teacher's own classifier gives the same logits for the student's features."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -6,14 +6,16 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from tutelage.config.loss_schedule import FeatureLossConfig, WeightedLossConfig
+from tutelage.config.loss_schedule import WeightedLossConfig
+from tutelage.config.losses.feature import SRRLConfig
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.adapters import make_adapter, make_adapters
+from tutelage.losses.adapters import adapt, make_adapter
+from tutelage.losses.checks import check_same
 from tutelage.losses.feature_term import FeatureTerm
-from tutelage.losses.layer_pairs import LayerPair, layer_pairs
+from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.shapes import as_vector, channels, check_same
-from tutelage.losses.term import BuildContext, term_arguments
+from tutelage.losses.shapes import as_vector, channels
+from tutelage.losses.term import BuildContext
 from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 Head = tuple[Tensor, Tensor]
@@ -30,7 +32,7 @@ def srrl_loss(
     features: float = 1.0,
     regression: float = 1.0,
 ) -> Tensor:
-    """Distance of features, and of what the teacher's classifier makes of them.
+    """Compute the distance of features, and of the logits the teacher's classifier computes from them.
 
         loss = features (1 / B D) sum (r - t)^2 + regression (1 / B C) sum (W r + b - z_t)^2
 
@@ -60,18 +62,18 @@ def srrl_loss(
     weight, bias = (part.detach().to(student) for part in head)
     if student.ndim != 2 or weight.shape != (*bias.shape, student.shape[1]):
         raise InputError(
-            "srrl: the teacher's last layer does not read these features",
+            "srrl: the teacher's last layer cannot read these features",
             found=f"features {list(student.shape)}, weight {list(weight.shape)}, bias {list(bias.shape)}",
             expected="[B, D], [C, D] and [C]",
         )
-    said = torch.addmm(bias, student, weight.T)
-    check_same(said, teacher_logits, term="srrl", expected="logits [B, C] of the same classes")
+    logits = torch.addmm(bias, student, weight.T)
+    check_same(logits, teacher_logits, term="srrl", expected="logits [B, C] of the same classes")
     distance = (student - teacher.detach()).square().mean()
-    return features * distance + regression * (said - teacher_logits.detach()).square().mean()
+    return features * distance + regression * (logits - teacher_logits.detach()).square().mean()
 
 
 class SRRLTerm(FeatureTerm):
-    """`srrl_loss` of what the classifiers are given, summed over the pairs of points.
+    """`srrl_loss` of the classifiers' inputs, summed over the pairs of points.
 
     The connector of vectors is a linear layer; that of maps is the published 1 x 1 convolution, BatchNorm and
     ReLU, and a map is averaged over its places after it. (On vectors BatchNorm and ReLU would forbid
@@ -79,73 +81,70 @@ class SRRLTerm(FeatureTerm):
     """
 
     name = "srrl"
+    settings: SRRLConfig = SRRLConfig()
     wants = "vector"
 
     def __init__(
-        self, pairs: Sequence[LayerPair], head: Head, features: float = 1.0, regression: float = 1.0
+        self, pairs: Sequence[LayerPair], head: Head, settings: WeightedLossConfig | None = None
     ) -> None:
-        super().__init__(pairs)
+        super().__init__(pairs, settings)
         self.needs = self.needs._replace(teacher_logits=True)
-        self.distance, self.regression = features, regression
         self.connectors = nn.ModuleList(make_adapter(pair, activation=True) for pair in pairs)
-        # Not in the state: the head follows from the teacher, who is there whenever a term is built.
+        # Not saved: the head follows from the teacher, which is present whenever a term is built.
         self.weight: Tensor
         self.bias: Tensor
         self.register_buffer("weight", head[0].detach().clone(), persistent=False)
         self.register_buffer("bias", head[1].detach().clone(), persistent=False)
 
     @classmethod
-    def build(cls, settings: WeightedLossConfig, ground: BuildContext) -> Self:
-        """The term with the teacher's last layer.
+    def build(cls, settings: WeightedLossConfig, context: BuildContext) -> Self:
+        """Build the term with a copy of the teacher's last layer.
 
         Raises:
             UsageError: a teacher that ends in no linear layer, or points of another width than it reads.
         """
-        assert isinstance(settings, FeatureLossConfig)
-        if ground.teacher.head is None:
+        head = context.teacher.head
+        if head is None:
             raise UsageError(
                 "losses.srrl reuses the teacher's last linear layer, and there is none",
-                found=ground.teacher.family,
+                found=context.teacher.family,
                 expected="a teacher that ends in a linear layer",
                 fix="another term: --losses.hint.weight or --losses.rkd-distance.weight",
             )
-        found = layer_pairs(cls.wants, settings, ground, term=cls.name)
-        reads = ground.teacher.head[0].shape[1]
-        for pair in found:
+        pairs, reads = cls.find_pairs(settings, context), head[0].shape[1]
+        for pair in pairs:
             if channels(pair.teacher) != reads:
                 raise UsageError(
-                    f"terms.srrl: the teacher's last layer cannot read {pair.teacher.path}",
+                    f"losses.srrl: the teacher's last layer cannot read {pair.teacher.path}",
                     found=f"{channels(pair.teacher)} channels",
                     expected=f"{reads} channels",
                     fix="--losses.srrl.teacher-points",
                 )
-        return cls(found, ground.teacher.head, **term_arguments(settings))
+        return cls(pairs, head, settings)
 
     def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: TeacherOutput, batch: Batch, progress: Progress
     ) -> Tensor:
-        """The sum over the pairs of points.
+        """Return the sum over the pairs of points.
 
         Raises:
-            UsageError: the signal carries no logits.
+            UsageError: the teacher provides no logits.
             InputError: logits of other classes than the teacher's last layer has.
         """
-        if signal.logits is None:
-            raise UsageError("the term srrl needs the logits of a teacher, and none is given")
-        losses = []
+        logits, losses = self.teacher_logits(teacher), []
         for connector, (mine, theirs) in zip(
-            self.connectors, self.features(student, signal), strict=True
+            self.connectors, self.features(student, teacher), strict=True
         ):
-            # The partner is only for the size, which here does not matter.
-            connected, _ = make_adapters(connector, mine, mine, term=self.name)
+            # Paired with itself, the map keeps its size, which does not matter here.
+            connected, _ = adapt(connector, mine, mine, term=self.name)
             losses.append(
                 srrl_loss(
                     as_vector(connected),
                     as_vector(theirs),
-                    signal.logits,
+                    logits,
                     (self.weight, self.bias),
-                    features=self.distance,
-                    regression=self.regression,
+                    features=self.settings.features,
+                    regression=self.settings.regression,
                 )
             )
         return torch.stack(losses).sum()

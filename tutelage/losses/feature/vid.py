@@ -1,4 +1,4 @@
-"""Variational information distillation: how well the student's features tell the teacher's."""
+"""Variational information distillation: the student's features predict the teacher's."""
 
 import math
 from collections.abc import Sequence
@@ -7,28 +7,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from tutelage.errors import InputError, UsageError
+from tutelage.config.losses.feature import VIDConfig
+from tutelage.errors import InputError
+from tutelage.losses.checks import check_same
 from tutelage.losses.feature.spatial import same_places
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.shapes import channels, check_same
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
+from tutelage.losses.shapes import channels
 
 LEAST = 1e-5
-"""The variance stays above it."""
+"""Lower bound of the variance."""
 
 
 @in_full_precision
 def vid_loss(mean: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
-    """How surprising the teacher's features are to a Gaussian around what the student makes of them.
+    """Compute how surprising the teacher's features are to a Gaussian around the student's prediction.
 
         loss = (1 / n) sum [ (m - t)^2 / v_c + log v_c ] / 2,   n = B C H W
 
     That is the negative logarithm of the Gaussian's density, without the constant log(2 pi) / 2: an upper
-    bound of how much of the teacher's features the student's do not tell. It may be below 0, and is least
-    where v_c is the mean squared error of channel c. Computed in fp32 (fp64 for fp64 features). No gradient
-    goes to the teacher.
+    bound of how much of the teacher's features the student's do not determine. It may be below 0, and is
+    least where v_c is the mean squared error of channel c. Computed in fp32 (fp64 for fp64 features). No
+    gradient goes to the teacher.
 
     Ahn et al. 2019, Variational information distillation, arXiv:1904.05835, section 2.1. Where we differ:
     the paper sums over the features of an image; the mean over all numbers is what later work uses, with
@@ -48,7 +49,7 @@ def vid_loss(mean: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
     check_same(mean, teacher, term="vid", expected="the same shape, after the regressor")
     if variance.shape != mean.shape[1:2]:
         raise InputError(
-            "vid: there is not one variance for each channel",
+            "vid: there must be one variance for each channel",
             found=f"variances {list(variance.shape)}, features {list(mean.shape)}",
             expected=f"[{mean.shape[1]}]",
         )
@@ -57,10 +58,10 @@ def vid_loss(mean: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
 
 
 class Gaussian(nn.Module):
-    """A Gaussian of the teacher's features, given the student's: a mean at each place, a variance a channel.
+    """A Gaussian of the teacher's features given the student's: a mean per position, a variance per channel.
 
-    The mean is three 1 x 1 convolutions with ReLUs between them; the variance is softplus(rho) + 1e-5,
-    which is trained, too.
+    The mean is three 1 x 1 convolutions with ReLUs between them; the variance is softplus(rho) + 1e-5, which
+    is trained, too.
     """
 
     def __init__(self, pair: LayerPair, variance: float) -> None:
@@ -78,37 +79,23 @@ class Gaussian(nn.Module):
         self.rho = nn.Parameter(torch.full((want,), above + math.log(-math.expm1(-above))))
 
     def variance(self) -> Tensor:
-        """The variance [C] of each channel."""
+        """Return the variance [C] of each channel."""
         return softplus(self.rho) + LEAST
 
 
-class VIDTerm(FeatureTerm):
+class VIDTerm(PairTerm):
     """`vid_loss` of every stage, with a Gaussian each; the larger map is pooled to the smaller first."""
 
     name = "vid"
+    settings: VIDConfig = VIDConfig()
 
-    def __init__(self, pairs: Sequence[LayerPair], variance: float = 5.0) -> None:
-        super().__init__(pairs)
-        if not (variance > LEAST and math.isfinite(variance)):
-            raise UsageError(
-                "the variance at the start is out of range",
-                found=variance,
-                expected=f"a finite number above {LEAST}",
-                fix="5 as published",
-            )
-        self.gaussians = nn.ModuleList(Gaussian(pair, variance) for pair in pairs)
+    def __init__(self, pairs: Sequence[LayerPair], settings: VIDConfig | None = None) -> None:
+        super().__init__(pairs, settings)
+        self.gaussians = nn.ModuleList(Gaussian(pair, self.settings.variance) for pair in pairs)
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The sum over the pairs of points, as published.
-
-        Raises:
-            InputError: features that are no maps.
-        """
-        losses = []
-        for gaussian, features in zip(self.gaussians, self.features(student, signal), strict=True):
-            assert isinstance(gaussian, Gaussian)
-            mine, theirs = same_places(*features, term=self.name)
-            losses.append(vid_loss(gaussian.mean(mine), theirs, gaussian.variance()))
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `vid_loss` of one pair of points."""
+        gaussian = self.gaussians[number]
+        assert isinstance(gaussian, Gaussian)
+        mine, theirs = same_places(student, teacher, term=self.name)
+        return vid_loss(gaussian.mean(mine), theirs, gaussian.variance())

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.losses.relation import CCConfig
 from tutelage.errors import InputError, UsageError
-from tutelage.losses.distances import unit_mean
+from tutelage.losses.checks import check_same
+from tutelage.losses.distances import l2_normalize
 from tutelage.losses.embedding import Embedding, FixedEmbedding
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.shapes import check_same
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
 @in_full_precision
 def cc_loss(student: Tensor, teacher: Tensor, *, gamma: float = 0.4, order: int = 2) -> Tensor:
-    """Squared difference of two kernel matrices between the images of a batch.
+    """Compute the squared difference of two kernel matrices between the images of a batch.
 
         loss = (1 / B^2) sum_ij (K_ij^s - K_ij^t)^2
         K_ij = exp(-2 gamma) sum_{p = 0..P} (2 gamma)^p / p! (x_i . x_j)^p,   x = f / |f|
@@ -47,21 +47,19 @@ def cc_loss(student: Tensor, teacher: Tensor, *, gamma: float = 0.4, order: int 
     """
     check_same(student, teacher, term="cc", expected="both [B, D]")
     if student.ndim != 2:
-        raise InputError(
-            "correlation compares vectors", found=list(student.shape), expected="[B, D]"
-        )
+        raise InputError("cc compares vectors", found=list(student.shape), expected="[B, D]")
     if not (0.0 < gamma < math.inf and order >= 1):
         raise UsageError(
-            "correlation: a kernel that does not exist",
+            "cc: there is no such kernel",
             found=f"gamma {gamma}, order {order}",
             expected="a finite gamma above 0, an order of at least 1",
         )
-    mine, theirs = unit_mean(student), unit_mean(teacher.detach().to(student))
+    mine, theirs = l2_normalize(student), l2_normalize(teacher.detach().to(student))
     return (_kernel(mine, gamma, order) - _kernel(theirs, gamma, order)).square().mean()
 
 
 def _kernel(x: Tensor, gamma: float, order: int) -> Tensor:
-    """The kernel [B, B] of unit vectors [B, D], by Horner's rule."""
+    """Compute the kernel [B, B] of unit vectors [B, D], by Horner's rule."""
     factors = [
         math.exp(-2 * gamma) * (2 * gamma) ** p / math.factorial(p) for p in range(order + 1)
     ]
@@ -72,7 +70,7 @@ def _kernel(x: Tensor, gamma: float, order: int) -> Tensor:
     return found
 
 
-class CCTerm(FeatureTerm):
+class CCTerm(PairTerm):
     """`cc_loss` of embeddings, summed over pairs of points.
 
     The student's linear layer is trained, the teacher's is not: if both were, both would learn to map all
@@ -81,26 +79,17 @@ class CCTerm(FeatureTerm):
     """
 
     name = "cc"
+    settings: CCConfig = CCConfig()
     wants = "vector"
     across_batch = True
 
-    def __init__(
-        self, pairs: Sequence[LayerPair], gamma: float = 0.4, order: int = 2, width: int = 128
-    ) -> None:
-        super().__init__(pairs)
-        self.gamma = gamma
-        self.order = order
+    def __init__(self, pairs: Sequence[LayerPair], settings: CCConfig | None = None) -> None:
+        super().__init__(pairs, settings)
+        width = self.settings.width
         self.student = nn.ModuleList(Embedding(pair.student, width) for pair in pairs)
         self.teacher = nn.ModuleList(FixedEmbedding(pair.teacher, width) for pair in pairs)
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The sum over the pairs of points."""
-        losses = [
-            cc_loss(embed(mine), fixed(theirs), gamma=self.gamma, order=self.order)
-            for embed, fixed, (mine, theirs) in zip(
-                self.student, self.teacher, self.features(student, signal), strict=True
-            )
-        ]
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `cc_loss` of the embeddings of one pair of points."""
+        mine, theirs = self.student[number](student), self.teacher[number](teacher)
+        return cc_loss(mine, theirs, gamma=self.settings.gamma, order=self.settings.order)

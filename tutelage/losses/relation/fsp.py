@@ -1,4 +1,4 @@
-"""Flow of solution procedure: how a section of the network turns what it is given into what it returns."""
+"""Flow of solution procedure: how a section of a network maps its input to its output."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
+from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.errors import InputError, UsageError
 from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.layer_pairs import LayerPair
@@ -20,7 +21,7 @@ _POINTS = "--losses.fsp.student-points and --losses.fsp.teacher-points"
 def fsp_loss(
     student_entry: Tensor, student_end: Tensor, teacher_entry: Tensor, teacher_end: Tensor
 ) -> Tensor:
-    """Squared difference of two networks' Gram matrices between entry and end of one section.
+    """Compute the squared difference of two networks' Gram matrices between entry and end of one section.
 
         loss = (1 / (B C D)) sum_b sum_c sum_d (G(student)_bcd - G(teacher)_bcd)^2
         G_bcd = (1 / (h w)) sum_{y, x} entry_bcyx end_bdyx
@@ -62,7 +63,7 @@ def fsp_loss(
 
 
 def _flow(entry: Tensor, end: Tensor) -> Tensor:
-    """The Gram matrix [B, C, D] of maps [B, C, ...] and [B, D, ...], a mean over positions."""
+    """Compute the Gram matrix [B, C, D] of maps [B, C, ...] and [B, D, ...], a mean over positions."""
     size = (min(entry.shape[2], end.shape[2]), min(entry.shape[3], end.shape[3]))
     first, second = (
         x if x.shape[2:] == size else adaptive_max_pool2d(x, size) for x in (entry, end)
@@ -76,8 +77,10 @@ class FSPTerm(FeatureTerm):
     name = "fsp"
     wants = "sections"
 
-    def __init__(self, pairs: Sequence[LayerPair]) -> None:
-        super().__init__(pairs)
+    def __init__(
+        self, pairs: Sequence[LayerPair], settings: WeightedLossConfig | None = None
+    ) -> None:
+        super().__init__(pairs, settings)
         if len(pairs) % 2:
             raise UsageError(
                 "losses.fsp takes points in twos: entry and end of each section",
@@ -89,16 +92,16 @@ class FSPTerm(FeatureTerm):
             _check(*pair)
 
     def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: TeacherOutput, batch: Batch, progress: Progress
     ) -> Tensor:
-        """The sum over the sections.
+        """Return the sum over the sections.
 
         Raises:
             InputError: tokens that form no square.
         """
         maps = [
             (as_map(mine, term=self.name), as_map(theirs, term=self.name))
-            for mine, theirs in self.features(student, signal)
+            for mine, theirs in self.features(student, teacher)
         ]
         losses = [
             fsp_loss(entry[0], end[0], entry[1], end[1])
@@ -111,13 +114,13 @@ def _check(student: FeaturePoint, teacher: FeaturePoint) -> None:
     vectors = [point.path for point in (student, teacher) if len(point.shape) < 2]
     if vectors:
         raise UsageError(
-            "losses.fsp compares maps, and a point gives none",
+            "losses.fsp compares maps, and a point gives a vector",
             found=", ".join(vectors),
             fix=_POINTS,
         )
     if channels(student) != channels(teacher):
         raise UsageError(
-            "losses.fsp needs as many channels in student and teacher",
+            "losses.fsp needs the same number of channels in student and teacher",
             where=f"{student.path} and {teacher.path}",
             found=f"{channels(student)} in the student, {channels(teacher)} in the teacher",
             fix=f"{_POINTS} of equal channels, or --losses.sp.weight 3000 for networks of any width",

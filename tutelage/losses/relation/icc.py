@@ -1,30 +1,30 @@
-"""Inter-channel correlation: channels answer together in the student as they do in the teacher."""
+"""Inter-channel correlation: channels respond together in the student as they do in the teacher."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.loss_schedule import WeightedLossConfig
 from tutelage.errors import InputError
-from tutelage.losses.adapters import make_adapter, make_adapters
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.adapters import adapt, make_adapter
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_map
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 EPSILON = 1e-6
 
 
 @in_full_precision
 def icc_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared difference of the correlations between channels, row by row.
+    """Compute the squared difference of the correlations between channels, row by row.
 
         loss = (1 / (B C)) sum_i |R_i^s - R_i^t|_F^2
         R = G with each row divided by its length,   G = X X^T,   X: one image's map as [C, H W]
 
-    Row c of R says how strongly channel c answers with each other one; diversity is kept because the pattern
-    of these answers is asked for, similar or not. A channel that is 0 everywhere has a row of 0. The value
+    Row c of R gives how strongly channel c responds together with each other one; diversity is kept because
+    the whole pattern is matched, similar or not. A channel that is 0 everywhere has a row of 0. The value
     does not change when an image's whole map is multiplied by a number, nor when its places are reordered.
     It is between 0 and 4 and 0 at equality. The maps may differ in height and width.
 
@@ -61,7 +61,7 @@ def icc_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _scaled(features: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, C, H W], each image divided by its root mean square, which changes no result.
+    """Divide each image of [B, C, H, W] by its root mean square, which changes no result: [B, C, H W].
 
     Products of four features then fit into fp32, whatever their size.
     """
@@ -72,9 +72,9 @@ def _scaled(features: Tensor) -> Tensor:
 
 
 def _row_products(x: Tensor, y: Tensor) -> Tensor:
-    """The inner product [B, C] of each row of X X^T with that of Y Y^T, over their mean number of places.
+    """Return the inner product [B, C] of each row of X X^T with that of Y Y^T, over their mean pixel count.
 
-    Dividing by the places keeps the numbers' size, and with it the meaning of an epsilon.
+    Dividing by the pixel count keeps the numbers' size, and with it the meaning of an epsilon.
     """
     places = x.shape[2] * y.shape[2]
     if places <= x.shape[1] ** 2:
@@ -82,30 +82,21 @@ def _row_products(x: Tensor, y: Tensor) -> Tensor:
     return (x @ x.transpose(1, 2) * (y @ y.transpose(1, 2))).sum(2) / places
 
 
-class ICCTerm(FeatureTerm):
+class ICCTerm(PairTerm):
     """`icc_loss` at the last stage, through a 1 x 1 convolution with BatchNorm to the teacher's channels."""
 
     name = "icc"
     wants = "last"
 
-    def __init__(self, pairs: Sequence[LayerPair]) -> None:
-        super().__init__(pairs)
+    def __init__(
+        self, pairs: Sequence[LayerPair], settings: WeightedLossConfig | None = None
+    ) -> None:
+        super().__init__(pairs, settings)
         self.adapters = nn.ModuleList(make_adapter(pair) for pair in pairs)
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The sum over the pairs of points.
-
-        Raises:
-            InputError: features that are no maps.
-        """
-        losses = []
-        for module, (mine, theirs) in zip(
-            self.adapters, self.features(student, signal), strict=True
-        ):
-            mine = as_map(mine, term=self.name)
-            # Given twice the same, sizes are left alone: channels are compared, whatever the places.
-            changed, _ = make_adapters(module, mine, mine, term=self.name)
-            losses.append(icc_loss(changed, as_map(theirs, term=self.name)))
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `icc_loss` of one pair of points."""
+        mine = as_map(student, term=self.name)
+        # Paired with itself, the map keeps its size: channels are compared, whatever the positions.
+        adapted, _ = adapt(self.adapters[number], mine, mine, term=self.name)
+        return icc_loss(adapted, as_map(teacher, term=self.name))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool3d
 
-from tutelage.errors import InputError, UsageError
+from tutelage.config.losses.relation import IRGConfig
+from tutelage.errors import InputError
 from tutelage.losses.feature_term import FeatureTerm
 from tutelage.losses.layer_pairs import LayerPair
 from tutelage.losses.precision import in_full_precision
@@ -30,7 +31,7 @@ def irg_loss(
     edges: float = 5.0,
     transformation: float = 5.0,
 ) -> Tensor:
-    """Differences between the instance relationship graphs of two networks.
+    """Compute the differences between the instance relationship graphs of two networks.
 
         loss = vertices V + edges E + transformation T
 
@@ -85,10 +86,10 @@ def irg_loss(
 
 
 def _edges(features: Tensor) -> Tensor:
-    """Squared distances [B, B] between the images, divided by the largest.
+    """Compute squared distances [B, B] between the images, divided by the largest.
 
-    Features are taken from the first image's, which changes no distance: what is then multiplied is no
-    larger than the distances themselves, so that their difference is precise, and exactly 0 for equal ones.
+    Features are taken from the first image's, which changes no distance: what is then multiplied is no larger
+    than the distances themselves, so that their difference is precise, and exactly 0 for equal ones.
     """
     flat = features.flatten(1)
     flat = flat - flat[:1]
@@ -98,7 +99,7 @@ def _edges(features: Tensor) -> Tensor:
 
 
 def _moves(features: Sequence[Tensor]) -> list[Tensor]:
-    """How far each image moves [B] from each point to the next."""
+    """Return how far each image moves [B] from each point to the next."""
     return [_move(a, b) for a, b in pairwise(features)]
 
 
@@ -121,13 +122,13 @@ def _distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _mean_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-    """The mean over points of mean squared differences."""
+    """Return the mean over points of mean squared differences."""
     found = [_distance(mine, theirs) for mine, theirs in zip(student, teacher, strict=True)]
     return torch.stack(found).mean()
 
 
 def _check_maps(student: Sequence[Tensor], teacher: Sequence[Tensor], *, batch: int) -> None:
-    """As many points of both, at least one; all maps of the same images."""
+    """Require the same number of points of both, at least one, all of them maps of the same images."""
     maps = all(f.ndim == 4 and len(f) == batch for f in (*student, *teacher))
     if not maps or not student or len(student) != len(teacher):
         raise InputError(
@@ -138,47 +139,37 @@ def _check_maps(student: Sequence[Tensor], teacher: Sequence[Tensor], *, batch: 
 
 
 class IRGTerm(FeatureTerm):
-    """`irg_loss` of the logits and what each stage returns."""
+    """`irg_loss` of the logits and the output of each stage."""
 
     name = "irg"
+    settings: IRGConfig = IRGConfig()
     across_batch = True
 
-    def __init__(
-        self,
-        pairs: Sequence[LayerPair],
-        vertices: float = 0.1,
-        edges: float = 5.0,
-        transformation: float = 5.0,
-    ) -> None:
-        super().__init__(pairs)
+    def __init__(self, pairs: Sequence[LayerPair], settings: IRGConfig | None = None) -> None:
+        super().__init__(pairs, settings)
         self.needs = self.needs._replace(teacher_logits=True)
-        self.vertices = vertices
-        self.edges = edges
-        self.transformation = transformation
 
     def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: TeacherOutput, batch: Batch, progress: Progress
     ) -> Tensor:
-        """`irg_loss` over all points.
+        """Return `irg_loss` over all points.
 
         Raises:
             InputError: features that are neither maps, tokens of a square, nor vectors.
-            UsageError: the signal carries no logits.
+            UsageError: the teacher provides no logits.
         """
-        if signal.logits is None:
-            raise UsageError("the term irg needs the logits of a teacher, and none is given")
-        both = self.features(student, signal)
+        logits, both = self.teacher_logits(teacher), self.features(student, teacher)
         return irg_loss(
             student.logits,
-            signal.logits,
+            logits,
             [_as_map(mine) for mine, _ in both],
             [_as_map(theirs) for _, theirs in both],
-            vertices=self.vertices,
-            edges=self.edges,
-            transformation=self.transformation,
+            vertices=self.settings.vertices,
+            edges=self.settings.edges,
+            transformation=self.settings.transformation,
         )
 
 
 def _as_map(features: Tensor) -> Tensor:
-    """A vector is a map of one place."""
+    """Return features as a map; a vector is a map of one position."""
     return features[:, :, None, None] if features.ndim == 2 else as_map(features, term="irg")

@@ -1,13 +1,11 @@
 """Probabilistic knowledge transfer: images choose the same neighbours in both networks."""
 
-import torch
 from torch import Tensor
 
-from tutelage.losses.distances import check_vectors, unit_mean
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.distances import check_vectors, l2_normalize
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_vector
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 EPSILON = 1e-7
 """Added to probabilities inside the logarithm, as published."""
@@ -15,7 +13,7 @@ EPSILON = 1e-7
 
 @in_full_precision
 def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Divergence between two networks' probabilities that image i chooses image j as its neighbour.
+    """Compute the divergence of two networks' probabilities that image i chooses image j as its neighbour.
 
         loss = (1 / B^2) sum_i sum_j p_ij (log(p_ij + e) - log(q_ij + e)),   e = 1e-7
         p_ij = K_ij / sum_k K_ik,   K_ij = (cos(x_i, x_j) + 1) / 2,   p of the teacher, q of the student
@@ -46,25 +44,19 @@ def pkt_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _choices(vectors: Tensor) -> Tensor:
-    """Probabilities [B, B] that each image (a row) chooses each other and itself."""
-    directions = unit_mean(vectors)
+    """Return the probabilities [B, B] that each image (a row) chooses each other and itself."""
+    directions = l2_normalize(vectors)
     kernel = ((directions @ directions.T + 1) / 2).clamp(min=0)
     return kernel / kernel.sum(1, keepdim=True)
 
 
-class PKTTerm(FeatureTerm):
-    """`pkt_loss` of what the classifiers are given; maps and tokens as their mean over positions."""
+class PKTTerm(PairTerm):
+    """`pkt_loss` of the classifiers' inputs; maps and tokens are averaged over positions."""
 
     name = "pkt"
     wants = "vector"
     across_batch = True
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The sum over the pairs of points."""
-        losses = [
-            pkt_loss(as_vector(mine), as_vector(theirs))
-            for mine, theirs in self.features(student, signal)
-        ]
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `pkt_loss` of one pair of points."""
+        return pkt_loss(as_vector(student), as_vector(teacher))

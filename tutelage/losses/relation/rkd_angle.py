@@ -1,4 +1,4 @@
-"""Relational knowledge distillation, angles: three images form the triangle that the teacher sees."""
+"""Relational knowledge distillation, angles: three images keep the triangle they form in the teacher."""
 
 import torch
 from torch import Tensor
@@ -6,18 +6,17 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from tutelage.losses.distances import check_vectors, relative_distances
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_vector
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 BLOCK = 2**22
-"""Angles that are in memory at once: a few tensors of 16 MiB, whatever the batch."""
+"""Angles in memory at once: a few tensors of 16 MiB, whatever the batch."""
 
 
 @in_full_precision
 def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Smooth L1 difference of the cosines of all angles that three images form.
+    """Compute the smooth L1 difference of the cosines of all angles that three images form.
 
         loss = (1 / B^3) sum_i sum_j sum_k h(c_ijk(student) - c_ijk(teacher))
         c_ijk(x) = <x_i - x_j, x_k - x_j> / (|x_i - x_j| |x_k - x_j|),   h as in `rkd_distance_loss`
@@ -52,7 +51,7 @@ def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
     count = len(student)
     size = max(1, BLOCK // count**2)
     blocks = [
-        # Nothing in a block is random, and asking a device for its random state would wait for it.
+        # Nothing in a block is random, and reading a device's random state would wait for it.
         checkpoint(
             _difference, mine, theirs, first, size, use_reentrant=False, preserve_rng_state=False
         )
@@ -62,13 +61,13 @@ def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _difference(mine: Tensor, theirs: Tensor, first: int, size: int) -> Tensor:
-    """The sum of the loss over the angles at some images, of distances [B, B]."""
+    """Return the sum of the loss over the angles at some images, of distances [B, B]."""
     at = slice(first, first + size)
     return F.smooth_l1_loss(_cosines(mine, at), _cosines(theirs, at), reduction="sum")
 
 
 def _cosines(distances: Tensor, at: slice) -> Tensor:
-    """Cosines [J, B, B] of the angles at J images between any two, by the law of cosines."""
+    """Return the cosines [J, B, B] of the angles at J images between any two, by the law of cosines."""
     sides = distances[at]
     inverse = torch.where(sides > 0, 1 / torch.where(sides > 0, sides, 1.0), 0.0)
     squares = distances.square()
@@ -76,24 +75,14 @@ def _cosines(distances: Tensor, at: slice) -> Tensor:
     return twice * inverse[:, :, None] * inverse[:, None, :] / 2
 
 
-class RKDAngleTerm(FeatureTerm):
-    """`rkd_angle_loss` of what the classifiers are given; maps and tokens as their mean over positions."""
+class RKDAngleTerm(PairTerm):
+    """`rkd_angle_loss` of the classifiers' inputs; maps and tokens are averaged over positions."""
 
     name = "rkd_angle"
     wants = "vector"
     across_batch = True
     least = 3
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The sum over the pairs of points.
-
-        Raises:
-            InputError: fewer than 3 images.
-        """
-        losses = [
-            rkd_angle_loss(as_vector(mine), as_vector(theirs))
-            for mine, theirs in self.features(student, signal)
-        ]
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `rkd_angle_loss` of one pair of points."""
+        return rkd_angle_loss(as_vector(student), as_vector(teacher))

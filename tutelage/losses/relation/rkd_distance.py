@@ -1,19 +1,17 @@
-"""Relational knowledge distillation, distances: images lie as far from each other as the teacher says."""
+"""Relational knowledge distillation, distances: images keep the distances they have in the teacher."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from tutelage.losses.distances import check_vectors, relative_distances
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.precision import in_full_precision
 from tutelage.losses.shapes import as_vector
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
 @in_full_precision
 def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Smooth L1 difference of all distances between images, each network's in units of its own mean.
+    """Compute the smooth L1 difference of all distances between images, in units of each network's own mean.
 
         loss = (1 / B^2) sum_i sum_j h(d_ij(student) - d_ij(teacher))
         d_ij(x) = |x_i - x_j| / m(x),   m(x) = (1 / (B (B - 1))) sum_{i != j} |x_i - x_j|
@@ -42,24 +40,14 @@ def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return F.smooth_l1_loss(mine, theirs).to(student.dtype)
 
 
-class RKDDistanceTerm(FeatureTerm):
-    """`rkd_distance_loss` of what the classifiers are given; maps and tokens as their mean over positions."""
+class RKDDistanceTerm(PairTerm):
+    """`rkd_distance_loss` of the classifiers' inputs; maps and tokens are averaged over positions."""
 
     name = "rkd_distance"
     wants = "vector"
     across_batch = True
     least = 2
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The sum over the pairs of points.
-
-        Raises:
-            InputError: a batch of one.
-        """
-        losses = [
-            rkd_distance_loss(as_vector(mine), as_vector(theirs))
-            for mine, theirs in self.features(student, signal)
-        ]
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `rkd_distance_loss` of one pair of points."""
+        return rkd_distance_loss(as_vector(student), as_vector(teacher))

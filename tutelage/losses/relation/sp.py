@@ -1,18 +1,16 @@
-"""Similarity-preserving distillation: images that activate the teacher alike activate the student alike."""
+"""Similarity-preserving distillation: images alike to the teacher become alike to the student."""
 
-import torch
 from torch import Tensor
 
 from tutelage.errors import InputError
-from tutelage.losses.distances import unit_mean
-from tutelage.losses.feature_term import FeatureTerm
+from tutelage.losses.distances import l2_normalize
+from tutelage.losses.feature_term import PairTerm
 from tutelage.losses.precision import in_full_precision
-from tutelage.types import Batch, ModelOutput, Progress, TeacherOutput
 
 
 @in_full_precision
 def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared difference of two networks' row-normalised similarities between the images of a batch.
+    """Compute the squared difference of two networks' row-normalised similarities between images.
 
         loss = (1 / B^2) ||N(student) - N(teacher)||_F^2
         N(f)_ij = G_ij / (sum_k G_ik^2)^(1/2),   G = F F^T,   F = f flattened to [B, C H W]
@@ -38,7 +36,7 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """
     if student.ndim < 2 or teacher.ndim < 2 or len(student) != len(teacher):
         raise InputError(
-            "similarity compares features of the same images, and these do not fit",
+            "sp compares features of the same images, and these do not fit together",
             found=f"student {list(student.shape)}, teacher {list(teacher.shape)}",
             expected="[B, ...] of both",
         )
@@ -47,19 +45,16 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 def _similarities(features: Tensor) -> Tensor:
     flat = features.flatten(1)
-    return unit_mean(flat @ flat.T)
+    return l2_normalize(flat @ flat.T)
 
 
-class SPTerm(FeatureTerm):
-    """`sp_loss` of what the last stages return."""
+class SPTerm(PairTerm):
+    """`sp_loss` of the output of the last stages."""
 
     name = "sp"
     wants = "last"
     across_batch = True
 
-    def forward(
-        self, student: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
-    ) -> Tensor:
-        """The sum over the pairs of points."""
-        losses = [sp_loss(mine, theirs) for mine, theirs in self.features(student, signal)]
-        return torch.stack(losses).sum()
+    def compare(self, number: int, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return `sp_loss` of one pair of points."""
+        return sp_loss(student, teacher)

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
+from tutelage.config.losses.response import DISTConfig
 from tutelage.errors import InputError
+from tutelage.losses.checks import check_temperature
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
+from tutelage.losses.response.logits import LogitTerm, check_logits
 from tutelage.types import Batch
 
 LEAST_SPREAD = 1e-3
@@ -24,7 +26,7 @@ def dist_loss(
     inter: float = 2.0,
     intra: float = 2.0,
 ) -> Tensor:
-    """How far probabilities are from correlating with the teacher's, by images and by classes, times T^2.
+    """Compute how far probabilities are from correlating with the teacher's, by image and by class.
 
         loss = T^2 [inter (1 - (1 / B) sum_i rho(q_i., p_i.)) + intra (1 - (1 / C) sum_k rho(q_.k, p_.k))]
 
@@ -35,7 +37,8 @@ def dist_loss(
     for fp64 logits). No gradient goes to the teacher.
 
     Huang et al. 2022, Knowledge distillation from a stronger teacher, arXiv:2205.10536, section 4; the
-    factor T^2 is that of the authors' code. Where we differ: see `pearson_correlation` for nearly equal numbers.
+    factor T^2 is that of the authors' code. Where we differ: see `pearson_correlation` for nearly equal
+    numbers.
 
     Args:
         student_logits: [B, C] floating point.
@@ -53,7 +56,7 @@ def dist_loss(
     """
     check_logits(student_logits, teacher_logits)
     check_temperature(temperature)
-    _check_several(student_logits, between_images=intra != 0)
+    _check_counts(student_logits, between_images=intra != 0)
     q = (student_logits / temperature).softmax(1)
     p = (teacher_logits.detach().to(q) / temperature).softmax(1)
     loss = inter * (1 - pearson_correlation(q, p, dim=1).mean())
@@ -63,7 +66,7 @@ def dist_loss(
 
 
 def pearson_correlation(x: Tensor, y: Tensor, *, dim: int) -> Tensor:
-    """Pearson's correlation of two matrices, row by row (dim 1) or column by column (dim 0).
+    """Compute Pearson's correlation of two matrices, row by row (dim 1) or column by column (dim 0).
 
         rho(x, y) = sum_j (x_j - mean x) (y_j - mean y) / (s(x) s(y))
         s(x) = max(|x - mean x|, 0.001 |x|, 1e-15)
@@ -83,16 +86,16 @@ def _unit(x: Tensor, dim: int) -> Tensor:
     return centred / torch.maximum(spread, least).clamp(min=_LEAST_SQUARE).sqrt()
 
 
-def _check_several(logits: Tensor, *, between_images: bool) -> None:
+def _check_counts(logits: Tensor, *, between_images: bool) -> None:
     if logits.shape[1] < 2:
         raise InputError(
-            "dist relates the classes of an image, and there is one",
+            "dist relates the classes of an image, and there is only one",
             found=f"logits {list(logits.shape)}",
             expected="two classes or more",
         )
     if between_images and logits.shape[0] < 2:
         raise InputError(
-            "dist relates the images of a batch, and there is one",
+            "dist relates the images of a batch, and there is only one",
             found=f"logits {list(logits.shape)}",
             expected="two images or more",
             fix="a larger --batch-size, or --losses.dist.intra 0",
@@ -103,25 +106,15 @@ class DISTTerm(LogitTerm):
     """`dist_loss` as a term."""
 
     name = "dist"
-    across_batch = True  # the images of a class are related with each other
+    settings: DISTConfig = DISTConfig()
+    across_batch = True  # it correlates the images of a batch
     least = 2
 
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        inter: float = 2.0,
-        intra: float = 2.0,
-        *,
-        standardize: bool = False,
-    ) -> None:
-        super().__init__(standardize=standardize)
-        check_temperature(temperature)
-        self.temperature = temperature
-        self.inter = inter
-        self.intra = intra
-
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-        """`dist_loss` of logits [B, C]."""
-        return dist_loss(
-            student, teacher, temperature=self.temperature, inter=self.inter, intra=self.intra
+        """Return `dist_loss` of logits [B, C]."""
+        temperature, inter, intra = (
+            self.settings.temperature,
+            self.settings.inter,
+            self.settings.intra,
         )
+        return dist_loss(student, teacher, temperature=temperature, inter=inter, intra=intra)

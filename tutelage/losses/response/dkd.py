@@ -4,8 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import DKDConfig
+from tutelage.losses.checks import check_temperature
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature, target_class
+from tutelage.losses.response.logits import LogitTerm, check_logits, target_class
 from tutelage.losses.response.target import TargetSplit, check_labels, labelled_mean, split_target
 from tutelage.losses.term import Needs
 from tutelage.types import Batch
@@ -21,7 +23,7 @@ def dkd_loss(
     target: float = 1.0,
     rest: float = 8.0,
 ) -> Tensor:
-    """Two divergences from the teacher, of the target's mass and among the other classes, times T^2.
+    """Compute two divergences from the teacher, of the target's mass and among the other classes, times T^2.
 
         loss = T^2 (1 / n) sum_i (target TCKD_i + rest NCKD_i)
 
@@ -68,45 +70,32 @@ def dkd_loss(
 
 
 def _target_or_not(logits: TargetSplit) -> Tensor:
-    """Log p_y and log (1 - p_y), [B, 2]."""
+    """Return log p_y and log (1 - p_y), [B, 2]."""
     odds = logits.log_odds
     return torch.stack((F.logsigmoid(odds), F.logsigmoid(-odds)), dim=1)
 
 
 def _divergence(log_of: Tensor, log_from: Tensor) -> Tensor:
-    """KL(of || from) of each row [B]. A class of probability 0 adds 0, to the gradient too."""
+    """Compute KL(of || from) of each row [B]. A class of probability 0 adds 0, to the gradient too."""
     return F.kl_div(log_from, log_of, reduction="none", log_target=True).sum(1)
 
 
 class DKDTerm(LogitTerm):
-    """`dkd_loss` as a term; of an image made of two, the target is that of the larger share."""
+    """`dkd_loss` as a term; of a view made of two images, the label of the larger share counts."""
 
     name = "dkd"
+    settings: DKDConfig = DKDConfig()
     needs = Needs(teacher_logits=True, labels=True)
-    # A mean over labelled images, of which processes may have unequal numbers.
+    # A mean over labelled images, whose number differs between processes.
     across_batch = True
 
-    def __init__(
-        self,
-        temperature: float = 4.0,
-        target: float = 1.0,
-        rest: float = 8.0,
-        *,
-        standardize: bool = False,
-    ) -> None:
-        super().__init__(standardize=standardize)
-        check_temperature(temperature)
-        self.temperature = temperature
-        self.target = target
-        self.rest = rest
-
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-        """`dkd_loss` of logits [B, C] and the batch's labels."""
+        """Return `dkd_loss` of logits [B, C] and the batch's labels."""
         return dkd_loss(
             student,
             teacher,
             target_class(batch),
-            temperature=self.temperature,
-            target=self.target,
-            rest=self.rest,
+            temperature=self.settings.temperature,
+            target=self.settings.target,
+            rest=self.settings.rest,
         )

@@ -1,4 +1,4 @@
-"""DeiT's hard distillation: the class that the teacher would name, as if it were the label."""
+"""DeiT's hard distillation: the teacher's most probable class, used as the label."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,7 +10,7 @@ from tutelage.types import Batch
 
 @in_full_precision
 def hard_label_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Cross-entropy of the student with the teacher's most probable class.
+    """Compute the cross-entropy of the student with the teacher's most probable class.
 
         loss = -(1 / B) sum_i log q_i,y(i),   y(i) = arg max_k t_ik,   q = softmax(student_logits)
 
@@ -43,5 +43,5 @@ class HardLabelTerm(LogitTerm):
     across_batch = False
 
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-        """`hard_label_loss` of logits [B, C]."""
+        """Return `hard_label_loss` of logits [B, C]."""
         return hard_label_loss(student, teacher)

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import KDConfig
 from tutelage.errors import UsageError, suggest
+from tutelage.losses.checks import check_temperature
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
+from tutelage.losses.response.logits import LogitTerm, check_logits
 from tutelage.types import Batch
 
 Direction = Literal["forward", "reverse", "jensen-shannon"]
@@ -23,7 +25,7 @@ def kd_loss(
     temperature: float = 4.0,
     direction: Direction = "forward",
 ) -> Tensor:
-    """Divergence between the student's and the teacher's softened probabilities, times T^2.
+    """Compute the divergence between the student's and the teacher's softened probabilities, times T^2.
 
         forward          T^2 (1 / B) sum_i sum_k p_ik (log p_ik - log q_ik)
         reverse          T^2 (1 / B) sum_i sum_k q_ik (log q_ik - log p_ik)
@@ -71,14 +73,14 @@ def kd_loss(
 
 
 def _divergence(log_of: Tensor, log_from: Tensor) -> Tensor:
-    """KL(of || from), batch mean. A class of probability 0 adds 0, to the gradient too."""
+    """Compute KL(of || from), batch mean. A class of probability 0 adds 0, to the gradient too."""
     return F.kl_div(log_from, log_of, reduction="batchmean", log_target=True)
 
 
 def _check_direction(direction: str) -> None:
     if direction not in get_args(Direction):
         raise UsageError(
-            "kd knows no such direction",
+            "kd has no such direction",
             found=direction,
             expected=suggest(direction, get_args(Direction)),
         )
@@ -88,21 +90,14 @@ class KDTerm(LogitTerm):
     """`kd_loss` as a term."""
 
     name = "kd"
-    across_batch = False  # a mean over images
+    settings: KDConfig = KDConfig()
+    across_batch = False
 
-    def __init__(
-        self,
-        temperature: float = 4.0,
-        direction: Direction = "forward",
-        *,
-        standardize: bool = False,
-    ) -> None:
-        super().__init__(standardize=standardize)
-        check_temperature(temperature)
-        _check_direction(direction)
-        self.temperature = temperature
-        self.direction: Direction = direction
+    def __init__(self, settings: KDConfig | None = None) -> None:
+        super().__init__(settings)
+        _check_direction(self.settings.direction)
 
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-        """`kd_loss` of logits [B, C]."""
-        return kd_loss(student, teacher, temperature=self.temperature, direction=self.direction)
+        """Return `kd_loss` of logits [B, C]."""
+        temperature, direction = self.settings.temperature, self.settings.direction
+        return kd_loss(student, teacher, temperature=temperature, direction=direction)

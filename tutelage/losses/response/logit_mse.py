@@ -9,7 +9,7 @@ from tutelage.types import Batch
 
 @in_full_precision
 def logit_mse_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Half the squared distance of the logits of an image, averaged over the batch.
+    """Compute half the squared distance of the logits of an image, averaged over the batch.
 
         loss = (1 / 2B) sum_i sum_k (s_ik - t_ik)^2
 
@@ -41,5 +41,5 @@ class LogitMSETerm(LogitTerm):
     across_batch = False
 
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-        """`logit_mse_loss` of logits [B, C]."""
+        """Return `logit_mse_loss` of logits [B, C]."""
         return logit_mse_loss(student, teacher)

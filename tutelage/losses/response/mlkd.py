@@ -1,4 +1,4 @@
-"""Multi-level logits: what is said of each image, of pairs of images and of pairs of classes."""
+"""Multi-level logits: probabilities compared by image, by pairs of images and by pairs of classes."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import MLKDConfig
 from tutelage.errors import UsageError
+from tutelage.losses.checks import check_temperature
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
+from tutelage.losses.response.logits import LogitTerm, check_logits
 from tutelage.types import Batch
 
 TEMPERATURES = (2.0, 3.0, 4.0, 5.0, 6.0)
@@ -21,7 +23,7 @@ def mlkd_loss(
     *,
     temperatures: Sequence[float] = TEMPERATURES,
 ) -> Tensor:
-    """Three comparisons of softened probabilities, added up over some temperatures.
+    """Compute three comparisons of softened probabilities, summed over several temperatures.
 
         loss = sum_T  T^2 (1 / B) sum_i sum_k p_ik (log p_ik - log q_ik)      each image
                     + (1 / B) || q q' - p p' ||^2                             [B, B], pairs of images
@@ -58,12 +60,12 @@ def mlkd_loss(
 
 
 def _levels(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """The three comparisons at one temperature, without a matrix [C, C].
+    """Compute the three comparisons at one temperature, without a matrix [C, C].
 
     With d = q - p and s = q + p, 2 (q q' - p p') = d s' + s d' and 2 (q' q - p' p) = d' s + s' d. Then the
-    sum of squares of the second is that of d' s (sum of d d' * s s') and the trace of d' s d' s (sum of
-    d s' * s d'), halved: products [B, B]. All of them are small where p and q are near each other, so that
-    nothing is lost in a difference of large numbers.
+    sum of squares of the second is that of d' s (sum of d d' * s s') and the trace of d' s d' s (sum of d s'
+    * s d'), halved: products [B, B]. All of them are small where p and q are near each other, so that nothing
+    is lost in a difference of large numbers.
     """
     log_q = F.log_softmax(student / temperature, dim=1)
     log_p = F.log_softmax(teacher / temperature, dim=1)
@@ -79,27 +81,25 @@ def _levels(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 def _check_temperatures(temperatures: Sequence[float]) -> None:
     if not temperatures:
         raise UsageError(
-            "mlkd adds up its loss over temperatures, and there is none",
+            "mlkd sums its loss over temperatures, and there is none",
             expected="at least one",
-            fix="2 3 4 5 6 as usual",
+            fix="2 3 4 5 6 as published",
         )
     for temperature in temperatures:
         check_temperature(temperature)
 
 
 class MLKDTerm(LogitTerm):
-    """`mlkd_loss` as a term; images of all processes are compared with each other."""
+    """`mlkd_loss` as a term."""
 
     name = "mlkd"
+    settings: MLKDConfig = MLKDConfig()
     across_batch = True
 
-    def __init__(
-        self, temperatures: Sequence[float] = TEMPERATURES, *, standardize: bool = False
-    ) -> None:
-        super().__init__(standardize=standardize)
-        _check_temperatures(temperatures)
-        self.temperatures = tuple(temperatures)
+    def __init__(self, settings: MLKDConfig | None = None) -> None:
+        super().__init__(settings)
+        _check_temperatures(self.settings.temperatures)
 
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-        """`mlkd_loss` of logits [B, C]."""
-        return mlkd_loss(student, teacher, temperatures=self.temperatures)
+        """Return `mlkd_loss` of logits [B, C]."""
+        return mlkd_loss(student, teacher, temperatures=self.settings.temperatures)

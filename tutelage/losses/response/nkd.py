@@ -3,8 +3,10 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import NKDConfig
+from tutelage.losses.checks import check_temperature
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature, target_class
+from tutelage.losses.response.logits import LogitTerm, check_logits, target_class
 from tutelage.losses.response.target import check_labels, labelled_mean, split_target
 from tutelage.losses.term import Needs
 from tutelage.types import Batch
@@ -19,7 +21,7 @@ def nkd_loss(
     temperature: float = 1.0,
     rest: float = 1.5,
 ) -> Tensor:
-    """Cross-entropies with the teacher: of the target class, and among the other classes.
+    """Compute cross-entropies with the teacher: of the target class, and among the other classes.
 
         loss = (1 / n) sum_i [-p_y log q_y - rest T^2 sum_{k != y} p'_k log q'_k],   y = y_i
 
@@ -63,23 +65,15 @@ def nkd_loss(
 
 
 class NKDTerm(LogitTerm):
-    """`nkd_loss` as a term; of an image made of two, the target is that of the larger share."""
+    """`nkd_loss` as a term; of a view made of two images, the label of the larger share counts."""
 
     name = "nkd"
+    settings: NKDConfig = NKDConfig()
     needs = Needs(teacher_logits=True, labels=True)
-    # A mean over labelled images, of which processes may have unequal numbers.
+    # A mean over labelled images, whose number differs between processes.
     across_batch = True
 
-    def __init__(
-        self, temperature: float = 1.0, rest: float = 1.5, *, standardize: bool = False
-    ) -> None:
-        super().__init__(standardize=standardize)
-        check_temperature(temperature)
-        self.temperature = temperature
-        self.rest = rest
-
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-        """`nkd_loss` of logits [B, C] and the batch's labels."""
-        return nkd_loss(
-            student, teacher, target_class(batch), temperature=self.temperature, rest=self.rest
-        )
+        """Return `nkd_loss` of logits [B, C] and the batch's labels."""
+        labels, temperature = target_class(batch), self.settings.temperature
+        return nkd_loss(student, teacher, labels, temperature=temperature, rest=self.settings.rest)

@@ -1,4 +1,4 @@
-"""Logits taken apart: what a network says of the label's class, and what of all the others."""
+"""Split logits into that of the label's class and those of all other classes."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,12 @@ from tutelage.losses.cross_entropy import UNLABELLED
 
 
 class TargetSplit(NamedTuple):
-    """Logits of the label's class [B] and of the other classes [B, C - 1], in their order."""
+    """Logits of a batch, split by label."""
 
     target: Tensor
+    """[B], of the label's class."""
     others: Tensor
+    """[B, C - 1], of the other classes, in their order."""
 
     @property
     def log_odds(self) -> Tensor:
@@ -24,10 +26,10 @@ class TargetSplit(NamedTuple):
 def split_target(
     student: Tensor, teacher: Tensor, labels: Tensor
 ) -> tuple[TargetSplit, TargetSplit]:
-    """Both networks' logits [B, C] (C above 1) taken apart by labels [B]; the teacher's carry no gradient.
+    """Split the logits [B, C] (C above 1) of both networks by labels [B]; the teacher's carry no gradient.
 
-    The other classes are picked by their number, so that nothing has to be hidden behind a large constant.
-    A row with label -1 is taken apart at class 0; `labelled_mean` leaves it out.
+    The other classes are selected by index, so that nothing has to be hidden behind a large constant. A row
+    with label -1 is split at class 0; `labelled_mean` leaves it out.
     """
     target = torch.where(labels == UNLABELLED, 0, labels)[:, None]
     numbers = torch.arange(student.shape[1] - 1, device=labels.device)
@@ -40,17 +42,17 @@ def split_target(
 
 
 def labelled_mean(rows: Tensor, labels: Tensor) -> Tensor:
-    """The mean of the rows [B] whose label is known; exactly 0, with a gradient of 0, if none is."""
+    """Return the mean of the rows [B] whose label is known; exactly 0, with gradient 0, if there are none."""
     known = labels != UNLABELLED
-    # Rows are finite, so that one that does not count leaves by a factor of 0, its gradient too.
+    # Rows are finite, so a factor of 0 removes one from the sum and from the gradient.
     return (rows * known).sum() / known.sum().clamp(min=1)
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:
-    """Labels are int64 [B] for logits [B, C].
+    """Require labels int64 [B] for logits [B, C].
 
     Raises:
-        InputError: they are not; both shapes are printed.
+        InputError: they are something else; both shapes are printed.
     """
     if labels.shape != logits.shape[:1] or labels.dtype != torch.int64:
         raise InputError(

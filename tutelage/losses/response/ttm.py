@@ -3,8 +3,10 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import TTMConfig
+from tutelage.losses.checks import check_temperature
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature
+from tutelage.losses.response.logits import LogitTerm, check_logits
 from tutelage.types import Batch
 
 
@@ -16,7 +18,7 @@ def ttm_loss(
     temperature: float = 4.0,
     weighted: bool = False,
 ) -> Tensor:
-    """Divergence from the teacher's softened probabilities to the student's own.
+    """Compute the divergence from the teacher's softened probabilities to the student's own.
 
         loss = (1 / B) sum_i u_i sum_k r_ik (log r_ik - log q_ik)
 
@@ -61,16 +63,10 @@ class TTMTerm(LogitTerm):
     """`ttm_loss` as a term."""
 
     name = "ttm"
+    settings: TTMConfig = TTMConfig()
     across_batch = False
 
-    def __init__(
-        self, temperature: float = 4.0, weighted: bool = False, *, standardize: bool = False
-    ) -> None:
-        super().__init__(standardize=standardize)
-        check_temperature(temperature)
-        self.temperature = temperature
-        self.weighted = weighted
-
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-        """`ttm_loss` of logits [B, C]."""
-        return ttm_loss(student, teacher, temperature=self.temperature, weighted=self.weighted)
+        """Return `ttm_loss` of logits [B, C]."""
+        temperature, weighted = self.settings.temperature, self.settings.weighted
+        return ttm_loss(student, teacher, temperature=temperature, weighted=weighted)

@@ -1,24 +1,26 @@
-"""Weighted soft labels: the teacher counts less where the student already does better than it."""
+"""Weighted soft labels: the teacher counts less where the student already does better."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tutelage.config.losses.response import WSLDConfig
+from tutelage.losses.checks import check_temperature
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.response.logits import LogitTerm, check_logits, check_temperature, target_class
+from tutelage.losses.response.logits import LogitTerm, check_logits, target_class
 from tutelage.losses.response.target import check_labels, labelled_mean, split_target
 from tutelage.losses.term import Needs
 from tutelage.types import Batch
 
 _SURE = 40.0
-"""Above it, log(1 + e^-x) is e^-x to the last digit of float64."""
+"""Above it, log(1 + e^-x) equals e^-x to the last digit of float64."""
 
 
 @in_full_precision
 def wsld_loss(
     student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, temperature: float = 2.0
 ) -> Tensor:
-    """Divergence of softened probabilities, each image weighted by how the student does beside the teacher.
+    """Compute the divergence of softened probabilities, weighted by how the student does beside the teacher.
 
         loss = T^2 (1 / n) sum_i w_i sum_k p_ik (log p_ik - log q_ik)
 
@@ -62,19 +64,19 @@ def wsld_loss(
 
 
 def _weights(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-    """1 - exp(-ce(student) / ce(teacher)) of each row [B]."""
+    """Return 1 - exp(-ce(student) / ce(teacher)) of each row [B]."""
     mine, theirs = split_target(student, teacher, labels)
     fraction = (_log_cross_entropy(mine.log_odds) - _log_cross_entropy(theirs.log_odds)).exp()
     return -torch.expm1(-fraction)
 
 
 def _log_cross_entropy(log_odds: Tensor) -> Tensor:
-    """The logarithm of the cross-entropy of rows [B] with these log odds of the label.
+    """Compute the logarithm of the cross-entropy of rows [B] with these log odds of the label.
 
     A row that is sure of its label has a cross-entropy of 0 in fp32, and 0 / 0 is no weight. But with log
     odds of x, it is log(1 + e^-x), whose logarithm tends to -x.
     """
-    # A single class has infinite odds; any finite number will do, as its divergence is 0.
+    # A single class has infinite odds; its divergence is 0, so any finite number does.
     log_odds = log_odds.clamp(max=torch.finfo(log_odds.dtype).max / 4)
     softplus = F.softplus(-log_odds.clamp(max=_SURE), threshold=_SURE)
     return torch.where(log_odds > _SURE, -log_odds, softplus.log())
@@ -84,15 +86,12 @@ class WSLDTerm(LogitTerm):
     """`wsld_loss` as a term; of a view made of two images, the label of the larger share counts."""
 
     name = "wsld"
+    settings: WSLDConfig = WSLDConfig()
     needs = Needs(teacher_logits=True, labels=True)
-    # Processes may hold unlike numbers of labelled images: the mean is over those of all.
+    # A mean over labelled images, whose number differs between processes.
     across_batch = True
 
-    def __init__(self, temperature: float = 2.0, *, standardize: bool = False) -> None:
-        super().__init__(standardize=standardize)
-        check_temperature(temperature)
-        self.temperature = temperature
-
     def compare(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-        """`wsld_loss` of logits [B, C], with weights from these same logits."""
-        return wsld_loss(student, teacher, target_class(batch), temperature=self.temperature)
+        """Return `wsld_loss` of logits [B, C], with weights from the same logits."""
+        labels, temperature = target_class(batch), self.settings.temperature
+        return wsld_loss(student, teacher, labels, temperature=temperature)

@@ -1,4 +1,4 @@
-"""Deep mutual learning: networks that learn side by side, each taught by all others (Zhang 2018)."""
+"""Deep mutual learning: networks trained side by side, each distilled from all others (Zhang 2018)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,18 +28,17 @@ Pairs = dict[tuple[int, int], dict[str, Term]]
 
 
 class DeepMutualLearning(PeerMethod):
-    """K networks, each of which minimises its label and the distance from what the others say.
+    """K networks, each of which minimises its label loss and the divergence from the others' outputs.
 
         L_i = label_i + (1 / (K - 1)) sum_{j != i} KL(p_j || p_i)
 
-    p_j is only heard: its gradient stops. Any terms may stand in the place of KL, those of features too;
-    terms that hear no teacher count once, the others are averaged over the peers. With one network it is
-    plain training.
+    p_j is detached. Any terms may take the place of KL, also on features; terms that use no teacher count
+    once, the others are averaged over the peers. With one network this is plain training.
 
-    All at once (the default), every network is updated by what all said before the step. `alternate` is the
-    paper's algorithm 1: after each update the predictions are made anew, so that later networks hear the
-    newer word. A phase updates one network; the others are asked as in training, by the statistics of
-    the batch, but their running statistics move in their own phase alone.
+    By default all networks are updated at once, from outputs before the step. `alternate` is the paper's
+    algorithm 1: outputs are computed again after each update, so that later networks see the newer ones. A
+    phase updates one network; the others run in training mode, with the statistics of the batch, but their
+    running statistics change in their own phase alone.
 
     Zhang, Xiang, Hospedales, Lu 2018, Deep mutual learning, arXiv:1706.00384, section 3, algorithm 1; T = 1
     and all weights are 1 there. Where we differ: any terms and weights; one optimizer serves all networks,
@@ -55,7 +54,7 @@ class DeepMutualLearning(PeerMethod):
         alternate: bool = False,
         weighing: LossWeighting | None = None,
     ) -> None:
-        """Put a method together; `alternate`: one network is updated after the other."""
+        """Initialize the method; `alternate` updates one network after the other."""
         super().__init__(learners, weights, weighing=weighing)
         self.alternate = alternate
         self.phases = len(learners) if alternate else 1
@@ -63,23 +62,23 @@ class DeepMutualLearning(PeerMethod):
     def forward(
         self,
         batch: Batch,
-        signal: TeacherOutput,  # noqa: ARG002  all teachers are within
+        signal: TeacherOutput,  # noqa: ARG002  all teachers are inside
         progress: Progress,
         *,
         phase: int = 0,
     ) -> LossOutput:
-        """Run all networks once and compare those that learn in this phase with each of the others."""
+        """Run all networks once and compare those trained in this phase with each of the others."""
         everyone = range(len(self.names))
         learning = [phase] if self.alternate else everyone
-        outputs = [self._ask(number, batch, learns=number in learning) for number in everyone]
-        words = [teacher_output_of(output) for output in outputs]
+        outputs = [self._run(number, batch, learns=number in learning) for number in everyone]
+        signals = [teacher_output_of(output) for output in outputs]
         terms: dict[str, Tensor] = {}
         for number in learning:
-            others = [word for other, word in enumerate(words) if other != number]
+            others = [signal for other, signal in enumerate(signals) if other != number]
             terms |= self.compared(number, outputs[number], others, batch, progress)
         return self.outcome(outputs[0], terms, batch)
 
-    def _ask(self, number: int, batch: Batch, *, learns: bool) -> ModelOutput:
+    def _run(self, number: int, batch: Batch, *, learns: bool) -> ModelOutput:
         if learns:
             return self.say(number, batch.images)
         with keep_running_stats([self.student, *self.peers][number]):
@@ -87,13 +86,13 @@ class DeepMutualLearning(PeerMethod):
 
 
 def build_dml(
-    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], lesson: TrainingFacts
+    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], facts: TrainingFacts
 ) -> DeepMutualLearning:
-    """The method of some settings; every ordered pair of networks has terms of its own.
+    """Build the method from settings; every ordered pair of networks has its own terms.
 
     Raises:
-        UsageError: `alternate` with gradients gathered over several batches, points that do not exist, or an
-            idea that does not fit these networks.
+        UsageError: `alternate` with gradient accumulation, points that do not exist, or a term that does not
+            fit these networks.
     """
     alternate = settings.methods.dml.alternate
     if alternate and isinstance(settings, OptimizationConfig) and settings.grad_accum_steps > 1:
@@ -105,14 +104,14 @@ def build_dml(
         )
     networks = [student, *others]
     names = ["", *(f"peer{number}" for number in range(1, len(networks)))]
-    pairs = _pairs(networks, settings, lesson)
+    pairs = _pairs(networks, settings, facts)
     learners = [
-        Peer(name, network, _look(number, network, pairs), _lessons(number, pairs))
+        Peer(name, network, _look(number, network, pairs), _terms_of(number, pairs))
         for number, (name, network) in enumerate(zip(names, networks, strict=True))
     ]
-    kept = learners[0].lessons[0]
+    kept = learners[0].terms[0]
     each = {name: weight for name, weight in loss_weights(settings).items() if name in kept}
-    now = loss_weighting(settings, lesson.epochs)
+    now = loss_weighting(settings, facts.epochs)
     return DeepMutualLearning(
         learners,
         for_each(each, names),
@@ -123,21 +122,21 @@ def build_dml(
     )
 
 
-def _pairs(networks: Sequence[Classifier], settings: MethodConfig, lesson: TrainingFacts) -> Pairs:
-    """The terms by (who learns, who teaches); alone, a network keeps those that hear nobody."""
+def _pairs(networks: Sequence[Classifier], settings: MethodConfig, facts: TrainingFacts) -> Pairs:
+    """Build terms by (learner, teacher); a single network keeps those that use no teacher."""
     count = len(networks)
     if count == 1:
-        terms = build_terms_between(networks[0], networks[0], settings, lesson)
+        terms = build_terms_between(networks[0], networks[0], settings, facts)
         return {(0, 0): {name: term for name, term in terms.items() if not reads_teacher(term)}}
     return {
-        (i, j): build_terms_between(networks[i], networks[j], settings, lesson, salt=i * count + j)
+        (i, j): build_terms_between(networks[i], networks[j], settings, facts, salt=i * count + j)
         for i in range(count)
         for j in range(count)
         if i != j
     }
 
 
-def _lessons(number: int, pairs: Pairs) -> list[dict[str, Term]]:
+def _terms_of(number: int, pairs: Pairs) -> list[dict[str, Term]]:
     first, *rest = [terms for (learns, _), terms in pairs.items() if learns == number]
     return [first, *({n: t for n, t in terms.items() if reads_teacher(t)} for terms in rest)]
 

@@ -1,4 +1,4 @@
-"""Joint training: teacher and student learn together from the start."""
+"""Joint training: teacher and student are trained together from the start."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ TEACHER_TERM = "teacher.label"
 
 
 class JointTraining(PeerMethod):
-    """A teacher minimises the label, and a student its objective under what the teacher says at that moment.
+    """A teacher minimises its label loss, and a student its objective for the teacher's current output.
 
         L = label(z_teacher) + sum of weight * term(z_student, sg z_teacher)
 
     No gradient of the student's terms reaches the teacher: it is trained as if it were alone, with the
-    student's settings. It answers as in training, by the statistics of the batch.
+    student's settings, and its output for the student uses the statistics of the batch.
 
     Zhou et al. 2018, Rocket launching, arXiv:1708.04106, with their gradient block: there the term is 0.03
     times the squared distance of the logits. The scheme: Gou et al. 2021, Knowledge distillation: a survey,
@@ -30,12 +30,12 @@ class JointTraining(PeerMethod):
     def forward(
         self,
         batch: Batch,
-        signal: TeacherOutput,  # noqa: ARG002  the teacher is within
+        signal: TeacherOutput,  # noqa: ARG002  the teacher is inside
         progress: Progress,
         *,
-        phase: int = 0,  # noqa: ARG002  there is one
+        phase: int = 0,  # noqa: ARG002  only one phase
     ) -> LossOutput:
-        """Run both once; the student is compared with the teacher and both with the labels."""
+        """Run both networks once; compare the student with the teacher, and both with the labels."""
         teacher = self.say(1, batch.images)
         student = self.say(0, batch.images)
         terms = {
@@ -46,21 +46,21 @@ class JointTraining(PeerMethod):
 
 
 def build_joint(
-    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], lesson: TrainingFacts
+    settings: MethodConfig, student: Classifier, others: Sequence[Classifier], facts: TrainingFacts
 ) -> JointTraining:
-    """The method of some settings; `others` is the teacher in the making.
+    """Build the method from settings; `others` is the teacher to be trained.
 
     Raises:
-        UsageError: points that do not exist, or an idea that does not fit these networks.
+        UsageError: points that do not exist, or a term that does not fit these networks.
     """
     (teacher,) = others
-    terms = build_terms_between(student, teacher, settings, lesson)
-    label = {"label": LabelTerm(smoothing=lesson.label_smoothing)}
+    terms = build_terms_between(student, teacher, settings, facts)
+    label = {"label": LabelTerm(smoothing=facts.label_smoothing)}
     learners = [
         Peer("", student, observed(student, [terms], []), [terms]),
         Peer("teacher", teacher, observed(teacher, [], [terms]), [label]),
     ]
-    now = loss_weighting(settings, lesson.epochs)
+    now = loss_weighting(settings, facts.epochs)
     return JointTraining(
         learners,
         {**loss_weights(settings), TEACHER_TERM: 1.0},

@@ -1,4 +1,4 @@
-"""Be your own teacher: exits at the earlier stages of a network, taught by the last one."""
+"""Be your own teacher: early exits of a network, distilled from its last one."""
 
 import itertools
 import zlib
@@ -26,35 +26,35 @@ from tutelage.types import Batch, FeaturePoint, LossOutput, ModelOutput, Progres
 def build_byot(
     settings: MethodConfig,
     student: Classifier,
-    others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: TrainingFacts,
+    others: Sequence[Classifier],  # noqa: ARG001  no other network
+    facts: TrainingFacts,
 ) -> "BeYourOwnTeacher":
-    """The method of some settings.
+    """Build the method from settings.
 
     Raises:
-        UsageError: a network without earlier stages, or with stages that are no maps; a term of one's own
-            that is called as the distance of features is here.
+        UsageError: a network without earlier stages, or with stages that are no maps; a custom term with the
+            name of the feature distance.
     """
     if "features" in loss_weights(settings):
         raise UsageError(
-            "own.features is the name of a term of the method exits", fix="another name"
+            "own.features is the name of a term of the method byot", fix="another name"
         )
-    ends = stage_ends(student, lesson.size)
+    ends = stage_ends(student, facts.size)
     shapes = [map_shape(end) for end in ends]
     exits = {}
     for number, end in enumerate(ends[:-1]):
-        terms = build_terms_between(student, student, settings, lesson, salt=number)
+        terms = build_terms_between(student, student, settings, facts, salt=number)
         if settings.methods.byot.features:
             terms["features"] = FeatureDistance()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(lesson.seed + zlib.crc32(end.path.encode()))
-            exits[end.path] = EarlyExit(shapes[number:], lesson.classes, terms)
+            torch.manual_seed(facts.seed + zlib.crc32(end.path.encode()))
+            exits[end.path] = EarlyExit(shapes[number:], facts.classes, terms)
     return BeYourOwnTeacher(
         student,
         exits,
-        LabelTerm(lesson.label_smoothing),
+        LabelTerm(facts.label_smoothing),
         loss_weights(settings),
-        loss_weighting(settings, lesson.epochs),
+        loss_weighting(settings, facts.epochs),
         look=FeatureExtractor(student, [end.path for end in ends]),
         last=ends[-1].path,
         features=settings.methods.byot.features,
@@ -62,16 +62,16 @@ def build_byot(
 
 
 def stage_ends(student: Classifier, size: int) -> list[FeaturePoint]:
-    """Where each stage of a network ends, the last one included.
+    """Return the end of each stage of a network, including the last.
 
     Raises:
-        UsageError: there is none before the last, or one whose tensor is overwritten later.
+        UsageError: there is only one stage, or the output of one is overwritten in place.
     """
     anatomy = inspect_network(student, size)
     ends = [stage.end for stage in anatomy.stages]
     if len(ends) < 2:
         raise UsageError(
-            f"the method exits needs stages before the last, and {anatomy.family} has none",
+            f"the method byot needs stages before the last, and {anatomy.family} has none",
             found=f"{len(ends)} stages at {size} pixels",
             expected="a network that makes maps smaller in stages, such as a ResNet",
         )
@@ -84,7 +84,7 @@ def stage_ends(student: Classifier, size: int) -> list[FeaturePoint]:
 
 
 def map_shape(point: FeaturePoint) -> tuple[int, int, int]:
-    """Channels, height and width of a point, whether a map or tokens that form a square.
+    """Return channels, height and width of a point: a map, or tokens that form a square.
 
     Raises:
         UsageError: it is neither.
@@ -101,7 +101,7 @@ def map_shape(point: FeaturePoint) -> tuple[int, int, int]:
 
 
 class FeatureDistance(Term):
-    """The mean squared difference of an exit's features and the last ones, both [B, C, H, W] at `last`."""
+    """The mean squared difference of an exit's and the last features, both [B, C, H, W] at `last`."""
 
     across_batch = False
     needs = Needs(student_points=("last",), teacher_points=("last",))
@@ -110,25 +110,25 @@ class FeatureDistance(Term):
         self,
         student: ModelOutput,
         signal: TeacherOutput,
-        batch: Batch,  # noqa: ARG002  features say it all
+        batch: Batch,  # noqa: ARG002  compares features alone
         progress: Progress,  # noqa: ARG002
     ) -> Tensor:
-        """As `hint_loss`; the larger map is pooled first."""
+        """Compute `hint_loss`; the larger map is pooled first."""
         return hint_loss(*same_size(student.features["last"], signal.features["last"]))
 
 
 class EarlyExit(nn.Module):
-    """An early end of a network: a small bottleneck for each stage it leaves out, a mean, a linear layer."""
+    """An early exit: a small bottleneck for each stage left out, average pooling and a linear layer."""
 
     def __init__(
         self, shapes: Sequence[tuple[int, int, int]], classes: int, terms: Mapping[str, Term]
     ) -> None:
-        """Build from shapes.
+        """Build the layers.
 
         Args:
-            shapes: [C, H, W] where it stands and at the end of each later stage.
+            shapes: [C, H, W] at the exit and at the end of each later stage.
             classes: C of the logits.
-            terms: that it learns by.
+            terms: its terms, by name.
         """
         super().__init__()
         self.bottleneck = nn.Sequential(*(_separable(*pair) for pair in itertools.pairwise(shapes)))
@@ -136,13 +136,13 @@ class EarlyExit(nn.Module):
         self.terms = nn.ModuleDict(dict(terms))
 
     def forward(self, features: Tensor) -> ModelOutput:
-        """Features of its stage -> logits [B, C], and the features they are made of as point `last`."""
+        """Map features of its stage to logits [B, C], and the features before them as point `last`."""
         found = self.bottleneck(as_map(features, term="byot"))
         return ModelOutput(self.head(found.mean((2, 3))), {"last": found})
 
 
 class _Depthwise(nn.Conv2d):
-    """A convolution of each channel alone, in fp32 on a CPU: there bf16 takes a hundred times as long."""
+    """A depthwise convolution, in fp32 on a CPU, where bf16 takes a hundred times as long."""
 
     def forward(self, input: Tensor) -> Tensor:
         if input.device.type != "cpu":
@@ -152,7 +152,7 @@ class _Depthwise(nn.Conv2d):
 
 
 def _separable(have: tuple[int, int, int], want: tuple[int, int, int]) -> nn.Sequential:
-    """Maps of one stage -> the channels and about the size of the next."""
+    """Build a separable convolution from one stage's shape to the channels and about the size of the next."""
     stride = max(1, round(have[1] / want[1])), max(1, round(have[2] / want[2]))
     return nn.Sequential(
         _Depthwise(have[0], have[0], 3, stride, padding=1, groups=have[0], bias=False),
@@ -165,15 +165,15 @@ def _separable(have: tuple[int, int, int], want: tuple[int, int, int]) -> nn.Seq
 
 
 class BeYourOwnTeacher(Method):
-    """Be your own teacher (BYOT): the last exit teaches those at the earlier stages, in one network.
+    """Be your own teacher (BYOT): early exits of a network are distilled from its last one.
 
         loss = CE(y, q) + sum_i [(1 - alpha) CE(y, q_i) + alpha T^2 KL(q || q_i) + features d(F_i, F)]
 
-    q is what the whole network says, q_i what exit i says, F_i and F [B, C, H, W] the features just before
-    either answer, d the mean squared difference; no gradient of KL or d goes to q or F. The network itself
-    learns by the labels with weight 1, whatever the settings say of `label`, and by what the exits send back
-    through its earlier stages. Any other term on logits may stand beside or instead of kd. Exits are
-    part of the training alone: what is measured and saved is the plain network.
+    q is the output of the whole network, q_i that of exit i, F_i and F [B, C, H, W] the features just before
+    each, d the mean squared difference; no gradient of KL or d goes to q or F. The network itself is trained
+    on the labels with weight 1, whatever the settings of `label`, and by the gradients of the exits in its
+    earlier stages. Other terms on logits may be used beside or instead of kd. Exits exist in training only:
+    the plain network is evaluated and saved.
 
     Zhang, Song, Gao, Chen, Bao, Ma 2019, arXiv:1905.08094, section 3 (published with alpha 0.3 and features
     0.03). Where we differ: bottlenecks are separable convolutions, one for each stage left out; the distance
@@ -192,17 +192,17 @@ class BeYourOwnTeacher(Method):
         last: str,
         features: float,
     ) -> None:
-        """Put a method together.
+        """Initialize the method.
 
         Args:
-            student: images -> Output.
-            exits: by the point of the student at which each stands, from the first stage on.
-            label: what the last one learns by.
-            weights: of each exit's terms.
-            weighing: how they change in training.
+            student: maps images to a `ModelOutput`.
+            exits: exits by their point in the student, from the first stage on.
+            label: label term of the last exit.
+            weights: weights of the terms of each exit.
+            weighing: schedule of the weights.
             look: calls the student and records its features at the exits and at `last`.
-            last: the point where the last stage ends.
-            features: weight of the distance of features; at 0 it is not computed.
+            last: the end of the last stage.
+            features: weight of the feature distance; at 0 it is not computed.
         """
         super().__init__()
         self.student = student
@@ -212,17 +212,17 @@ class BeYourOwnTeacher(Method):
         self._points = tuple(exits)
         self._last = last
         self._look = look
-        self._weighing_of_one = weighing
-        self.weights = self._of_all(weights)
+        self._exit_weighing = weighing
+        self.weights = self._for_all_exits(weights)
 
     @property
     def needs(self) -> Needs:
-        """Nothing: nobody outside is asked."""
+        """Nothing: there is no outside teacher."""
         return Needs()
 
     @property
     def terms(self) -> Mapping[str, Term]:
-        """Those of the whole network and of each exit."""
+        """The terms of the whole network and of each exit."""
         named = {
             f"exit{number}.{name}": term
             for number, end in enumerate(self._ends(), 1)
@@ -236,33 +236,33 @@ class BeYourOwnTeacher(Method):
         return [end.bottleneck for end in self._ends()]
 
     def weights_at(self, progress: Progress) -> Mapping[str, float]:
-        """The weight of each term of the network and of its exits."""
-        return self._of_all(self._weighing_of_one(progress))
+        """Return the weight of each term of the network and its exits."""
+        return self._for_all_exits(self._exit_weighing(progress))
 
     def forward(
         self,
         batch: Batch,
-        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  no outside teacher
         progress: Progress,
         *,
-        phase: int = 0,  # noqa: ARG002  there is one
+        phase: int = 0,  # noqa: ARG002  only one phase
     ) -> LossOutput:
-        """Run the network once and each exit on what its stage made of the images."""
+        """Run the network once, and each exit on the features of its stage."""
         output = self._look(batch.images)
         last = as_map(output.features[self._last], term="byot")
-        word = TeacherOutput(output.logits.detach(), {"last": last.detach()})
+        target = TeacherOutput(output.logits.detach(), {"last": last.detach()})
         label = {"label": self.label}
-        found = term_losses(label, output, word, batch, progress, self.sharing)
+        found = term_losses(label, output, target, batch, progress, self.sharing)
         for number, (point, end) in enumerate(zip(self._points, self._ends(), strict=True), 1):
-            said: ModelOutput = end(output.features[point])
-            own = term_losses(terms_of(end.terms), said, word, batch, progress, self.sharing)
+            early: ModelOutput = end(output.features[point])
+            own = term_losses(terms_of(end.terms), early, target, batch, progress, self.sharing)
             found |= {f"exit{number}.{name}": value for name, value in own.items()}
         return self.outcome(output, found, batch)
 
     def _ends(self) -> list[EarlyExit]:
         return [end for end in self.exits if isinstance(end, EarlyExit)]
 
-    def _of_all(self, one: Mapping[str, float]) -> dict[str, float]:
+    def _for_all_exits(self, one: Mapping[str, float]) -> dict[str, float]:
         one = {**one, "features": self.features} if self.features else one
         numbers = range(1, len(self.exits) + 1)
         own = {f"exit{number}.{name}": w for number in numbers for name, w in one.items()}

@@ -1,4 +1,4 @@
-"""CS-KD: what a network says about another image of the same class teaches it."""
+"""CS-KD: the target of an image is the network's own output for another image of its class."""
 
 from collections.abc import Sequence
 
@@ -18,21 +18,21 @@ from tutelage.types import Batch, LossOutput, Progress, TeacherOutput
 def build_cs_kd(
     settings: MethodConfig,
     student: Classifier,
-    others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: TrainingFacts,
+    others: Sequence[Classifier],  # noqa: ARG001  no other network
+    facts: TrainingFacts,
 ) -> "ClassWiseSelfKD":
-    """The method of some settings.
+    """Build the method from settings.
 
     Raises:
-        UsageError: views of two images, which have no one class.
+        UsageError: MixUp or CutMix, whose views have no single class.
     """
     if isinstance(settings, AugmentationConfig):
         check_mixtures(settings.method, settings)
     return ClassWiseSelfKD(
         student,
-        build_terms_between(student, student, settings, lesson),
+        build_terms_between(student, student, settings, facts),
         loss_weights(settings),
-        weighing=loss_weighting(settings, lesson.epochs),
+        weighing=loss_weighting(settings, facts.epochs),
     )
 
 
@@ -41,15 +41,15 @@ class ClassWiseSelfKD(SelfStudentMethod):
 
         loss = CE(y, q(x)) + lambda T^2 KL(p(x') || q(x))
 
-    x' is another image of the class of x, p what the network says about it at this moment: no gradient goes
-    there. Published with lambda 1 and T = 4, each beside the full weight of the label.
+    x' is another image of the class of x, p the network's current output for it, without a gradient.
+    Published with lambda 1 and T = 4, each beside the full weight of the label.
 
-    Each epoch draws x' anew for each image (`data/loading/same_class.py`) and shows it in its own view. An image
-    without a label, or alone in its class, is its own partner: it then hears almost what it says.
+    Each epoch draws a new x' for each image (`data/loading/same_class.py`), in its own view. An image without
+    a label, or alone in its class, is its own partner.
 
     Yun, Park, Lee, Shin 2020, arXiv:2003.13964, section 2. As in the authors' code, the network is in
-    training while it speaks about x': BatchNorm normalises partners by their own batch, and its running
-    statistics see them, too. Where we differ: the authors may draw x itself.
+    training mode for x': BatchNorm normalises partners by their own batch and counts them in its running
+    statistics. Where we differ: the authors may draw x itself.
     """
 
     wants_partners = True
@@ -57,23 +57,23 @@ class ClassWiseSelfKD(SelfStudentMethod):
     def forward(
         self,
         batch: Batch,
-        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  no outside teacher
         progress: Progress,
         *,
-        phase: int = 0,  # noqa: ARG002  there is one
+        phase: int = 0,  # noqa: ARG002  only one phase
     ) -> LossOutput:
-        """Compare what is said about each image with what is said about its partner.
+        """Compare the output for each image with that for its partner.
 
         Raises:
             UsageError: a batch without partners.
         """
         if batch.partners is None:
             raise UsageError(
-                "the method class-wise hears about another image of each class, and the batch has none",
+                "the method cs-kd needs another image of each class, and the batch has none",
                 fix="training_loader(..., partners=True)",
             )
         output = self.say(batch.images)
-        # In this order: autocast keeps its copies of the weights, and those made here would have no gradient.
+        # In this order: autocast caches its copies of the weights, and those made here have no gradient.
         with torch.no_grad():
             partner = self.say(batch.partners).logits
         return self.judged(output, TeacherOutput(partner, {}), batch, progress)

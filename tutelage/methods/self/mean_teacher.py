@@ -1,4 +1,4 @@
-"""Mean teacher: a moving average of the student's weights teaches the student."""
+"""Mean teacher: the teacher is a moving average of the student's weights."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -28,16 +28,16 @@ from tutelage.types import Batch, LossOutput, ModelOutput, Progress, TeacherOutp
 def build_mean_teacher(
     settings: MethodConfig,
     student: Classifier,
-    others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: TrainingFacts,
+    others: Sequence[Classifier],  # noqa: ARG001  no other network
+    facts: TrainingFacts,
 ) -> "MeanTeacher":
-    """The method of some settings.
+    """Build the method from settings.
 
     Raises:
-        UsageError: points that do not exist, or an idea that does not fit the network.
+        UsageError: points that do not exist, or a term that does not fit the network.
     """
     average = copy.deepcopy(student).eval().requires_grad_(False)
-    terms = build_terms_between(student, average, settings, lesson)
+    terms = build_terms_between(student, average, settings, facts)
     needs = combined_needs(terms.values())
     points = (*needs.teacher_points, *needs.teacher_vectors)
     return MeanTeacher(
@@ -45,27 +45,27 @@ def build_mean_teacher(
         average,
         terms,
         loss_weights(settings),
-        loss_weighting(settings, lesson.epochs),
+        loss_weighting(settings, facts.epochs),
         look=feature_extractor(student, [terms]),
-        listen=FeatureExtractor(average, points) if points else None,
+        look_average=FeatureExtractor(average, points) if points else None,
         momentum=settings.methods.mean_teacher.momentum,
     )
 
 
 class MeanTeacher(SelfStudentMethod):
-    """An average of the student's weights over its steps teaches it (mean teacher).
+    """A student whose teacher is the average of its own weights over its steps (mean teacher).
 
         a_0 = student,   a_n = m_n a_(n-1) + (1 - m_n) w_n,   m_n = min(momentum, 1 - 1 / n)
 
     w_n are the student's weights after step n (from 1). In the first 1 / (1 - momentum) steps the average is
-    thus the plain mean of w_1 ... w_n, and what training began with is forgotten at once. At momentum 0 it is
-    the student itself. Terms compare the two, features as well as logits; the average is in evaluation
-    and gets no gradient. What is measured and saved is the student; `ema` measures an average.
+    thus the plain mean of w_1 ... w_n, without the initial weights. At momentum 0 it is the student itself.
+    Terms compare the two, features as well as logits; the average is in eval mode and gets no gradient. The
+    student is evaluated and saved; `ema` evaluates an average instead.
 
     Tarvainen, Valpola 2017, arXiv:1703.01780, section 2; the mean in the first steps is that of the authors'
     code. Where we differ: their consistency is the squared distance of probabilities between two noisy
-    views, ours whatever terms are chosen on one view, for both; their average has BatchNorm in training,
-    ours has the student's running statistics, copied after each step.
+    views, ours the chosen terms on one view for both; their average uses BatchNorm in training mode, ours the
+    student's running statistics, copied after each step.
     """
 
     def __init__(
@@ -78,27 +78,27 @@ class MeanTeacher(SelfStudentMethod):
         *,
         momentum: float,
         look: Callable[[Tensor], ModelOutput] | None = None,
-        listen: Callable[[Tensor], ModelOutput] | None = None,
+        look_average: Callable[[Tensor], ModelOutput] | None = None,
     ) -> None:
-        """Put a method together.
+        """Initialize the method.
 
         Args:
-            student: images -> Output.
-            average: a copy of it, which asks for no gradient.
-            terms: by name.
-            weights: of each of them.
-            weighing: how the weights change in training.
+            student: maps images to a `ModelOutput`.
+            average: a copy of the student, without gradients.
+            terms: terms by name.
+            weights: weight of each term.
+            weighing: schedule of the weights.
             momentum: share of the average that is kept at each step, in [0, 1).
-            look: calls the student and records its features; None where no term asks for any.
-            listen: the same of the average.
+            look: calls the student and records its features; None if no term needs any.
+            look_average: the same for the average.
         """
         super().__init__(student, terms, weights, look=look, weighing=weighing)
         self.average = average
         self.momentum = momentum
-        self._listen = listen
+        self._look_average = look_average
 
     def train(self, mode: bool = True) -> Self:
-        """Students train; the average never does."""
+        """Set the mode of the student; the average stays in eval mode."""
         super().train(mode)
         self.average.eval()
         return self
@@ -106,21 +106,21 @@ class MeanTeacher(SelfStudentMethod):
     def forward(
         self,
         batch: Batch,
-        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  no outside teacher
         progress: Progress,
         *,
-        phase: int = 0,  # noqa: ARG002  there is one
+        phase: int = 0,  # noqa: ARG002  only one phase
     ) -> LossOutput:
         """Compare the student with its average."""
         with torch.no_grad():
-            word: ModelOutput = (self._listen or self.average)(batch.images)
+            average: ModelOutput = (self._look_average or self.average)(batch.images)
         return self.judged(
-            self.say(batch.images), TeacherOutput(word.logits, word.features), batch, progress
+            self.say(batch.images), TeacherOutput(average.logits, average.features), batch, progress
         )
 
     @torch.no_grad()
     def after_step(self, progress: Progress, taken: Tensor) -> None:
-        """Move the average on; a function of the step, so that a resume needs no more than the weights."""
+        """Update the average. It depends on the step alone, so a resume needs nothing but the weights."""
         keep = min(self.momentum, progress.step / (progress.step + 1))
         ema_update(self.average.parameters(), self.student.parameters(), (1 - keep) * taken)
         for mean, buffer in zip(self.average.buffers(), self.student.buffers(), strict=True):

@@ -1,4 +1,4 @@
-"""PS-KD: a network's own answers of the epoch before teach it, more and more."""
+"""PS-KD: the targets are the network's own outputs of the previous epoch, with growing weight."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -24,41 +24,41 @@ from tutelage.types import Batch, LossOutput, Progress, TeacherOutput
 def build_ps_kd(
     settings: MethodConfig,
     student: Classifier,
-    others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: TrainingFacts,
+    others: Sequence[Classifier],  # noqa: ARG001  no other network
+    facts: TrainingFacts,
 ) -> "ProgressiveSelfKD":
-    """The method of some settings.
+    """Build the method from settings.
 
     Raises:
-        UsageError: views of two images, about which no single image's past says anything.
+        UsageError: MixUp or CutMix, for whose views there are no previous outputs.
     """
     if isinstance(settings, AugmentationConfig):
         check_mixtures(settings.method, settings)
-    terms = build_terms_between(student, student, settings, lesson)
-    base = loss_weighting(settings, lesson.epochs)
+    terms = build_terms_between(student, student, settings, facts)
+    base = loss_weighting(settings, facts.epochs)
     given = loss_weights(settings)
     if "label" not in terms:
-        # At alpha = 1, too, the labels have what the past has not yet.
-        terms = {"label": LabelTerm(lesson.label_smoothing), **terms}
+        # At alpha = 1, too, the labels take the weight that the past does not have yet.
+        terms = {"label": LabelTerm(facts.label_smoothing), **terms}
         given = {"label": 0.0, **given}
-    heard = [name for name, term in terms.items() if reads_teacher(term)]
-    grown = growing_alpha(base, heard, lesson.epochs)
-    return ProgressiveSelfKD(student, terms, given, grown, ids=lesson.ids, classes=lesson.classes)
+    past_terms = [name for name, term in terms.items() if reads_teacher(term)]
+    growing = growing_alpha(base, past_terms, facts.epochs)
+    return ProgressiveSelfKD(student, terms, given, growing, ids=facts.ids, classes=facts.classes)
 
 
-def growing_alpha(base: LossWeighting, heard: Collection[str], epochs: int) -> LossWeighting:
-    """Weights that grow with the epochs for terms that hear the past, and what they give up for `label`.
+def growing_alpha(base: LossWeighting, past_terms: Collection[str], epochs: int) -> LossWeighting:
+    """Return weights that grow with the epochs for `past_terms`; `label` takes the rest.
 
         w_k(e) = w_k e / E,   w_label(e) = w_label + sum_k w_k (1 - e / E)
 
-    e counts epochs from 1 to E; in the first one, without a past, e / E is 0.
+    e counts epochs from 1 to E; in the first one, without previous outputs, e / E is 0.
     """
 
     def weights_now(progress: Progress) -> Mapping[str, float]:
         share = (progress.epoch + 1) / epochs if progress.epoch else 0.0
         now = dict(base(progress))
-        given_up = sum(now[name] * (1 - share) for name in heard)
-        kept = {name: w * share if name in heard else w for name, w in now.items()}
+        given_up = sum(now[name] * (1 - share) for name in past_terms)
+        kept = {name: w * share if name in past_terms else w for name, w in now.items()}
         return kept | {"label": now.get("label", 0.0) + given_up}
 
     return weights_now
@@ -69,23 +69,26 @@ class ProgressiveSelfKD(SelfStudentMethod, PerSampleBuffer):
 
         loss_e = (1 - a_e) CE(y, q) + a_e T^2 KL(p_(e-1) || q),   a_e = alpha e / E
 
-    q is what the network says about an image in epoch e of E (from 1), p_(e-1) what it said about the same
-    image in the epoch before, from its logits then. In the first epoch there is no past and a_1 is 0. With
-    other terms than kd, each weight of a term that hears the past is scaled by e / E, and what it gives up
-    goes to the labels. Published with alpha 0.8 and T = 1.
+    q is the network's output for an image in epoch e of E (from 1), p_(e-1) its output for the same image in
+    the previous epoch. In the first epoch there is none and a_1 is 0. With other terms than kd, the weight of
+    each term that uses the past is scaled by e / E, and the rest goes to the labels. Published with alpha 0.8
+    and T = 1.
 
     The logits of all N images are kept in fp32 [N, C], on the device and in each checkpoint: 20 MB for
     CIFAR-100, 5 GB for ImageNet.
 
     Kim, Ji, Yoon, Hwang 2021, arXiv:2006.12000, section 3. Where we differ: the paper writes the
-    cross-entropy with the soft target (1 - a) y + a p, whose gradient is the same at T = 1; its value is more
-    by a times the entropy of p. As in the authors' code, the past is what was said in training about that
-    epoch's view of the image, not about the image as stored.
+    cross-entropy with the soft target (1 - a) y + a p, whose gradient is the same at T = 1; its value is larger
+    by a times the entropy of p. As in the authors' code, the past outputs are those for that epoch's view of
+    the image in training, not for the stored image.
     """
 
     by_row = ("said",)
     ids: Tensor
+    """Rows of the training images, sorted, int64 [N]."""
+
     said: Tensor
+    """Logits of the last epoch, [N, C]."""
 
     def __init__(
         self,
@@ -97,14 +100,14 @@ class ProgressiveSelfKD(SelfStudentMethod, PerSampleBuffer):
         ids: Tensor,
         classes: int,
     ) -> None:
-        """Put a method together.
+        """Initialize the method.
 
         Args:
-            student: images -> Output.
-            terms: by name, `label` among them.
-            weights: of each, at the end of training.
-            weighing: how they grow.
-            ids: int64 [N], the images that are taught with.
+            student: maps images to a `ModelOutput`.
+            terms: terms by name, `label` among them.
+            weights: weight of each term at the end of training.
+            weighing: schedule of the weights.
+            ids: rows of the training images, int64 [N].
             classes: C.
         """
         super().__init__(student, terms, weights, weighing=weighing)
@@ -114,20 +117,20 @@ class ProgressiveSelfKD(SelfStudentMethod, PerSampleBuffer):
     def forward(
         self,
         batch: Batch,
-        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  no outside teacher
         progress: Progress,
         *,
-        phase: int = 0,  # noqa: ARG002  there is one
+        phase: int = 0,  # noqa: ARG002  only one phase
     ) -> LossOutput:
-        """Compare with the epoch before, then remember this one for the next."""
+        """Compare with the previous epoch's outputs, then store these for the next."""
         output = self.say(batch.images)
-        # In the first epoch, where it has no weight, the past is the present: a term of 0.
+        # In the first epoch the past has no weight: use the present, for a term of 0.
         before = output.logits.detach()
         if progress.epoch:
             before = self.said[self._places(batch.ids)]
         outcome = self.judged(output, TeacherOutput(before, {}), batch, progress)
         if self.training:
-            # Of all processes, so that each knows the past of an image whoever is shown it next.
+            # Of all processes: in the next epoch another one may get the image.
             places = self._places(gather_rows(batch.ids, batch, self.sharing))
             self.overwrite(self.said, places, outcome.logits)
         return outcome

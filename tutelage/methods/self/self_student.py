@@ -1,4 +1,4 @@
-"""A student and its terms, under a word that does not come from outside: what self-distillation shares."""
+"""The base of self-distillation: one student whose targets come from itself."""
 
 from tutelage.losses.term import Needs
 from tutelage.methods.single_student import SingleStudentMethod
@@ -7,19 +7,19 @@ from tutelage.types import Batch, LossOutput, ModelOutput, Progress, TeacherOutp
 
 
 class SelfStudentMethod(SingleStudentMethod):
-    """Subclasses make a `TeacherOutput` of what they know, without a gradient, and hand it to `judged`.
+    """Subclasses compute a `TeacherOutput` without a gradient and pass it to `judged`.
 
-    The signal that `forward` is given is not listened to.
+    The signal given to `forward` is not used.
     """
 
     @property
     def needs(self) -> Needs:
-        """Nothing: nobody outside is asked."""
+        """Nothing: there is no outside teacher."""
         return Needs()
 
     def judged(
         self, output: ModelOutput, signal: TeacherOutput, batch: Batch, progress: Progress
     ) -> LossOutput:
-        """What the student said, compared with a word and the labels, over the whole batch."""
+        """Compare the student's output with a teacher's and the labels, over the whole batch."""
         found = term_losses(terms_of(self.terms), output, signal, batch, progress, self.sharing)
         return self.outcome(output, found, batch)

@@ -1,4 +1,4 @@
-"""Tf-KD: a teacher that is no network gives so much to the right class and the rest to all others."""
+"""Tf-KD: a virtual teacher gives a fixed probability to the right class and the rest to all others."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,15 +20,15 @@ from tutelage.types import Batch, LossOutput, MixedLabels, Progress, TeacherOutp
 def build_tf_kd(
     settings: MethodConfig,
     student: Classifier,
-    others: Sequence[Classifier],  # noqa: ARG001  nobody else takes part
-    lesson: TrainingFacts,
+    others: Sequence[Classifier],  # noqa: ARG001  no other network
+    facts: TrainingFacts,
 ) -> "TeacherFreeKD":
-    """The method of some settings."""
+    """Build the method from settings."""
     return TeacherFreeKD(
         student,
-        build_terms_between(student, student, settings, lesson),
+        build_terms_between(student, student, settings, facts),
         loss_weights(settings),
-        loss_weighting(settings, lesson.epochs),
+        loss_weighting(settings, facts.epochs),
         correct=settings.methods.tf_kd.correct,
     )
 
@@ -41,37 +41,36 @@ def virtual_logits(
     mixed: MixedLabels | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """What the virtual teacher says: log u, so that softmax(log u / T) is its softened word.
+    """Return the virtual teacher's logits: log u, so that softmax(log u / T) is its softened output.
 
         u_k = a where k = y,   (1 - a) / (C - 1) elsewhere;   1 / C where the label is unknown
 
-    a is `correct`. About a view made of two images, of which the first has the share w, it says
-    w u(y) + (1 - w) u(y').
+    a is `correct`. For a view mixed of two images, the first with share w, it is w u(y) + (1 - w) u(y').
 
     Args:
-        labels: int64 [B] in 0 .. C - 1, or -1 where unknown.
+        labels: int64 [B] in 0 .. C - 1, or -1 if unknown.
         classes: C.
-        correct: above 0 and below 1.
+        correct: probability of the right class, above 0 and below 1.
         mixed: the second labels [B] and the shares [B] of the first.
-        dtype: of the result.
+        dtype: dtype of the result.
 
     Returns:
         [B, C].
     """
-    own = _log_word(labels, classes, correct, dtype)
+    own = _log_target(labels, classes, correct, dtype)
     if mixed is None:
         return own
     share = mixed.share.to(dtype)[:, None]
-    other = _log_word(mixed.labels, classes, correct, dtype)
+    other = _log_target(mixed.labels, classes, correct, dtype)
     return (share * own.exp() + (1 - share) * other.exp()).log()
 
 
-def _log_word(labels: Tensor, classes: int, correct: float, dtype: torch.dtype) -> Tensor:
+def _log_target(labels: Tensor, classes: int, correct: float, dtype: torch.dtype) -> Tensor:
     rest = math.log((1 - correct) / max(1, classes - 1))
     numbers = torch.arange(classes, device=labels.device)
-    word = torch.full((len(labels), classes), rest, dtype=dtype, device=labels.device)
-    word = word.masked_fill(numbers == labels[:, None], math.log(correct))
-    return word.masked_fill((labels == UNLABELLED)[:, None], -math.log(classes))
+    found = torch.full((len(labels), classes), rest, dtype=dtype, device=labels.device)
+    found = found.masked_fill(numbers == labels[:, None], math.log(correct))
+    return found.masked_fill((labels == UNLABELLED)[:, None], -math.log(classes))
 
 
 class TeacherFreeKD(SelfStudentMethod):
@@ -79,8 +78,7 @@ class TeacherFreeKD(SelfStudentMethod):
 
         loss = (1 - alpha) CE(y, q) + alpha KL(u^T || q),   u^T = softmax(log u / T)
 
-    u is the word of `virtual_logits`; correct = 0.99 in the paper. An image without a label hears that all
-    classes are alike. With the term kd at T = 1 this is label smoothing: the gradients are those of
+    u is from `virtual_logits`; correct = 0.99 in the paper. For an image without a label u is uniform. With the term kd at T = 1 this is label smoothing: the gradients are those of
     cross-entropy with smoothing s where alpha (1 - correct) / (C - 1) = s / C. In the paper T softens the
     teacher alone, which is the term `ttm`; `kd` softens both.
 
@@ -99,25 +97,25 @@ class TeacherFreeKD(SelfStudentMethod):
         *,
         correct: float,
     ) -> None:
-        """Put a method together; correct: the teacher's probability of the right class."""
+        """Initialize the method; `correct` is the teacher's probability of the right class."""
         super().__init__(student, terms, weights, weighing=weighing)
         self.correct = correct
 
     def forward(
         self,
         batch: Batch,
-        signal: TeacherOutput,  # noqa: ARG002  nobody outside is listened to
+        signal: TeacherOutput,  # noqa: ARG002  no outside teacher
         progress: Progress,
         *,
-        phase: int = 0,  # noqa: ARG002  there is one
+        phase: int = 0,  # noqa: ARG002  only one phase
     ) -> LossOutput:
-        """Compare with what the virtual teacher says about the labels."""
+        """Compare the student with the virtual teacher and the labels."""
         output = self.say(batch.images)
-        word = virtual_logits(
+        target = virtual_logits(
             batch.labels,
             output.logits.shape[1],
             correct=self.correct,
             mixed=batch.mixed,
             dtype=torch.promote_types(output.logits.dtype, torch.float32),
         )
-        return self.judged(output, TeacherOutput(word, {}), batch, progress)
+        return self.judged(output, TeacherOutput(target, {}), batch, progress)

@@ -1,4 +1,4 @@
-"""A convolution with what follows it, as most blocks of this folder are written."""
+"""A convolution and the layers after it, as most blocks of this folder use it."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ def normed(
     bias: bool = False,
     active: bool = True,
 ) -> list[nn.Module]:
-    """Convolution and BatchNorm, and ReLU where `active`; the maps keep their size at stride 1."""
+    """Build a convolution, BatchNorm, and ReLU if `active`; maps keep their size at stride 1."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias),
         nn.BatchNorm2d(outputs),
@@ -23,7 +23,7 @@ def normed(
 
 
 class Shuffle(nn.Module):
-    """Deal the channels out again, so that the next groups see some of every group before.
+    """Interleave the channels, so that each of the next groups gets channels of every group before.
 
     Zhang et al. 2018 (arXiv:1707.01083), section 3.1.
 
@@ -36,9 +36,9 @@ class Shuffle(nn.Module):
         self.groups = groups
 
     def forward(self, maps: Tensor) -> Tensor:
-        """[B, C, H, W] -> the same channels in another order."""
+        """Return the channels of [B, C, H, W] in another order."""
         return torch.unflatten(maps, 1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
 
     def extra_repr(self) -> str:
-        """How it is printed."""
+        """Return the options for printing."""
         return f"groups={self.groups}"

@@ -12,7 +12,7 @@ from tutelage.models.cifar.convolution import normed
 from tutelage.models.cifar.network import CifarNetwork, Section
 
 STEM, LAST = 32, 1280
-# A stage a line, rows of (expansion, channels, blocks, stride of the first).
+# One stage per line, each of rows (expansion, channels, blocks, stride of the first).
 STAGES = (
     ((1, 16, 1, 1), (6, 24, 2, 1)),
     ((6, 32, 3, 2),),
@@ -24,7 +24,7 @@ STAGES = (
 class InvertedResidual(nn.Module):
     """Widen by 1 x 1, filter each channel by 3 x 3, narrow by 1 x 1 with no ReLU at the end.
 
-    Added to what came in where the shapes allow it.
+    The result is added to the input where the shapes allow it.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
@@ -38,20 +38,20 @@ class InvertedResidual(nn.Module):
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, maps: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
+        """Compute [B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
         out: Tensor = self.branch(maps)
         return maps + out if self.adds else out
 
 
 class MobileNetV2(CifarNetwork):
-    """MobileNetV2, some part of its width.
+    """MobileNetV2 at a part of its width.
 
-    Points: `conv1`, `bn1`, `act1`, `layer1` to `layer4` (linear), `conv2`, `bn2`, `act2`,
-    `global_pool`, `fc`.
+    Points: `conv1`, `bn1`, `act1`, `layer1` to `layer4` (linear), `conv2`, `bn2`, `act2`, `global_pool`,
+    `fc`.
     """
 
     def __init__(self, *, width: float, num_classes: int = 100, in_chans: int = 3) -> None:
-        """A network with `width` times the paper's channels, but no fewer than 1280 at the end."""
+        """Build a network with `width` times the paper's channels, but no fewer than 1280 at the end."""
         inputs, reduction = int(STEM * width), 2
         parts: dict[str, nn.Module | Section] = {
             "conv1": nn.Conv2d(in_chans, inputs, 3, 2, 1, bias=False),

@@ -1,8 +1,7 @@
-"""The networks of the CIFAR-100 distillation tables by name; importing this makes timm know them.
+"""The networks of the CIFAR-100 distillation tables; importing this module registers them with timm.
 
-`timm.create_model("cifar_resnet20", num_classes=100)` then works as for any other name. There are
-no pretrained weights. The tables are those of Tian et al. 2020 (arXiv:1910.10699) and of what came
-after.
+`timm.create_model("cifar_resnet20", num_classes=100)` then works as for any other name. There are no
+pretrained weights. The tables are those of Tian et al. 2020 (arXiv:1910.10699) and later papers.
 """
 
 from collections.abc import Callable
@@ -23,11 +22,14 @@ _X4 = (32, 64, 128, 256)
 
 
 class CifarEntry(NamedTuple):
-    """A class with the options that make one of its networks, and its first convolution's name."""
+    """How one of the networks is made."""
 
     network: Callable[..., CifarNetwork]
+    """Its class."""
     options: dict[str, Any]
+    """Arguments of the class."""
     first_conv: str = "conv1"
+    """Name of its first convolution, for timm."""
 
 
 NETWORKS = {
@@ -45,7 +47,7 @@ NETWORKS = {
     "cifar_shufflenetv2": CifarEntry(ShuffleNetV2, {}),
 }
 
-# timm looks for this name where a network is registered.
+# timm looks for this name in the module that registers a network.
 default_cfgs = generate_default_cfgs(
     {
         name: {

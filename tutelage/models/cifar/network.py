@@ -1,4 +1,4 @@
-"""What the networks of this folder share: named parts in a row, a pooling, a linear classifier."""
+"""What the networks of this folder share: a row of named parts, pooling, a linear classifier."""
 
 import math
 from collections.abc import Mapping
@@ -8,21 +8,22 @@ from torch import Tensor, nn
 
 
 class Section(NamedTuple):
-    """A part whose output is worth tapping: its layers, their output channels, and by how much
-    the image has shrunk (4: a side is a quarter of the input's).
-    """
+    """A part whose output is a stage of the network."""
 
     layers: nn.Module
+    """Its layers."""
     channels: int
+    """Channels of its output."""
     reduction: int
+    """How much smaller than the image its output is (4: a side is a quarter of the input's)."""
 
 
 class CifarNetwork(nn.Module):
     """A network that is a row of parts, then `global_pool` and `fc`.
 
-    It answers as timm's networks do. `feature_info` lists the stages: `num_chs`, `reduction`, and
-    `module`, the point to tap. `global_pool` returns [B, D], what the classifier sees. No
-    activation works in place or stands in two spots, so a hook may be put at any of them.
+    It has the interface of timm's networks. `feature_info` lists the stages: `num_chs`, `reduction`, and
+    `module`, the submodule that returns them. `global_pool` returns [B, D], the classifier's input. No
+    activation works in place or is used twice, so a hook may be put at any of them.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class CifarNetwork(nn.Module):
         Args:
             parts: what maps pass through, by name and in this order.
             channels: of the last part's output.
-            num_classes: outputs of the classifier; none (pooled features) for 0.
+            num_classes: outputs of the classifier; 0 for none (pooled features).
         """
         super().__init__()
         self.num_features = channels
@@ -52,11 +53,11 @@ class CifarNetwork(nn.Module):
         _draw_weights(self)
 
     def get_classifier(self) -> nn.Module:
-        """The last layer."""
+        """Return the last layer."""
         return self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A new last layer with random weights, where the old ones were.
+        """Replace the last layer by a new one with random weights, on the same device.
 
         Args:
             num_classes: its outputs; 0 leaves the pooled features as they are.
@@ -68,14 +69,14 @@ class CifarNetwork(nn.Module):
         self.fc = _classifier(self.num_features, num_classes).to(next(self.parameters()))
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """[B, 3, S, S] -> the last maps [B, D, s, s]."""
+        """Compute the last maps: [B, 3, S, S] -> [B, D, s, s]."""
         maps = images
         for name in self._row:
             maps = self.get_submodule(name)(maps)
         return maps
 
     def forward_head(self, maps: Tensor, pre_logits: bool = False) -> Tensor:
-        """[B, D, s, s] -> logits [B, classes], or [B, D] where `pre_logits`."""
+        """Compute logits: [B, D, s, s] -> [B, classes], or return pooled features [B, D] if `pre_logits`."""
         pooled: Tensor = self.global_pool(maps)
         if pre_logits:
             return pooled
@@ -83,7 +84,7 @@ class CifarNetwork(nn.Module):
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, S, S] -> logits [B, classes]."""
+        """Compute logits: [B, 3, S, S] -> [B, classes]."""
         return self.forward_head(self.forward_features(images))
 
 
@@ -92,8 +93,9 @@ def _classifier(channels: int, num_classes: int) -> nn.Module:
 
 
 def _draw_weights(network: nn.Module) -> None:
-    """He et al. 2015 (arXiv:1502.01852), by the connections that leave a pixel: those of a grouped
-    convolution reach their own group only.
+    """Draw weights as He et al. 2015 (arXiv:1502.01852), by the number of connections that leave a pixel.
+
+    Those of a grouped convolution reach their own group only.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -13,7 +13,7 @@ from tutelage.models.cifar.network import CifarNetwork, Section
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions, added to what came in."""
+    """Two 3 x 3 convolutions, added to the input."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class BasicBlock(nn.Module):
         self.act2 = nn.ReLU()
 
     def forward(self, maps: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
+        """Compute [B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
         inner = self.act1(self.bn1(self.conv1(maps)))
         inner = self.bn2(self.conv2(inner))
         out: Tensor = self.act2(inner + self.downsample(maps))
@@ -38,10 +38,9 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(CifarNetwork):
-    """A CIFAR ResNet of some depth; parameters are called as in the tables' published checkpoints.
+    """A CIFAR ResNet; parameters have the names of the tables' published checkpoints.
 
-    Points: `conv1`, `bn1`, `act1`, `layer1` to `layer3` (after their last ReLU), `global_pool`,
-    `fc`.
+    Points: `conv1`, `bn1`, `act1`, `layer1` to `layer3` (after their last ReLU), `global_pool`, `fc`.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class ResNet(CifarNetwork):
         num_classes: int = 100,
         in_chans: int = 3,
     ) -> None:
-        """A network of depth 6n + 2; `widths` are the channels of the stem and the stages."""
+        """Build a network of depth 6n + 2; `widths` are the channels of the stem and the stages."""
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
             raise ValueError(f"a CIFAR ResNet has depth 6n + 2, not {depth}")

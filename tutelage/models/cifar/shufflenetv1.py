@@ -17,10 +17,10 @@ WIDTHS, BLOCKS = (240, 480, 960), (4, 8, 4)
 
 
 class ShuffleUnit(nn.Module):
-    """Grouped 1 x 1, shuffle, depthwise 3 x 3, grouped 1 x 1; then added to what came in.
+    """Grouped 1 x 1, shuffle, depthwise 3 x 3, grouped 1 x 1; then added to the input.
 
-    In the first unit of a stage, with stride 2, the branch is put beside the input's pooled maps
-    instead, and makes only the channels still missing.
+    In the first unit of a stage, with stride 2, the branch is concatenated with the pooled input instead, and
+    makes only the channels still missing.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -39,7 +39,7 @@ class ShuffleUnit(nn.Module):
         self.act = nn.ReLU()
 
     def forward(self, maps: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
+        """Compute [B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
         inner = self.branch(maps)
         whole = inner + maps if self.pool is None else torch.cat([inner, self.pool(maps)], 1)
         out: Tensor = self.act(whole)
@@ -49,8 +49,7 @@ class ShuffleUnit(nn.Module):
 class ShuffleNetV1(CifarNetwork):
     """ShuffleNet with three groups.
 
-    Points: `conv1`, `bn1`, `act1`, `layer1` to `layer3` (after their last ReLU), `global_pool`,
-    `fc`.
+    Points: `conv1`, `bn1`, `act1`, `layer1` to `layer3` (after their last ReLU), `global_pool`, `fc`.
     """
 
     def __init__(self, *, num_classes: int = 100, in_chans: int = 3) -> None:

@@ -24,14 +24,14 @@ class SplitUnit(nn.Module):
         self.shuffle = Shuffle(2)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]."""
+        """Compute [B, C, H, W] -> [B, C, H, W]."""
         kept, changed = maps.chunk(2, dim=1)
         out: Tensor = self.shuffle(torch.cat([kept, self.branch(changed)], 1))
         return out
 
 
 class DownUnit(nn.Module):
-    """The first of a stage: both branches see all channels, halve the image and give half."""
+    """The first unit of a stage: both branches take all channels, halve the image, make half the output."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class DownUnit(nn.Module):
         self.shuffle = Shuffle(2)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H / 2, W / 2]."""
+        """Compute [B, inputs, H, W] -> [B, outputs, H / 2, W / 2]."""
         out: Tensor = self.shuffle(torch.cat([self.short(maps), self.branch(maps)], 1))
         return out
 
@@ -60,8 +60,7 @@ def _filters(inputs: int, outputs: int, *, stride: int) -> list[nn.Module]:
 class ShuffleNetV2(CifarNetwork):
     """ShuffleNetV2 1x.
 
-    Points: `conv1`, `bn1`, `act1`, `layer1` to `layer3`, `conv2`, `bn2`, `act2`, `global_pool`,
-    `fc`.
+    Points: `conv1`, `bn1`, `act1`, `layer1` to `layer3`, `conv2`, `bn2`, `act2`, `global_pool`, `fc`.
     """
 
     def __init__(self, *, num_classes: int = 100, in_chans: int = 3) -> None:

@@ -1,9 +1,9 @@
 """VGG for 32-pixel images: Simonyan and Zisserman 2015 (arXiv:1409.1556).
 
-Five stages of 3 x 3 convolutions, as in the paper. The CIFAR form has BatchNorm after each
-convolution, pooling before stages two to four only (the last two both see maps of 4 pixels), a mean
-over positions where the paper has its fifth pooling, and one linear layer where it has three. VGG
-13 is the paper's configuration B; VGG 8 has one convolution a stage.
+Five stages of 3 x 3 convolutions, as in the paper. The CIFAR form has BatchNorm after each convolution,
+pooling before stages two to four only (the last two both have maps of 4 pixels), a mean over positions where
+the paper has its fifth pooling, and one linear layer where it has three. VGG 13 is the paper's configuration
+B; VGG 8 has one convolution a stage.
 """
 
 from itertools import pairwise
@@ -19,8 +19,8 @@ WIDTHS = (64, 128, 256, 512, 512)
 class VGG(CifarNetwork):
     """VGG, by the number of convolutions in each stage.
 
-    Points: `layer1` to `layer5` (after their last ReLU; a stage's pooling is its first layer),
-    `global_pool`, `fc`.
+    Points: `layer1` to `layer5` (after their last ReLU; a stage's pooling is its first layer), `global_pool`,
+    `fc`.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class VGG(CifarNetwork):
         num_classes: int = 100,
         in_chans: int = 3,
     ) -> None:
-        """A network with so many convolutions a stage."""
+        """Build a network with these numbers of convolutions per stage."""
         parts: dict[str, nn.Module | Section] = {}
         reduction = 1
         for number, (inputs, outputs) in enumerate(pairwise((in_chans, *WIDTHS)), start=1):

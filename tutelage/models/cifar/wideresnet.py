@@ -10,10 +10,9 @@ from tutelage.models.cifar.network import CifarNetwork, Section
 
 
 class WideBlock(nn.Module):
-    """Norm, ReLU, convolution, twice, added to what came in.
+    """Norm, ReLU, convolution, twice, added to the input.
 
-    Where the number of channels changes, a 1 x 1 convolution of the first ReLU's output is added
-    instead.
+    Where the number of channels changes, a 1 x 1 convolution of the first ReLU's output is added instead.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -29,23 +28,22 @@ class WideBlock(nn.Module):
             self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride], with no ReLU at the end."""
+        """Compute [B, inputs, H, W] -> [B, outputs, H / stride, W / stride], with no ReLU at the end."""
         active = self.act1(self.bn1(maps))
         inner: Tensor = self.conv2(self.act2(self.bn2(self.conv1(active))))
         return inner + (maps if self.shortcut is None else self.shortcut(active))
 
 
 class WideResNet(CifarNetwork):
-    """A Wide ResNet of some depth and width.
+    """A Wide ResNet.
 
-    Points: `conv1`, `layer1` to `layer3` (sums, before the next norm), `bn1`, `act1`,
-    `global_pool`, `fc`.
+    Points: `conv1`, `layer1` to `layer3` (sums, before the next norm), `bn1`, `act1`, `global_pool`, `fc`.
     """
 
     def __init__(
         self, *, depth: int, widen: int, num_classes: int = 100, in_chans: int = 3
     ) -> None:
-        """A network of some depth (6n + 4), `widen` times as wide as the narrowest."""
+        """Build a network of some depth (6n + 4), `widen` times as wide as the narrowest."""
         blocks, rest = divmod(depth - 4, 6)
         if rest or blocks < 1:
             raise ValueError(f"a Wide ResNet has depth 6n + 4, not {depth}")

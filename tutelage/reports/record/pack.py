@@ -1,18 +1,19 @@
-"""What the report shows of the pack: counts, notes, quarantine, and the pixels for images."""
+"""Read what a report shows of the data: counts, notes, quarantined files, and the stored pixels."""
 
 import csv
 import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.data.pack.pack import FIX, KIND, SMALL
+from tutelage.config.schema import flatten
+from tutelage.data.pack.pack import FIX, KIND
 from tutelage.errors import InputError
-from tutelage.reports.record.fields import Fields, read_sealed_json, read_text
+from tutelage.reports.record.files import read_sealed_json, read_text, to_record
 from tutelage.reports.record.types import DataRecord
 from tutelage.reports.wording import plain
 from tutelage.storage.checksums import Sums, require_checksums
@@ -21,34 +22,52 @@ from tutelage.text import unescape_csv
 SPLITS = ("train", "val", "test")
 
 
+class _Quarantined(NamedTuple):
+    file: str = ""
+    reason: str = ""
+
+
+class _Manifest(TypedDict):
+    """data.json."""
+
+    count: int
+    image_size: int
+    classes: tuple[str, ...]
+    files: Mapping[str, Mapping[str, object]]
+    source: object
+    settings: object
+    notes: object
+    quarantine: tuple[_Quarantined, ...] | None
+    fingerprint: str | None
+
+
 def read_data(job: Path) -> DataRecord:
-    """The data part of a job folder: data.json, and from pack/ whatever of it is still there.
+    """Read data.json of a job, and from its pack whatever is still there.
 
     Raises:
-        InputError: data.json is missing or unreadable, or an array has another length than it says.
+        InputError: data.json is missing or unreadable, or an array has the wrong length.
     """
-    manifest = read_sealed_json(job / "data.json")
-    count, size = manifest.integer("count"), manifest.integer("image_size")
-    classes = len(manifest.items("classes"))
-    pack = job / "pack"
-    sums = {name: manifest.table("files").table(name).plain for name in SMALL}
+    manifest = to_record(_Manifest, read_sealed_json(job / "data.json"), job / "data.json")
+    count, size, classes = manifest["count"], manifest["image_size"], manifest["classes"]
+    pack, sums = job / "pack", manifest["files"]
     labels = _array(pack / "labels.bin", np.dtype("<i8"), (count,), sums)
     splits = _array(pack / "splits.bin", np.dtype("u1"), (count,), sums)
     keys = _array(pack / "keys.bin", np.dtype("<i8"), (count,), sums)
-    for found, least, most in ((labels, -1, classes), (splits, 0, len(SPLITS))):
+    for found, least, most in ((labels, -1, len(classes)), (splits, 0, len(SPLITS))):
         if found is not None and not ((found >= least) & (found < most)).all():
             raise InputError("a label or split of the pack is out of range", where=pack)
     return DataRecord(
+        classes=classes,
         image_size=size,
         count=count,
-        source=list_scalars(manifest.plain.get("source")),
-        settings=list_scalars(manifest.plain.get("settings")),
-        notes=list_scalars(manifest.plain.get("notes")),
-        quarantine=tuple(_quarantine(manifest)),
-        fingerprint=plain(manifest.text("fingerprint", "")),
+        source=list_scalars(manifest["source"]),
+        settings=list_scalars(manifest["settings"]),
+        notes=list_scalars(manifest["notes"]),
+        quarantine=manifest["quarantine"] or (),
+        fingerprint=manifest["fingerprint"] or "",
         class_counts=None
         if labels is None or splits is None
-        else count_classes(labels, splits, classes),
+        else count_classes(labels, splits, len(classes)),
         leaks={} if keys is None or splits is None else find_leaks(keys, splits),
         keys=keys,
         pixels=_array(pack / "images.bin", np.dtype("u1"), (count, size, size, 3)),
@@ -59,14 +78,14 @@ def read_data(job: Path) -> DataRecord:
 def count_classes(
     labels: NDArray[np.int64], splits: NDArray[np.uint8], classes: int
 ) -> NDArray[np.int64]:
-    """Images by class and split, int64 [C + 1, 3]; the last row counts the unlabelled."""
+    """Count images by class and split, int64 [C + 1, 3]; the last row is for unlabelled images."""
     rows = np.where(labels < 0, classes, labels)
     counts = np.bincount(rows * 3 + splits, minlength=3 * (classes + 1))
     return counts.reshape(-1, 3).astype(np.int64)
 
 
 def find_leaks(keys: NDArray[np.int64], splits: NDArray[np.uint8]) -> dict[str, int]:
-    """How many images of each other split have exactly the pixels of a training image."""
+    """Count the images of the other splits that have exactly the pixels of a training image."""
     training = np.unique(keys[splits == 0])
     return {
         name: int(np.isin(keys[splits == code], training).sum())
@@ -75,33 +94,18 @@ def find_leaks(keys: NDArray[np.int64], splits: NDArray[np.uint8]) -> dict[str, 
     }
 
 
-def list_scalars(value: object, prefix: str = "") -> dict[str, str]:
-    """Nested settings as dotted names and readable text; nothing for what is not a table."""
-    result: dict[str, str] = {}
-    if not isinstance(value, Mapping):
-        return result
-    for key, item in value.items():
-        name = plain(f"{prefix}{key}")
-        if isinstance(item, Mapping):
-            result.update(list_scalars(item, f"{name}."))
-        else:
-            result[name] = plain(item if isinstance(item, str) else json.dumps(item, default=str))
-    return result
-
-
-def _quarantine(manifest: Fields) -> list[tuple[str, str]]:
-    if not isinstance(manifest.plain.get("quarantine"), list):
-        return []
-    return [
-        (plain(row.text("file", "")), plain(row.text("reason", "")))
-        for row in manifest.tables("quarantine")
-    ]
+def list_scalars(settings: object) -> dict[str, str]:
+    """Turn nested settings into dotted names and readable text; empty for what is not a table."""
+    return {
+        plain(name): plain(value if isinstance(value, str) else json.dumps(value, default=str))
+        for name, value in flatten(settings if isinstance(settings, Mapping) else {}).items()
+    }
 
 
 def _array(
     path: Path, kind: "np.dtype[Any]", shape: tuple[int, ...], sums: Sums | None = None
 ) -> NDArray[Any] | None:
-    """A flat file mapped into memory and held to its checksum, or None when the pack has been deleted."""
+    """Map an array of the pack into memory, its checksum verified; None if the pack was deleted."""
     if not path.is_file():
         return None
     expected, found = int(np.prod(shape)) * kind.itemsize, path.stat().st_size
@@ -118,7 +122,7 @@ def _array(
 
 
 def _file_names(path: Path) -> dict[int, str]:
-    """File name by id from split.csv; the apostrophe that guards against formulas is taken off."""
+    """Read file name by id from split.csv, without the apostrophe that guards against formulas."""
     if not path.is_file():
         return {}
     names = {}

@@ -1,4 +1,4 @@
-"""The small print of a report: data, settings, environment and timings as rows of text."""
+"""The data, settings, environment and timings of a report as rows of text."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,15 +10,17 @@ ROWS_SHOWN = 40
 
 
 class DataLines(NamedTuple):
-    """The data section; counts are rows of class, train, val, test."""
+    """The data section."""
 
     facts: list[tuple[str, str]]
     counts: list[tuple[str, int, int, int]]
+    """Class, and its images in train, val and test."""
     counts_left_out: int
     notes: list[tuple[str, str]]
     quarantine: list[tuple[str, str]]
     quarantine_left_out: int
     leaks: list[tuple[str, int]]
+    """Split, and its images with the pixels of a training image."""
 
 
 class RunLine(NamedTuple):
@@ -32,19 +34,22 @@ class RunLine(NamedTuple):
 
 
 class EnvironmentDetails(NamedTuple):
-    """Settings and environment: what all runs share, then what differs by run."""
+    """Settings, environment and timings of all runs."""
 
     timings: list[RunLine]
     job: list[tuple[str, str]]
+    """Settings of the job."""
     shared: list[tuple[str, str]]
+    """Settings that are equal in all runs."""
     different: list[tuple[str, list[str]]]
+    """Other settings, with a value for each run."""
     environment: list[tuple[str, str]]
     environment_different: list[tuple[str, list[str]]]
     notes: list[tuple[str, str]]
 
 
 def data_lines(record: JobRecord) -> DataLines | None:
-    """The data section, or nothing for runs without a job."""
+    """Describe the data; None for runs without a job."""
     data = record.data
     if data is None:
         return None
@@ -74,7 +79,7 @@ def data_lines(record: JobRecord) -> DataLines | None:
 
 
 def run_details(record: JobRecord) -> EnvironmentDetails:
-    """Settings, environment and timings of every run."""
+    """Describe settings, environment and timings of every run."""
     shared, different = split_shared([run.settings for run in record.runs])
     environment, environment_different = split_shared([run.environment for run in record.runs])
     return EnvironmentDetails(
@@ -91,7 +96,7 @@ def run_details(record: JobRecord) -> EnvironmentDetails:
 def split_shared(
     tables: Sequence[Mapping[str, str]],
 ) -> tuple[list[tuple[str, str]], list[tuple[str, list[str]]]]:
-    """Keys with one value everywhere, and keys that differ with each table's value."""
+    """Split keys into those with one value everywhere, and those that differ, with each table's value."""
     shared, different = [], []
     for key in dict.fromkeys(key for table in tables for key in table):
         values = [table.get(key, NONE) for table in tables]
@@ -109,7 +114,5 @@ def _timing(run: RunRecord) -> RunLine:
         total=spell_duration(timings.total_seconds),
         speed=number(timings.images_per_second, 0),
         waiting=NONE if timings.data_wait is None else percent(timings.data_wait) + " %",
-        teacher_pass=NONE
-        if timings.teacher_pass_seconds is None
-        else spell_duration(timings.teacher_pass_seconds),
+        teacher_pass=spell_duration(timings.teacher_pass_seconds),
     )

@@ -1,4 +1,4 @@
-"""The four figures of the published form: accuracy and loss against epoch, teacher and student.
+"""Draw the four figures of the published form: accuracy and loss against epoch, teacher and student.
 
 Bytes depend on the numbers alone: no date, no version, a fixed salt for the ids inside the SVG.
 """
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.reports.record.types import JobRecord, Role, RunRecord
+from tutelage.config.roles import Role
+from tutelage.reports.record.types import JobRecord, RunRecord
+from tutelage.reports.wording import role_label
 from tutelage.storage.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -18,30 +20,30 @@ if TYPE_CHECKING:
 
 COLOURS: dict[Role, str] = {"teacher": "#00805d", "student": "#0072b2"}
 DARK_COLOURS: dict[Role, str] = {"teacher": "#3cc79f", "student": "#62b7ee"}
-DRAWN: tuple[Role, ...] = ("teacher", "student")
 
 
 class Figure(NamedTuple):
-    """One figure: file stem, caption, and its bytes; `dark_svg` is for dark pages only."""
+    """One figure."""
 
     name: str
+    """File stem."""
     caption: str
     svg: bytes
     png: bytes
     dark_svg: bytes
+    """For dark pages."""
 
 
 def draw_figures(record: JobRecord) -> list[Figure]:
-    """The figures of every role that has a journal."""
+    """Draw teacher and student, as far as they have a journal."""
     figures = []
-    for role in DRAWN:
+    for role in COLOURS:
         runs = [run for run in record.alike(role) if run.journal]
         if not runs:
             continue
         for quantity in ("accuracy", "loss"):
             seeds = f", {len(runs)} seeds: thin lines, and their mean" if len(runs) > 1 else ""
-            name = runs[0].published_name or runs[0].model
-            caption = f"{role.capitalize()} ({name}): {quantity} against epoch{seeds}"
+            caption = f"{role_label(role)} ({runs[0].network}): {quantity} against epoch{seeds}"
             figures.append(
                 Figure(
                     name=f"{role}_{quantity}",
@@ -55,7 +57,7 @@ def draw_figures(record: JobRecord) -> list[Figure]:
 
 
 def write_figures(figures: list[Figure], folder: Path) -> None:
-    """Each figure as NAME.svg and NAME.png."""
+    """Write each figure as NAME.svg and NAME.png."""
     folder.mkdir(parents=True, exist_ok=True)
     for figure in figures:
         write_bytes(folder / f"{figure.name}.svg", figure.svg)
@@ -68,12 +70,12 @@ def _draw(runs: list[RunRecord], quantity: str, kind: str, *, dark: bool) -> byt
     from matplotlib.ticker import MaxNLocator
 
     look = style(dark=dark)
-    soft = look.soft
     with mpl.rc_context(look.rules):
         canvas = Canvas(figsize=(5.2, 3.25), layout="constrained")
         axes = canvas.add_subplot()
-        _curves(axes, runs, f"val_{quantity}", look.colours[runs[0].role], "-", "validation")
-        _curves(axes, runs, f"train_{quantity}", soft, (0, (4, 2.2)), "training")
+        shown = {part: [_curve(run, part, quantity) for run in runs] for part in ("val", "train")}
+        _curves(axes, shown["val"], look.colours[runs[0].role], "-", "validation")
+        _curves(axes, shown["train"], look.soft, (0, (4, 2.2)), "training")
         axes.set_xlabel("epoch")
         axes.set_ylabel("accuracy (%)" if quantity == "accuracy" else "loss")
         axes.grid(axis="y", linewidth=0.8)
@@ -88,15 +90,17 @@ def _draw(runs: list[RunRecord], quantity: str, kind: str, *, dark: bool) -> byt
 
 
 class Style(NamedTuple):
-    """How figures look: the rules of matplotlib, a colour for what is less important, and those of roles."""
+    """The look of figures."""
 
     rules: dict[Any, Any]
+    """matplotlib's rcParams."""
     soft: str
+    """Colour of what is less important."""
     colours: dict[Role, str]
 
 
 def style(*, dark: bool) -> Style:
-    """The look of all figures, on light or dark pages; nothing in it depends on the machine or the day."""
+    """Return the look of all figures on light or dark pages, independent of machine and day."""
     ink, soft, grid = (
         ("#e8e6e1", "#a3a29e", "#3a3c40") if dark else ("#24262b", "#6d6f75", "#e2e0da")
     )
@@ -109,12 +113,13 @@ def style(*, dark: bool) -> Style:
     return Style(rules, soft, DARK_COLOURS if dark else COLOURS)
 
 
-def _curves(
-    axes: "Axes", runs: list[RunRecord], key: str, colour: str, style: object, label: str
-) -> None:
-    """Each run thin, their mean thick over the epochs that all have."""
-    scale = 100 if key.endswith("accuracy") else 1
-    rows = [[scale * float(getattr(epoch, key)) for epoch in run.journal] for run in runs]
+def _curve(run: RunRecord, part: str, quantity: str) -> list[float]:
+    scale = 100 if quantity == "accuracy" else 1
+    return [scale * float(getattr(getattr(epoch, part), quantity)) for epoch in run.journal]
+
+
+def _curves(axes: "Axes", rows: list[list[float]], colour: str, style: object, label: str) -> None:
+    """Draw each run thin, and their mean thick over the epochs that all have."""
     length = min(len(row) for row in rows)
     marker = "o" if length <= 8 else None
     if len(rows) > 1:

@@ -1,4 +1,4 @@
-"""Which images tell the story: learned, lost, confidently wrong, and disagreed on."""
+"""Choose the images to show: learned, lost, confidently wrong, and disagreed on."""
 
 from typing import NamedTuple
 
@@ -8,37 +8,41 @@ from numpy.typing import NDArray
 from tutelage.reports.record.types import JobRecord, PredictionsRecord, RunRecord, Split
 
 
-class Answer(NamedTuple):
-    """What one run says of one image: a class index and its probability."""
+class Prediction(NamedTuple):
+    """The prediction of one run for one image."""
 
     run: str
     role: str
     predicted: int
+    """Class index."""
     probability: float
+    """Of that class."""
 
 
 class Shown(NamedTuple):
-    """One image of the gallery, with the answers that put it there."""
+    """One image of the gallery, with the predictions for which it was chosen."""
 
     id: int
     label: int
-    answers: tuple[Answer, ...]
+    predictions: tuple[Prediction, ...]
 
 
 class Change(NamedTuple):
-    """Images that most students get right and most controls wrong, and the other way round."""
+    """Images on which most students differ from most controls."""
 
     learned: int
+    """Images that most students classify correctly, and most controls do not."""
     lost: int
+    """The reverse."""
     learned_shown: tuple[Shown, ...]
     lost_shown: tuple[Shown, ...]
 
 
 def find_changes(record: JobRecord, seeds: tuple[int, ...], split: Split, limit: int) -> Change:
-    """What the students learned that the controls did not, and what they lost, for paired seeds.
+    """Find the images that the students learned and the controls did not, and the reverse; paired seeds.
 
-    *Most* is more than half of the seeds, and the other side fewer than half. The images shown are
-    those of the widest gap in the mean probability of the label where the first seeds show it.
+    *Most* is more than half of the seeds. The images shown have the widest gap in the mean probability of
+    the label, among those on which the first pair of runs differs too.
     """
     students = [run for run in record.of("student") if run.seed in seeds]
     controls = [run for run in record.of("control") if run.seed in seeds]
@@ -58,26 +62,26 @@ def find_changes(record: JobRecord, seeds: tuple[int, ...], split: Split, limit:
 
 
 def find_mistakes(run: RunRecord, split: Split, limit: int) -> tuple[Shown, ...]:
-    """The wrong answers of one run that it is surest of."""
-    answers = run.predictions[split].labelled()
-    wrong = np.flatnonzero(~answers.correct())
-    return _show(_largest(wrong, answers.probabilities().max(axis=1), limit), (run,), split)
+    """Find the wrong predictions of one run with the highest probability."""
+    found = run.predictions[split].labelled()
+    wrong = np.flatnonzero(~found.correct())
+    return _show(_largest(wrong, found.probabilities().max(axis=1), limit), (run,), split)
 
 
 def find_disagreements(
     teacher: RunRecord, student: RunRecord, split: Split, limit: int
 ) -> tuple[Shown, ...]:
-    """Where teacher and student answer differently, surest first (product of probabilities)."""
+    """Find where teacher and student predict different classes, highest product of probabilities first."""
     first, second = (run.predictions[split].labelled() for run in (teacher, student))
     if not np.array_equal(first.ids, second.ids):
         return ()
     apart = np.flatnonzero(first.predicted() != second.predicted())
-    sureness = first.probabilities().max(axis=1) * second.probabilities().max(axis=1)
-    return _show(_largest(apart, sureness, limit), (teacher, student), split)
+    confidence = first.probabilities().max(axis=1) * second.probabilities().max(axis=1)
+    return _show(_largest(apart, confidence, limit), (teacher, student), split)
 
 
 def confused_pairs(confusion: NDArray[np.int64], limit: int) -> list[tuple[int, int, int]]:
-    """The largest off-diagonal cells of [C, C]: label, prediction, count; ties in class order."""
+    """List the largest off-diagonal cells of [C, C]: label, prediction, count; ties in class order."""
     mistakes = confusion.copy()
     np.fill_diagonal(mistakes, 0)
     order = np.argsort(-mistakes, axis=None, kind="stable")[:limit]
@@ -97,13 +101,13 @@ def _mean_correct(runs: list[RunRecord], split: Split) -> NDArray[np.float64]:
 def _mean_label_probability(runs: list[RunRecord], split: Split) -> NDArray[np.float64]:
     rows = []
     for run in runs:
-        answers = run.predictions[split].labelled()
-        rows.append(answers.probabilities()[np.arange(len(answers.ids)), answers.labels])
+        found = run.predictions[split].labelled()
+        rows.append(found.probabilities()[np.arange(len(found.ids)), found.labels])
     return np.asarray(np.mean(rows, axis=0), dtype=np.float64)
 
 
 def _largest(chosen: NDArray[np.int64], key: NDArray[np.float64], limit: int) -> NDArray[np.int64]:
-    """The `limit` chosen positions of the largest key, ties in order of image."""
+    """Select up to `limit` of the chosen positions with the largest key, ties in order of image."""
     return chosen[np.argsort(-key[chosen], kind="stable")[:limit]]
 
 
@@ -113,13 +117,14 @@ def _show(
     tables: list[PredictionsRecord] = [run.predictions[split].labelled() for run in runs]
     shown = []
     for position in positions:
-        answers = []
+        predictions = []
         for run, table in zip(runs, tables, strict=True):
-            row = table.only(position)
+            row = table.rows(slice(position, position + 1))
             predicted = int(row.predicted()[0])
             probability = float(row.probabilities()[0, predicted])
-            answers.append(Answer(run.name, run.role, predicted, probability))
+            predictions.append(Prediction(run.name, run.role, predicted, probability))
+        first = tables[0]
         shown.append(
-            Shown(int(tables[0].ids[position]), int(tables[0].labels[position]), tuple(answers))
+            Shown(int(first.ids[position]), int(first.labels[position]), tuple(predictions))
         )
     return tuple(shown)

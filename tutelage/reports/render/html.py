@@ -1,4 +1,4 @@
-"""The HTML page: one file, no request to any network, every name escaped by the template engine."""
+"""Render the HTML page: one file, no request to any network, every name escaped by the template engine."""
 
 import base64
 import hashlib
@@ -9,7 +9,8 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tutelage.reports.record.fields import strict
+from tutelage.config.methods import METHOD_LABELS
+from tutelage.reports.record.files import strict
 from tutelage.reports.record.types import SPLIT_WORDS, JobRecord, Split
 from tutelage.reports.render.environment import data_lines, run_details
 from tutelage.reports.render.figures import Figure
@@ -23,12 +24,11 @@ from tutelage.reports.render.gallery import (
 from tutelage.reports.render.html_sections import (
     class_lines,
     confusions,
+    extra_sections,
     panels,
     plateau_sentences,
     tiles,
 )
-from tutelage.reports.render.loss_terms import loss_term_table
-from tutelage.reports.render.peers import peer_lines, peer_note
 from tutelage.reports.render.published import NOTE, has_published
 from tutelage.reports.render.svg_charts import draw_whisker
 from tutelage.reports.render.tables import (
@@ -40,9 +40,8 @@ from tutelage.reports.render.tables import (
 )
 from tutelage.reports.render.thumbnails import Thumbnails
 from tutelage.reports.statistics.secondary import secondary_sentences
-from tutelage.reports.statistics.specialists import specialists_summary
 from tutelage.reports.statistics.verdict import Verdict
-from tutelage.reports.wording import count_of, number, percent, points, short, spell_duration
+from tutelage.reports.wording import count_of, percent, points, role_label, short
 
 FOLDER = Path(__file__).parent
 IMAGES_EACH = 12
@@ -50,16 +49,17 @@ IMAGE_BUDGET = 600_000
 
 
 class Images(NamedTuple):
-    """The galleries, each empty where its runs do not exist."""
+    """The galleries; each is empty if its runs do not exist."""
 
     change: Change | None
     mistakes: tuple[Shown, ...]
     mistaken_run: str
+    """The run of these mistakes."""
     disagreements: tuple[Shown, ...]
 
 
 def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> str:
-    """The whole page as text; the same record gives the same bytes."""
+    """Render the whole page; the same record gives the same bytes."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -68,9 +68,9 @@ def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> s
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=percent, points=points, number=number, short=short, minus=_minus
+        percent=percent, points=points, short=short, minus=_minus, label=role_label
     )
-    environment.globals.update(count_of=count_of, duration=spell_duration)
+    environment.globals.update(count_of=count_of)
     style = _read("vendor/uPlot.min.css") + _read("templates/report.css")
     notice = f"/*! uPlot\n{_read('vendor/uPlot.LICENSE')}\n*/\n"
     script = notice + _read("vendor/uPlot.iife.min.js") + "\n" + _read("templates/report.js")
@@ -81,7 +81,8 @@ def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> s
         verdict=verdict,
         split=split,
         split_word=SPLIT_WORDS[split],
-        further=secondary_sentences(record),
+        method=_method(record),
+        secondary=secondary_sentences(record),
         whisker=draw_whisker(verdict),
         tiles=tiles(record),
         roles=roles_of(record),
@@ -100,10 +101,7 @@ def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> s
         thumbnails=Thumbnails(record.data, IMAGE_BUDGET),
         data=data_lines(record),
         details=run_details(record),
-        lesson=loss_term_table(record),
-        sides=peer_lines(record),
-        sides_note=peer_note(split),
-        council=specialists_summary(record),
+        extra_sections=extra_sections(record),
         random_teacher=any(run.weights == "none" for run in record.of("teacher")),
         curves=Markup(curve_data(record)),
         style=Markup(style),
@@ -114,22 +112,18 @@ def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> s
 
 
 def curve_data(record: JobRecord) -> str:
-    r"""Every run's journal as JSON for a script element: `<`, `>` and `&` as \u escapes."""
+    r"""Render every run's journal as JSON for a script element: `<`, `>` and `&` as \u escapes."""
     length = max((len(run.journal) for run in record.runs), default=0)
-    keys = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
-    series = [
-        {
-            "name": run.name,
-            "role": run.role,
-            **{
-                key: [round(float(getattr(epoch, key)), 5) for epoch in run.journal]
-                + [None] * (length - len(run.journal))
-                for key in keys
-            },
+    series = []
+    for run in (run for run in record.runs if run.journal):
+        phases = {"val": [e.val for e in run.journal], "train": [e.train for e in run.journal]}
+        missing = [None] * (length - len(run.journal))
+        curves = {
+            f"{part}_{quantity}": [round(float(getattr(p, quantity)), 5) for p in found] + missing
+            for part, found in phases.items()
+            for quantity in ("accuracy", "loss")
         }
-        for run in record.runs
-        if run.journal
-    ]
+        series.append({"name": run.name, "role": run.role, **curves})
     text = json.dumps(
         strict({"epochs": list(range(1, length + 1)), "series": series}), separators=(",", ":")
     )
@@ -155,6 +149,13 @@ def _images(record: JobRecord, verdict: Verdict, split: Split) -> Images:
     )
 
 
+def _method(record: JobRecord) -> str:
+    """Name the job's method with what its name stands for."""
+    name = record.settings.get("method", "")
+    label = METHOD_LABELS.get(name)
+    return f"{name} ({label})" if label else name
+
+
 def _read(name: str) -> str:
     return (FOLDER / name).read_text("utf-8")
 
@@ -169,7 +170,7 @@ def _svg_uri(svg: bytes) -> str:
 
 
 def _minus(text: str) -> str:
-    """A typographic minus before numbers."""
+    """Put a typographic minus before numbers."""
     return "".join(
         "\u2212" if c == "-" and text[i + 1 : i + 2].isdigit() and text[i - 1 : i] in "( " else c
         for i, c in enumerate(text)

@@ -1,14 +1,13 @@
-"""report.md: the verdict and the tables as plain Markdown, every name escaped."""
+"""Render report.md: the verdict and the tables as plain Markdown, every name escaped."""
 
 from collections.abc import Iterable, Sequence
 
 from tutelage.reports.record.types import SPLIT_WORDS, JobRecord
 from tutelage.reports.render.environment import data_lines, run_details
 from tutelage.reports.render.figures import Figure
-from tutelage.reports.render.html_sections import class_lines, plateau_sentences
-from tutelage.reports.render.loss_terms import loss_term_table
-from tutelage.reports.render.peers import peer_lines, peer_note
+from tutelage.reports.render.html_sections import class_lines, extra_sections, plateau_sentences
 from tutelage.reports.render.published import NOTE, has_published
+from tutelage.reports.render.section import Section
 from tutelage.reports.render.tables import (
     accuracy_with_interval,
     chosen_note,
@@ -17,15 +16,15 @@ from tutelage.reports.render.tables import (
     roles_of,
 )
 from tutelage.reports.statistics.secondary import secondary_sentences
-from tutelage.reports.statistics.specialists import specialists_summary
 from tutelage.reports.statistics.verdict import Verdict
-from tutelage.reports.wording import NONE, count_of, markdown_cell, percent, points
+from tutelage.reports.wording import count_of, markdown_cell, percent, points, role_label
 
 
 def render_markdown(record: JobRecord, verdict: Verdict, figures: Sequence[Figure]) -> str:
-    """The whole file; the same record gives the same bytes."""
+    """Render the whole file; the same record gives the same bytes."""
     split = record.split()
-    parts = [f"# {markdown_cell(record.title)}", verdict.sentence, *secondary_sentences(record)]
+    parts = [f"# {markdown_cell(record.title)}", verdict.sentence]
+    parts += map(markdown_cell, secondary_sentences(record))
     if any(run.weights == "none" for run in record.of("teacher")):
         parts.append("The teacher started from random weights: no pretrained weights were used.")
     parts += ["## Results in the published form", _published(record)]
@@ -35,9 +34,8 @@ def render_markdown(record: JobRecord, verdict: Verdict, figures: Sequence[Figur
     parts += ["### Every run", _runs(record)]
     if verdict.pairs:
         parts += ["### Seed by seed", _pairs(verdict)]
-    parts += _sides(record)
-    parts += _council(record)
-    parts += _lesson(record)
+    for section in extra_sections(record):
+        parts += [f"## {section.title}", _table(section), markdown_cell(section.note)]
     parts += ["## Curves", *plateau_sentences(record)]
     parts += [f"![{markdown_cell(f.caption)}](figures/{f.name}.png)" for f in figures]
     parts += [f"## Class by class ({SPLIT_WORDS[split]})", _classes(record)]
@@ -49,13 +47,15 @@ def render_markdown(record: JobRecord, verdict: Verdict, figures: Sequence[Figur
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, the first column to the left and the others to the right."""
-    lines = [
-        head,
-        [":--", *["--:"] * (len(head) - 1)],
-        *[list(map(markdown_cell, r)) for r in rows],
-    ]
+    """Render a Markdown table, the first column to the left and the others to the right."""
+    rule = [":--", *["--:"] * (len(head) - 1)]
+    lines = [head, rule, *(list(map(markdown_cell, row)) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _table(section: Section) -> str:
+    rows = [[cell.replace("\n", "; ") for cell in row] for row in section.rows.values()]
+    return markdown_table(section.head, rows)
 
 
 def _published(record: JobRecord) -> str:
@@ -64,7 +64,7 @@ def _published(record: JobRecord) -> str:
     return markdown_table(
         head,
         [
-            [f"{line.role.capitalize()}, {line.network}", line.kind, line.accuracy.text,
+            [f"{role_label(line.role)}, {line.network}", line.kind, line.accuracy.text,
              line.size_mb, line.size_kib, line.epochs, line.parameters, line.flops]
             for line in published_form(record)
         ],
@@ -78,7 +78,7 @@ def _comparison(record: JobRecord, verdict: Verdict) -> str:
         note = f" ({line.difference.note})" if line.difference.note else ""
         cells = [line.cells[role].text for role in roles]
         rows.append([line.label, *cells, line.difference.text + note])
-    return markdown_table(["", *(role.capitalize() for role in roles), "Student - control"], rows)
+    return markdown_table(["", *map(role_label, roles), "Student - control"], rows)
 
 
 def _runs(record: JobRecord) -> str:
@@ -88,7 +88,7 @@ def _runs(record: JobRecord) -> str:
         last = accuracy_with_interval(run.last.on(split))
         best = accuracy_with_interval(run.best.on(split))
         rows.append(
-            [run.name, run.published_name or run.model, str(run.seed), last.text, last.note,
+            [run.name, run.network, str(run.seed), last.text, last.note,
              best.text, f"{run.best.epoch} of {run.epochs}"]
         )  # fmt: skip
     head = ["Run", "Network", "Seed", "Accuracy, last (%)", "95 % interval", "Accuracy, best (%)",
@@ -107,58 +107,10 @@ def _pairs(verdict: Verdict) -> str:
     )  # fmt: skip
 
 
-def _sides(record: JobRecord) -> list[str]:
-    found = peer_lines(record)
-    if not found:
-        return []
-    head = ["Run", "Who", "Network", "Accuracy (%)", "95 % interval", "Validation (%)",
-            "Negative log-likelihood", "Parameters (M)", "Alone (%)", "Gain (points)",
-            "Best on validation"]  # fmt: skip
-    rows = [[*side[:-1], "yes" if side.best else ""] for side in found]
-    return ["## Learned side by side", markdown_table(head, rows), peer_note(record.split())]
-
-
-def _council(record: JobRecord) -> list[str]:
-    found = specialists_summary(record)
-    if found is None:
-        return []
-    head = ["Classes", "Images", "Generalist (%)", "Together (%)", "Difference"]
-    parts = ["## A generalist and its specialists", markdown_table(head, found.seats), found.note]
-    if found.trained:
-        head = ["Run", "Network", "Classes", "Own images", "Others an epoch", "Epochs", "Total"]
-        parts += ["### The specialists", markdown_table(head, found.trained)]
-    return parts
-
-
-def _lesson(record: JobRecord) -> list[str]:
-    found = loss_term_table(record)
-    if found is None:
-        return []
-    head = [
-        "Term",
-        "Weight",
-        "Value",
-        "Share of the loss (%)",
-        "Gradient",
-        "Student / teacher",
-        "Adapters",
-    ]
-    rows = [
-        [line.name, line.weight, line.value, line.share, line.gradient,
-         "; ".join(line.where).replace(" | ", " / ") or NONE, line.adapters]
-        for line in found.lines
-    ]  # fmt: skip
-    note = (
-        f"{found.run}, from the first epoch to the last. Gradient: its norm, of the weighted term by the "
-        "student's weights, on the first batch of these epochs."
-    )
-    return ["## What the student was taught", markdown_table(head, rows), note]
-
-
 def _classes(record: JobRecord) -> str:
     roles = roles_of(record)
     lines, cut = class_lines(record)
-    head = ["Class", "Images", *(f"{role.capitalize()} right (%)" for role in roles)]
+    head = ["Class", "Images", *(f"{role_label(role)}: recall (%)" for role in roles)]
     shown = markdown_table(
         [*head, "Student - control"],
         [
@@ -167,7 +119,9 @@ def _classes(record: JobRecord) -> str:
             for line in lines
         ],
     )  # fmt: skip
-    return shown + ("\n\nThe widest differences only; per_class.csv has all." if cut else "")
+    return shown + (
+        "\n\nThe widest differences only; per_class.csv has all classes." if cut else ""
+    )
 
 
 def _data(record: JobRecord) -> list[str]:
@@ -179,7 +133,7 @@ def _data(record: JobRecord) -> list[str]:
         rows = [[name, str(train), str(val), str(test)] for name, train, val, test in data.counts]
         parts.append(markdown_table(["Class", "Training", "Validation", "Test"], rows))
     parts += [
-        f"{count_of(leaked, 'image')} of the {name} split with the pixels of a training image."
+        f"{count_of(leaked, 'image')} of the {name} split with exactly the pixels of a training image."
         for name, leaked in data.leaks
     ]
     if data.quarantine:
@@ -189,7 +143,7 @@ def _data(record: JobRecord) -> list[str]:
 
 def _timings(record: JobRecord) -> str:
     return markdown_table(
-        ["Run", "Total", "Images a second", "Waiting for data", "Teacher pass"],
+        ["Run", "Total", "Images per second", "Waiting for data", "Teacher pass"],
         [
             [line.run.name, line.total, line.speed, line.waiting, line.teacher_pass]
             for line in run_details(record).timings

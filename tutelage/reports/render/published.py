@@ -1,12 +1,13 @@
-"""The published result that the canonical job repeats, and how its numbers were counted."""
+"""The published result that the canonical job reproduces, and how its numbers were counted."""
 
 from typing import NamedTuple
 
-from tutelage.reports.record.types import JobRecord, Role, RunRecord
+from tutelage.config.roles import Role
+from tutelage.reports.record.types import JobRecord, RunRecord
 
 
 class Published(NamedTuple):
-    """One row of the published table, in its own units."""
+    """One row of the published table."""
 
     network: str
     best_accuracy_percent: float
@@ -22,19 +23,19 @@ TABLE: dict[tuple[Role, str], Published] = {
 }
 
 NOTE = (
-    "The published 11.69 and 21.80 M parameters and 3.66 and 7.36 GFLOPs are those of the "
-    "1000-class networks in the table the published report cites (PaddleClas); its 43.8 and "
-    "83.3 MB are those of the 10-class files (43.75 and 83.30 in KiB / 1000)."
+    "The published 11.69 and 21.80 M parameters and 3.66 and 7.36 GFLOPs belong to the 1000-class networks "
+    "in the table that the published report cites (PaddleClas); its 43.8 and 83.3 MB belong to the 10-class "
+    "files (43.75 and 83.30 in KiB / 1000)."
 )
 
 
 def published_row(run: RunRecord) -> Published | None:
-    """The published row of a run's role and network, if there is one."""
+    """Return the published row of a run's role and network, if there is one."""
     names = (run.published_name, run.model.split(".")[0])
     keys = ["".join(c for c in name.lower() if c.isalnum()) for name in names]
     return next((TABLE[run.role, key] for key in keys if (run.role, key) in TABLE), None)
 
 
 def has_published(record: JobRecord) -> bool:
-    """Whether anything published stands beside what was measured."""
+    """Return whether the report shows any published row."""
     return any(published_row(run) for run in record.runs)

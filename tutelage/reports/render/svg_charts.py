@@ -1,4 +1,4 @@
-"""Geometry of the page's small drawings; the template draws it, so that names are escaped.
+"""Compute the geometry of the page's small drawings; the template draws it, so that names are escaped.
 
 Positions along an axis are percentages of the width, so that text keeps its size on a phone.
 """
@@ -9,22 +9,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.reports.record.types import BinRecord, MetricsRecord
 from tutelage.reports.statistics.verdict import Verdict, decimals_for
 from tutelage.reports.wording import points, short
+from tutelage.storage.scores import Metrics
 
 HEAT_CLASSES = 30
 
 
 class Tick(NamedTuple):
-    """A mark on an axis."""
+    """A mark on an axis, in percent of the width."""
 
     at: float
     text: str
 
 
 class Whisker(NamedTuple):
-    """The difference and its interval against zero, all in percent of the width."""
+    """The difference and its interval beside zero, in percent of the width."""
 
     zero: float
     lower: float
@@ -44,17 +44,19 @@ class Bar(NamedTuple):
 
 
 class HeatCell(NamedTuple):
-    """One cell of a confusion matrix: `share` of its row, 0..1; `strength` is the ink."""
+    """One cell of a confusion matrix."""
 
     row: int
     column: int
     images: int
     share: float
+    """Of the images of its row, 0..1."""
     strength: float
+    """Opacity, 0..1."""
 
 
 class Heat(NamedTuple):
-    """A confusion matrix ready to draw, in units of the view box."""
+    """A confusion matrix, in units of the view box."""
 
     size: int
     cell: int
@@ -62,21 +64,23 @@ class Heat(NamedTuple):
     labels: tuple[str, ...]
     cells: tuple[HeatCell, ...]
     numbers: bool
+    """Whether cells are large enough for their numbers."""
 
 
 class ReliabilityBar(NamedTuple):
-    """One bar of a reliability diagram: all 0..1."""
+    """One bar of a reliability diagram, in 0..1."""
 
     lower: float
     width: float
     accuracy: float
     confidence: float
     share: float
+    """Of all predictions."""
     images: int
 
 
 def draw_whisker(verdict: Verdict) -> Whisker | None:
-    """The hero drawing, or nothing when nothing was paired."""
+    """Lay out the difference with its interval; None if nothing was paired."""
     if verdict.interval is None or verdict.difference is None:
         return None
     seeds = [pair.difference for pair in verdict.pairs]
@@ -109,13 +113,13 @@ def draw_whisker(verdict: Verdict) -> Whisker | None:
 
 
 def draw_bar(value: float, extent: float) -> Bar:
-    """A bar for a value in -extent..extent."""
+    """Lay out a bar for a value in -extent..extent."""
     share = 0.0 if extent <= 0 else max(-1.0, min(1.0, value / extent))
     return Bar(50.0, round(50 + min(0.0, 50 * share), 2), round(abs(50 * share), 2))
 
 
 def draw_heat(confusion: NDArray[np.int64], classes: tuple[str, ...]) -> Heat | None:
-    """A confusion matrix [C, C], or nothing above `HEAT_CLASSES` classes."""
+    """Lay out a confusion matrix [C, C]; None above `HEAT_CLASSES` classes."""
     count = len(classes)
     if count > HEAT_CLASSES:
         return None
@@ -137,32 +141,27 @@ def draw_heat(confusion: NDArray[np.int64], classes: tuple[str, ...]) -> Heat | 
     return Heat(margin + cell * count + 2, cell, margin, labels, cells, count <= 12)
 
 
-def pool_bins(metrics: list[MetricsRecord]) -> list[ReliabilityBar]:
-    """The bins of several seeds as one diagram, weighted by their images."""
-    total = sum(row.images for one in metrics for row in one.reliability)
+def pool_bins(metrics: list[Metrics]) -> list[ReliabilityBar]:
+    """Pool the bins of several seeds, weighted by their images."""
+    total = sum(bar["count"] for one in metrics for bar in one["reliability"])
     pooled = []
-    for bins in zip(*(one.reliability for one in metrics), strict=True):
-        images = sum(row.images for row in bins)
+    for bins in zip(*(one["reliability"] for one in metrics), strict=False):
+        images = sum(bar["count"] for bar in bins)
         pooled.append(
             ReliabilityBar(
-                lower=bins[0].lower,
-                width=bins[0].upper - bins[0].lower,
-                accuracy=_weighted(bins, [row.accuracy for row in bins], images),
-                confidence=_weighted(bins, [row.confidence for row in bins], images),
-                share=images / total if total else 0.0,
+                lower=bins[0]["lower"],
+                width=bins[0]["upper"] - bins[0]["lower"],
+                accuracy=sum(b["count"] * (b["accuracy"] or 0) for b in bins) / max(images, 1),
+                confidence=sum(b["count"] * (b["confidence"] or 0) for b in bins) / max(images, 1),
+                share=images / max(total, 1),
                 images=images,
             )
         )
     return pooled
 
 
-def _weighted(bins: tuple[BinRecord, ...], values: list[float], images: int) -> float:
-    total = sum(row.images * value for row, value in zip(bins, values, strict=True))
-    return total / images if images else 0.0
-
-
 def _step(span: float) -> float:
-    """A round distance of ticks: about five over the span."""
+    """Choose a round distance of ticks: about five over the span."""
     rough = span / 5
     power = 10.0 ** math.floor(math.log10(rough))
     return min((m * power for m in (1, 2, 5, 10)), key=lambda step: abs(step - rough))

@@ -1,48 +1,47 @@
-"""The report's tables as labelled cells, shared by the page, the Markdown, and the console."""
+"""The report's tables as labelled cells, shared by the page, the Markdown and the console."""
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from tutelage.reports.record.types import (
-    ROLES,
-    SPLIT_WORDS,
-    JobRecord,
-    MetricsRecord,
-    Role,
-    RunRecord,
-    Split,
-)
+from tutelage.config.roles import PEER_CONTROL, Role
+from tutelage.reports.record.types import ROLES, SPLIT_WORDS, JobRecord, RunRecord, Split
 from tutelage.reports.render.published import Published, published_row
 from tutelage.reports.statistics.verdict import Verdict, decimals_for
 from tutelage.reports.wording import NONE, number, percent, points
+from tutelage.storage.scores import Metrics
 
 
 class TableCell(NamedTuple):
-    """A number as text, with what a machine may read; `note` is small print under it."""
+    """A number as text."""
 
     text: str
     value: float | None = None
+    """The number itself, for machines."""
     note: str = ""
+    """Small print under it."""
 
 
 class TableLine(NamedTuple):
-    """One line of a table: a key for machines, a label, a cell for each role, the difference."""
+    """One metric by role."""
 
     key: str
+    """Its name for machines."""
     label: str
     cells: dict[Role, TableCell]
     difference: TableCell
+    """Student minus control."""
 
 
 class PublishedLine(NamedTuple):
-    """One row of the published form; `kind` says whether it was measured or published."""
+    """One row of the published form."""
 
     role: Role
     network: str
     kind: str
+    """"measured", "published", or how else its numbers came about."""
     accuracy: TableCell
     size_mb: str
     size_kib: str
@@ -55,58 +54,53 @@ Getter = Callable[[RunRecord], float | None]
 
 
 def roles_of(record: JobRecord) -> tuple[Role, ...]:
-    """The roles that are compared and have runs, in the order of `ROLES`.
-
-    What companions reach alone stands where they are told.
-    """
-    return tuple(role for role in ROLES if record.of(role) and role != "peer-control")
+    """List the roles that have runs, in the order of `ROLES`, except peers trained alone."""
+    return tuple(role for role in ROLES if record.of(role) and role != PEER_CONTROL)
 
 
 def comparison_table(record: JobRecord, verdict: Verdict) -> list[TableLine]:
-    """Every metric by role: mean and standard deviation over seeds, and student minus control."""
+    """Tabulate every metric by role: mean and standard deviation over seeds, and student minus control."""
     split = record.split()
     lines = [
-        _share_line(record, "accuracy", "Accuracy, last epoch (%)", _last("accuracy", split)),
-        _share_line(record, "best_accuracy", "Accuracy, best epoch (%)", _best(split)),
-        _share_line(record, "macro_f1", "Macro-F1 (%)", _last("macro_f1", split)),
-        _share_line(record, "top5", "Top-5 accuracy (%)", _last("top5", split)),
+        _line(record, "accuracy", "Accuracy, last epoch (%)", _last("accuracy", split), 1, 100),
+        _line(record, "best_accuracy", "Accuracy, best epoch (%)", _best(split), 1, 100),
+        _line(record, "macro_f1", "Macro-F1 (%)", _last("macro_f1", split), 1, 100),
+        _line(record, "top5", "Top-5 accuracy (%)", _last("top5", split), 1, 100),
         _line(record, "nll", "Negative log-likelihood (nats)", _last("nll", split), 4),
         _line(record, "brier", "Brier score", _last("brier", split), 4),
-        _share_line(record, "ece", "Calibration error, ECE (%)", _last("ece", split)),
-        _share_line(record, "agreement", "Agreement with teacher (%)", _agreement(split)),
-        _line(record, "kl", "KL from teacher (nats)", _kl(split), 4),
+        _line(record, "ece", "Calibration error, ECE (%)", _last("ece", split), 1, 100),
+        _line(
+            record, "agreement", "Agreement with teacher (%)", _fidelity("agreement", split), 1, 100
+        ),
+        _line(record, "kl", "KL from teacher (nats)", _fidelity("kl", split), 4),
     ]
-    batches = sorted({row.batch for run in record.runs for row in run.timings.latency})
-    for batch in batches:
-        for key, word in (("p50_ms", "median"), ("p95_ms", "95th percentile")):
+    for batch in sorted({row["batch"] for run in record.runs for row in run.timings.latency}):
+        keys: tuple[Literal["p50_ms", "p95_ms"], ...] = ("p50_ms", "p95_ms")
+        for key, word in zip(keys, ("median", "95th percentile"), strict=True):
             label = f"Latency, batch {batch}, {word} (ms)"
-            get = _latency(batch, key)
-            lines.append(_line(record, f"latency_{batch}_{key}", label, get, 2))
+            lines.append(_line(record, f"latency_{batch}_{key}", label, _latency(batch, key), 2))
     lines = [line for line in lines if any(c.value is not None for c in line.cells.values())]
     if verdict.interval is not None:
         digits = decimals_for(verdict.interval)
-        bounds = (points(bound, digits) for bound in verdict.interval)
-        note = "95 % interval " + " to ".join(bounds)
+        note = "95 % interval " + " to ".join(points(bound, digits) for bound in verdict.interval)
         shown = TableCell(points(verdict.difference or 0.0, digits), verdict.difference, note)
         lines[0] = lines[0]._replace(difference=shown)
     return lines
 
 
 def published_form(record: JobRecord) -> list[PublishedLine]:
-    """The columns of the published table, by role: measured, and published where there is a row."""
+    """Tabulate the columns of the published table by role: measured, and published where there is a row."""
     lines = []
     for role, runs in _by_network(record):
         run, row = runs[0], published_row(runs[0])
-        spread = spread_cell([r.best.val.accuracy for r in runs], 1, 100)
-        megabytes, kib = run.cost.size_bytes / 1e6, run.cost.size_bytes / 1024 / 1000
         lines.append(
             PublishedLine(
                 role=role,
-                network=run.published_name or run.model,
+                network=run.network,
                 kind="measured",
-                accuracy=spread._replace(value=_mean([r.best.val.accuracy for r in runs])),
-                size_mb=number(megabytes, 2),
-                size_kib=number(kib, 2),
+                accuracy=spread_cell([r.best.val["accuracy"] for r in runs], 1, 100),
+                size_mb=number(run.cost.size_bytes / 1e6, 2),
+                size_kib=number(run.cost.size_bytes / 1024 / 1000, 2),
                 epochs=str(run.epochs),
                 parameters=number(run.cost.parameters / 1e6, 2),
                 flops=number(run.cost.flops / 1e9, 2),
@@ -118,7 +112,7 @@ def published_form(record: JobRecord) -> list[PublishedLine]:
 
 
 def _by_network(record: JobRecord) -> list[tuple[Role, list[RunRecord]]]:
-    """The runs of each role and network: several teachers, and assistants, need not be alike."""
+    """Group the runs by role and network: several teachers, or assistants, may be different networks."""
     found: dict[tuple[Role, str], list[RunRecord]] = {}
     for role in roles_of(record):
         for run in record.of(role):
@@ -127,7 +121,7 @@ def _by_network(record: JobRecord) -> list[tuple[Role, list[RunRecord]]]:
 
 
 def spread_cell(values: list[float], decimals: int, scale: float = 1.0) -> TableCell:
-    """Mean and, over two seeds or more, standard deviation."""
+    """Format the mean of some values and, from two on, their standard deviation."""
     if not values:
         return TableCell(NONE)
     scaled = scale * np.array(values)
@@ -137,29 +131,26 @@ def spread_cell(values: list[float], decimals: int, scale: float = 1.0) -> Table
     return TableCell(text, _mean(values))
 
 
-def metric_value(metrics: MetricsRecord | None, name: str) -> float | None:
-    """One number of the metrics by its field name; None where there is none."""
-    value = None if metrics is None else getattr(metrics, name)
+def metric_value(metrics: Metrics | None, name: str) -> float | None:
+    """Return one number of the metrics by its field name; None if there is none."""
+    value = None if metrics is None else cast("dict[str, Any]", metrics)[name]
     return None if value is None else float(value)
 
 
-def accuracy_with_interval(metrics: MetricsRecord | None) -> TableCell:
-    """One run's accuracy in per cent with its Wilson interval."""
+def accuracy_with_interval(metrics: Metrics | None) -> TableCell:
+    """Format one run's accuracy in per cent, with its Wilson interval as a note."""
     if metrics is None:
         return TableCell(NONE)
-    low, high = metrics.accuracy_interval
-    return TableCell(
-        percent(metrics.accuracy), metrics.accuracy, f"{percent(low)} to {percent(high)}"
-    )
+    low, high = map(percent, metrics["accuracy_interval"])
+    return TableCell(percent(metrics["accuracy"]), metrics["accuracy"], f"{low} to {high}")
 
 
 def chosen_note(split: Split) -> str:
-    """What must be said of best-epoch numbers."""
-    same = "the same images" if split == "val" else "the validation images"
+    """Explain how the best epoch was chosen."""
+    on = "these images, so its numbers are a little too high" if split == "val" else "validation"
     return (
-        f"Last epoch: chosen on nothing. Best epoch: chosen on {same}"
-        + (", so that number is a little too high." if split == "val" else ".")
-        + f" Numbers are on the {SPLIT_WORDS[split]} split."
+        f"Numbers are on the {SPLIT_WORDS[split]} split. The best epoch was selected on {on}; the last epoch "
+        "was not selected."
     )
 
 
@@ -196,10 +187,6 @@ def _in_units(value: int | None, unit: float) -> str:
     return NONE if value is None else number(value / unit, 2)
 
 
-def _share_line(record: JobRecord, key: str, label: str, get: Getter) -> TableLine:
-    return _line(record, key, label, get, 1, 100)
-
-
 def _line(
     record: JobRecord, key: str, label: str, get: Getter, decimals: int, scale: float = 1.0
 ) -> TableLine:
@@ -211,13 +198,8 @@ def _line(
     difference = TableCell(NONE)
     if found.get("student") and found.get("control"):
         value = _mean(found["student"]) - _mean(found["control"])
-        text = points(value, decimals) if scale == 100 else _signed(value, decimals)
-        difference = TableCell(text, value)
+        difference = TableCell(points(value if scale == 100 else value / 100, decimals), value)
     return TableLine(key, label, cells, difference)
-
-
-def _signed(value: float, decimals: int) -> str:
-    return points(value / 100, decimals)
 
 
 def _mean(values: list[float]) -> float:
@@ -232,25 +214,16 @@ def _best(split: Split) -> Getter:
     return lambda run: metric_value(run.best.on(split), "accuracy")
 
 
-def _agreement(split: Split) -> Getter:
+def _fidelity(name: Literal["agreement", "kl"], split: Split) -> Getter:
     def get(run: RunRecord) -> float | None:
         metrics = run.last.on(split)
-        return metrics.fidelity.agreement if metrics and metrics.fidelity else None
+        return metrics["fidelity"][name] if metrics and metrics["fidelity"] else None
 
     return get
 
 
-def _kl(split: Split) -> Getter:
+def _latency(batch: int, key: Literal["p50_ms", "p95_ms"]) -> Getter:
     def get(run: RunRecord) -> float | None:
-        metrics = run.last.on(split)
-        return metrics.fidelity.kl if metrics and metrics.fidelity else None
-
-    return get
-
-
-def _latency(batch: int, key: str) -> Getter:
-    def get(run: RunRecord) -> float | None:
-        rows = [row for row in run.timings.latency if row.batch == batch]
-        return float(getattr(rows[0], key)) if rows else None
+        return next((row[key] for row in run.timings.latency if row["batch"] == batch), None)
 
     return get

@@ -1,4 +1,4 @@
-"""Small images of pack images as data URIs, within a budget of bytes for the whole page."""
+"""Thumbnails of packed images as data URIs, within a budget of bytes for the whole page."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ THUMBNAIL = 112
 
 
 class Thumbnails:
-    """Turns rows of the pack into data URIs until the budget is spent; then gives None."""
+    """Turns rows of the pack into data URIs until the budget is spent."""
 
     def __init__(self, data: DataRecord | None, budget_bytes: int) -> None:
         self._data = data
@@ -25,7 +25,11 @@ class Thumbnails:
         self._made: dict[int, str] = {}
 
     def uri(self, image_id: int) -> str | None:
-        """The image of one image, or None when the pack or the budget is gone."""
+        """Return the thumbnail of one image; None if the pack is missing or the budget is spent.
+
+        Raises:
+            InputError: its pixels are not those that were packed.
+        """
         if image_id in self._made:
             return self._made[image_id]
         pixels = None if self._data is None else _pixels(self._data, image_id)
@@ -46,14 +50,14 @@ def _pixels(data: DataRecord, image_id: int) -> NDArray[np.uint8] | None:
     if pixel_key(pixels) != data.keys[image_id]:
         raise InputError(
             f"{KIND} that is damaged",
-            found=f"image {image_id} is not the image that was packed",
+            found=f"the pixels of image {image_id} are not those that were packed",
             fix=FIX,
         )
     return pixels
 
 
 def image_uri(pixels: NDArray[np.uint8]) -> str:
-    """One uint8 image [S, S, 3]: PNG up to 64 pixels, so that small ones are exact, else a JPEG."""
+    """Encode uint8 pixels [S, S, 3]: PNG up to 64 pixels, so that small images are exact, else JPEG."""
     image = Image.fromarray(pixels)
     buffer = io.BytesIO()
     if max(image.size) <= PNG_UP_TO:

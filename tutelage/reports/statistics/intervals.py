@@ -1,4 +1,4 @@
-"""Intervals for a mean difference: Student's t over seeds, the bootstrap over images."""
+"""Confidence intervals for a mean difference: Student's t over seeds, the bootstrap over images."""
 
 import math
 from typing import NamedTuple
@@ -10,19 +10,19 @@ RESAMPLES = 10_000
 
 
 class Interval(NamedTuple):
-    """A 95 % interval."""
+    """A confidence interval."""
 
     lower: float
     upper: float
 
     @property
     def width(self) -> float:
-        """Upper minus lower."""
+        """Return upper minus lower."""
         return self.upper - self.lower
 
 
 def t_interval(differences: NDArray[np.float64], level: float = 0.95) -> Interval:
-    """The interval for the mean of `differences` [K], one a seed: Student's t, K - 1 degrees.
+    """Compute Student's t interval for the mean of `differences` [K], one per seed; K - 1 degrees.
 
     Raises:
         ValueError: fewer than two differences.
@@ -39,7 +39,7 @@ def t_interval(differences: NDArray[np.float64], level: float = 0.95) -> Interva
 def bootstrap_interval(
     values: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """The percentile interval for the mean of `values` [N], one an image, drawn with replacement.
+    """Compute the percentile bootstrap interval for the mean of `values` [N], one per image.
 
     A resample of N images is a multinomial draw over the distinct values (with several seeds there
     are only 2K + 1 of them), which is the same distribution and needs no [resamples, N] table.
@@ -55,7 +55,7 @@ def bootstrap_interval(
 
 
 def t_quantile(probability: float, degrees: int) -> float:
-    """The point below which Student's t with `degrees` of freedom lies with a probability >= 0.5.
+    """Compute a quantile of Student's t with `degrees` of freedom, for a probability of at least 0.5.
 
     >>> round(t_quantile(0.975, 2), 3)
     4.303
@@ -75,7 +75,7 @@ def t_quantile(probability: float, degrees: int) -> float:
 
 
 def _central(t: float, degrees: int) -> float:
-    """P(-t < T < t), the finite sums of Abramowitz and Stegun 26.7.3 and 26.7.4."""
+    """Compute P(-t < T < t) by the finite sums of Abramowitz and Stegun 26.7.3 and 26.7.4."""
     angle = math.atan(t / math.sqrt(degrees))
     sine, square = math.sin(angle), math.cos(angle) ** 2
     odd = degrees % 2 == 1

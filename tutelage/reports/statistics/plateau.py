@@ -1,11 +1,11 @@
-"""The epoch at which validation accuracy levels off.
+"""Find the epoch at which validation accuracy levels off.
 
 Definition. The curve is smoothed by a centred mean over a tenth of the epochs (three or more, an
 odd number, narrower at the ends). The final plateau is the mean of the last quarter of the
 unsmoothed epochs; its noise is their standard deviation, or one image where that is more. The curve
 levels off at the first epoch whose smoothed accuracy is no further below the plateau than that
-noise. An epoch inside the last quarter means that it was still rising at the end. Fewer than eight
-epochs say nothing.
+noise. An epoch inside the last quarter means that it was still rising at the end. At least eight
+epochs are needed.
 """
 
 from typing import NamedTuple
@@ -17,15 +17,16 @@ EPOCHS_NEEDED = 8
 
 
 class Plateau(NamedTuple):
-    """Where a curve levels off; `epoch` is None while it is still rising. Accuracies in 0..1."""
+    """The plateau of a curve; accuracies in 0..1."""
 
     epoch: int | None
+    """Where the curve levels off; None while it is still rising."""
     level: float
     noise: float
 
 
 def find_plateau(accuracies: NDArray[np.float64], images: int) -> Plateau | None:
-    """The plateau of validation `accuracies` [E], epoch 1 first; None when there are too few."""
+    """Find the plateau of validation `accuracies` [E], epoch 1 first; None for too few epochs."""
     epochs = len(accuracies)
     if epochs < EPOCHS_NEEDED or not np.isfinite(accuracies).all():
         return None
@@ -39,7 +40,7 @@ def find_plateau(accuracies: NDArray[np.float64], images: int) -> Plateau | None
 
 
 def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The centred moving mean [E] over a tenth of the epochs, three or more."""
+    """Compute the centred moving mean [E] over a tenth of the epochs, three or more."""
     epochs = len(values)
     reach = (max(3, epochs // 10) - 1) // 2
     means = []

@@ -1,4 +1,4 @@
-"""What a report says beside its verdict: at equal compute, of companions, of all generations together."""
+"""What a report states beside its verdict: equal compute, peers, specialists, ensembles of generations."""
 
 from typing import NamedTuple
 
@@ -19,29 +19,35 @@ from tutelage.reports.wording import count_of, percent, points
 
 
 class EnsembleGain(NamedTuple):
-    """A student and those before it, asked together. runs: names; accuracies in 0..1: theirs, and its own."""
+    """A student and the generations before it as an ensemble; accuracies in 0..1."""
 
     student: str
     runs: tuple[str, ...]
+    """Names, the student's last."""
     accuracy: float
+    """Of the ensemble."""
     alone: float
+    """Of the student."""
 
 
 def secondary_sentences(record: JobRecord) -> list[str]:
-    """One sentence for each of these that the job has."""
-    return [
-        *specialist_sentences(record),
-        *_compute_sentence(record),
-        *_beside_sentences(record),
-        *_ensemble_sentence(record),
-    ]
+    """Write one sentence for each of these comparisons that the job has."""
+    sentences = specialist_sentences(record)
+    equal = at_equal_compute(record)
+    if equal is not None:
+        epochs = count_of(record.of("control-equal-compute")[0].epochs, "epoch")
+        name = f"Compared with training without a teacher at equal compute ({epochs})"
+        sentences += _difference(name, equal)
+    for peer, found in peers_against_alone(record).items():
+        sentences += _difference(f"{peer}, compared with the same network trained alone", found)
+    return sentences + _ensemble_sentence(record)
 
 
 def at_equal_compute(record: JobRecord) -> Verdict | None:
-    """Student minus plain training of as much compute, by seed; None where there is none of it.
+    """Compare students with controls of equal compute, by seed; None if there are no such controls.
 
-    A student that teaches itself costs more than its control; the time could as well have been spent on
-    longer training. Epochs therefore differ; network, images and seeds do not.
+    A student that is its own teacher costs more than its control, so the control may train for longer.
+    Epochs therefore differ; network, images and seeds do not.
     """
     students, longer = record.of("student"), record.of("control-equal-compute")
     split = record.split()
@@ -51,76 +57,57 @@ def at_equal_compute(record: JobRecord) -> Verdict | None:
 
 
 def peers_against_alone(record: JobRecord) -> dict[str, Verdict]:
-    """Each network that learned beside the students minus itself trained alone, by seed; by its name."""
-    students, split = [run for run in record.of("student") if run.beside], record.split()
-    names = dict.fromkeys(name for run in students for name in run.beside)
+    """Compare each peer with the same network trained alone, by seed: peer name -> verdict."""
+    students, split = record.of("student"), record.split()
     found = {}
-    for name in names:
-        own = [run for run in students if name in run.beside]
+    for name in dict.fromkeys(name for run in students for name in run.peers):
+        own = [run for run in students if name in run.peers]
         alone = [
             run
             for run in record.of("peer-control")
             if current_run_name(run.name) == f"{name}-control-{run.seed}"
         ]
         if {run.seed for run in own} & {run.seed for run in alone}:
-            found[name] = verdict_of(*pair_up(own, alone, split, companion=name), split)
+            found[name] = verdict_of(*pair_up(own, alone, split, peer=name), split)
     return found
 
 
 def ensemble_gains(record: JobRecord) -> list[EnsembleGain]:
-    """For each student with earlier generations, the accuracy of the mean of all their probabilities.
+    """Measure the ensemble of each student and its earlier generations: the mean of their probabilities.
 
     Furlanello et al. 2018, arXiv:1805.04770: born-again network ensembles.
     """
     split, by_name = record.split(), {run.name: run for run in record.runs}
     found = []
     for student, names in record.ensembles.items():
-        answers = [by_name[name].predictions[split].labelled() for name in names]
-        mean = np.mean([answer.probabilities() for answer in answers], axis=0)
-        labels = answers[-1].labels
-        accuracy = float((mean.argmax(axis=1) == labels).mean())
+        predictions = [by_name[name].predictions[split].labelled() for name in names]
+        mean = np.mean([one.probabilities() for one in predictions], axis=0)
+        accuracy = float((mean.argmax(axis=1) == predictions[-1].labels).mean())
         alone = float(by_name[student].predictions[split].labelled().correct().mean())
-        found.append(EnsembleGain(student, tuple(names), accuracy, alone))
+        found.append(EnsembleGain(student, names, accuracy, alone))
     return found
 
 
-def _compute_sentence(record: JobRecord) -> list[str]:
-    found = at_equal_compute(record)
-    if found is None:
-        return []
-    epochs = count_of(record.of("control-equal-compute")[0].epochs, "epoch")
-    return _difference(f"At equal compute, against plain training of {epochs}", found)
-
-
-def _beside_sentences(record: JobRecord) -> list[str]:
-    return [
-        sentence
-        for name, found in peers_against_alone(record).items()
-        for sentence in _difference(f"{name}, against itself trained alone", found)
-    ]
-
-
-def _difference(against: str, found: Verdict) -> list[str]:
+def _difference(comparison: str, found: Verdict) -> list[str]:
     if found.difference is None or found.interval is None:
         return []
     digits = decimals_for(found.interval)
-    told = f"{against}: {points(found.difference, digits)} points"
+    text = f"{comparison}: {points(found.difference, digits)} points"
     if len(found.pairs) < SEEDS_NEEDED:
-        return [f"{told}; a verdict needs {SEEDS_NEEDED} seeds or more."]
+        return [f"{text}; a verdict needs {SEEDS_NEEDED} seeds or more."]
     bounds = " to ".join(points(bound, digits) for bound in found.interval)
-    return [f"{told} (95 % interval {bounds}) over {len(found.pairs)} seeds."]
+    return [f"{text} (95 % interval {bounds}) over {len(found.pairs)} seeds."]
 
 
 def _ensemble_sentence(record: JobRecord) -> list[str]:
     found = ensemble_gains(record)
     if not found:
         return []
-    together, alone = (
-        float(np.mean([getattr(one, key) for one in found])) for key in ("accuracy", "alone")
-    )
+    together = float(np.mean([gain.accuracy for gain in found]))
+    alone = float(np.mean([gain.alone for gain in found]))
     seeds = f", mean over {len(found)} seeds" if len(found) > 1 else ""
     return [
-        f"Together, by the mean of their probabilities, {len(found[0].runs)} generations reach "
-        f"{percent(together)} % on the {SPLIT_WORDS[record.split()]} split, the last one alone "
+        f"The ensemble of the {len(found[0].runs)} generations (mean of their probabilities) reaches "
+        f"{percent(together)} % on the {SPLIT_WORDS[record.split()]} split, the last generation alone "
         f"{percent(alone)} %{seeds}."
     ]

@@ -1,126 +1,87 @@
-"""A generalist and its specialists: the classes of each, and what all of them say together."""
+"""A generalist and its specialists: the classes of each, and the accuracy of their ensemble."""
 
 from pathlib import Path
 from typing import NamedTuple
 
-from tutelage.reports.record.fields import Fields
+from tutelage.reports.record.files import to_record
 from tutelage.reports.record.types import SPLIT_WORDS, JobRecord, RunRecord, Split
-from tutelage.reports.wording import NONE, count_of, number, percent, plain, points, spell_duration
+from tutelage.reports.wording import count_of, percent
+from tutelage.storage.scores import Metrics
 
 
-class SpecialistLine(NamedTuple):
-    """Some classes, and how many of their images are named rightly, as text."""
+class GroupAccuracy(NamedTuple):
+    """The accuracy on the images of some classes; None if there are no images."""
 
-    classes: str
-    images: str
-    generalist: str
-    together: str
-    difference: str
-
-
-class SpecialistTraining(NamedTuple):
-    """One specialist, as text: its training images of its classes and of others, an epoch."""
-
-    run: str
-    network: str
-    classes: str
-    own: str
-    others: str
-    epochs: str
-    total: str
+    images: int
+    generalist: float | None
+    together: float | None
+    """Of the ensemble of the generalist and its specialists."""
 
 
-class SpecialistsSummary(NamedTuple):
-    """What a student was taught by; note: what must be said below the tables."""
+class SplitAccuracy(NamedTuple):
+    """The accuracies on one split."""
 
-    seats: tuple[SpecialistLine, ...]
-    trained: tuple[SpecialistTraining, ...]
-    note: str
+    generalist: float
+    together: Metrics
+    by_group: tuple[GroupAccuracy, ...]
+    in_groups: GroupAccuracy
+    """On the images of all groups."""
 
 
-def specialists_summary(record: JobRecord) -> SpecialistsSummary | None:
-    """The council of the first student, which is that of all; None where nobody had one.
+class EnsembleScores(NamedTuple):
+    """The generalist and specialists that taught a student."""
 
-    Raises:
-        InputError: a field of scores.json is missing or mistyped.
-    """
-    found = _first(record)
-    if found is None:
-        return None
-    facts, split = found
-    measured = facts.table(split)
-    groups = [_names(Fields({"classes": group}, facts.where)) for group in facts.items("groups")]
-    named = zip(groups, measured.tables("by_group"), strict=True)
-    seats = [_seat(name, fields) for name, fields in named]
-    if len(groups) > 1:
-        seats.append(_seat("all of these", measured.table("in_groups")))
-    together = measured.table("together")
-    whole = {"generalist": measured.number("generalist"), "together": together.number("accuracy")}
-    whole |= {"images": together.integer("images")}
-    seats.append(_seat("all classes", Fields(whole, facts.where)))
-    return SpecialistsSummary(
-        tuple(seats),
-        tuple(map(_trained, record.specialists)),
-        _note(facts.integer("active"), split),
-    )
+    groups: tuple[tuple[str, ...], ...]
+    """The classes of each specialist."""
+    active: int
+    """A specialist is used for an image if it knows one of this many likeliest classes."""
+    val: SplitAccuracy
+    test: SplitAccuracy | None = None
+
+    def on(self, split: Split) -> SplitAccuracy:
+        """Return the accuracies on one split; on validation if the test split has no labels."""
+        return self.test if split == "test" and self.test is not None else self.val
+
+
+class SpecialistScores(NamedTuple):
+    """The training data of a specialist."""
+
+    classes: tuple[str, ...]
+    own: int
+    """Images of its classes."""
+    drawn: int
+    """Images of other classes that each epoch draws."""
+    others: int
+    """Images of other classes that it draws from."""
+
+
+class RunScores(NamedTuple):
+    """The parts of scores.json that only specialists, and students of specialists, have."""
+
+    council: EnsembleScores | None = None
+    specialist: SpecialistScores | None = None
+
+
+def run_scores(run: RunRecord) -> RunScores:
+    """Read these parts of a run's scores.json; InputError if a field is missing or mistyped."""
+    return to_record(RunScores, run.scores, Path(run.name) / "scores.json")
+
+
+def ensemble_scores(record: JobRecord) -> EnsembleScores | None:
+    """Return the ensemble of the first student, which is that of all; None without specialists."""
+    found = (run_scores(run).council for run in record.runs)
+    return next((scores for scores in found if scores is not None), None)
 
 
 def specialist_sentences(record: JobRecord) -> list[str]:
-    """What a generalist and its specialists reach together; none where nobody had them."""
-    found = specialists_summary(record)
+    """State the accuracy of a generalist and its specialists together; nothing without them."""
+    found, split = ensemble_scores(record), record.split()
     if found is None:
         return []
-    *groups, whole = found.seats
-    count = len(groups) - (len(groups) > 1)
+    scores, specialists = found.on(split), count_of(len(found.groups), "specialist")
+    together, groups = scores.together["accuracy"], scores.in_groups
     return [
-        f"Together, the generalist and its {count_of(count, 'specialist')} name {whole.together} % of the "
-        f"{SPLIT_WORDS[record.split()]} images rightly, the generalist alone {whole.generalist} %; of the "
-        f"classes in groups {groups[-1].together} % and {groups[-1].generalist} %."
+        f"Together, the generalist and its {specialists} classify {percent(together)} % of the "
+        f"{SPLIT_WORDS[split]} images correctly, the generalist alone {percent(scores.generalist)} %; on the "
+        f"classes of the specialists {percent(groups.together)} % and {percent(groups.generalist)} %."
     ]
-
-
-def _first(record: JobRecord) -> tuple[Fields, Split] | None:
-    for run in record.runs:
-        facts = Fields(run.scores, Path(run.name) / "scores.json").optional_table("council")
-        if facts is not None:
-            return facts, record.split()
-    return None
-
-
-def _names(group: Fields) -> str:
-    return ", ".join(plain(str(name)) for name in group.items("classes"))
-
-
-def _seat(classes: str, fields: Fields) -> SpecialistLine:
-    alone, both = fields.optional_number("generalist"), fields.optional_number("together")
-    return SpecialistLine(
-        classes=classes,
-        images=number(fields.integer("images"), 0),
-        generalist=NONE if alone is None else percent(alone),
-        together=NONE if both is None else percent(both),
-        difference=NONE if alone is None or both is None else points(both - alone),
-    )
-
-
-def _trained(run: RunRecord) -> SpecialistTraining:
-    facts = Fields(run.scores, Path(run.name) / "scores.json").table("specialist")
-    return SpecialistTraining(
-        run=run.name,
-        network=run.published_name or run.model,
-        classes=_names(facts),
-        own=number(facts.integer("own"), 0),
-        others=f"{facts.integer('drawn'):,} of {facts.integer('others'):,}",
-        epochs=str(run.epochs),
-        total=spell_duration(run.timings.total_seconds),
-    )
-
-
-def _note(active: int, split: Split) -> str:
-    known = "the class" if active == 1 else f"one of the {active} classes"
-    chosen = " They also chose the groups." if split == "val" else ""
-    return (
-        f"Accuracy (%) on the {SPLIT_WORDS[split]} images after the last epoch. A specialist has a class for "
-        f"each of its group and one for all others; it is asked about an image where it knows {known} that "
-        "the generalist thinks likeliest. Together: the distribution that contradicts all who are asked the "
-        f"least, which is what the student was taught.{chosen}"
-    )

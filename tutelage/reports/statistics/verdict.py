@@ -1,7 +1,7 @@
-"""The verdict: student minus control of equal budget, per image and per seed, last epoch.
+"""The verdict: student minus control of equal budget, per image and per seed, after the last epoch.
 
-A sentence needs three seeds. Its interval is the wider of Student's t over seeds and the paired
-bootstrap over images, so neither few seeds nor few images can make a small difference look sure.
+It needs three seeds. Its interval is the wider of Student's t over seeds and the paired bootstrap over
+images, so neither few seeds nor few images can make a small difference look certain.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.reports.record.types import (
-    SPLIT_WORDS,
-    JobRecord,
-    PredictionsRecord,
-    RunRecord,
-    Split,
-)
+from tutelage.reports.record.types import SPLIT_WORDS, JobRecord, RunRecord, Split
 from tutelage.reports.statistics.intervals import (
     RESAMPLES,
     Interval,
@@ -32,7 +26,7 @@ SEEDS_NEEDED = 3
 
 
 class SeedPair(NamedTuple):
-    """One student and its control of the same seed; `gained` and `lost` count images."""
+    """A student and its control of the same seed."""
 
     seed: int
     student: str
@@ -40,12 +34,15 @@ class SeedPair(NamedTuple):
     student_accuracy: float
     control_accuracy: float
     difference: float
+    """Of the accuracies: student minus control."""
     gained: int
+    """Images that only the student classifies correctly."""
     lost: int
+    """Images that only the control classifies correctly."""
 
 
 class Verdict(NamedTuple):
-    """What can be said; the numbers are None where nothing was paired, shares in -1..1."""
+    """The result of a comparison; numbers are None where nothing was paired, shares in -1..1."""
 
     outcome: Outcome
     sentence: str
@@ -62,7 +59,7 @@ class Verdict(NamedTuple):
 
 
 def compare_runs(record: JobRecord, *, resamples: int = RESAMPLES, seed: int = 0) -> Verdict:
-    """Whether distillation helped, and how sure that is."""
+    """Compare students with controls of equal budget: whether distillation helped, and how sure that is."""
     split = record.split()
     students, controls = record.of("student"), record.of("control")
     if not students:
@@ -71,7 +68,7 @@ def compare_runs(record: JobRecord, *, resamples: int = RESAMPLES, seed: int = 0
         return _nothing(
             "no control",
             split,
-            "No control was trained, so nothing can be said about whether distillation helped.",
+            "No control was trained, so the report cannot say whether distillation helped.",
         )
     reason = unequal_budgets(students, controls, split)
     if reason:
@@ -84,32 +81,21 @@ def pair_up(
     controls: Sequence[RunRecord],
     split: Split,
     *,
-    companion: str | None = None,
+    peer: str | None = None,
 ) -> tuple[tuple[SeedPair, ...], NDArray[np.float64]]:
-    """Students and controls of the same seed, and the difference by image [N] of all of them.
+    """Pair students and controls of the same seed; also return their mean difference by image, [N].
 
-    With a name of a companion, that network of each student's run is compared in the student's place.
+    With `peer`, that network of each student's run is compared in the student's place.
     """
     by_seed = {run.seed: run for run in controls}
     paired = [(run, by_seed[run.seed]) for run in students if run.seed in by_seed]
-    said = [s.predictions if companion is None else s.beside[companion] for s, _ in paired]
-    answers = [
-        (own[split].labelled(), control.predictions[split].labelled())
-        for own, (_, control) in zip(said, paired, strict=True)
-    ]
-    pairs = tuple(
-        _pair(run, control, *correct)
-        for (run, control), correct in zip(paired, map(_both_correct, answers), strict=True)
-    )
-    return pairs, difference_by_image(answers)
-
-
-def difference_by_image(
-    answers: Sequence[tuple[PredictionsRecord, PredictionsRecord]],
-) -> NDArray[np.float64]:
-    """Mean over seeds of student correct minus control correct, [N] in -1..1."""
-    rows = [s.correct().astype(np.float64) - c.correct() for s, c in answers]
-    return np.asarray(np.mean(rows, axis=0), dtype=np.float64)
+    pairs, rows = [], []
+    for run, control in paired:
+        predictions = run.predictions if peer is None else run.peers[peer]
+        ours, theirs = (p[split].labelled().correct() for p in (predictions, control.predictions))
+        pairs.append(_pair(run, control, ours, theirs))
+        rows.append(ours.astype(np.float64) - theirs)
+    return tuple(pairs), np.asarray(np.mean(rows, axis=0), dtype=np.float64)
 
 
 def verdict_of(
@@ -120,7 +106,7 @@ def verdict_of(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Verdict:
-    """The verdict from the paired differences: [K] over seeds, `by_image` [N] over images."""
+    """Compute the verdict from paired seeds and the mean difference by image, [N]."""
     differences = np.array([pair.difference for pair in pairs])
     over_images = bootstrap_interval(by_image, resamples=resamples, seed=seed)
     over_seeds = t_interval(differences) if len(pairs) > 1 else None
@@ -149,7 +135,7 @@ def verdict_of(
 
 
 def decimals_for(interval: Interval | None) -> int:
-    """Decimals of a percentage point: two where the interval is narrower than one point."""
+    """Return how many decimals of a percentage point to show: two if the interval is below one point."""
     return 2 if interval is not None and interval.width < 0.01 else 1
 
 
@@ -191,7 +177,7 @@ def unequal_budgets(
     *,
     same_epochs: bool = True,
 ) -> str:
-    """Why no pair is fair, or nothing; with `same_epochs` also where one was trained for longer."""
+    """Explain why runs cannot be compared; empty if they can. With `same_epochs`, epochs must be equal."""
     for word, runs in (("students", students), ("controls", controls)):
         if len({run.seed for run in runs}) != len(runs):
             return f"several {word} have the same seed"
@@ -210,12 +196,6 @@ def unequal_budgets(
         ):
             return "they were measured on different images or labels"
     return "they have no labelled images" if len(first.ids) == 0 else ""
-
-
-def _both_correct(
-    answers: tuple[PredictionsRecord, PredictionsRecord],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    return answers[0].correct(), answers[1].correct()
 
 
 def _pair(

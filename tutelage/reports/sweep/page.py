@@ -1,10 +1,11 @@
-"""Cells of a sweep -> a page: each way of teaching beside the control without a teacher, and beside KD."""
+"""Render the page of a sweep: each objective compared with no teacher, equal compute, and plain KD."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
+from tutelage.config.roles import CONTROL, EQUAL_COMPUTE, STUDENT, TEACHER
 from tutelage.reports.statistics.verdict import SEEDS_NEEDED
 from tutelage.reports.sweep.differences import (
     NOTHING,
@@ -25,43 +26,44 @@ from tutelage.reports.wording import markdown_cell
 from tutelage.storage.atomic import write_bytes
 
 
-class _Side(NamedTuple):
-    """What a table's rows are held against: by its name, and how a row's difference to it is found."""
+class Baseline(NamedTuple):
+    """What the rows of the table are compared with."""
 
     name: str
-    apart: Callable[[Sequence[SweepResult]], Difference | None]
+    words: str
+    """Its name in a sentence."""
+    difference: Callable[[Sequence[SweepResult]], Difference | None]
+    """Compares the cells of a row with it."""
 
 
 class SweepRows(NamedTuple):
-    """The cells of a sweep: of students by what they were taught, and what they are held against."""
+    """The cells of a sweep by purpose."""
 
     students: dict[str, list[SweepResult]]
+    """By objective."""
     controls: list[SweepResult]
-    longer: list[SweepResult]
+    equal_compute: list[SweepResult]
     teachers: list[SweepResult]
 
     def order(self) -> list[str]:
-        """The students, the most accurate first."""
+        """Return the objectives, the most accurate first."""
         return sorted(self.students, key=lambda name: (-_mean(self.students[name]), name))
 
 
 def sort_results(cells: Sequence[SweepResult]) -> SweepRows:
-    """The cells by what they are for."""
+    """Group the cells by purpose."""
     students: dict[str, list[SweepResult]] = {}
     for cell in cells:
-        if cell.role == "student":
+        if cell.role == STUDENT:
             students.setdefault(cell.objective, []).append(cell)
-    others = (
-        [c for c in cells if c.role == role]
-        for role in ("control", "control-equal-compute", "teacher")
-    )
+    others = ([c for c in cells if c.role == role] for role in (CONTROL, EQUAL_COMPUTE, TEACHER))
     return SweepRows(students, *others)
 
 
 def write_sweep_page(folder: Path) -> Path:
-    """Write the page of a folder of cells, as a Markdown file beside it. Returns the file.
+    """Write the page of a folder of cells beside it, FOLDER.md, and return the file.
 
-    Where teachers of several lengths taught, their curve is drawn beside it: FOLDER.svg.
+    If teachers were trained for different numbers of epochs, FOLDER.svg has their curve.
     """
     cells, path = read_results(folder), folder.parent / f"{folder.name}.md"
     found = _lengths(sort_results(cells))
@@ -72,129 +74,123 @@ def write_sweep_page(folder: Path) -> Path:
 
 
 def sweep_page(cells: Sequence[SweepResult], *, curve: str = "") -> str:
-    """The page as Markdown: a table, what helped, what did not, and where the figures come from.
+    """Render the page: a table, what helped, what did not, and where the figures come from.
 
-    `curve` is the file of the curve over the teacher's lengths, which is shown where there are several.
+    `curve` is the image file of the curve over the teacher's epochs.
     """
-    ways = sort_results(cells)
-    lines = [*_head(cells, ways), "", *_table(ways), "", *_verdicts(ways)]
-    found = _lengths(ways)
+    rows = sort_results(cells)
+    lines = [*_head(cells, rows), "", *_table(rows), "", *_verdicts(rows)]
+    found = _lengths(rows)
     if found:
         lines += ["", *length_lines(found, curve)]
-    lines += ["", *_origin(cells, ways)]
+    lines += ["", *_origin(cells, rows)]
     return "\n".join(lines) + "\n"
 
 
-def sweep_sides(ways: SweepRows) -> list[_Side]:
-    """What students are held against: always the control, and what else there is."""
-    found = [_Side("control", lambda own: sweep_difference(own, ways.controls))]
-    if ways.longer:
+def baselines(rows: SweepRows) -> list[Baseline]:
+    """List what students are compared with: always the control, and what else there is."""
+
+    def equal_compute(own: Sequence[SweepResult]) -> Difference | None:
+        return sweep_difference(own, rows.equal_compute, equal="plain_epochs")
+
+    found = [Baseline("control", "no teacher", lambda own: sweep_difference(own, rows.controls))]
+    if rows.equal_compute:
+        words = "training without a teacher at equal compute"
+        found.append(Baseline("equal compute", words, equal_compute))
+    if kd := rows.students.get("kd"):
         found.append(
-            _Side(
-                "equal compute",
-                lambda own: sweep_difference(own, ways.longer, equal="plain_epochs"),
-            )
+            Baseline("kd", "kd", lambda own: None if own is kd else sweep_difference(own, kd))
         )
-    if kd := ways.students.get("kd"):
-        found.append(_Side("kd", lambda own: None if own is kd else sweep_difference(own, kd)))
     return found
 
 
-def _lengths(ways: SweepRows) -> list[TeacherLength]:
-    """What teachers of several lengths reached, and their students; empty where all had one length."""
-    return teacher_lengths(ways.students, ways.teachers, ways.controls)
+def _lengths(rows: SweepRows) -> list[TeacherLength]:
+    return teacher_lengths(rows.students, rows.teachers, rows.controls)
 
 
-def _head(cells: Sequence[SweepResult], ways: SweepRows) -> list[str]:
-    students = [cell for own in ways.students.values() for cell in own]
-    shown = students or ways.controls or list(cells)
+def _head(cells: Sequence[SweepResult], rows: SweepRows) -> list[str]:
+    students = [cell for own in rows.students.values() for cell in own]
+    shown = students or rows.controls or list(cells)
     facts = [_one_of(str(getattr(cell, field)) for cell in shown) for field in ("model", "epochs")]
     images = _one_of(str(len(cell.right)) for cell in shown)
     lines = ["# Students side by side", ""]
     lines.append(
         f"Student {facts[0]}, {facts[1]} epochs at {_one_of(str(c.image_size) for c in shown)} pixels; last "
-        f"epoch on {images} validation images. The control is the same student, seed by seed, without a "
+        f"epoch on {images} validation images. The control is the same student with the same seed, without a "
         "teacher."
     )
-    if ways.longer:
+    if rows.equal_compute:
         lines.append(
-            "A student that teaches itself costs more than its control: at equal compute it is held against "
-            "plain training that costs as much, unless the control does."
+            "A student that is its own teacher costs more than its control. At equal compute it is compared "
+            "with longer training without a teacher that costs as much."
         )
-    if ways.teachers and not _lengths(ways):
-        best = ", ".join(f"{100 * cell.accuracy:.1f} %" for cell in ways.teachers)
-        lines.append(f"Teacher {_one_of(cell.model for cell in ways.teachers)}: {best}.")
+    if rows.teachers and not _lengths(rows):
+        best = ", ".join(f"{100 * cell.accuracy:.1f} %" for cell in rows.teachers)
+        lines.append(f"Teacher {_one_of(cell.model for cell in rows.teachers)}: {best}.")
     return lines
 
 
-def _table(ways: SweepRows) -> list[str]:
-    against = sweep_sides(ways)
-    asked = any(cell.together is not None for own in ways.students.values() for cell in own)
+def _table(rows: SweepRows) -> list[str]:
+    against = baselines(rows)
+    ensembles = any(cell.together is not None for own in rows.students.values() for cell in own)
     names = ["objective", "seeds", "accuracy %"]
-    for side in against:
-        names += [f"less {side.name}", "95 % interval"]
-    names += ["together %"] if asked else []
-    names += ["agrees with teacher %", "ECE %", "s an epoch"]
+    for baseline in against:
+        names += [f"minus {baseline.name}", "95 % interval"]
+    names += ["ensemble %"] if ensembles else []
+    names += ["agreement with teacher %", "ECE %", "s per epoch"]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    rows = [("control", ways.controls), *((name, ways.students[name]) for name in ways.order())]
-    for name, own in rows:
+    for name, own in (("control", rows.controls), *((n, rows.students[n]) for n in rows.order())):
         if not own:
             continue
         parts = [markdown_cell(name), str(len(own)), in_per_cent([cell.accuracy for cell in own])]
-        for side in against:
-            parts += in_points(None if own is ways.controls else side.apart(own))
-        parts += [_share(cell.together for cell in own)] if asked else []
-        # A control is held to one teacher: where there are several it says nothing of the others.
-        agreed = [] if own is ways.controls and len(ways.teachers) > 1 else own
+        for baseline in against:
+            parts += in_points(None if own is rows.controls else baseline.difference(own))
+        parts += [_share(cell.together for cell in own)] if ensembles else []
+        # A control's agreement is with one teacher; of several it would be misleading.
+        agreed = [] if own is rows.controls and len(rows.teachers) > 1 else own
         parts += [_share(cell.agreement for cell in agreed), _share(cell.ece for cell in own)]
         parts.append(f"{mean(cell.seconds_per_epoch for cell in own):.0f}")
         lines.append(f"| {' | '.join(parts)} |")
     return lines
 
 
-_AGAINST = {
-    "control": "no teacher",
-    "equal compute": "plain training of equal compute",
-    "kd": "kd",
-}
+def _verdicts(rows: SweepRows) -> list[str]:
+    control, *others = baselines(rows)
 
+    def named(baseline: Baseline, sign: int | None) -> list[str]:
+        return [
+            name
+            for name in rows.order()
+            if beyond_chance(baseline.difference(rows.students[name])) == sign
+        ]
 
-def _verdicts(ways: SweepRows) -> list[str]:
-    control, *others = sweep_sides(ways)
-    placed = {name: beyond_chance(control.apart(own)) for name, own in ways.students.items()}
-    texts = {
-        1: "Better than no teacher, beyond chance",
-        0: "Cannot be told from no teacher",
-        -1: "Worse than no teacher, beyond chance",
-        None: f"Fewer than {SEEDS_NEEDED} seeds, so nothing can be said",
-    }
     groups = {
-        text: [n for n in ways.order() if placed[n] == place] for place, text in texts.items()
+        "Better than no teacher, beyond chance": named(control, 1),
+        "No clear difference from no teacher": named(control, 0),
+        "Worse than no teacher, beyond chance": named(control, -1),
+        f"Fewer than {SEEDS_NEEDED} seeds, so no verdict": named(control, None),
     }
-    # Beside the others only what stands out is named: the table has the rest.
-    for side in others:
-        for place, word in ((1, "Better"), (-1, "Worse")):
-            text = f"{word} than {_AGAINST[side.name]}, beyond chance"
-            groups[text] = [
-                n for n in ways.order() if beyond_chance(side.apart(ways.students[n])) == place
-            ]
+    # Of the other comparisons only clear differences are named: the table has the rest.
+    for other in others:
+        groups[f"Better than {other.words}, beyond chance"] = named(other, 1)
+        groups[f"Worse than {other.words}, beyond chance"] = named(other, -1)
     lines = [
         f"- {text}: {', '.join(map(markdown_cell, names))}."
         for text, names in groups.items()
         if names
     ]
-    if len(ways.students) > 5:
-        count = len(ways.students)
+    if len(rows.students) > 5:
+        count = len(rows.students)
         lines.append(
-            f"- {count} comparisons with the control are made here: of as many without any effect, "
-            f"about {0.05 * count:.1f} would be expected to look like one."
+            f"- Of {count} comparisons with the control, about {0.05 * count:.1f} would be expected to show a "
+            "difference without any effect."
         )
     return lines
 
 
-def _origin(cells: Sequence[SweepResult], ways: SweepRows) -> list[str]:
+def _origin(cells: Sequence[SweepResult], rows: SweepRows) -> list[str]:
     taught_by: dict[int, set[str]] = {}
-    for cell in (cell for own in ways.students.values() for cell in own):
+    for cell in (cell for own in rows.students.values() for cell in own):
         if cell.teacher_epochs is not None:
             taught_by.setdefault(cell.teacher_epochs, set()).add(cell.teacher)
     trainings = max(map(len, taught_by.values()), default=1)
@@ -204,9 +200,7 @@ def _origin(cells: Sequence[SweepResult], ways: SweepRows) -> list[str]:
     ]
     if trainings > 1:
         lines.append(f"The cells come from {trainings} trainings of the same teacher.")
-    lines.append(
-        "Seconds an epoch are of a machine that did other work as well: they are no benchmark."
-    )
+    lines.append("Seconds per epoch are no benchmark: the machine did other work as well.")
     return lines
 
 

@@ -1,52 +1,47 @@
-"""Cells: finished runs of a sweep as small JSON files that outlive their run folders.
+"""Results of a sweep: finished runs as small JSON files that outlive their run folders.
 
-A cell holds what a table needs and nothing else, so that cells can be kept under version control and a
-table can grow over many sessions and machines.
+Such a file, a cell, holds what a table needs and nothing else, so that cells can be kept under version
+control and a table can grow over many sessions and machines.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.config.renamed import current_name
 from tutelage.errors import InputError
-from tutelage.reports.record.fields import Fields
 from tutelage.reports.record.read import read_run
 from tutelage.storage.checksums import read_sealed, write_sealed
 from tutelage.storage.run_results import open_results
+from tutelage.storage.typed_json import read_record
 
 FORMAT = 3
-_FIX = "remove it; the same `tutelage sweep` does its run again"
+_FIX = "remove it; the same `tutelage sweep` repeats its run"
 
 
 class SweepRunInfo(NamedTuple):
-    """What a run's own folder does not tell about its place in a sweep.
-
-    name: of the run, and of the cell's file; objective: what the table calls it; role: as in a report;
-    identity: fingerprint of settings and images, its teachers' too; teacher: fingerprint of the run it is
-    held to, its own where it is that; teacher_epochs: of the finished teacher, None where there is none;
-    plain_epochs: of training without a teacher that costs as much.
-    """
+    """The place of a run in a sweep."""
 
     name: str
+    """Of the run and of the cell's file."""
     objective: str
+    """The recipe of its loss or method, as the table calls it."""
     role: str
     identity: str
+    """Fingerprint of its settings and images, and of those of its teachers."""
     teacher: str
+    """Fingerprint of the teacher's run it is compared with; its own if it is that teacher."""
     teacher_epochs: int | None
+    """Of the finished teacher; None without one."""
     plain_epochs: int
+    """Epochs of training without a teacher that cost as much."""
 
 
 class SweepResult(NamedTuple):
-    """One run: what it is of, as in `SweepRunInfo`, and how it did on the validation images after its last epoch.
-
-    right: for each labelled validation image, whether it was named rightly; agreement: with the teacher;
-    together: accuracy of the mean answer of all networks that learned in the run, None where it was one;
-    machine, software: where it ran.
-    """
+    """One run of a sweep: its place as in `SweepRunInfo`, and its last epoch's scores on validation."""
 
     objective: str
     role: str
@@ -60,32 +55,32 @@ class SweepResult(NamedTuple):
     image_size: int
     accuracy: float
     best_accuracy: float
+    """Of the best epoch."""
     nll: float
     ece: float
     agreement: float | None
+    """With the teacher."""
     together: float | None
+    """Accuracy of the ensemble of all networks trained in the run; None if there was one network."""
     seconds_per_epoch: float
     right: NDArray[np.bool_]
+    """Whether each labelled validation image is classified correctly."""
     machine: str
     software: str
 
 
+class _Packed(NamedTuple):
+    images: int
+    right: str
+
+
 def write_result(folder: Path, run: Path, about: SweepRunInfo) -> Path:
-    """Keep a finished run as a cell.
-
-    Args:
-        folder: of the cells.
-        run: the run folder.
-        about: its place in the sweep.
-
-    Returns:
-        The file.
-    """
+    """Write the cell of a finished run into a folder of cells, and return the file."""
     found = read_run(run)
     results = open_results(run)
     environment, timings = results.table("environment.json"), results.timings()["epochs"]
     right = found.predictions["val"].labelled().correct()
-    ensemble = found.scores.get("ensemble")
+    ensemble, fidelity = found.scores.get("ensemble"), found.last.val["fidelity"]
     facts = {
         "format": FORMAT,
         "name": about.name,
@@ -100,10 +95,10 @@ def write_result(folder: Path, run: Path, about: SweepRunInfo) -> Path:
         "plain_epochs": about.plain_epochs,
         "image_size": found.cost.input_size,
         "accuracy": float(right.mean()),
-        "best_accuracy": found.best.val.accuracy,
-        "nll": found.last.val.nll,
-        "ece": found.last.val.ece,
-        "agreement": found.last.val.fidelity.agreement if found.last.val.fidelity else None,
+        "best_accuracy": found.best.val["accuracy"],
+        "nll": found.last.val["nll"],
+        "ece": found.last.val["ece"],
+        "agreement": fidelity["agreement"] if fidelity else None,
         "together": ensemble["val"]["accuracy"] if isinstance(ensemble, dict) else None,
         "seconds_per_epoch": round(float(np.median([e["seconds"] for e in timings] or [0.0])), 1),
         "images": len(right),
@@ -118,66 +113,51 @@ def write_result(folder: Path, run: Path, about: SweepRunInfo) -> Path:
 
 
 def read_results(folder: Path) -> list[SweepResult]:
-    """All cells of a folder, by objective and seed.
-
-    Raises:
-        InputError: a file is no cell.
-    """
+    """Read all cells of a folder, in the order of their file names; raises as `read_result`."""
     return [read_result(path) for path in sorted(folder.glob("*.json"))]
 
 
 def read_result(path: Path) -> SweepResult:
-    """One cell.
+    """Read one cell.
 
     Raises:
-        InputError: it is none, it is damaged, or it has another one's name.
+        InputError: the file is not a cell, was changed, or was renamed.
     """
     found = read_sealed(path, kind="a cell of a sweep", version=FORMAT, fix=_FIX)
-    facts, kinds = Fields(found, path), get_type_hints(SweepResult)
-    if set(facts.plain) != {*kinds, "format", "name", "images"}:
+    if set(found) != {*SweepResult._fields, "format", "name", "images"}:
         raise InputError("not a cell of a sweep", where=path, expected=f"one of format {FORMAT}")
-    if facts.text("name") != path.stem:
-        raise InputError(
-            "a cell under another one's name", where=path, found=facts.text("name"), fix=_FIX
-        )
-    read: dict[Any, Callable[[str], Any]] = {
-        str: facts.text,
-        int: facts.integer,
-        float: facts.number,
-        float | None: facts.optional_number,
-        int | None: facts.optional_integer,
-    }
-    plain = {name: read[kind](name) for name, kind in kinds.items() if name != "right"}
-    plain["role"] = current_name("role", plain["role"])
-    plain["objective"] = _objective_of(plain["objective"])
-    return SweepResult(**plain, right=_answers(facts))
+    if found["name"] != path.stem:
+        raise InputError("a cell that was renamed", where=path, found=found["name"], fix=_FIX)
+    result = read_record(SweepResult, {**found, "right": _unpack(found, path)}, path)
+    role, objective = current_name("role", result.role), _objective_of(result.objective)
+    return result._replace(role=role, objective=objective)
 
 
 def _objective_of(name: str) -> str:
-    """A recipe of a loss or a method, or a role, by its name of today."""
+    """Translate the former name of a loss, method or role."""
     for kind in ("losses", "method", "role"):
         name = current_name(kind, name)
     return name
 
 
-def _answers(facts: Fields) -> NDArray[np.bool_]:
-    """Right or wrong, image by image, of eight a byte."""
-    images = facts.integer("images")
+def _unpack(found: Mapping[str, Any], path: Path) -> NDArray[np.bool_]:
+    """Unpack correct or not, image by image, of eight in a byte."""
+    packed = read_record(_Packed, found, path)
     try:
-        packed = np.frombuffer(bytes.fromhex(facts.text("right")), np.uint8)
+        raw = np.frombuffer(bytes.fromhex(packed.right), np.uint8)
     except ValueError as error:
-        raise InputError("right cannot be read", where=facts.where, found=error) from error
-    if len(packed) != -(-images // 8):
+        raise InputError("right cannot be read", where=path, found=error) from error
+    if len(raw) != -(-packed.images // 8):
         raise InputError(
             "right does not fit the images",
-            where=facts.where,
-            found=f"{images} images, {len(packed)} bytes",
+            where=path,
+            found=f"{packed.images} images, {len(raw)} bytes",
             expected="eight images a byte",
         )
-    return np.unpackbits(packed)[:images].astype(bool)
+    return np.unpackbits(raw)[: packed.images].astype(bool)
 
 
 def known_results(cells: Sequence[SweepResult], objective: str, seed: int, identity: str) -> bool:
-    """Whether a run of these settings and images is among the cells."""
+    """Return whether a run of these settings and images is among the cells."""
     wanted = (objective, seed, identity)
     return any((cell.objective, cell.seed, cell.identity) == wanted for cell in cells)

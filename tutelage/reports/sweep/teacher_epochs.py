@@ -1,4 +1,4 @@
-"""Teachers of several lengths of training, and what each made of the same student: a table and a curve."""
+"""Teachers trained for different numbers of epochs, and their students: a table and a curve."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,19 @@ from tutelage.reports.wording import markdown_cell
 
 
 class TeacherLength(NamedTuple):
-    """What a teacher of some epochs reached, in shares, and its students, one value a seed.
+    """The students of a teacher that was trained for some epochs; accuracies in 0..1."""
 
-    way: what they were taught; control: mean of the same students without a teacher, None where there are
-    none of them; apart: from it.
-    """
-
-    way: str
+    objective: str
     epochs: int
+    """Of the teacher."""
     teacher: float | None
+    """Its accuracy."""
     students: tuple[float, ...]
+    """Accuracy by seed."""
     control: float | None
-    apart: Difference | None
+    """Mean accuracy of the same students without a teacher."""
+    difference: Difference | None
+    """Of the students from their controls."""
 
 
 def teacher_lengths(
@@ -37,54 +38,48 @@ def teacher_lengths(
     teachers: Sequence[SweepResult],
     controls: Sequence[SweepResult],
 ) -> list[TeacherLength]:
-    """By what was taught, and then by how long the teacher was trained; empty where all had one length.
+    """Group students by objective and teacher's epochs; empty if all teachers had the same.
 
-    `students` are named as a sweep names them: `kd@5` under a teacher of five epochs.
+    `students` are named as a sweep names them: `kd@5` for a teacher of five epochs.
     """
     trained = {cell.epochs: cell.accuracy for cell in teachers}
     alone = mean(cell.accuracy for cell in controls) if controls else None
     found = []
     for name, own in students.items():
-        way, _, said = name.rpartition("@")
+        objective, _, number = name.rpartition("@")
         epochs = own[0].teacher_epochs
-        if way and epochs is not None and said == str(epochs):
+        if objective and epochs is not None and number == str(epochs):
             accuracies = tuple(cell.accuracy for cell in own)
             found.append(
-                TeacherLength(
-                    way,
-                    epochs,
-                    trained.get(epochs),
-                    accuracies,
-                    alone,
-                    sweep_difference(own, controls),
-                )
-            )
+                TeacherLength(objective, epochs, trained.get(epochs), accuracies, alone,
+                              sweep_difference(own, controls))
+            )  # fmt: skip
     return sorted(found, key=lambda one: one[:2])
 
 
 def length_lines(found: Sequence[TeacherLength], curve: str) -> list[str]:
-    """The table as Markdown, below the curve in the file of that name."""
-    lines = ["## The teacher's length", ""]
+    """Render the table as Markdown, below the image `curve`."""
+    lines = ["## The teacher's epochs", ""]
     if curve:
         lines += [f"![Accuracy of student and teacher against the teacher's epochs]({curve})", ""]
     lines += [
-        "| taught by | teacher's epochs | teacher % | student % | less control | 95 % interval |",
+        "| student's objective | teacher's epochs | teacher % | student % | minus control | 95 % interval |",
         "|---|---|---|---|---|---|",
     ]
     for one in found:
         parts = [
-            markdown_cell(one.way),
+            markdown_cell(one.objective),
             str(one.epochs),
             NOTHING if one.teacher is None else f"{100 * one.teacher:.2f}",
             in_per_cent(one.students),
-            *in_points(one.apart),
+            *in_points(one.difference),
         ]
         lines.append(f"| {' | '.join(parts)} |")
     return lines
 
 
 def draw_lengths(found: Sequence[TeacherLength]) -> bytes:
-    """The curve as SVG: students with the deviation over seeds, their teachers, and the control as a line."""
+    """Draw the curve as SVG: students with deviation over seeds, teachers, and the control as a line."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -92,15 +87,15 @@ def draw_lengths(found: Sequence[TeacherLength]) -> bytes:
     with mpl.rc_context(look.rules):
         canvas = Figure(figsize=(5.2, 3.25), layout="constrained")
         axes: Any = canvas.add_subplot()
-        ways = sorted({one.way for one in found})
-        for way, line in zip(ways, ("-", "--", ":", "-.") * len(ways), strict=False):
-            own = [one for one in found if one.way == way]
+        objectives = sorted({one.objective for one in found})
+        for name, line in zip(objectives, ("-", "--", ":", "-.") * len(objectives), strict=False):
+            own = [one for one in found if one.objective == name]
             axes.errorbar(
                 [one.epochs for one in own],
                 [100 * mean(one.students) for one in own],
                 yerr=[100 * stdev(o.students) if len(o.students) > 1 else 0.0 for o in own],
                 color=look.colours["student"], linestyle=line, marker="o", markersize=3.5,
-                linewidth=1.9, capsize=3, label=f"student ({way})",
+                linewidth=1.9, capsize=3, label=f"student ({name})",
             )  # fmt: skip
         taught = {one.epochs: one.teacher for one in found if one.teacher is not None}
         axes.plot(

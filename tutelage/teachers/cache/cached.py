@@ -126,7 +126,7 @@ def fill_cache(
             for low in range(0, len(ids), batch_size * world.size):
                 some = ids[low : low + batch_size * world.size]
                 mine = some[world.share(len(some))]
-                said = world.everyone(
+                said = world.all_gather(
                     compute_outputs(teacher, question, mine, view, shapes=table.shapes)
                 )
                 if writer is not None:

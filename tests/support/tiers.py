@@ -1,0 +1,55 @@
+"""In which tier a test runs: by where it is, what it uses, and how long it was measured to take.
+
+`fast` is what a contributor waits for (`make test-fast`), `medium` is added before a merge (`make test`),
+and `full` runs in CI (`make test-all`). A test that has one of these markers already keeps it.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+LIST = TESTS / "slow_tests.txt"
+TIERS = ("fast", "medium", "full")
+
+PLACES = ("benchmarks", "compatibility", "reliability", "walk")
+"""Folders of whole runs and of inputs by the hundred."""
+
+PROGRAMS = ("import subprocess", "support.two_processes", "support.benchmark_script")
+"""What a test file that starts programs contains."""
+
+Measured = Mapping[str, str]
+"""Tier by `FILE::FUNCTION` and by `fixture NAME`."""
+
+
+def read_list() -> Measured:
+    """Read what `support.measure` wrote: lines of a tier and a name."""
+    lines = LIST.read_text(encoding="utf-8").splitlines()
+    pairs = (line.split(maxsplit=1) for line in lines if not line.startswith("#"))
+    return {name: tier for tier, name in pairs}
+
+
+def name_of(item: pytest.Item) -> str:
+    """Return `FILE::FUNCTION` of a test, one name for all its cases."""
+    return f"{item.path.relative_to(TESTS).as_posix()}::{getattr(item, 'originalname', item.name)}"
+
+
+def set_tiers(items: Iterable[pytest.Item]) -> None:
+    """Give every test one of the three markers."""
+    measured = read_list()
+    texts: dict[Path, str] = {}
+    for item in items:
+        if not any(item.get_closest_marker(tier) for tier in TIERS):
+            text = texts.setdefault(item.path, item.path.read_text(encoding="utf-8"))
+            item.add_marker(_tier(item, text, measured))
+
+
+def _tier(item: pytest.Item, text: str, measured: Measured) -> str:
+    if not item.path.is_relative_to(TESTS):
+        return "fast"  # an example in a docstring
+    place = item.path.relative_to(TESTS).parts[0]
+    slow = place in PLACES or any(word in text for word in PROGRAMS)
+    names = {name_of(item), *(f"fixture {name}" for name in getattr(item, "fixturenames", ()))}
+    found = [measured[name] for name in names & measured.keys()]
+    return max([*found, "medium" if slow else "fast"], key=TIERS.index)

@@ -1,0 +1,72 @@
+"""The words after a flag as the value of its setting."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from tutelage.config.listing import Setting
+from tutelage.config.schema import check_range, convert
+from tutelage.errors import UsageError
+
+_SWITCH = {"true": True, "false": False}
+
+
+def read_setting(setting: Setting, name: str, texts: Sequence[str]) -> Any:
+    """A flag's value, of the type and in the range of its setting; None: `none`, to unset it.
+
+    Args:
+        setting: what the flag sets.
+        name: the flag as it was typed, for the error.
+        texts: the words after it.
+
+    Raises:
+        UsageError: too few words, or a value that the setting cannot have.
+    """
+    if setting.kind is bool and not texts:
+        return True
+    if not texts or setting.size not in (None, len(texts)):
+        wanted = "a value" if setting.size in (1, None) else f"{setting.size} values"
+        raise UsageError(f"{name} needs {wanted}", found=" ".join(texts) or "nothing")
+    if setting.optional and setting.kind is not str and texts[0].lower() == "none":
+        return None
+    values = [_read(setting.item, name, text) for text in texts]
+    if setting.item in (int, float):
+        for value in values:
+            check_range(name.removeprefix("--"), value, setting.bounds)
+    return convert(setting.kind, values[0] if setting.item is setting.kind else values, None, name)
+
+
+def read_one(name: str, texts: Sequence[str]) -> str:
+    """The one word after a flag."""
+    if len(texts) != 1:
+        raise UsageError(f"{name} needs a value", found=" ".join(texts) or "nothing")
+    return texts[0]
+
+
+def read_custom(name: str, texts: Sequence[str]) -> tuple[str, Any]:
+    """The path and the value of `--custom.NAME.SETTING VALUE`: a number, true, false or text."""
+    path = name.removeprefix("--").replace("-", "_")
+    if path.count(".") != 2 or "" in path.split("."):
+        raise UsageError(f"no such flag: {name}", expected="--custom.NAME.SETTING VALUE")
+    text = read_one(name, texts)
+    with suppress(ValueError):
+        return path, float(text)
+    return path, _SWITCH.get(text, text)
+
+
+def _read(kind: Any, name: str, text: str) -> Any:
+    if kind is int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,400}", text):
+            raise UsageError(f"{name} needs a whole number", found=text)
+        return int(text)
+    if kind is float:
+        try:
+            return float(text)
+        except ValueError:
+            raise UsageError(f"{name} needs a number", found=text) from None
+    if kind is bool:
+        if text not in _SWITCH:
+            raise UsageError(f"{name} is a switch", found=text, expected="true or false")
+        return _SWITCH[text]
+    return text

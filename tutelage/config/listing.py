@@ -1,0 +1,125 @@
+"""Every setting of a settings class by its dotted path, with what can be told a person about it."""
+
+import ast
+import dataclasses
+import functools
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from tutelage.config.schema import without_none
+
+
+class Setting(NamedTuple):
+    """A field of a settings class, or of a settings class that is a field of it."""
+
+    path: str
+    """The names of the fields on the way, joined by dots."""
+
+    kind: Any
+    """Type of its value."""
+
+    optional: bool
+    """Whether it may be unset (None)."""
+
+    default: Any
+    """Its value where nothing sets it."""
+
+    bounds: Mapping[str, float]
+    """The range of its numbers, as declared by `schema.setting`."""
+
+    owner: type[Any]
+    """The settings class that has the field."""
+
+    @property
+    def text(self) -> str:
+        """The docstring under the field, on one line."""
+        return field_texts(self.owner).get(self.name, "")
+
+    @property
+    def group(self) -> str:
+        """The path of the table that it stands in; empty: the whole."""
+        return self.path.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rpartition(".")[2]
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that there are; empty: any value of the type."""
+        return get_args(self.item) if get_origin(self.item) is Literal else ()
+
+    @property
+    def item(self) -> Any:
+        """Type of one value, where the setting takes several."""
+        return get_args(self.kind)[0] if get_origin(self.kind) is tuple else self.kind
+
+    @property
+    def size(self) -> int | None:
+        """Values on a command line; None: one or more."""
+        if get_origin(self.kind) is not tuple:
+            return 1
+        kinds = get_args(self.kind)
+        return None if kinds[-1] is Ellipsis else len(kinds)
+
+
+def list_settings(cls: type[Any]) -> dict[str, Setting]:
+    """All settings of a class by dotted path, in the order of declaration.
+
+    >>> from tutelage.config.job import DistillConfig
+    >>> list_settings(DistillConfig)["losses.kd.temperature"].bounds
+    {'above': 0, 'at most': 1000}
+    """
+    return {setting.path: setting for setting in _walk(cls(), "")}
+
+
+def _walk(default: Any, prefix: str) -> Iterator[Setting]:
+    hints = get_type_hints(type(default))
+    for field in dataclasses.fields(default):
+        kind, value = without_none(hints[field.name]), getattr(default, field.name)
+        if dataclasses.is_dataclass(kind):
+            inner = kind() if value is None else value  # type: ignore[operator]
+            yield from _walk(inner, f"{prefix}{field.name}.")
+        else:
+            yield Setting(
+                prefix + field.name,
+                kind,
+                optional=kind is not hints[field.name],
+                default=value,
+                bounds=dict(field.metadata),
+                owner=type(default),
+            )
+
+
+def field_texts(cls: type[Any]) -> dict[str, str]:
+    """The docstring under each field of a dataclass, those of its bases included."""
+    found: dict[str, str] = {}
+    for one in reversed(cls.__mro__):
+        if dataclasses.is_dataclass(one):
+            found |= _texts_of_module(one.__module__).get(one.__name__, {})
+    return found
+
+
+@functools.cache
+def _texts_of_module(name: str) -> dict[str, dict[str, str]]:
+    tree = ast.parse(inspect.getsource(sys.modules[name]))
+    return {
+        node.name: dict(_texts_of_body(node.body))
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def _texts_of_body(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for field, below in pairwise(body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+        ):
+            yield field.target.id, " ".join(str(below.value.value).split())

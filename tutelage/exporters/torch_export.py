@@ -1,0 +1,64 @@
+"""torch.export: one `.pt2` file that PyTorch runs without our code, checked against the network.
+
+As in the ONNX file the standardisation is part of the graph: uint8 pixels [B, 3, S, S], RGB, for any B up to
+4096 -> float32 logits [B, C]. Class names are in the file's `classes.json`.
+"""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tutelage.exporters.check import require_same_outputs
+from tutelage.exporters.exporter import Exporter, ExportResult, PixelsToLogits
+from tutelage.models.preprocess import Classifier
+from tutelage.storage.atomic import write_bytes
+from tutelage.storage.sidecar import write_checksum
+
+
+def export_torch(
+    classifier: Classifier, path: Path, images: Tensor, classes: Sequence[str]
+) -> ExportResult:
+    """Write and check one `.pt2` file.
+
+    Args:
+        classifier: the network with its preprocessing, on the CPU.
+        path: of the file.
+        images: uint8 [8, 3, S, S], real ones, to check with.
+        classes: names in the order of the outputs.
+
+    Raises:
+        InputError: the file answers differently from the network.
+    """
+    graph = PixelsToLogits(classifier).eval()
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    with torch.no_grad():
+        program = torch.export.export(graph, (images[:2],), dynamic_shapes={"pixels": {0: batch}})
+    buffer = io.BytesIO()
+    names = json.dumps(list(classes), ensure_ascii=False)
+    torch.export.save(program, buffer, extra_files={"classes.json": names})
+    content = buffer.getvalue()
+    difference = require_same_outputs(_run(content), graph, images)
+    write_bytes(path, content)
+    write_checksum(path, content)
+    return ExportResult(path, len(content), difference)
+
+
+def _run(content: bytes) -> Callable[[Tensor], Tensor]:
+    """Load the file as a user would."""
+    module = torch.export.load(io.BytesIO(content)).module()
+
+    def run(pixels: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = module(pixels)
+        return logits
+
+    return run
+
+
+EXPORTER = Exporter(
+    "torch", ".pt2", "torch.export; runs in PyTorch, without Tutelage", export_torch
+)
