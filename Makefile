@@ -1,14 +1,23 @@
 # Two commands: `make demo` (the main job on the bundled sample) and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test lint docs install clean
+.PHONY: demo test-fast test test-all lint docs install clean
 
 demo: $(BIN)/tutelage
 	$(BIN)/tutelage run sample --recipe demo --out runs/demo --resume
 
+# Three tiers of tests, set by tests/support/tiers.py: while working, before a merge, in CI.
+test-fast: $(BIN)/tutelage
+	$(PYTEST) -m fast --hypothesis-profile=fast
+
 test: $(BIN)/tutelage
-	$(BIN)/pytest
+	$(PYTEST) -m "not full" --hypothesis-profile=fast
+
+test-all: $(BIN)/tutelage
+	$(PYTEST) --hypothesis-profile=full
 
 lint: $(BIN)/tutelage
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """A student in training under any method, on the sample's images: its state, its teachers' word, its steps.
 
-Made by `tutelage.engine.build`, as a run makes them. Networks have random weights: how long a step takes does not
-depend on what they know. Nothing is compiled.
+Made by `tutelage.engine.build`, as a run makes them. Networks have random weights: how long a step takes
+does not depend on what they know. Nothing is compiled.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Every call of docs/evidence/bad-input.md, each through the command line's own function in a process of its own.
+"""Every call of docs/evidence/bad-input.md, each through the command line in a process of its own.
 
     python benchmarks/reliability/bad_input.py [--processes 2] [--files 20000] [--first 80] [--last 90]
 

@@ -205,7 +205,9 @@ def train(
         return learned
 
     loop.train_on = train_on  # type: ignore[assignment]
-    place = RunContext("run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world)
+    place = RunContext(
+        "run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world
+    )
     try:
         train_one(SETTINGS, open_pack(packed), place)
     except Interrupted as error:

@@ -1,11 +1,11 @@
-"""The long suite: every promise of docs/evidence/reliability.md held against its figure, one script after another.
+"""The long suite: every promise of docs/evidence/reliability.md against its figure, script after script.
 
     python benchmarks/reliability/suite.py
 
 It can be stopped and started again: what has reached its figure is not run twice, unless with `--again`. Its
 rows go to `benchmarks/results/reliability.json` and, as a table, to `docs/evidence/reliability-figures.md`,
-each with the name of the sources it was measured with. Two scripts run at once, those that time something alone. The
-last line is the count; exit code 1 where one falls short.
+each with the name of the sources it was measured with. Two scripts run at once, those that time something
+alone. The last line is the count; exit code 1 where one falls short.
 """
 
 import argparse

@@ -25,9 +25,7 @@ def hint(student: tuple[str, ...], teacher: tuple[str, ...]) -> ObjectiveConfig:
     )
 
 
-@pytest.mark.parametrize(
-    "name", ["kd", "hint", "crd", "simkd", "review", "fsp", "hint-at-kd"]
-)
+@pytest.mark.parametrize("name", ["kd", "hint", "crd", "simkd", "review", "fsp", "hint-at-kd"])
 def test_a_lesson_that_fits(name: str, small_pack: Pack) -> None:
     """Between networks of one kind nothing is refused."""
     require_buildable(method_of(name), SMALL, LARGE, small_pack)
@@ -113,7 +111,10 @@ REFUSED = {
         ["--losses.hint.student-points", "layer9", "--losses.hint.teacher-points", "layer2"],
         ["terms.hint: the student has no point layer9", "did you mean layer"],
     ),
-    "points of one": (["--losses.hint.student-points", "layer2"], ["losses.hint names points of one network"]),
+    "points of one": (
+        ["--losses.hint.student-points", "layer2"],
+        ["losses.hint names points of one network"],
+    ),
     "small rest": (
         ["--losses.rkd-angle.weight", "1", "--student.batch-size", "66"],
         ["losses.rkd_angle compares at least 3 images", "--student.batch-size 67"],

@@ -92,8 +92,14 @@ def test_page_and_cells(swept: Swept) -> None:
     folder, answer = swept
     assert answer.code == 0, answer.err
     assert answer.trained == [
-        "teacher", "kd-0", "control-0", "hint-0", "kd-1", "control-1", "hint-1",
-    ]  # fmt: skip
+        "teacher",
+        "kd-0",
+        "control-0",
+        "hint-0",
+        "kd-1",
+        "control-1",
+        "hint-1",
+    ]
     assert list(cells(folder)) == RUNS
     page = (folder / "cells.md").read_text()
     assert answer.out == f"{page}\n{folder / 'cells.md'}\n"
@@ -247,15 +253,24 @@ def test_methods_and_lengths_of_the_teacher(sample_folder: Path, tmp_path: Path)
     assert answer.code == 0, answer.err
     found = cells(tmp_path / "out")
     assert list(found) == [
-        "control-0", "kd@1-0", "kd@2-0", "kd@2-teacher", "control-equal-compute-0", "mean-teacher-0", "dml-0", "teacher",
-    ]  # fmt: skip
+        "control-0",
+        "kd@1-0",
+        "kd@2-0",
+        "kd@2-teacher",
+        "control-equal-compute-0",
+        "mean-teacher-0",
+        "dml-0",
+        "teacher",
+    ]
     assert [found[name]["teacher_epochs"] for name in ("kd@1-0", "kd@2-0", "dml-0")] == [
         1,
         2,
         None,
     ]
     assert found["kd@2-0"]["teacher"] != found["kd@1-0"]["teacher"]
-    assert found["mean-teacher-0"]["plain_epochs"] == found["control-equal-compute-0"]["epochs"] == 2
+    assert (
+        found["mean-teacher-0"]["plain_epochs"] == found["control-equal-compute-0"]["epochs"] == 2
+    )
     scores = json.loads((tmp_path / "out" / "dml-0" / "scores.json").read_text())
     assert found["dml-0"]["together"] == scores["ensemble"]["val"]["accuracy"]
     assert (tmp_path / "out" / "cells.svg").is_file()

@@ -168,7 +168,7 @@ def test_old_cache_answers(jobs: Path, tmp_path: Path) -> None:
 
 
 def test_interrupted_job_is_resumed(jobs: Path, old: Path) -> None:
-    """It goes on from its checkpoint, keeps its teacher, and ends in the bytes of the job that was not stopped."""
+    """It goes on from its checkpoint, keeps its teacher, and ends in the bytes of the whole job."""
     assert list((jobs / "interrupted/student-0/checkpoints").glob("step-*"))
     teacher = (jobs / "interrupted/teacher/run.json").read_bytes()
     call(["resume", str(jobs / "interrupted"), "--quiet"])

@@ -19,7 +19,14 @@ def test_every_setting_is_classified() -> None:
 def test_every_setting_in_the_key_changes_it() -> None:
     """Another value of each of them makes another key; of the others it does not."""
     usual = AugmentationConfig()
-    others = {"flip": True, "translate": 1, "crop_scale": 0.5, "mixup": 0.2, "cutmix": 0.3, "view_seed": 7}
+    others = {
+        "flip": True,
+        "translate": 1,
+        "crop_scale": 0.5,
+        "mixup": 0.2,
+        "cutmix": 0.3,
+        "view_seed": 7,
+    }
     assert others.keys() == IN_KEY
     for name, value in others.items():
         assert view_key(dataclasses.replace(usual, **{name: value})) != view_key(usual), name

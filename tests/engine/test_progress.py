@@ -59,7 +59,8 @@ def test_many_runs_are_counted(now: list[float]) -> None:
     assert [row.name for row in rows if row.state == "at work"] == ["run-20"]
 
 
-def test_block_in_a_terminal(capsys: pytest.CaptureFixture[str], now: list[float]) -> None:
+@pytest.mark.usefixtures("now")
+def test_block_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """One row a run, its own name not said twice, and the rest of the job."""
     import rich.console
 
@@ -71,13 +72,21 @@ def test_block_in_a_terminal(capsys: pytest.CaptureFixture[str], now: list[float
     console.status("teacher: epoch 1/4 ####", done=0.25, left=30.0)
     console.clear()
     shown = capsys.readouterr().out
-    for text in ("teacher", "student-0", "control-0", "waiting", "epoch 1/4", "about 3 min 50 s left"):
+    for text in (
+        "teacher",
+        "student-0",
+        "control-0",
+        "waiting",
+        "epoch 1/4",
+        "about 3 min 50 s left",
+    ):
         assert text in shown
     assert "teacher: " not in shown
 
 
-def test_away_from_a_terminal_the_rest_of_the_job_is_told(
-    capsys: pytest.CaptureFixture[str], now: list[float]
+@pytest.mark.usefixtures("now")
+def test_away_from_a_terminal_the_rest_of_the_job_is_printed(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     console = Console()
     console.progress = JobProgress(RUNS)

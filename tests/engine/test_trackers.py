@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from support.child import environment
 from support.stop_requests import AtSteps
-from support.tracked import READ
+from support.tracked import READ, Tracked
 from tutelage.__main__ import main
 from tutelage.commands import train as verbs
 from tutelage.commands.job_folder import claim_folder, inspect_folder
@@ -259,10 +259,30 @@ train_one(build(TrainConfig, json.loads(settings), where=""), open_pack(Path(pac
 """
 
 
+def require_same_points(tracked: Mapping[str, Tracked], folder: Path) -> None:
+    """One run, with each epoch of the journal once, the scores and the confusion matrix."""
+    (run,) = tracked.values()
+    journal = read_events(folder / "journal.jsonl")
+    epochs = {event["epoch"]: event for event in journal if event["event"] == "epoch"}
+    wanted = {
+        "lr": {epoch: event["lr"] for epoch, event in epochs.items()},
+        "train/loss": {epoch: event["train"]["loss"] for epoch, event in epochs.items()},
+        "val/accuracy": {epoch: event["val"]["accuracy"] for epoch, event in epochs.items()},
+    }
+    for metric, values in wanted.items():
+        assert [step for step, _ in run.points[metric]] == [1, 2, 3, 4]
+        assert dict(run.points[metric]) == pytest.approx(values, rel=1e-6)
+    assert len(run.points["time/images_per_second"]) == 4
+    scores = json.loads((folder / "scores.json").read_text())
+    ((_, accuracy),) = run.points["best/val/accuracy"]
+    assert accuracy == pytest.approx(scores["best"]["val"]["accuracy"], rel=1e-6)
+    assert run.images == {"confusion/val"}
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", TRACKERS)
+@pytest.mark.parametrize("names", [("tensorboard", "mlflow", "wandb"), ("trackio",)], ids="+".join)
 def test_killed_and_continued(
-    name: str,
+    names: tuple[str, ...],
     single: Settings,
     place: Place,
     small_pack: Pack,
@@ -271,12 +291,12 @@ def test_killed_and_continued(
 ) -> None:
     """A killed run goes on as the same tracked run: no point twice, none lost."""
     del home
-    pytest.importorskip(TRACKERS[name].package)
-    context = place(f"out-{name}")
+    for name in names:
+        pytest.importorskip(TRACKERS[name].package)
+    context = place(f"out-{names[0]}")
     monkeypatch.delenv("WANDB_SERVICE", raising=False)  # that of this process outlives the child
-    if name == "trackio":  # it has one folder in a process
-        monkeypatch.setenv("TRACKIO_DIR", str(context.folder / "tracking" / "trackio"))
-    settings = single(epochs=4, track=(name,))
+    monkeypatch.setenv("TRACKIO_DIR", str(context.folder / "tracking" / "trackio"))
+    settings = single(epochs=4, track=names)
     arguments = [str(small_pack.folder), str(context.folder), json.dumps(to_table(settings))]
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, *arguments],
@@ -291,22 +311,8 @@ def test_killed_and_continued(
     monkeypatch.setattr(context.console, "line", lines.append)
     train_one(settings, small_pack, context)
     assert not [line for line in lines if "failed" in line]
-    (run,) = READ[name](context.folder / "tracking").values()
-    journal = read_events(context.folder / "journal.jsonl")
-    epochs = {event["epoch"]: event for event in journal if event["event"] == "epoch"}
-    wanted = {
-        "lr": {epoch: event["lr"] for epoch, event in epochs.items()},
-        "train/loss": {epoch: event["train"]["loss"] for epoch, event in epochs.items()},
-        "val/accuracy": {epoch: event["val"]["accuracy"] for epoch, event in epochs.items()},
-    }
-    for metric, values in wanted.items():
-        assert [step for step, _ in run.points[metric]] == [1, 2, 3, 4]
-        assert dict(run.points[metric]) == pytest.approx(values, rel=1e-6)
-    assert len(run.points["time/images_per_second"]) == 4
-    scores = json.loads((context.folder / "scores.json").read_text())
-    ((_, accuracy),) = run.points["best/val/accuracy"]
-    assert accuracy == pytest.approx(scores["best"]["val"]["accuracy"], rel=1e-6)
-    assert len(run.images) == 1
+    for name in names:
+        require_same_points(READ[name](context.folder / "tracking"), context.folder)
     assert not [path for path in context.folder.rglob("*") if path.is_symlink()]
 
 

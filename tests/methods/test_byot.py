@@ -166,5 +166,5 @@ def test_a_network_without_stages_is_refused() -> None:
     """By name, before anything is trained."""
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, CLASSES))
     student = Classifier(flat, Preprocess(size=SIZE, mean=(0.5,) * 3, std=(0.25,) * 3))
-    with pytest.raises(UsageError, match="exits needs stages before the last"):
+    with pytest.raises(UsageError, match="byot needs stages before the last"):
         made("byot", student)

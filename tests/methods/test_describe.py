@@ -159,7 +159,7 @@ def test_unlike_families(make: Make) -> None:
     assert first.startswith("hint compares what happens inside a ResNet and a VisionTransformer")
     assert rest == ["hint: layer2 and blocks.2 differ in kind: [32, 16, 16] and [5, 64]"]
     first, *rest = architecture_warnings(*make("hint-at-kd", teacher="test_vit"))
-    assert first.startswith("hint, attention compare what happens inside")
+    assert first.startswith("hint, at compare what happens inside")
     assert "kd" not in first.partition(" compare ")[0]
     assert len(rest) == 1 + 3
 

@@ -230,7 +230,7 @@ def test_gathered_gradients_do_not_go_with_turns() -> None:
     """Gradients over several batches and turns are refused together, each alone is not."""
     turns = MethodOptions(dml=Settings(alternate=True))
     settings = TrainConfig(method="dml", methods=turns, losses=published(), grad_accum_steps=2)
-    with pytest.raises(UsageError, match="accumulate = 2"):
+    with pytest.raises(UsageError, match="grad_accum_steps = 2"):
         build_dml(settings, network(0), [network(1)], lesson())
     for changes in ({"grad_accum_steps": 1}, {"methods": MethodOptions()}):
         allowed: Any = dataclasses.replace(settings, **changes)

@@ -79,10 +79,32 @@ PAIRS = [
 ]
 
 
+def each_once(pairs: Sequence[Pair]) -> set[Pair]:
+    """Choose a few pairs in which every method and every term occurs."""
+    chosen: set[Pair] = set()
+    terms: set[str] = set()
+    for method in METHODS:
+        own = [pair for pair in pairs if pair.method == method]
+        chosen |= set(sorted(own, key=lambda pair: pair.term in terms)[:1])
+        terms = {pair.term for pair in chosen}
+    for pair in pairs:
+        if pair.term not in terms:
+            chosen.add(pair)
+            terms.add(pair.term)
+    return chosen
+
+
 def the(*, refused: bool) -> list[Any]:
+    """Return the pairs that fit or do not: each method and term once in the fast tier, else in the last."""
     found = [pair for pair in PAIRS if (refusal_reason(*pair) is not None) == refused]
+    fast = each_once(found)
     return [
-        pytest.param(pair, id="-".join(pair[: 2 + (pair[0] == "multi-teacher")])) for pair in found
+        pytest.param(
+            pair,
+            id="-".join(pair[: 2 + (pair[0] == "multi-teacher")]),
+            marks=pytest.mark.fast if pair in fast else pytest.mark.full,
+        )
+        for pair in found
     ]
 
 

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import tutelage
+from tutelage.config.methods import MethodName
+from tutelage.config.roles import Role
 
 ROOT = Path(tutelage.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -124,11 +127,13 @@ def test_public_names_are_those_listed() -> None:
 def test_every_term_has_settings_and_a_test() -> None:
     """A term of the table can be set in a recipe and has a test file of its own."""
     from tutelage.config.objective import LossConfig, settings_classes
+    from tutelage.losses.registry import term_path
 
     assert set(settings_classes()) == set(LossConfig.__dataclass_fields__)
     tests = Path(__file__).parents[1] / "losses"
     for name in settings_classes():
-        assert (tests / f"test_{name.replace('-', '_')}.py").is_file()
+        module = term_path(name)[0].rpartition(".")[2]
+        assert (tests / f"test_{module}.py").is_file()
 
 
 def test_settings_command_line_and_reports_need_no_torch() -> None:
@@ -160,3 +165,35 @@ def test_no_public_name_is_also_a_module() -> None:
     """`tutelage.run` stays the function, whatever has been imported before."""
     modules = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert not modules & set(tutelage.__all__)
+
+
+def test_a_class_name_stands_for_one_thing() -> None:
+    """No public class of the package has the name of another."""
+    found: dict[str, list[Path]] = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(path.relative_to(ROOT))
+    assert not {name: paths for name, paths in found.items() if len(paths) > 1}
+
+
+def test_no_comparison_with_a_method_or_role() -> None:
+    """What differs by method or role is in methods/ and config/: nobody else compares their names."""
+    names = {*get_args(MethodName), *get_args(Role)}
+    found = []
+    for path in FILES:
+        if unit(path) in ("methods", "config"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                strings = {x.value for x in constants(sides)} & names
+                called = {getattr(x, "attr", getattr(x, "id", "")) for x in sides}
+                if strings and called & {"method", "role"}:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno} compares with {strings}")
+    assert not found
+
+
+def constants(nodes: list[ast.expr]) -> list[ast.Constant]:
+    """Every constant in these expressions, those in tuples and sets, too."""
+    return [part for node in nodes for part in ast.walk(node) if isinstance(part, ast.Constant)]

@@ -31,8 +31,9 @@ def read_list() -> Measured:
 
 
 def name_of(item: pytest.Item) -> str:
-    """Return `FILE::FUNCTION` of a test, one name for all its cases."""
-    return f"{item.path.relative_to(TESTS).as_posix()}::{getattr(item, 'originalname', item.name)}"
+    """Return `FILE::FUNCTION` (or `FILE::CLASS::FUNCTION`) of a test, one name for all its cases."""
+    function = item.nodeid.partition("[")[0].partition("::")[2]
+    return f"{item.path.relative_to(TESTS).as_posix()}::{function}"
 
 
 def set_tiers(items: Iterable[pytest.Item]) -> None:

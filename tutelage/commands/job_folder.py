@@ -56,7 +56,7 @@ def claim_folder(
 ) -> State:
     """Take a folder for a job, or find that it is done already; the caller holds its lock.
 
-    Settings are written as config.toml, facts as job.json. Arguments and errors are those of `inspect_folder`.
+    Settings are written as config.toml, facts as job.json. Arguments and errors: see `inspect_folder`.
 
     Raises:
         MachineError: it cannot be written.
@@ -133,8 +133,8 @@ def finish_job(out: Path) -> None:
 def abandon_job(out: Path) -> None:
     """Give up a folder in which a job has only begun, so that the corrected command finds it free.
 
-    All in it was made by this job: `claim_folder` found it empty. Where the disk takes nothing any more it stays, to
-    be continued.
+    All in it was made by this job: `claim_folder` found it empty. Where the disk is
+    full it stays, to be continued.
     """
     shutil.rmtree(out, ignore_errors=True)
 

@@ -80,7 +80,7 @@ def init_from_generalist(built: BuiltModel, generalist: Path) -> BuiltModel:
 
 
 def specialist_facts(pack: Pack) -> dict[str, Any]:
-    """Describe a specialist for scores.json: its classes, and how many images of them and of others it sees."""
+    """Describe a specialist for scores.json: its classes, and its images of them and of others."""
     halves = balanced_halves(pack)
     return {
         "classes": list(pack.classes[:-1]),

@@ -80,8 +80,7 @@ def build_offline(
 
 
 def require_usable_losses(settings: MethodConfig) -> None:
-    """Raise UsageError, with the reason, for a term that the method cannot use.
-    """
+    """Raise UsageError, with the reason, for a term that the method cannot use."""
     for name in loss_weights(settings):
         looks_inside = isinstance(selected_losses(settings)[name], FeatureLossConfig)
         check_term(settings.method, name, looks_inside=looks_inside, settings=settings.methods)
@@ -171,7 +170,9 @@ def feature_extractor(
     student: Classifier, by_teacher: Sequence[Mapping[str, Term]]
 ) -> FeatureExtractor | None:
     """Return a callable that runs the student and records the features terms need; None if there are none."""
-    points = [p for terms in by_teacher for term in terms.values() for p in term.needs.student_points]
+    points = [
+        p for terms in by_teacher for term in terms.values() for p in term.needs.student_points
+    ]
     return FeatureExtractor(student, points) if points else None
 
 

@@ -18,11 +18,6 @@ class BatchGather(NamedTuple):
     """(mean over this process's images, their share of the batch) -> the mean over all images."""
 
 
-def gather_labels(batch: Batch, sharing: BatchGather | None) -> Tensor:
-    """Gather the labels [B] of the whole batch."""
-    return gather_rows(batch.labels, batch, sharing)
-
-
 def gather_rows(rows: Tensor, batch: Batch, sharing: BatchGather | None) -> Tensor:
     """Gather one row per image: [b, ...] in this process -> [B, ...] for the whole batch."""
     if sharing is None or batch.whole is None:

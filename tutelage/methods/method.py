@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.losses.term import Needs
-from tutelage.methods.gather import BatchGather, gather_labels, gather_rows
+from tutelage.methods.gather import BatchGather, gather_rows
 from tutelage.types import START, Batch, LossOutput, ModelOutput, Progress, TeacherOutput
 
 LossWeighting = Callable[[Progress], Mapping[str, float]]
@@ -92,7 +92,8 @@ class Method(nn.Module, ABC):
         Only the terms carry a gradient; the logits are detached.
         """
         whole = gather_rows(student.logits.detach(), batch, self.sharing)
-        return LossOutput(logits=whole, labels=gather_labels(batch, self.sharing), terms=terms)
+        labels = gather_rows(batch.labels, batch, self.sharing)
+        return LossOutput(logits=whole, labels=labels, terms=terms)
 
     def after_step(self, progress: Progress, taken: Tensor) -> None:
         """Update moving averages after an optimizer step; most methods have none.

@@ -63,7 +63,7 @@ def plan_job(job: DistillConfig) -> list[PlannedRun]:
 
 
 def is_distilled(settings: TrainConfig) -> bool:
-    """Whether a run has a teacher: not a teacher or control itself, nor a student whose teacher is missing."""
+    """Whether a run has a teacher: teachers, controls and a student whose teacher is missing have none."""
     if settings.role in UNTAUGHT:
         return False
     spec = spec_of(settings)

@@ -1,4 +1,4 @@
-"""A teacher's own checkpoints, one after the other: the early ones ask less of a student."""
+"""A sequence of checkpoints of one teacher, used in turn from early (easier) to late."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from tutelage.types import START, Batch, Progress, TeacherOutput
 
 
 def checkpoint_index(epoch: int, *, checkpoints: int, epochs: int) -> int:
-    """Which checkpoint (from 0, in their order) teaches in an epoch (from 0): floor(e K / E).
+    """Return the checkpoint (from 0) that is the teacher in an epoch (from 0): floor(e K / E).
 
     >>> [checkpoint_index(epoch, checkpoints=3, epochs=7) for epoch in range(7)]
     [0, 0, 0, 1, 1, 2, 2]
@@ -16,7 +16,7 @@ def checkpoint_index(epoch: int, *, checkpoints: int, epochs: int) -> int:
 
 
 def last_epoch(number: int, *, checkpoints: int, epochs: int) -> int:
-    """Epochs done when a checkpoint (from 0) has said its last word.
+    """Return how many epochs are done when a checkpoint (from 0) has been used for the last time.
 
     >>> [last_epoch(number, checkpoints=3, epochs=7) for number in range(3)]
     [3, 5, 7]
@@ -25,24 +25,24 @@ def last_epoch(number: int, *, checkpoints: int, epochs: int) -> int:
 
 
 class CheckpointSequence:
-    """Checkpoints of one teacher, each of which teaches for an equal part of the student's training.
+    """Checkpoints of one teacher, each used for an equal part of the student's training.
 
     Jin et al. 2019, Knowledge distillation via route constrained optimization, arXiv:1904.09149: the student
-    meets points of the teacher's route one by one. Where we differ: there the points are searched for, and
-    each is taught until the student has converged; here they divide both trainings evenly.
+    follows points of the teacher's route one by one. Where we differ: there the points are searched for, and
+    each is used until the student has converged; here they divide both trainings evenly.
     """
 
     def __init__(self, teachers: Sequence[Teacher], *, epochs: int) -> None:
-        """Order teachers in time.
+        """Initialize the sequence.
 
         Args:
-            teachers: from the earliest checkpoint to the last one.
-            epochs: of the student.
+            teachers: checkpoints, the earliest first.
+            epochs: epochs of the student's training.
         """
         self._teachers, self._epochs = tuple(teachers), epochs
 
     def __call__(self, batch: Batch, progress: Progress = START, /) -> TeacherOutput:
-        """What the checkpoint of this epoch says about a batch."""
+        """Return the outputs of this epoch's checkpoint for a batch."""
         number = checkpoint_index(
             progress.epoch, checkpoints=len(self._teachers), epochs=self._epochs
         )

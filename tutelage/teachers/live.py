@@ -1,4 +1,4 @@
-"""A live teacher: a frozen network that is asked at every batch."""
+"""A live teacher: a frozen network that runs on every batch."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from tutelage.types import START, Batch, Progress, TeacherOutput
 
 
 class LiveTeacher:
-    """Ask a network; it stays in eval mode and nothing flows back into it."""
+    """A network in eval mode, without gradients; records features at `points`."""
 
     def __init__(self, classifier: Classifier, points: Sequence[str] = ()) -> None:
         self.classifier = classifier.eval().requires_grad_(False)
         self._look = FeatureExtractor(classifier, points) if points else classifier
 
     def __call__(self, batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
-        """What the teacher says about a batch: logits [B, C] in fp32, and its features."""
+        """Run the network on a batch; returns logits [B, C] in fp32, and features."""
         # no_grad rather than inference_mode: terms may save these tensors for their own backward pass.
         with torch.no_grad():
             output = self._look(batch.images)

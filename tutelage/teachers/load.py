@@ -1,4 +1,4 @@
-"""A path -> a teacher: a run folder or a model folder, held against the classes it shall teach."""
+"""Load a teacher from a run folder or a model folder and check its classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ from tutelage.models.model_folder import SavedModel, load_model, network_folder
 def open_teacher(
     path: Path, classes: Sequence[str], *, network: nn.Module | None = None
 ) -> SavedModel:
-    """The network in a run folder (its last epoch) or a model folder; `network` is the user's own module.
+    """Load the network of a run folder (last epoch) or a model folder; `network` is the user's own module.
 
     Raises:
-        InputError: no network there, or one of other classes or of another class order.
+        InputError: no network there, or one with other classes or another class order.
     """
     saved = load_model(network_folder(path), network=network)
     if saved.classes == tuple(classes):
@@ -37,7 +37,7 @@ def open_teacher(
 
 
 def open_specialist(path: Path, classes: Sequence[str]) -> SavedModel:
-    """The network in a specialist's folder; its classes are a group of those given, and the dustbin last.
+    """Load a specialist, whose classes are a group of `classes` and, last, the dustbin class.
 
     Raises:
         InputError: no network there, or no specialist for these classes.

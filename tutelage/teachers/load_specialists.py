@@ -23,10 +23,10 @@ def open_specialists(folders: Sequence[Path], classes: Sequence[str]) -> list[Sa
 
     Args:
         folders: run folders of the generalist, then of each specialist.
-        classes: of the data.
+        classes: classes of the data.
 
     Raises:
-        InputError: no finished run there, or one of other classes.
+        InputError: no finished run there, or one with other classes.
     """
     first, *others = folders
     for folder in folders:
@@ -54,15 +54,15 @@ def combine_specialists(
     Args:
         teachers: the generalist and each specialist, whose outputs are its group and the dustbin class.
         groups: the classes of each specialist.
-        pack: of all classes, whose training images the specialists have learned from.
+        pack: pack of all classes, on whose training images the specialists were trained.
         active: see `methods.specialists.active`.
     """
     generalist, *specialists = teachers
-    members = [
+    corrected = [
         Specialist(teacher, class_numbers(group, pack), group_correction(group, pack))
         for teacher, group in zip(specialists, groups, strict=True)
     ]
-    return SpecialistEnsemble(generalist, members, active=active)
+    return SpecialistEnsemble(generalist, corrected, active=active)
 
 
 def class_numbers(group: Sequence[str], pack: Pack) -> tuple[int, ...]:
@@ -71,6 +71,6 @@ def class_numbers(group: Sequence[str], pack: Pack) -> tuple[int, ...]:
 
 
 def group_correction(group: Sequence[str], pack: Pack) -> float:
-    """Correct a specialist's dustbin class for the images of other classes that its training left out."""
+    """Return the dustbin correction for the images of other classes that a specialist's training left out."""
     halves = balanced_halves(class_subset(pack, group))
     return dustbin_correction(len(halves.own), len(halves.others))

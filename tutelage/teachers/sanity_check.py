@@ -1,4 +1,4 @@
-"""A teacher is held against the labels before it teaches: wrong answers must not pass for distillation."""
+"""Check a teacher against the labels before it is used for training."""
 
 import math
 from collections.abc import Sequence
@@ -10,26 +10,32 @@ from numpy.typing import NDArray
 from tutelage.errors import InputError
 
 LUCK = 0.01
-"""How probable an accuracy may be by luck alone, and still count as luck."""
+"""Significance level: an accuracy that chance reaches with a higher probability counts as luck."""
 
 _ALIKE = 1e-5
-"""Answers whose spread is no more than this share of the largest logit are one answer."""
+"""Outputs whose spread is at most this share of the largest logit count as equal."""
 
 
 class TeacherCheck(NamedTuple):
-    """What some answers are worth.
-
-    accuracy: over `images` of known label; chance: what answers would reach that are given as often, but
-    whatever the image; lucky: whether the accuracy may be luck; order: for each class what it is called,
-    where that explains the labels far better; ordered: the accuracy then.
-    """
+    """The result of comparing predictions with labels."""
 
     images: int
+    """Number of images with a known label."""
+
     accuracy: float
+    """Accuracy on these images."""
+
     chance: float
+    """Accuracy of random predictions with the same class frequencies."""
+
     lucky: bool
+    """Whether the accuracy may be luck."""
+
     order: dict[int, int]
+    """Label -> the class predicted for it, if such an order explains the labels far better; else empty."""
+
     ordered: float
+    """Accuracy with this order."""
 
 
 def check_teacher(
@@ -42,20 +48,20 @@ def check_teacher(
     trust: bool,
     early: bool = False,
 ) -> None:
-    """Refuse a teacher whose answers about images of known label cannot teach.
+    """Raise InputError for a teacher whose outputs are unusable.
 
     Args:
-        logits: float32 [N, C], its answers.
-        labels: int64 [N]; -1 where unknown.
-        rows: int64 [N], the ids of the images.
+        logits: its outputs, float32 [N, C].
+        labels: int64 [N]; -1 if unknown.
+        rows: ids of the images, int64 [N].
         classes: names [C].
-        where: whose answers they are, for the reader.
-        trust: whether a person takes it though its classes are in another order, or no better than chance.
-        early: whether it is a network from early in a training, which may know little yet.
+        where: the teacher, for the message.
+        trust: whether the user accepts classes in another order and an accuracy at chance.
+        early: whether it is a checkpoint from early in a training, which may be at chance.
 
     Raises:
-        InputError: an answer that is not finite, the same answer for all images, classes in another order,
-            or an accuracy that is not clearly above chance.
+        InputError: outputs that are not finite or the same for all images, classes in another order, or an
+            accuracy that is not clearly above chance.
     """
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
@@ -99,11 +105,11 @@ def check_teacher(
 def judge_outputs(
     predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int
 ) -> TeacherCheck | None:
-    """What predictions are worth; None where there are too few for anyone to be told from luck.
+    """Compare predictions with labels; returns None if there are too few to rule out luck.
 
     Args:
         predicted: int64 [N].
-        labels: int64 [N], none of them -1.
+        labels: int64 [N], all known.
         classes: C.
     """
     count = len(labels)
@@ -120,7 +126,7 @@ def judge_outputs(
 
 
 def binomial_tail(hits: int, count: int, chance: float) -> float:
-    """The probability of at least so many hits in independent tries.
+    """Return the probability of at least `hits` successes in `count` independent trials.
 
     >>> round(binomial_tail(2, 2, 0.5), 3), binomial_tail(0, 5, 0.1), binomial_tail(3, 3, 1.0)
     (0.25, 1.0, 1.0)
@@ -141,10 +147,10 @@ def binomial_tail(hits: int, count: int, chance: float) -> float:
 def _order(
     predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int, *, lucky: bool
 ) -> tuple[dict[int, int], float]:
-    """The order in which classes seem to be named, found on every other image and proved on the rest.
+    """Find the order of the teacher's classes on every other image and verify it on the rest.
 
-    Where the accuracy is above chance, only classes that stand in each other's places can have been mixed up:
-    two that are hard to tell apart are not. Empty where the names are right.
+    If the accuracy is above chance, only cyclic swaps of classes are considered, since similar classes are
+    also confused. Empty if the order is right.
     """
     table = np.zeros((classes, classes), np.int64)
     np.add.at(table, (labels[::2], predicted[::2]), 1)
@@ -160,7 +166,7 @@ def _order(
     ordered = int((predicted == to[labels])[those].sum())
     if not ordered or ordered < 2 * right:
         return {}, 0.0
-    # A network that calls nearly everything by one name is no proof that this is another's.
+    # A network that predicts nearly always the same class is no evidence of another order.
     often = np.bincount(predicted, minlength=classes)[to[labels[those]]].mean() / len(predicted)
     sure = LUCK / 10
     if (
@@ -173,7 +179,7 @@ def _order(
 
 
 def _one_to_one(table: NDArray[np.int64]) -> dict[int, int]:
-    """Label -> what it is called most often, the commonest pairs first, each name once; counts [C, C]."""
+    """Map each label to the class most often predicted for it, each class once; counts [C, C]."""
     found, taken = {}, set()
     labels, names = np.nonzero(table)
     for place in np.argsort(-table[labels, names], kind="stable"):
@@ -185,7 +191,7 @@ def _one_to_one(table: NDArray[np.int64]) -> dict[int, int]:
 
 
 def _cycles(named: dict[int, int]) -> dict[int, int]:
-    """Only those classes from which names lead back to where they began."""
+    """Keep only the classes that form cycles."""
     kept = dict(named)
     while lost := [label for label, name in kept.items() if name not in kept]:
         for label in lost:

@@ -1,4 +1,4 @@
-"""The contract of a teacher: given a batch, its word as a `TeacherOutput`. Methods and loop know only this."""
+"""The interface of a teacher, the only one that methods and the training loop use."""
 
 from typing import Protocol
 
@@ -6,12 +6,12 @@ from tutelage.types import NO_TEACHER_OUTPUT, START, Batch, Progress, TeacherOut
 
 
 class Teacher(Protocol):
-    """Whoever teaches; one whose word changes in the course of training looks at where it stands."""
+    """Maps (batch, progress) to a `TeacherOutput`. Teachers that change during training use `progress`."""
 
     def __call__(self, batch: Batch, progress: Progress = START, /) -> TeacherOutput:
-        """What it says about a batch."""
+        """Return the outputs for a batch."""
 
 
 def no_teacher(_batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
-    """No teacher: how teachers and controls are trained."""
+    """Return an empty output, for training without a teacher."""
     return NO_TEACHER_OUTPUT

@@ -1,4 +1,4 @@
-"""The runs of a job while it works: which are done, which is at work, which wait, and how long it will take."""
+"""The runs of a job while it works: done, at work or waiting, and how long the rest will take."""
 
 import time
 from collections.abc import Sequence

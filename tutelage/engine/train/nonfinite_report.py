@@ -79,8 +79,8 @@ def _report(step: GuardedStep, masked: SkippedSteps, args: "FitArguments") -> No
     if args.journal is not None:
         args.journal.write("masked", epoch=step.epoch + 1, step=step.step, images=ids)
     args.context.console.line(
-        f"{args.context.name}: step {step.step} in epoch {step.epoch + 1} left out, its loss or gradient is not "
-        f"finite: images {_named(ids, args.loader.pack)}"
+        f"{args.context.name}: step {step.step} in epoch {step.epoch + 1} skipped, its loss or gradient "
+        f"is not finite: images {_named(ids, args.loader.pack)}"
     )
 
 

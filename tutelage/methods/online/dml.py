@@ -98,8 +98,8 @@ def build_dml(
     if alternate and isinstance(settings, OptimizationConfig) and settings.grad_accum_steps > 1:
         raise UsageError(
             "networks that are updated one after the other cannot gather gradients over several batches: "
-            "each has to hear what the others say after their update",
-            found=f"accumulate = {settings.grad_accum_steps} and methods.dml.alternate",
+            "each needs the others' outputs after their update",
+            found=f"grad_accum_steps = {settings.grad_accum_steps} and methods.dml.alternate",
             fix="--grad-accum-steps 1, or without --methods.dml.alternate",
         )
     networks = [student, *others]

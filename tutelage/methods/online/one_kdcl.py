@@ -11,15 +11,12 @@ from tutelage.config.loss_weights import loss_weights
 from tutelage.config.methods import MethodConfig
 from tutelage.losses.cross_entropy import UNLABELLED, LabelTerm
 from tutelage.losses.precision import in_full_precision
-from tutelage.losses.registry import build_terms
-from tutelage.losses.term import BuildContext
-from tutelage.methods.factory import TrainingFacts, loss_weighting
+from tutelage.methods.factory import TrainingFacts, build_terms_between, loss_weighting
 from tutelage.methods.method import LossWeighting
 from tutelage.methods.online.peers import Peer, PeerMethod, for_each, teacher_output_of
 from tutelage.methods.term_values import term_losses
 from tutelage.models.preprocess import Classifier
 from tutelage.types import (
-    NO_NETWORK_INFO,
     NO_TEACHER_OUTPUT,
     Batch,
     LossOutput,
@@ -93,10 +90,7 @@ def least_loss_logits(logits: Tensor, labels: Tensor, mixed: MixedLabels | None 
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the cross-entropy [K, B]; 0 for unknown labels."""
     return torch.stack(
-        [
-            F.cross_entropy(one, labels, ignore_index=UNLABELLED, reduction="none")
-            for one in logits
-        ]
+        [F.cross_entropy(one, labels, ignore_index=UNLABELLED, reduction="none") for one in logits]
     )
 
 
@@ -119,9 +113,9 @@ class OnlineEnsemble(PeerMethod):
 
         L_i = label_i + KL(softmax(e / T) || softmax(z_i / T)) T^2
 
-    with any terms on logits in place of KL. e is detached: no network is trained to improve the ensemble. `mean`: e is the mean of the logits; `least-loss`: see `least_loss_logits`; `gate`: see
-    `gated_logits`; the gate itself minimises the cross-entropy of e with the labels, the term
-    `ensemble.label` of weight 1.
+    with any terms on logits in place of KL. e is detached: no network is trained to improve the ensemble.
+    `mean`: e is the mean of the logits; `least-loss`: see `least_loss_logits`; `gate`: see `gated_logits`;
+    the gate itself minimises the cross-entropy of e with the labels, the term `ensemble.label` of weight 1.
 
     Lan et al. 2018 (ONE), arXiv:1806.04606, section 3, where T = 3 and all weights are 1; Guo et al. 2020
     (KDCL). Where we differ: in ONE the ensemble's own cross-entropy trains the branches as well; here it
@@ -196,17 +190,11 @@ def build_one_kdcl(
     """Build the method from settings; each network has its own terms."""
     networks = [student, *others]
     names = ["", *(f"peer{number}" for number in range(1, len(networks)))]
-    context = BuildContext(
-        NO_NETWORK_INFO,
-        NO_NETWORK_INFO,
-        classes=facts.classes,
-        images=len(facts.ids),
-        ids=facts.ids,
-        label_smoothing=facts.label_smoothing,
-    )
     learners = [
-        Peer(name, network, network, [build_terms(settings, context, seed=facts.seed + number)])
-        for number, (name, network) in enumerate(zip(names, networks, strict=True))
+        Peer(
+            name, network, network, [build_terms_between(network, network, settings, facts, salt=n)]
+        )
+        for n, (name, network) in enumerate(zip(names, networks, strict=True))
     ]
     now = loss_weighting(settings, facts.epochs)
     combine = settings.methods.one.combine

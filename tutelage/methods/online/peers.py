@@ -72,8 +72,7 @@ def observed(
 
 @contextmanager
 def keep_running_stats(network: nn.Module) -> Iterator[None]:
-    """Run a network in training mode without a graph, and restore its running statistics afterwards.
-    """
+    """Run a network in training mode without a graph, and restore its running statistics afterwards."""
     kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
     with torch.no_grad():
         yield

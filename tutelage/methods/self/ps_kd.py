@@ -78,7 +78,7 @@ class ProgressiveSelfKD(SelfStudentMethod, PerSampleBuffer):
     CIFAR-100, 5 GB for ImageNet.
 
     Kim, Ji, Yoon, Hwang 2021, arXiv:2006.12000, section 3. Where we differ: the paper writes the
-    cross-entropy with the soft target (1 - a) y + a p, whose gradient is the same at T = 1; its value is larger
+    cross-entropy with the soft target (1 - a) y + a p, whose gradient is the same at T = 1; its value is more
     by a times the entropy of p. As in the authors' code, the past outputs are those for that epoch's view of
     the image in training, not for the stored image.
     """

@@ -78,9 +78,10 @@ class TeacherFreeKD(SelfStudentMethod):
 
         loss = (1 - alpha) CE(y, q) + alpha KL(u^T || q),   u^T = softmax(log u / T)
 
-    u is from `virtual_logits`; correct = 0.99 in the paper. For an image without a label u is uniform. With the term kd at T = 1 this is label smoothing: the gradients are those of
-    cross-entropy with smoothing s where alpha (1 - correct) / (C - 1) = s / C. In the paper T softens the
-    teacher alone, which is the term `ttm`; `kd` softens both.
+    u is from `virtual_logits`; correct = 0.99 in the paper. For an image without a label u is uniform. With
+    the term kd at T = 1 this is label smoothing: the gradients are those of cross-entropy with smoothing s
+    where alpha (1 - correct) / (C - 1) = s / C. In the paper T softens the teacher alone, which is the term
+    `ttm`; `kd` softens both.
 
     Yuan, Tay, Li, Wang, Feng 2020, arXiv:1909.11723 (teacher-free regularisation). Where we differ: the
     authors' code takes softmax(u / T) of the probabilities instead of their logarithms. At T = 20 and C = 100

@@ -87,7 +87,7 @@ def _check_job(
         )
     if own_teacher:
         raise UsageError(
-            "specialists begin as their teacher without its last layer, which only a network known by name has",
+            "specialists begin as their teacher without its last layer, known for named networks only",
             found="a teacher that is a module of your own",
             fix="a timm name for the teacher, or another method",
         )

@@ -9,7 +9,7 @@ its 1280 channels, as the paper has it for multipliers below one.
 from torch import Tensor, nn
 
 from tutelage.models.cifar.convolution import normed
-from tutelage.models.cifar.network import CifarNetwork, Section
+from tutelage.models.cifar.network import CifarNetwork, CifarStage
 
 STEM, LAST = 32, 1280
 # One stage per line, each of rows (expansion, channels, blocks, stride of the first).
@@ -53,7 +53,7 @@ class MobileNetV2(CifarNetwork):
     def __init__(self, *, width: float, num_classes: int = 100, in_chans: int = 3) -> None:
         """Build a network with `width` times the paper's channels, but no fewer than 1280 at the end."""
         inputs, reduction = int(STEM * width), 2
-        parts: dict[str, nn.Module | Section] = {
+        parts: dict[str, nn.Module | CifarStage] = {
             "conv1": nn.Conv2d(in_chans, inputs, 3, 2, 1, bias=False),
             "bn1": nn.BatchNorm2d(inputs),
             "act1": nn.ReLU(),
@@ -66,7 +66,7 @@ class MobileNetV2(CifarNetwork):
                     first = stride if block == 0 else 1
                     layers.append(InvertedResidual(inputs, outputs, first, expansion))
                     inputs = outputs
-            parts[f"layer{number}"] = Section(nn.Sequential(*layers), inputs, reduction)
+            parts[f"layer{number}"] = CifarStage(nn.Sequential(*layers), inputs, reduction)
         last = int(LAST * max(width, 1.0))
         parts |= {
             "conv2": nn.Conv2d(inputs, last, 1, bias=False),

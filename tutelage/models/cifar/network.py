@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 
-class Section(NamedTuple):
+class CifarStage(NamedTuple):
     """A part whose output is a stage of the network."""
 
     layers: nn.Module
@@ -27,7 +27,7 @@ class CifarNetwork(nn.Module):
     """
 
     def __init__(
-        self, parts: Mapping[str, nn.Module | Section], *, channels: int, num_classes: int
+        self, parts: Mapping[str, nn.Module | CifarStage], *, channels: int, num_classes: int
     ) -> None:
         """Put the parts in a row and draw their first weights.
 
@@ -42,7 +42,7 @@ class CifarNetwork(nn.Module):
         self.feature_info: list[dict[str, Any]] = []
         self._row = tuple(parts)
         for name, part in parts.items():
-            if isinstance(part, Section):
+            if isinstance(part, CifarStage):
                 self.feature_info.append(
                     {"num_chs": part.channels, "reduction": part.reduction, "module": name}
                 )

@@ -9,7 +9,7 @@ stem of 32.
 
 from torch import Tensor, nn
 
-from tutelage.models.cifar.network import CifarNetwork, Section
+from tutelage.models.cifar.network import CifarNetwork, CifarStage
 
 
 class BasicBlock(nn.Module):
@@ -55,7 +55,7 @@ class ResNet(CifarNetwork):
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
             raise ValueError(f"a CIFAR ResNet has depth 6n + 2, not {depth}")
-        parts: dict[str, nn.Module | Section] = {
+        parts: dict[str, nn.Module | CifarStage] = {
             "conv1": nn.Conv2d(in_chans, widths[0], 3, 1, 1, bias=False),
             "bn1": nn.BatchNorm2d(widths[0]),
             "act1": nn.ReLU(),
@@ -64,5 +64,5 @@ class ResNet(CifarNetwork):
             inputs, outputs, stride = widths[number - 1], widths[number], min(number, 2)
             layers = [BasicBlock(inputs, outputs, stride)]
             layers += [BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)]
-            parts[f"layer{number}"] = Section(nn.Sequential(*layers), outputs, 2 ** (number - 1))
+            parts[f"layer{number}"] = CifarStage(nn.Sequential(*layers), outputs, 2 ** (number - 1))
         super().__init__(parts, channels=widths[3], num_classes=num_classes)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.models.cifar.convolution import Shuffle, normed
-from tutelage.models.cifar.network import CifarNetwork, Section
+from tutelage.models.cifar.network import CifarNetwork, CifarStage
 
 GROUPS, STEM = 3, 24
 WIDTHS, BLOCKS = (240, 480, 960), (4, 8, 4)
@@ -53,7 +53,7 @@ class ShuffleNetV1(CifarNetwork):
     """
 
     def __init__(self, *, num_classes: int = 100, in_chans: int = 3) -> None:
-        parts: dict[str, nn.Module | Section] = {
+        parts: dict[str, nn.Module | CifarStage] = {
             "conv1": nn.Conv2d(in_chans, STEM, 1, bias=False),
             "bn1": nn.BatchNorm2d(STEM),
             "act1": nn.ReLU(),
@@ -62,6 +62,6 @@ class ShuffleNetV1(CifarNetwork):
         for number, (outputs, blocks) in enumerate(zip(WIDTHS, BLOCKS, strict=True), start=1):
             layers = [ShuffleUnit(inputs, outputs, 2)]
             layers += [ShuffleUnit(outputs, outputs, 1) for _ in range(blocks - 1)]
-            parts[f"layer{number}"] = Section(nn.Sequential(*layers), outputs, 2**number)
+            parts[f"layer{number}"] = CifarStage(nn.Sequential(*layers), outputs, 2**number)
             inputs = outputs
         super().__init__(parts, channels=inputs, num_classes=num_classes)

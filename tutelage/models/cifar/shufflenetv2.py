@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.models.cifar.convolution import Shuffle, normed
-from tutelage.models.cifar.network import CifarNetwork, Section
+from tutelage.models.cifar.network import CifarNetwork, CifarStage
 
 STEM, LAST = 24, 1024
 WIDTHS, BLOCKS = (116, 232, 464), (4, 8, 4)
@@ -64,7 +64,7 @@ class ShuffleNetV2(CifarNetwork):
     """
 
     def __init__(self, *, num_classes: int = 100, in_chans: int = 3) -> None:
-        parts: dict[str, nn.Module | Section] = {
+        parts: dict[str, nn.Module | CifarStage] = {
             "conv1": nn.Conv2d(in_chans, STEM, 1, bias=False),
             "bn1": nn.BatchNorm2d(STEM),
             "act1": nn.ReLU(),
@@ -73,7 +73,7 @@ class ShuffleNetV2(CifarNetwork):
         for number, (outputs, blocks) in enumerate(zip(WIDTHS, BLOCKS, strict=True), start=1):
             layers: list[nn.Module] = [DownUnit(inputs, outputs)]
             layers += [SplitUnit(outputs) for _ in range(blocks - 1)]
-            parts[f"layer{number}"] = Section(nn.Sequential(*layers), outputs, 2**number)
+            parts[f"layer{number}"] = CifarStage(nn.Sequential(*layers), outputs, 2**number)
             inputs = outputs
         parts |= {
             "conv2": nn.Conv2d(inputs, LAST, 1, bias=False),

@@ -11,7 +11,7 @@ from itertools import pairwise
 from torch import nn
 
 from tutelage.models.cifar.convolution import normed
-from tutelage.models.cifar.network import CifarNetwork, Section
+from tutelage.models.cifar.network import CifarNetwork, CifarStage
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -31,7 +31,7 @@ class VGG(CifarNetwork):
         in_chans: int = 3,
     ) -> None:
         """Build a network with these numbers of convolutions per stage."""
-        parts: dict[str, nn.Module | Section] = {}
+        parts: dict[str, nn.Module | CifarStage] = {}
         reduction = 1
         for number, (inputs, outputs) in enumerate(pairwise((in_chans, *WIDTHS)), start=1):
             layers: list[nn.Module] = []
@@ -40,5 +40,5 @@ class VGG(CifarNetwork):
             layers += normed(inputs, outputs, 3, bias=True)
             for _ in range(convolutions[number - 1] - 1):
                 layers += normed(outputs, outputs, 3, bias=True)
-            parts[f"layer{number}"] = Section(nn.Sequential(*layers), outputs, reduction)
+            parts[f"layer{number}"] = CifarStage(nn.Sequential(*layers), outputs, reduction)
         super().__init__(parts, channels=WIDTHS[-1], num_classes=num_classes)

@@ -6,7 +6,7 @@ stand before each convolution. As in the distillation tables there is no dropout
 
 from torch import Tensor, nn
 
-from tutelage.models.cifar.network import CifarNetwork, Section
+from tutelage.models.cifar.network import CifarNetwork, CifarStage
 
 
 class WideBlock(nn.Module):
@@ -48,13 +48,13 @@ class WideResNet(CifarNetwork):
         if rest or blocks < 1:
             raise ValueError(f"a Wide ResNet has depth 6n + 4, not {depth}")
         widths = (16, 16 * widen, 32 * widen, 64 * widen)
-        parts: dict[str, nn.Module | Section] = {
+        parts: dict[str, nn.Module | CifarStage] = {
             "conv1": nn.Conv2d(in_chans, widths[0], 3, 1, 1, bias=False)
         }
         for number in (1, 2, 3):
             inputs, outputs, stride = widths[number - 1], widths[number], min(number, 2)
             layers = [WideBlock(inputs, outputs, stride)]
             layers += [WideBlock(outputs, outputs, 1) for _ in range(blocks - 1)]
-            parts[f"layer{number}"] = Section(nn.Sequential(*layers), outputs, 2 ** (number - 1))
+            parts[f"layer{number}"] = CifarStage(nn.Sequential(*layers), outputs, 2 ** (number - 1))
         parts |= {"bn1": nn.BatchNorm2d(widths[3]), "act1": nn.ReLU()}
         super().__init__(parts, channels=widths[3], num_classes=num_classes)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from tutelage.config.methods import METHOD_LABELS
 from tutelage.reports.record.files import strict
 from tutelage.reports.record.types import SPLIT_WORDS, JobRecord, Split
-from tutelage.reports.render.environment import data_lines, run_details
+from tutelage.reports.render import html_sections
 from tutelage.reports.render.figures import Figure
 from tutelage.reports.render.gallery import (
     Change,
@@ -21,23 +21,8 @@ from tutelage.reports.render.gallery import (
     find_disagreements,
     find_mistakes,
 )
-from tutelage.reports.render.html_sections import (
-    class_lines,
-    confusions,
-    extra_sections,
-    panels,
-    plateau_sentences,
-    tiles,
-)
 from tutelage.reports.render.published import NOTE, has_published
 from tutelage.reports.render.svg_charts import draw_whisker
-from tutelage.reports.render.tables import (
-    accuracy_with_interval,
-    chosen_note,
-    comparison_table,
-    published_form,
-    roles_of,
-)
 from tutelage.reports.render.thumbnails import Thumbnails
 from tutelage.reports.statistics.secondary import secondary_sentences
 from tutelage.reports.statistics.verdict import Verdict
@@ -60,23 +45,23 @@ class Images(NamedTuple):
 
 def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> str:
     """Render the whole page; the same record gives the same bytes."""
-    environment = Environment(
+    jinja = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    jinja.filters.update(
         percent=percent, points=points, short=short, minus=_minus, label=role_label
     )
-    environment.globals.update(count_of=count_of)
+    jinja.globals.update(count_of=count_of)
     style = _read("vendor/uPlot.min.css") + _read("templates/report.css")
     notice = f"/*! uPlot\n{_read('vendor/uPlot.LICENSE')}\n*/\n"
     script = notice + _read("vendor/uPlot.iife.min.js") + "\n" + _read("templates/report.js")
-    lines, classes_cut = class_lines(record)
+    lines, classes_cut = html_sections.class_lines(record)
     split = record.split()
-    return environment.get_template("report.html.j2").render(
+    return jinja.get_template("report.html.j2").render(
         record=record,
         verdict=verdict,
         split=split,
@@ -87,6 +72,7 @@ def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> s
         tiles=tiles(record),
         roles=roles_of(record),
         published=published_form(record),
+        published_head=PUBLISHED_HEAD,
         published_note=NOTE if has_published(record) else "",
         comparison=comparison_table(record, verdict),
         chosen_note=chosen_note(split),
@@ -99,8 +85,15 @@ def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> s
         figures=[(figure, _svg_uri(figure.svg), _svg_uri(figure.dark_svg)) for figure in figures],
         images=_images(record, verdict, split),
         thumbnails=Thumbnails(record.data, IMAGE_BUDGET),
-        data=data_lines(record),
-        details=run_details(record),
+        data=record.data,
+        rows_shown=ROWS_SHOWN,
+        data_facts=data_facts,
+        class_counts=class_counts,
+        timing_head=TIMING_HEAD,
+        timings_of=timings_of,
+        settings=split_shared([run.settings for run in record.runs]),
+        run_environment=split_shared([run.environment for run in record.runs]),
+        notes=training_notes(record),
         extra_sections=extra_sections(record),
         random_teacher=any(run.weights == "none" for run in record.of("teacher")),
         curves=Markup(curve_data(record)),

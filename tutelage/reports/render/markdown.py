@@ -2,19 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from tutelage.reports.record.types import SPLIT_WORDS, JobRecord
-from tutelage.reports.render.environment import data_lines, run_details
+from tutelage.reports.record.types import SPLIT_WORDS, DataRecord, JobRecord
+from tutelage.reports.render import environment, tables
 from tutelage.reports.render.figures import Figure
 from tutelage.reports.render.html_sections import class_lines, extra_sections, plateau_sentences
 from tutelage.reports.render.published import NOTE, has_published
 from tutelage.reports.render.section import Section
-from tutelage.reports.render.tables import (
-    accuracy_with_interval,
-    chosen_note,
-    comparison_table,
-    published_form,
-    roles_of,
-)
 from tutelage.reports.statistics.secondary import secondary_sentences
 from tutelage.reports.statistics.verdict import Verdict
 from tutelage.reports.wording import count_of, markdown_cell, percent, points, role_label
@@ -27,10 +20,15 @@ def render_markdown(record: JobRecord, verdict: Verdict, figures: Sequence[Figur
     parts += map(markdown_cell, secondary_sentences(record))
     if any(run.weights == "none" for run in record.of("teacher")):
         parts.append("The teacher started from random weights: no pretrained weights were used.")
-    parts += ["## Results in the published form", _published(record)]
+    parts += [
+        "## Results in the published form",
+        markdown_table(
+            tables.PUBLISHED_HEAD, [line.cells for line in tables.published_form(record)]
+        ),
+    ]
     if has_published(record):
         parts.append(NOTE)
-    parts += ["## Comparison", _comparison(record, verdict), chosen_note(split)]
+    parts += ["## Comparison", _comparison(record, verdict), tables.chosen_note(split)]
     parts += ["### Every run", _runs(record)]
     if verdict.pairs:
         parts += ["### Seed by seed", _pairs(verdict)]
@@ -39,9 +37,10 @@ def render_markdown(record: JobRecord, verdict: Verdict, figures: Sequence[Figur
     parts += ["## Curves", *plateau_sentences(record)]
     parts += [f"![{markdown_cell(f.caption)}](figures/{f.name}.png)" for f in figures]
     parts += [f"## Class by class ({SPLIT_WORDS[split]})", _classes(record)]
-    parts += _data(record)
-    parts += ["## Time", _timings(record)]
-    if notes := run_details(record).notes:
+    parts += _data(record.data) if record.data is not None else []
+    rows = [[run.name, *environment.timings_of(run)] for run in (*record.runs, *record.specialists)]
+    parts += ["## Time", markdown_table(["Run", *environment.TIMING_HEAD], rows)]
+    if notes := environment.training_notes(record):
         parts += ["## Notes from training", markdown_table(["Run", "Note"], notes)]
     return "\n\n".join(parts) + "\n"
 
@@ -58,23 +57,10 @@ def _table(section: Section) -> str:
     return markdown_table(section.head, rows)
 
 
-def _published(record: JobRecord) -> str:
-    head = ["Network", "", "Best accuracy (%)", "Size (MB)", "Size (KiB / 1000)", "Epochs",
-            "Parameters (M)", "FLOPs (G)"]  # fmt: skip
-    return markdown_table(
-        head,
-        [
-            [f"{role_label(line.role)}, {line.network}", line.kind, line.accuracy.text,
-             line.size_mb, line.size_kib, line.epochs, line.parameters, line.flops]
-            for line in published_form(record)
-        ],
-    )  # fmt: skip
-
-
 def _comparison(record: JobRecord, verdict: Verdict) -> str:
-    roles = roles_of(record)
+    roles = tables.roles_of(record)
     rows = []
-    for line in comparison_table(record, verdict):
+    for line in tables.comparison_table(record, verdict):
         note = f" ({line.difference.note})" if line.difference.note else ""
         cells = [line.cells[role].text for role in roles]
         rows.append([line.label, *cells, line.difference.text + note])
@@ -85,8 +71,8 @@ def _runs(record: JobRecord) -> str:
     split = record.split()
     rows = []
     for run in record.runs:
-        last = accuracy_with_interval(run.last.on(split))
-        best = accuracy_with_interval(run.best.on(split))
+        last = tables.accuracy_with_interval(run.last.on(split))
+        best = tables.accuracy_with_interval(run.best.on(split))
         rows.append(
             [run.name, run.network, str(run.seed), last.text, last.note,
              best.text, f"{run.best.epoch} of {run.epochs}"]
@@ -108,7 +94,7 @@ def _pairs(verdict: Verdict) -> str:
 
 
 def _classes(record: JobRecord) -> str:
-    roles = roles_of(record)
+    roles = tables.roles_of(record)
     lines, cut = class_lines(record)
     head = ["Class", "Images", *(f"{role_label(role)}: recall (%)" for role in roles)]
     shown = markdown_table(
@@ -124,28 +110,16 @@ def _classes(record: JobRecord) -> str:
     )
 
 
-def _data(record: JobRecord) -> list[str]:
-    data = data_lines(record)
-    if data is None:
-        return []
-    parts = ["## Data", markdown_table(["", ""], data.facts)]
-    if data.counts:
-        rows = [[name, str(train), str(val), str(test)] for name, train, val, test in data.counts]
+def _data(data: DataRecord) -> list[str]:
+    parts = ["## Data", markdown_table(["", ""], environment.data_facts(data))]
+    if counts := environment.class_counts(data)[: environment.ROWS_SHOWN]:
+        rows = [[name, *map(str, images)] for name, *images in counts]
         parts.append(markdown_table(["Class", "Training", "Validation", "Test"], rows))
     parts += [
         f"{count_of(leaked, 'image')} of the {name} split with exactly the pixels of a training image."
-        for name, leaked in data.leaks
+        for name, leaked in data.leaks.items()
     ]
     if data.quarantine:
-        parts += ["### Left out", markdown_table(["File", "Reason"], data.quarantine)]
+        rows = [list(row) for row in data.quarantine[: environment.ROWS_SHOWN]]
+        parts += ["### Left out", markdown_table(["File", "Reason"], rows)]
     return parts
-
-
-def _timings(record: JobRecord) -> str:
-    return markdown_table(
-        ["Run", "Total", "Images per second", "Waiting for data", "Teacher pass"],
-        [
-            [line.run.name, line.total, line.speed, line.waiting, line.teacher_pass]
-            for line in run_details(record).timings
-        ],
-    )

@@ -10,7 +10,7 @@ from tutelage.config.roles import PEER_CONTROL, Role
 from tutelage.reports.record.types import ROLES, SPLIT_WORDS, JobRecord, RunRecord, Split
 from tutelage.reports.render.published import Published, published_row
 from tutelage.reports.statistics.verdict import Verdict, decimals_for
-from tutelage.reports.wording import NONE, number, percent, points
+from tutelage.reports.wording import NONE, number, percent, points, role_label
 from tutelage.storage.scores import Metrics
 
 
@@ -39,17 +39,16 @@ class PublishedLine(NamedTuple):
     """One row of the published form."""
 
     role: Role
-    network: str
-    kind: str
-    """"measured", "published", or how else its numbers came about."""
-    accuracy: TableCell
-    size_mb: str
-    size_kib: str
-    epochs: str
-    parameters: str
-    flops: str
+    measured: bool
+    """Whether its numbers were measured in this job."""
+    cells: tuple[str, ...]
+    """As in `PUBLISHED_HEAD`."""
 
 
+PUBLISHED_HEAD = (
+    "Network", "", "Best accuracy (%)", "Size (MB)", "Size (KiB / 1000)", "Epochs", "Parameters (M)",
+    "FLOPs (G)",
+)  # fmt: skip
 Getter = Callable[[RunRecord], float | None]
 
 
@@ -92,22 +91,15 @@ def published_form(record: JobRecord) -> list[PublishedLine]:
     """Tabulate the columns of the published table by role: measured, and published where there is a row."""
     lines = []
     for role, runs in _by_network(record):
-        run, row = runs[0], published_row(runs[0])
-        lines.append(
-            PublishedLine(
-                role=role,
-                network=run.network,
-                kind="measured",
-                accuracy=spread_cell([r.best.val["accuracy"] for r in runs], 1, 100),
-                size_mb=number(run.cost.size_bytes / 1e6, 2),
-                size_kib=number(run.cost.size_bytes / 1024 / 1000, 2),
-                epochs=str(run.epochs),
-                parameters=number(run.cost.parameters / 1e6, 2),
-                flops=number(run.cost.flops / 1e9, 2),
-            )
-        )
+        cost, row = runs[0].cost, published_row(runs[0])
+        name = f"{role_label(role)}, {runs[0].network}"
+        accuracy = spread_cell([run.best.val["accuracy"] for run in runs], 1, 100).text
+        sizes = number(cost.size_bytes / 1e6, 2), number(cost.size_bytes / 1024 / 1000, 2)
+        counts = number(cost.parameters / 1e6, 2), number(cost.flops / 1e9, 2)
+        measured = (name, "measured", accuracy, *sizes, str(runs[0].epochs), *counts)
+        lines.append(PublishedLine(role, True, measured))
         if row is not None:
-            lines += _published_lines(role, run, row)
+            lines += _published_lines(role, runs[0], row)
     return lines
 
 
@@ -155,32 +147,14 @@ def chosen_note(split: Split) -> str:
 
 
 def _published_lines(role: Role, run: RunRecord, row: Published) -> list[PublishedLine]:
-    return [
-        PublishedLine(
-            role=role,
-            network=f"{row.network}, 1000 classes",
-            kind="counted here, at 224 x 224",
-            accuracy=TableCell(NONE),
-            size_mb=NONE,
-            size_kib=NONE,
-            epochs=NONE,
-            parameters=_in_units(run.cost.parameters_1000, 1e6),
-            flops=_in_units(run.cost.flops_1000_224, 1e9),
-        ),
-        PublishedLine(
-            role=role,
-            network=row.network,
-            kind="published",
-            accuracy=TableCell(
-                number(row.best_accuracy_percent, 1), row.best_accuracy_percent / 100
-            ),
-            size_mb=NONE,
-            size_kib=number(row.size_mb, 1),
-            epochs=str(row.epochs),
-            parameters=number(row.parameters_million, 2),
-            flops=number(row.gflops, 2),
-        ),
-    ]
+    name = f"{role_label(role)}, {row.network}"
+    counts = _in_units(run.cost.parameters_1000, 1e6), _in_units(run.cost.flops_1000_224, 1e9)
+    counted = (f"{name}, 1000 classes", "counted here, at 224 x 224", *[NONE] * 4, *counts)
+    published = (
+        name, "published", number(row.best_accuracy_percent, 1), NONE, number(row.size_mb, 1),
+        str(row.epochs), number(row.parameters_million, 2), number(row.gflops, 2),
+    )  # fmt: skip
+    return [PublishedLine(role, False, counted), PublishedLine(role, False, published)]
 
 
 def _in_units(value: int | None, unit: float) -> str:

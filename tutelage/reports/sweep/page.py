@@ -182,8 +182,8 @@ def _verdicts(rows: SweepRows) -> list[str]:
     if len(rows.students) > 5:
         count = len(rows.students)
         lines.append(
-            f"- Of {count} comparisons with the control, about {0.05 * count:.1f} would be expected to show a "
-            "difference without any effect."
+            f"- Of {count} comparisons with the control, about {0.05 * count:.1f} would be expected to "
+            "show a difference without any effect."
         )
     return lines
 

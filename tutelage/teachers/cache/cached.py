@@ -1,7 +1,7 @@
-"""A cached teacher: its answer about every view of every training image, asked once, read by image id.
+"""A cached teacher: outputs for every view of every training image, computed once, read by image id.
 
-Exact, because a view is a pure function of (pixels, key, view number, seed): the student later sees the
-very pixels the teacher was asked about, and the teacher, being frozen, would say the same again.
+Exact, because a view is a pure function of (pixels, key, view number, seed) and the teacher is frozen: the
+student later sees the very pixels for which the outputs were computed.
 """
 
 from collections.abc import Callable
@@ -23,45 +23,55 @@ from tutelage.teachers.teacher import Teacher
 from tutelage.types import START, Batch, Progress, TeacherOutput
 
 BATCH = 256
+"""Images per batch."""
+
 AUDITED = 32
+"""Images computed again by `audit_cache`."""
 
 
 class CacheQuery(NamedTuple):
-    """What a teacher is asked: views 0 to number - 1 of a pack's training images, and on what device."""
+    """The outputs that a cache must hold."""
 
     pack: Pack
+    """Pack whose training images are covered."""
+
     views: AugmentationConfig
+    """Settings of the views."""
+
     number: int
+    """Views of each image: 0 to number - 1."""
+
     device: torch.device
+    """Where outputs are computed and used."""
 
 
 class CachedTeacher:
-    """A teacher that looks its answers up. Only one view's places are held at a time."""
+    """A teacher that reads its outputs from a table. It holds the positions of one view at a time."""
 
-    def __init__(self, table: CacheTable, question: CacheQuery) -> None:
-        self._table, self._question = table, question
+    def __init__(self, table: CacheTable, query: CacheQuery) -> None:
+        self._table, self._query = table, query
         self._view = -1
-        self._places: NDArray[np.int64] = np.empty(0, np.int64)
+        self._positions: NDArray[np.int64] = np.empty(0, np.int64)
         self._resident: dict[str, Tensor] = {}
 
     def __call__(self, batch: Batch, _progress: Progress = START, /) -> TeacherOutput:
-        """What the teacher said about these images: logits [b, C] and features [b, ...], in fp32."""
+        """Return the stored outputs of these images: logits [b, C] and features [b, ...], in fp32."""
         if batch.view != self._view:
-            self._turn_to(batch.view)
+            self._load_view(batch.view)
         if self._resident:
             rows = {name: block[batch.ids] for name, block in self._resident.items()}
         else:
             rows = {
                 name: torch.from_numpy(block).to(batch.ids.device, non_blocking=True)
-                for name, block in self._read(self._places[batch.ids.cpu().numpy()]).items()
+                for name, block in self._read(self._positions[batch.ids.cpu().numpy()]).items()
             }
         found = {name: block.float() for name, block in rows.items()}
         return TeacherOutput(logits=found.pop("logits"), features=found)
 
-    def _turn_to(self, view: int) -> None:
-        pack, device = self._question.pack, self._question.device
-        self._places = self._table.positions(np.asarray(pack.keys), view)
-        if (self._places[pack.rows("train")] < 0).any():
+    def _load_view(self, view: int) -> None:
+        pack, device = self._query.pack, self._query.device
+        self._positions = self._table.positions(np.asarray(pack.keys), view)
+        if (self._positions[pack.rows("train")] < 0).any():
             raise InputError(
                 "the teacher's cache has no answer about some images",
                 where=self._table.folder,
@@ -69,10 +79,10 @@ class CachedTeacher:
             )
         self._view = view
         if device.type != "cpu":
-            # A step on a GPU must not wait for the host: one view's answers lie on the device.
+            # A step on a GPU must not wait for the host: keep one view's outputs on the device.
             self._resident = {
                 name: torch.from_numpy(block).to(device)
-                for name, block in self._read(self._places.clip(min=0)).items()
+                for name, block in self._read(self._positions.clip(min=0)).items()
             }
 
     def _read(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
@@ -81,13 +91,13 @@ class CachedTeacher:
         return {"logits": self._table.logits(places), **features}
 
 
-def missing_outputs(table: CacheTable, question: CacheQuery) -> list[tuple[int, NDArray[np.int64]]]:
-    """(view, image ids) that the table has no answer about yet; of equal images only one."""
-    rows = question.pack.rows("train")
-    keys = np.asarray(question.pack.keys)[rows]
+def missing_outputs(table: CacheTable, query: CacheQuery) -> list[tuple[int, NDArray[np.int64]]]:
+    """Return the (view, image ids) missing in the table; equal images are listed once."""
+    rows = query.pack.rows("train")
+    keys = np.asarray(query.pack.keys)[rows]
     once = np.sort(np.unique(keys, return_index=True)[1])
     parts = []
-    for view in range(question.number):
+    for view in range(query.number):
         unknown = once[table.positions(keys[once], view) < 0]
         if len(unknown):
             parts.append((view, rows[unknown]))
@@ -97,28 +107,28 @@ def missing_outputs(table: CacheTable, question: CacheQuery) -> list[tuple[int, 
 def fill_cache(
     table: CacheTable,
     teacher: Teacher,
-    question: CacheQuery,
+    query: CacheQuery,
     *,
     world: World,
     progress: Callable[[int, int], None],
     batch_size: int = BATCH,
 ) -> None:
-    """Ask about all that is missing, each process about its share; the first one writes.
+    """Compute all missing outputs, each process its share; the first process writes.
 
-    What was written before an interruption counts; the rest is asked the next time.
+    After an interruption, written outputs are kept and the next call computes the rest.
 
     Args:
-        table: as it stands.
-        teacher: to be asked.
-        question: about what.
+        table: the table so far.
+        teacher: the teacher to run.
+        query: the outputs needed.
         world: the processes that share the work.
-        progress: told (answers done, answers missing); may raise to stop.
-        batch_size: images at once in each process.
+        progress: called with (outputs done, outputs missing at the start); may raise to stop.
+        batch_size: images per batch in each process.
 
     Raises:
-        InputError: an answer of another shape, or one that float16 cannot hold.
+        InputError: outputs of another shape, or that float16 cannot hold.
     """
-    parts = missing_outputs(table, question)
+    parts = missing_outputs(table, query)
     count, done = sum(len(ids) for _, ids in parts), 0
     writer = CacheWriter(table.folder) if world.first else None
     try:
@@ -126,12 +136,12 @@ def fill_cache(
             for low in range(0, len(ids), batch_size * world.size):
                 some = ids[low : low + batch_size * world.size]
                 mine = some[world.share(len(some))]
-                said = world.all_gather(
-                    compute_outputs(teacher, question, mine, view, shapes=table.shapes)
+                parts_of_all = world.all_gather(
+                    compute_outputs(teacher, query, mine, view, shapes=table.shapes)
                 )
                 if writer is not None:
-                    for answers in said:
-                        writer.add(answers)
+                    for part in parts_of_all:
+                        writer.add(part)
                     writer.keep()
                 done += len(some)
                 progress(done, count)
@@ -142,21 +152,21 @@ def fill_cache(
 
 def compute_outputs(
     teacher: Teacher,
-    question: CacheQuery,
+    query: CacheQuery,
     ids: NDArray[np.int64],
     view: int,
     *,
     shapes: Shapes,
 ) -> CachedOutputs:
-    """What a teacher says about one view of some training images, in their order."""
-    keys = np.asarray(question.pack.keys)[ids]
-    said = {name: [np.empty((0, *shape), np.float32)] for name, shape in shapes.items()}
+    """Compute a teacher's outputs for one view of some training images, in their order."""
+    keys = np.asarray(query.pack.keys)[ids]
+    blocks = {name: [np.empty((0, *shape), np.float32)] for name, shape in shapes.items()}
     loader = reading_loader(
-        question.pack,
+        query.pack,
         ids,
         batch_size=max(1, len(ids)),
-        device=question.device,
-        views=question.views,
+        device=query.device,
+        views=query.views,
         view=view,
     )
     for batch in loader.epoch() if len(ids) else ():
@@ -169,37 +179,37 @@ def compute_outputs(
                 expected=[len(batch.ids), *shapes["logits"]],
             )
         for name, answer in {"logits": signal.logits, **signal.features}.items():
-            if name in said:
-                said[name].append(answer.float().cpu().numpy())
-    whole = {name: np.concatenate(parts) for name, parts in said.items()}
+            if name in blocks:
+                blocks[name].append(answer.float().cpu().numpy())
+    whole = {name: np.concatenate(parts) for name, parts in blocks.items()}
     return CachedOutputs(keys, np.full(len(ids), view, np.int32), whole.pop("logits"), whole)
 
 
 def audit_cache(
-    table: CacheTable, teacher: Teacher, question: CacheQuery, *, tolerance: float
+    table: CacheTable, teacher: Teacher, query: CacheQuery, *, tolerance: float
 ) -> None:
-    """Ask again about a few random images and compare: the last word on whether a cache may be used.
+    """Compute the outputs of a few random images again and compare them with the cache.
 
     Args:
-        table: complete for the question.
+        table: a complete table.
         teacher: the live network.
-        question: about what.
-        tolerance: largest difference, as a share of the spread of the logits asked about.
+        query: the outputs needed.
+        tolerance: largest difference allowed, as a share of the standard deviation of these logits.
 
     Raises:
-        InputError: the teacher says something else now; the image is named.
+        InputError: the outputs differ; the message names the image.
     """
-    rows = question.pack.rows("train")
-    if question.number == 0:
+    rows = query.pack.rows("train")
+    if query.number == 0:
         return
     generator = np.random.default_rng(len(table))
-    view = int(generator.integers(question.number))
+    view = int(generator.integers(query.number))
     ids = np.sort(generator.choice(rows, min(AUDITED, len(rows)), replace=False))
-    said = compute_outputs(teacher, question, ids, view, shapes=table.shapes)
-    kept = table.logits(table.positions(said.keys, view))
-    # Without the row's mean: an offset means nothing, and would hide behind a large spread.
-    difference = np.abs(_centred(said.logits) - _centred(kept)).max(axis=1)
-    allowed = tolerance * max(float(_centred(said.logits).std()), 1e-6)
+    fresh = compute_outputs(teacher, query, ids, view, shapes=table.shapes)
+    kept = table.logits(table.positions(fresh.keys, view))
+    # Without the row's mean: an offset means nothing and would inflate the spread.
+    difference = np.abs(_centred(fresh.logits) - _centred(kept)).max(axis=1)
+    allowed = tolerance * max(float(_centred(fresh.logits).std()), 1e-6)
     worst = int(difference.argmax())
     if not difference[worst] <= allowed:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The folder of all caches: what is in it, whether it is whole, how it is taken away."""
+"""List, verify, remove and lock the caches in a folder."""
 
 import shutil
 import time
@@ -22,33 +22,44 @@ NAME = "teacher-cache"
 
 
 class CacheEntry(NamedTuple):
-    """One cache: its folder's name, its manifest, answers and images in it, bytes on disk."""
+    """A summary of one cache."""
 
     name: str
+    """Name of its folder."""
+
     manifest: dict[str, Any]
+    """Contents of its manifest."""
+
     answers: int
+    """Number of records."""
+
     images: int
+    """Number of different images."""
+
     views: int
+    """Number of different views."""
+
     bytes: int
+    """Size on disk."""
 
 
-def cache_names(shelf: Path) -> list[str]:
-    """All caches of a folder, damaged ones too.
+def cache_names(root: Path) -> list[str]:
+    """List the caches in a folder, including damaged ones.
 
     Raises:
         UsageError: no such folder.
     """
-    if not shelf.is_dir():
+    if not root.is_dir():
         raise UsageError(
             "no teachers' answers are kept there",
-            where=shelf,
+            where=root,
             fix="--folder with the folder `teacher-cache` beside the runs",
         )
-    return sorted(path.parent.name for path in shelf.glob("*/manifest.json"))
+    return sorted(path.parent.name for path in root.glob("*/manifest.json"))
 
 
 def cache_entry(folder: Path) -> CacheEntry:
-    """What is in a cache.
+    """Summarize a cache.
 
     Raises:
         InputError: it is damaged.
@@ -65,16 +76,16 @@ def cache_entry(folder: Path) -> CacheEntry:
 
 
 def cache_size(folder: Path) -> int:
-    """Bytes of a cache on the disk."""
+    """Return the size of a cache on disk in bytes."""
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def verify_cache(shelf: Path) -> dict[str, str]:
-    """What is wrong with each cache, by name; empty where nothing is. Reads every answer."""
-    return {name: _wrong(shelf / name) for name in cache_names(shelf)}
+def verify_cache(root: Path) -> dict[str, str]:
+    """Read every record; return for each cache, by name, what is damaged, or an empty string."""
+    return {name: _damage(root / name) for name in cache_names(root)}
 
 
-def _wrong(folder: Path) -> str:
+def _damage(folder: Path) -> str:
     try:
         damaged = len(open_cache_table(folder).damaged())
     except InputError as error:
@@ -82,27 +93,27 @@ def _wrong(folder: Path) -> str:
     return f"{damaged} damaged answers" if damaged else ""
 
 
-def remove_cache(shelf: Path, chosen: list[str]) -> int:
-    """Take caches away; returns the bytes freed.
+def remove_cache(root: Path, chosen: list[str]) -> int:
+    """Remove caches; returns the bytes freed.
 
     Raises:
         UsageError: no cache of that name, or a run is writing it.
     """
-    known = cache_names(shelf)
+    known = cache_names(root)
     for name in chosen:
         if name not in known:
             raise UsageError(
                 f"no cache named {name}",
-                where=shelf,
+                where=root,
                 expected=", ".join(known) or "none is there",
-                fix=f"tutelage cache list --folder {shelf}",
+                fix=f"tutelage cache list --folder {root}",
             )
     freed = 0
     for name in chosen:
-        require_plain(path_inside(shelf, name, where=shelf), written=True)
-        with hold_lock(shelf / name / ".lock", busy=partial(_refuse, shelf / name)):
-            freed += cache_size(shelf / name)
-            shutil.rmtree(shelf / name)
+        require_plain(path_inside(root, name, where=root), written=True)
+        with hold_lock(root / name / ".lock", busy=partial(_refuse, root / name)):
+            freed += cache_size(root / name)
+            shutil.rmtree(root / name)
     return freed
 
 
@@ -112,7 +123,7 @@ def _refuse(folder: Path, holder: LockHolder | None) -> None:
 
 @contextmanager
 def cache_lock(folder: Path, world: World, *, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a cache for this run while the block lasts; `waiting` is called while another run has it.
+    """Hold the lock of a cache during the block; `waiting` is called while another run has it.
 
     Raises:
         MachineError: the cache cannot be written.

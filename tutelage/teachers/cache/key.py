@@ -1,9 +1,8 @@
-"""What a cache of a teacher's answers is of. Any difference means other answers.
+"""The key of a cache of teacher outputs: everything that changes the outputs.
 
-Which images it covers is not part of it: each record names its image by a hash of the pixels, which
-stands for file, decoder and resizing together. So images that are added or changed are asked about, and
-all others stay. Student, loss weights, temperature, batch size, order, epochs and optimizer do not matter
-either: one cache serves all of them.
+The images are not part of it: each record has a hash of its image's pixels, which covers file, decoder and
+resizing. So new and changed images are computed, and all others reused. Student, loss weights, temperature,
+batch size, order, epochs and optimizer do not matter either: one cache serves all of them.
 """
 
 from typing import Any, NamedTuple
@@ -11,35 +10,56 @@ from typing import Any, NamedTuple
 from tutelage.config.schema import fingerprint
 
 FORMAT = 4
+"""Version of the file format."""
 
 
 class CacheKey(NamedTuple):
-    """The fields that must not differ.
-
-    teacher: fingerprint of the weights; model: name of the network; libraries: versions that compute it;
-    classes: in the order of the logits; stored_size, input_size: pixels; mean, std: its normalisation;
-    precision, folded, device: how it is computed; views: settings and implementation of the views that
-    shape an image; partners: fingerprint of the pack where images are mixed with others of it;
-    points: where features are kept beside the logits.
-    """
+    """What must be equal for outputs to be reused."""
 
     teacher: str
+    """Fingerprint of the weights."""
+
     model: str
+    """Name of the network."""
+
     libraries: str
+    """Versions of the libraries that compute it."""
+
     classes: tuple[str, ...]
+    """Class names in the order of the logits."""
+
     stored_size: int
+    """Side of the stored images, in pixels."""
+
     input_size: int
+    """Side of the network's input, in pixels."""
+
     mean: tuple[float, ...]
+    """Mean of the input normalisation."""
+
     std: tuple[float, ...]
+    """Standard deviation of the input normalisation."""
+
     precision: str
+    """Floating-point precision."""
+
     folded: bool
+    """Whether BatchNorm is folded into convolutions."""
+
     device: str
+    """Kind of device."""
+
     views: dict[str, Any]
+    """Settings and implementation version of the views."""
+
     partners: str | None = None
+    """Fingerprint of the pack, if views mix images of it."""
+
     points: tuple[str, ...] = ()
+    """Points whose features are stored with the logits."""
 
     def fields(self) -> dict[str, Any]:
-        """As the manifest holds it: plain JSON values."""
+        """Return the key as plain JSON values, for the manifest."""
         plain = {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in self._asdict().items()
@@ -48,6 +68,6 @@ class CacheKey(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the folder: readable, and different for every identity."""
+        """Name of the folder: readable, and different for every key."""
         safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.model)
         return f"{safe}-{fingerprint(self.fields())[:12]}"

@@ -1,17 +1,16 @@
-"""A teacher's answers on disk: a table that only grows, one record for each view of each image.
+"""Teacher outputs on disk: an append-only table with one record for each view of each image.
 
-manifest.json    what the answers are of (see `identity.py`), the shape of a record, how many there are, and
-                 the checksum of the index; sealed
-index.bin        a record: key int64, view int32, top float32, crc uint32 (of these three and the answer)
-logits.bin       float16 [R, C], less the record's largest logit, which is `top`
-POINT.bin        float16 [R, D], features of a point, laid out one after the other, where asked for
+manifest.json    the key (see `key.py`), shape and number of records, and checksum of the index; sealed
+index.bin        per record: key int64, view int32, top float32, crc uint32 (of these three and the outputs)
+logits.bin       float16 [R, C], minus the record's largest logit, which is `top`
+POINT.bin        float16 [R, D], flattened features of a point, if needed
 
-A table at rest is as long as its manifest says. While it grows the manifest says so, and a record counts
-once it is in the index, which is written last: what a killed process leaves behind it is cut off by the
-next one that writes. A record is held to its crc when a process reads it for the first time.
+The files of a closed table have the lengths given in its manifest. While a table grows, its manifest is
+marked and a record counts once it is in the index, which is written last; the next writer cuts off what a
+killed process left behind it. The crc of a record is checked when a process first reads it.
 
-The largest logit is kept apart because what is left then has the finest steps where the probabilities are
-largest (a divergence of 1e-7 instead of 1e-6 nats).
+The largest logit is stored apart so that float16 is finest where the probabilities are largest (a
+divergence of 1e-7 instead of 1e-6 nats).
 """
 
 import hashlib
@@ -31,32 +30,40 @@ from tutelage.storage.safe_paths import is_plain_name, require_plain
 from tutelage.teachers.cache.key import FORMAT, CacheKey
 
 INDEX = np.dtype([("key", "<i8"), ("view", "<i4"), ("top", "<f4"), ("crc", "<u4")])
+"""A line of the index."""
+
 LARGEST_RECORD = 1 << 28
-"""Numbers of one image's answer at one point."""
+"""Most values in one record at one point."""
+
 KIND = "a cache of a teacher's answers"
 _LARGEST_INDEX = 16 << 30
 
 
 class CachedOutputs(NamedTuple):
-    """What a teacher said: keys int64 [R], views int32 [R], logits float32 [R, C], features [R, ...]
-    by point.
-    """
+    """R records of teacher outputs."""
 
     keys: NDArray[np.int64]
+    """Hashes of the images' pixels, [R]."""
+
     views: NDArray[np.int32]
+    """View numbers, [R]."""
+
     logits: NDArray[np.float32]
+    """Logits [R, C]."""
+
     features: Mapping[str, NDArray[np.float32]] = {}
+    """Features [R, ...] by point."""
 
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""Of one image's answer: `logits` (C,), and each point (D,), (N, C) or (C, H, W)."""
+"""Shapes of one record: `logits` (C,), and each point (D,), (N, C) or (C, H, W)."""
 
 Columns = Mapping[str, NDArray[np.float16]]
-"""[R, D] of each, one record after the other."""
+"""Values [R, D] of the logits and of each point."""
 
 
 class CacheTable:
-    """An opened table: the index in memory, the answers memory-mapped."""
+    """An opened table: the index in memory, the outputs memory-mapped."""
 
     def __init__(self, folder: Path, shapes: Shapes, index: NDArray[Any], columns: Columns) -> None:
         self.folder = folder
@@ -69,7 +76,7 @@ class CacheTable:
         return len(self.index)
 
     def positions(self, keys: NDArray[np.int64], view: int) -> NDArray[np.int64]:
-        """Where the answers about a view of some images stand; -1 where there are none. int64 [N]."""
+        """Return the positions of some images' records for a view, int64 [N]; -1 if missing."""
         of_view = np.flatnonzero(self.index["view"] == view)
         if not len(of_view):
             return np.full(len(keys), -1, np.int64)
@@ -80,31 +87,31 @@ class CacheTable:
         return np.where(self.index["key"][found] == keys, found, -1)
 
     def logits(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """float32 [N, C] at some positions; InputError where one is damaged."""
+        """Read logits, float32 [N, C]; raises InputError if a record is damaged."""
         self._require_whole(positions)
         top = self.index["top"][positions][:, None]
         logits: NDArray[np.float32] = self.columns["logits"][positions].astype(np.float32) + top
         return np.asarray(logits)
 
     def features(self, point: str, positions: NDArray[np.int64]) -> NDArray[np.float16]:
-        """float16 [N, ...] of a point at some positions; InputError where one is damaged."""
+        """Read the features of a point, float16 [N, ...]; raises InputError if a record is damaged."""
         self._require_whole(positions)
         found = np.asarray(self.columns[point][positions])
         return found.reshape(len(positions), *self.shapes[point])
 
     def damaged(self) -> NDArray[np.int64]:
-        """Positions whose bytes are no longer those that were written; reads the whole table."""
+        """Read the whole table and return the positions of damaged records."""
         return np.asarray([row for row in range(len(self)) if not self._is_whole(row)], np.int64)
 
     def cut(self, first: int) -> "CacheTable":
-        """The table up to the first record from `first` on that is not whole."""
+        """Return the table up to the first damaged record at or after `first`."""
         end = next((row for row in range(first, len(self)) if not self._is_whole(row)), len(self))
         columns = {name: column[:end] for name, column in self.columns.items()}
         return CacheTable(self.folder, self.shapes, self.index[:end], columns)
 
     def _require_whole(self, positions: NDArray[np.int64]) -> None:
         for name, column in self.columns.items():
-            # As in a pack: a map beyond the end of its file ends the process.
+            # As in a pack: reading a map beyond the end of its file kills the process.
             path = self.folder / f"{name}.bin"
             _require_length(path, path.stat().st_size, column.nbytes, grows=True)
         for row in np.unique(positions[~self._seen[positions]]).tolist():
@@ -113,14 +120,14 @@ class CacheTable:
         self._seen[positions] = True
 
     def _is_whole(self, row: int) -> bool:
-        answer = [column[row] for column in self.columns.values()]
-        return bool(crc_of(self.index[row], answer) == self.index["crc"][row])
+        values = [column[row] for column in self.columns.values()]
+        return bool(crc_of(self.index[row], values) == self.index["crc"][row])
 
 
 def write_manifest(
     folder: Path, facts: Mapping[str, Any], index: NDArray[Any], *, grows: bool
 ) -> None:
-    """Say in the manifest how many records there are, and whether more are being written.
+    """Write the manifest; `grows` marks a table that is being written.
 
     Raises:
         MachineError: it cannot be written.
@@ -134,10 +141,10 @@ def _sha256(index: NDArray[Any]) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a table is of, its shapes, and how many records it has.
+    """Read the manifest of a table.
 
     Raises:
-        InputError: none there, or it is damaged or of another format.
+        InputError: it is missing, damaged or of another format.
     """
     path = folder / "manifest.json"
     found = read_sealed(path, kind=KIND, version=FORMAT, fix=_fix(folder))
@@ -164,10 +171,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def open_cache_table(folder: Path) -> CacheTable:
-    """Open a table for reading. Answers are mapped when the lengths of all files have been checked.
+    """Open a table for reading, after checking the lengths of all files.
 
     Raises:
-        InputError: none there, or it is damaged.
+        InputError: it is missing or damaged.
     """
     require_plain(folder)
     facts = read_manifest(folder)
@@ -212,14 +219,10 @@ def _is_shape(found: Any) -> bool:
     )
 
 
-def require_same_key(folder: Path, identity: CacheKey) -> None:
-    """Refuse a table of anything else.
-
-    Raises:
-        InputError: naming the first field that differs.
-    """
+def require_same_key(folder: Path, key: CacheKey) -> None:
+    """Raise InputError, naming the first field that differs, if a table has another key."""
     found = read_manifest(folder)
-    for field, value in identity.fields().items():
+    for field, value in key.fields().items():
         if found.get(field) != value:
             raise InputError(
                 f"the teacher's cache belongs to another {field}",
@@ -239,9 +242,9 @@ def _damaged(where: Path, found: str) -> InputError:
     return InputError("the teacher's cache is damaged", where=where, found=found, fix=_fix(folder))
 
 
-def crc_of(record: Any, answer: list[NDArray[np.float16]]) -> int:
-    """The checksum of one record: of its line in the index, and of the answer [D] of each column in order."""
-    parts = [record[name] for name in ("key", "view", "top")] + answer
+def crc_of(record: Any, values: list[NDArray[np.float16]]) -> int:
+    """Return the checksum of a record: its line in the index and its values [D] in each column, in order."""
+    parts = [record[name] for name in ("key", "view", "top")] + values
     return zlib.crc32(b"".join(part.tobytes() for part in parts))
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from support.plans.planted_classes import JOB, PLANTED, place, scores, special
+from support.planted_classes import JOB, PLANTED, place, scores, special
 from tutelage.commands.run_plan import run_plan
 from tutelage.config.teacher import SpecialistConfig
 from tutelage.config.toml import read_toml

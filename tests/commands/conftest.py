@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from support.plans.planted_classes import JOB, planted_pack
+from support.planted_classes import JOB, planted_pack
 from tutelage.commands import train as verbs
 from tutelage.data.pack.pack import Pack
 

@@ -17,9 +17,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from support.child import environment
-from support.plans.planted_classes import JOB, PLANTED, TEACHER, place, scores, special
-from support.plans.ranks_specialists import small_job
+from support.planted_classes import JOB, PLANTED, TEACHER, place, scores, special
 from support.reseal import reseal
+from support.specialists_by_ranks import small_job
 from support.stop_requests import AtSteps
 from tutelage.commands import train as verbs
 from tutelage.config.methods import MethodOptions, SpecialistsConfig
@@ -102,7 +102,7 @@ def test_stopped_at_every_step(planted: Pack, tmp_path: Path) -> None:
 def by_one_and_two(planted: Pack, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A whole small job by one process, and by two."""
     root = tmp_path_factory.mktemp("processes")
-    module = "support.plans.ranks_specialists"
+    module = "support.specialists_by_ranks"
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     usual = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}

@@ -47,8 +47,11 @@ def test_offline() -> None:
     steps = plan_job(job("offline", seeds=2))
     assert chain(steps) == {
         "teacher": (),
-        "student-5": ("teacher",), "control-5": (), "student-6": ("teacher",), "control-6": (),
-    }  # fmt: skip
+        "student-5": ("teacher",),
+        "control-5": (),
+        "student-6": ("teacher",),
+        "control-6": (),
+    }
     assert {step.reference for step in steps[1:]} == {"teacher"}
     student, control = (step.settings for step in steps[1:3])
     assert dataclasses.replace(student, role="control") == control
@@ -123,10 +126,13 @@ def test_specialists() -> None:
     steps = plan_job(usual)
     special = tuple(f"specialist-{number}" for number in (1, 2, 3))
     assert chain(steps) == {
-        "teacher": (), **dict.fromkeys(special, ("teacher",)),
-        "student-5": ("teacher", *special), "control-5": (),
-        "student-6": ("teacher", *special), "control-6": (),
-    }  # fmt: skip
+        "teacher": (),
+        **dict.fromkeys(special, ("teacher",)),
+        "student-5": ("teacher", *special),
+        "control-5": (),
+        "student-6": ("teacher", *special),
+        "control-6": (),
+    }
     assert {step.reference for step in steps[1:]} == {"teacher"}
     for number, step in enumerate(steps[1:4], 1):
         settings = step.settings
@@ -196,26 +202,47 @@ def test_no_generations() -> None:
 
 
 WRONG = {
-    "unknown teacher": (job("multi-teacher", multi_teacher=MultiTeacherConfig(models=("cifar_resnt14",))), "cifar_resnt14"),
-    "unknown assistant": (job("assistants", assistants=AssistantsConfig(models=("rsnet18",))), "rsnet18"),
+    "unknown teacher": (
+        job("multi-teacher", multi_teacher=MultiTeacherConfig(models=("cifar_resnt14",))),
+        "cifar_resnt14",
+    ),
+    "unknown assistant": (
+        job("assistants", assistants=AssistantsConfig(models=("rsnet18",))),
+        "rsnet18",
+    ),
     "unknown peer": (job("dml", dml=DMLConfig(models=("resnt18",))), "resnt18"),
-    "weights": (job("multi-teacher", multi_teacher=MultiTeacherConfig(weights=(1.0,), models=("resnet18",))), "do not fit"),
-    "long course": (job("rco", rco=RCOConfig(checkpoints=4)), "more teacher checkpoints than the student"),
+    "weights": (
+        job(
+            "multi-teacher", multi_teacher=MultiTeacherConfig(weights=(1.0,), models=("resnet18",))
+        ),
+        "do not fit",
+    ),
+    "long course": (
+        job("rco", rco=RCOConfig(checkpoints=4)),
+        "more teacher checkpoints than the student",
+    ),
     "many kept": (
-        dataclasses.replace(job("offline"), student=NetworkConfig(model="cifar_resnet8", epochs=2, keep_checkpoints=3)),
+        dataclasses.replace(
+            job("offline"),
+            student=NetworkConfig(model="cifar_resnet8", epochs=2, keep_checkpoints=3),
+        ),
         "more networks are to be kept",
     ),
     "untrained specialists": (
-        dataclasses.replace(job("specialists"), teacher=NetworkConfig(model="cifar_resnet14", epochs=0)),
+        dataclasses.replace(
+            job("specialists"), teacher=NetworkConfig(model="cifar_resnet14", epochs=0)
+        ),
         "specialists without training",
     ),
     "features of specialists": (
-        dataclasses.replace(job("specialists"), losses=LossConfig(hint=HintConfig())), "generalist and its specialists has logits",
+        dataclasses.replace(job("specialists"), losses=LossConfig(hint=HintConfig())),
+        "generalist and its specialists has logits",
     ),
     "features of several": (
-        dataclasses.replace(job("multi-teacher"), losses=LossConfig(hint=HintConfig())), "mean output of several teachers",
+        dataclasses.replace(job("multi-teacher"), losses=LossConfig(hint=HintConfig())),
+        "mean output of several teachers",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -1,4 +1,4 @@
-"""A small job of specialists by one of several processes: `ranks_specialists PACK OUT`."""
+"""A small job of specialists by one of several processes: `specialists_by_ranks PACK OUT`."""
 
 import sys
 from pathlib import Path

@@ -31,16 +31,35 @@ def test_what_is_common_is_done_once() -> None:
     """One teacher and one control a seed for all; a longer control of one length for all that cost it."""
     plan = plan_sweep(jobs("offline", "dml", "mean-teacher", "cs-kd", "ps-kd"))
     assert names(plan) == [
-        "teacher", "offline-0", "control-0", "dml-0", "mean-teacher-0", "control-equal-compute-0", "cs-kd-0", "ps-kd-0",
-        "offline-1", "control-1", "dml-1", "mean-teacher-1", "control-equal-compute-1", "cs-kd-1", "ps-kd-1",
-    ]  # fmt: skip
+        "teacher",
+        "offline-0",
+        "control-0",
+        "dml-0",
+        "mean-teacher-0",
+        "control-equal-compute-0",
+        "cs-kd-0",
+        "ps-kd-0",
+        "offline-1",
+        "control-1",
+        "dml-1",
+        "mean-teacher-1",
+        "control-equal-compute-1",
+        "cs-kd-1",
+        "ps-kd-1",
+    ]
     found = by_name(plan)
-    assert found["mean-teacher-0"].plain_epochs == found["control-equal-compute-0"].run.settings.epochs == 4
+    assert (
+        found["mean-teacher-0"].plain_epochs
+        == found["control-equal-compute-0"].run.settings.epochs
+        == 4
+    )
     assert found["ps-kd-0"].plain_epochs == 3
     assert [found[f"{n}-0"].teacher_epochs for n in ("offline", "dml")] == [8, None]
     assert [found[n].objective for n in ("teacher", "control-0", "control-equal-compute-1")] == [
-        "teacher", "control", "control-equal-compute",
-    ]  # fmt: skip
+        "teacher",
+        "control",
+        "control-equal-compute",
+    ]
 
 
 def test_what_differs_is_not_shared() -> None:
@@ -54,8 +73,15 @@ def test_what_differs_is_not_shared() -> None:
     short = dataclasses.replace(base, teacher=dataclasses.replace(base.teacher, epochs=2))
     plan = plan_sweep({"kd@8": base, "kd@2": short})
     assert names(plan) == [
-        "teacher", "kd@8-0", "control-0", "kd@2-teacher", "kd@2-0", "kd@8-1", "control-1", "kd@2-1",
-    ]  # fmt: skip
+        "teacher",
+        "kd@8-0",
+        "control-0",
+        "kd@2-teacher",
+        "kd@2-0",
+        "kd@8-1",
+        "control-1",
+        "kd@2-1",
+    ]
     found = by_name(plan)
     assert found["kd@2-0"].run.teachers == ("kd@2-teacher",)
     assert found["kd@2-0"].run.reference == "kd@2-teacher"
