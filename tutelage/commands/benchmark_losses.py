@@ -1,4 +1,4 @@
-"""What every term of the loss table costs beside a plain step of the student: time and memory."""
+"""Measure what every loss costs beside a plain step of the student: time and memory."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -43,7 +43,7 @@ class TermCost(NamedTuple):
 
 
 def measure_terms(setting: LossBenchmark, *, rounds: int, settle: Callable[[], None]) -> TermCost:
-    """Time and memory of each term's forward and backward pass, on features of the networks' real shapes.
+    """Measure each term's forward and backward pass, on features of the networks' real shapes.
 
     The plain step is the student's forward pass, cross-entropy and backward pass in fp32. Networks and
     features are random: costs do not depend on what they know.

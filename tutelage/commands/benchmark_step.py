@@ -1,4 +1,4 @@
-"""A student, its teacher and real images, made ready as a run makes them, for timing single steps.
+"""Set up a student, its teacher and real images as a run does, for timing single steps.
 
 Networks have random weights: how long a step takes does not depend on what they know.
 """
@@ -159,7 +159,7 @@ def first_batch(trial: StepBenchmark) -> Batch:
 
 
 def step_timer(state: TrainingState, teacher: Teacher, batch: Batch) -> Way:
-    """One training step: the teacher's word, forward, backward, update."""
+    """Return one training step: teacher output, forward, backward, update."""
     start = Progress(epoch=0, step=0, fraction=0.0)
 
     def way() -> None:
@@ -192,7 +192,7 @@ def _images(data: str | Path, settings: TrainConfig, folder: Path, images: int) 
 
 
 def _some(pack: Pack, images: int) -> Pack:
-    """A pack without all training images but the first few."""
+    """Keep only the first few training images of a pack."""
     nowhere = np.uint8(255)
     splits = np.array(pack.splits)
     splits[pack.rows("train")[images:]] = nowhere

@@ -1,4 +1,4 @@
-"""What one does with a finished network: load, evaluate, predict, export."""
+"""Use a finished network: load, evaluate, predict, export."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -47,7 +47,7 @@ class EvaluationResult(Metrics):
 
 
 class PredictionResult(NamedTuple):
-    """path of the CSV; how many images were classified; (file, reason) of those that could not be."""
+    """The CSV's path, how many images were classified, and (file, reason) of those that could not be."""
 
     path: Path
     classified: int
@@ -55,7 +55,7 @@ class PredictionResult(NamedTuple):
 
 
 class Model(nn.Module):
-    """A finished network ready for use: classes, and images of any size in, probabilities out."""
+    """A finished network with its class names and preprocessing."""
 
     def __init__(self, saved: SavedModel) -> None:
         super().__init__()
@@ -65,18 +65,18 @@ class Model(nn.Module):
         self.classifier = saved.classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, C] of uint8 images [B, 3, S, S] as `prepare` makes them."""
+        """Compute logits [B, C] of uint8 images [B, 3, S, S] as `prepare` makes them."""
         logits: Tensor = self.classifier(images).logits
         return logits
 
     def settings(self) -> DataConfig:
-        """How images are prepared for this network."""
+        """Return the settings by which images are prepared for this network."""
         background: Literal["white", "black"] = "black" if self.background == "black" else "white"
         return DataConfig(image_size=self.stored_size, background=background)
 
 
 def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
-    """The network in a run folder (its last epoch) or a model folder, in eval mode.
+    """Load the network of a run folder (its last epoch) or a model folder, in eval mode.
 
     Args:
         folder: a run folder or a model folder.
@@ -221,7 +221,7 @@ class _Answers(NamedTuple):
 
 
 def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
-    """Decode images on all cores and ask the network in batches, with bounded memory."""
+    """Decode images on all cores and run the network in batches, with bounded memory."""
     read: list[Item] = []
     unreadable: list[tuple[str, str]] = []
     waiting: list[np.ndarray] = []
@@ -265,12 +265,12 @@ def _read_source(
 
 
 def _split_of(name: str) -> Split | None:
-    """The split that the folder of a file stands for; None where it is no split's."""
+    """Return the split that a file's folder stands for, or None."""
     return SPLIT_FOLDERS.get(name.split("/")[0].lower())
 
 
 def _indices(model: Model, labels: Sequence[str]) -> np.ndarray:
-    """Labels by name, so that another order of the classes cannot matter."""
+    """Match labels by name, so that the order of the classes does not matter."""
     number = {name: index for index, name in enumerate(model.classes)}
     return np.asarray([number[label] for label in labels], dtype=np.int64)
 
@@ -286,7 +286,7 @@ def _same_classes(model: Model, classes: Sequence[str]) -> None:
 
 
 def _images(place: Path) -> tuple[list[Item], list[tuple[str, str]]]:
-    """Every image below a folder, or the one file; and what is not even opened."""
+    """List every image below a folder, or the one file; and what is not even opened."""
     listing = scan_folder(place) if place.is_dir() else open_image_file(place)
     items = [Item(file.name, None, None, file.read) for file in listing.files]
     return items, [(escape(name), reason) for name, reason in listing.refused]

@@ -1,4 +1,4 @@
-"""The folder of a job or run: what is in it decides whether to begin, continue, return or refuse."""
+"""The output folder: decide by its content whether to begin, continue, return or refuse."""
 
 import shutil
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _LOCK = ".lock"
 def inspect_folder(
     out: Path, *, settings: Mapping[str, Any], facts: Mapping[str, Any], resume: bool
 ) -> State:
-    """What a folder is to a job; nothing is written.
+    """Decide what a folder is to a job; nothing is written.
 
     Args:
         out: the folder.
@@ -54,7 +54,7 @@ def inspect_folder(
 def claim_folder(
     out: Path, *, settings: Mapping[str, Any], facts: Mapping[str, Any], resume: bool
 ) -> State:
-    """Take a folder for a job, or find that it is done already; the caller holds its lock.
+    """Claim a folder for a job, or find that it is done already; the caller holds its lock.
 
     Settings are written as config.toml, facts as job.json. Arguments and errors: see `inspect_folder`.
 
@@ -82,7 +82,7 @@ def make_job_folder(out: Path) -> None:
 
 
 def _is_free(out: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether nothing is in it but what a job leaves that was killed while it took the folder."""
+    """Return whether the folder is empty, or holds only what a job killed while claiming it left."""
     names = {path.name for path in out.iterdir() if not is_private(path)} - {_LOCK}
     if not names <= {_SETTINGS}:
         return False
@@ -131,7 +131,7 @@ def finish_job(out: Path) -> None:
 
 
 def abandon_job(out: Path) -> None:
-    """Give up a folder in which a job has only begun, so that the corrected command finds it free.
+    """Remove a folder in which a job has only begun, so that the corrected command finds it free.
 
     All in it was made by this job: `claim_folder` found it empty. Where the disk is
     full it stays, to be continued.
@@ -140,7 +140,7 @@ def abandon_job(out: Path) -> None:
 
 
 def reopen_job(out: Path) -> dict[str, Any]:
-    """The facts of the job in a folder.
+    """Read the facts of the job in a folder.
 
     Raises:
         UsageError: there is none.

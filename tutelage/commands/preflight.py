@@ -46,14 +46,14 @@ class Job(NamedTuple):
     networks: Networks
 
     def flag(self, settings: TrainConfig) -> str:
-        """Start of the flags of one run's network, such as `--teacher.`."""
+        """Return the start of the flags of one run's network, such as `--teacher.`."""
         if isinstance(self.settings, TrainConfig):
             return "--"
         return "--teacher." if settings.role in (TEACHER, SPECIALIST) else "--student."
 
 
 def preflight(jobs: Sequence[Job], data: str | Path, out: Path) -> None:
-    """Look at all that is known before the data are read.
+    """Check all that is known before the data are read.
 
     Raises:
         UsageError: settings that do not go together, or an unknown network.
@@ -76,7 +76,7 @@ def preflight(jobs: Sequence[Job], data: str | Path, out: Path) -> None:
 
 
 def preflight_data(job: Job, pack: Pack) -> None:
-    """Look at all that is known when the data are read: images for every batch, points for every term.
+    """Check all that is known once the data are read: batch sizes, and points for every feature loss.
 
     Raises:
         UsageError: too few images, or a loss that does not fit the two networks.
@@ -101,7 +101,7 @@ def preflight_data(job: Job, pack: Pack) -> None:
 
 
 def check_settings(job: Job) -> None:
-    """Look at what is known without any file: settings that go together, networks that exist.
+    """Check what is known without any file: settings that go together, networks that exist.
 
     Raises:
         UsageError: naming what is wrong.
@@ -250,7 +250,7 @@ def require_room(out: Path, wanted: int) -> None:
 
 
 def _has_teachers(run: PlannedRun) -> bool:
-    """Whether finished networks teach it; a specialist only starts from one."""
+    """Return whether finished networks teach it; a specialist only starts from one."""
     return bool(run.teachers) and run.settings.role not in UNTAUGHT
 
 

@@ -56,7 +56,7 @@ def _stopped(out: Path, stop: StopRequest) -> Interrupted:
 
 
 def _begun(out: Path) -> bool:
-    """Whether a run has begun in the folder, or in one of those below it that a job and a sweep make."""
+    """Return whether a run has begun in the folder, or in a run folder below it."""
     return (out / "plan.json").exists() or any(out.glob("run.json")) or any(out.glob("*/run.json"))
 
 

@@ -45,7 +45,7 @@ def sweep(
     cells: str | Path | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Compare ways of teaching with each other and with no teacher at all.
+    """Compare methods and losses with each other and with training without a teacher.
 
     Args:
         data: as for `tutelage.run`.
@@ -99,7 +99,7 @@ def sweep(
 
 
 def method_of(recipe: str) -> MethodConfig:
-    """Who teaches and what is minimised in a recipe, whatever else it says.
+    """Read method and losses of a recipe, whatever else it sets.
 
     Raises:
         UsageError: no such recipe, or one that says neither.

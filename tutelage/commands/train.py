@@ -193,7 +193,7 @@ def _asked(facts: Mapping[str, Any], out: Path) -> tuple[str, str]:
 
 
 def _require_own_places(settings: DistillConfig | TrainConfig, out: Path) -> None:
-    """A folder that a stranger made may not say where else on this machine is written; a command may."""
+    """Refuse a folder whose settings name another place to write to; a command may name one."""
     beside = out.absolute().parent
     places = {"cache": settings.cache, "data.dir": settings.data.dir}
     for name, place in {**places, "track_dir": settings.track_dir}.items():

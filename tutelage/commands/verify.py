@@ -1,4 +1,4 @@
-"""Reading everything that was kept, to tell whether it is whole: every damaged file by its name."""
+"""Verify everything that was written: read every file, and name each damaged one."""
 
 import os
 from collections.abc import Callable, Collection, Iterator
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tutelage.config.tracking import FOLDER as TRACKERS
 from tutelage.data.pack import pack as packs
 from tutelage.engine.checkpoint import format as checkpoints
-from tutelage.engine.trackers.open import FOLDER as TRACKERS
 from tutelage.errors import InputError
 from tutelage.models.metadata import read_metadata as read_model
 from tutelage.reports.sweep.results import read_result
@@ -62,7 +62,7 @@ def verify(path: str | Path) -> VerifyResult:
 
 
 class _Findings:
-    """What is known of each file: nothing where it is whole, else what is wrong."""
+    """Collect what is wrong with each file; None: it is intact."""
 
     def __init__(self) -> None:
         self.known: dict[Path, str] = {}
@@ -71,7 +71,7 @@ class _Findings:
         self.known[file] = self.known.get(file) or told
 
     def sealed(self, file: Path, read: Callable[[], object]) -> bool:
-        """Whether a sealed file can be read; what is wrong may be in a file that it stands for."""
+        """Return whether a sealed file can be read; the fault may be in a file that it stands for."""
         try:
             read()
         except InputError as error:
@@ -195,7 +195,7 @@ def _checkpoint(folder: Path, found: _Findings) -> None:
 
 
 def _nothing(_folder: Path, _found: _Findings) -> None:
-    """A report, which is made again from what has checksums."""
+    """Skip a report, which is made again from what has checksums."""
 
 
 _CHECKS: dict[tuple[str, ...], Callable[[Path, _Findings], None]] = {

@@ -21,5 +21,8 @@ class TrackingConfig:
     """Folder of what trackers keep on this machine; unset: `tracking` in the job's folder."""
 
 
+FOLDER = "tracking"
+"""In a job's folder: what trackers keep there."""
+
 TRACKING = tuple(field.name for field in dataclasses.fields(TrackingConfig))
 """Settings that change nothing about a run, so that a job may be continued with others."""

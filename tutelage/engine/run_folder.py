@@ -1,4 +1,4 @@
-"""The folder of one run: what it is a run of, whether it is finished, and where its settings are."""
+"""The folder of one run: its identity, whether it is finished, and its settings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ _ELSEWHERE = ("data", "teacher", "cache", "skip_teacher_check", *TRACKING)
 def run_inputs(
     settings: TrainConfig, pack: Pack, teachers: Sequence[Classifier], network: nn.Module | None
 ) -> dict[str, Any]:
-    """What makes two runs the same run, by name: settings, images, teachers, own network, own terms."""
+    """Collect what makes two runs the same: settings, images, teachers, own network, custom losses."""
     plain = {key: value for key, value in to_table(settings).items() if key not in _ELSEWHERE}
     return {
         "settings": first_names(plain),
@@ -48,14 +48,14 @@ def run_inputs(
 
 
 def run_fingerprint(inputs: Mapping[str, Any]) -> str:
-    """A short name for a run, of its inputs."""
+    """Hash the inputs of a run."""
     return fingerprint(_IDENTITY, *inputs.values())
 
 
 def checkpoint_identity(
     inputs: Mapping[str, Any], pack: Pack, runtime: Runtime, world: World
 ) -> dict[str, Any]:
-    """What a checkpoint of a run is a training of: see `engine.identity`."""
+    """Collect what a checkpoint belongs to; see `engine.checkpoint.identity`."""
     return training_identity(
         **{name: fingerprint(found) for name, found in inputs.items()},
         classes=fingerprint(pack.classes),
@@ -65,7 +65,7 @@ def checkpoint_identity(
 
 
 def portable_identity(settings: TrainConfig, pack: Pack) -> str:
-    """What makes two runs comparable over versions and machines: the settings that are not the defaults, and
+    """Hash what makes runs comparable over versions and machines: settings that are not the defaults, and
     the images. A setting that a later version adds does not change it.
     """
     usual = flatten(_named_first(TrainConfig()))
@@ -75,13 +75,13 @@ def portable_identity(settings: TrainConfig, pack: Pack) -> str:
 
 
 def _named_first(settings: TrainConfig) -> dict[str, Any]:
-    """Settings by their first names, without those of the machine and of where inputs are."""
+    """Return settings by first names, without those of the machine and of where inputs are."""
     table = to_table(settings)
     return first_names({k: v for k, v in table.items() if k not in (*_ELSEWHERE, *_MACHINE)})
 
 
 def is_finished(folder: Path, identity: str) -> bool:
-    """Whether a run folder holds this very run, complete.
+    """Return whether a run folder holds this very run, complete.
 
     Raises:
         InputError: it does, and a file of it is damaged.
@@ -96,14 +96,14 @@ def is_finished(folder: Path, identity: str) -> bool:
 
 
 def read_fingerprint(folder: Path) -> str:
-    """The fingerprint of a run, from its folder."""
+    """Read the fingerprint of a run from its folder."""
     return str(read_run_facts(folder)["fingerprint"])
 
 
 def begin_run(
     folder: Path, settings: TrainConfig, facts: dict[str, str], runtime: Runtime, *, in_job: bool
 ) -> None:
-    """Make the folder of a run that is about to start, and write what it is.
+    """Create the folder of a run that is about to start.
 
     Args:
         folder: of the run.
@@ -132,7 +132,7 @@ def end_run(folder: Path, settings: TrainConfig, facts: dict[str, str]) -> None:
 
 
 def tidy_run(folder: Path, world: World) -> None:
-    """Do again what `end_run` does last: a run may have been killed right before, or the power has failed."""
+    """Repeat the end of `end_run`: the run may have been killed right before it."""
     if world.first:
         recover_partial_writes(folder)
         remove_checkpoints(folder)

@@ -22,7 +22,9 @@ def on_all_ranks(world: World, step: Callable[[], None]) -> None:
         step()
     except Exception as error:
         failed = error
-    failures: list[_Failure | None] = world.all_gather(None if failed is None else _describe(failed))
+    failures: list[_Failure | None] = world.all_gather(
+        None if failed is None else _describe(failed)
+    )
     if failed is not None:
         raise failed
     for failure in failures:

@@ -1,4 +1,4 @@
-"""Where the generators of random numbers stand: read, put back, and compared by a short hash.
+"""Save, restore and compare the states of all random number generators.
 
 Nothing of ours draws from them in training, but a network of a user's own may: dropout, or plain `random`.
 """
@@ -20,14 +20,14 @@ class RandomState(NamedTuple):
     facts: dict[str, Any]
 
     def sums(self) -> dict[str, str]:
-        """A hash of each generator's state, by its name."""
+        """Hash each generator's state, by its name."""
         contents = {name: tensor.numpy().tobytes() for name, tensor in self.tensors.items()}
         contents |= {name: json.dumps(state).encode() for name, state in self.facts.items()}
         return {name: hashlib.sha256(found).hexdigest() for name, found in contents.items()}
 
 
 def read_random_state() -> RandomState:
-    """The states of all generators of this process, on its own device."""
+    """Read the states of all generators of this process."""
     tensors = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         tensors["cuda"] = torch.cuda.get_rng_state()
@@ -41,7 +41,7 @@ def read_random_state() -> RandomState:
 
 
 def restore_random_state(saved: RandomState) -> None:
-    """Put the states back, and see that they are.
+    """Restore the states, and verify them.
 
     Raises:
         RuntimeError: a generator does not stand where it was put.

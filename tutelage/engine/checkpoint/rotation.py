@@ -1,4 +1,4 @@
-"""The checkpoints of one run, in `checkpoints/step-NNNNNNNN`: the newest whole one, and letting old ones go.
+"""The checkpoints of one run, in `checkpoints/step-NNNNNNNN`: find the newest intact one, remove old ones.
 
 Only folders of such a name are looked at, and of what is in them only the files of a checkpoint are ever
 removed. The caller holds the lock of the run's folder.
@@ -27,12 +27,12 @@ class LatestCheckpoint(NamedTuple):
 
 
 def checkpoint_folder(run: Path, step: int) -> Path:
-    """The folder of the checkpoint that a run makes after a step."""
+    """Return the folder of the checkpoint after a step."""
     return run / NAME / f"step-{step:08d}"
 
 
 def find_latest_checkpoint(run: Path) -> LatestCheckpoint:
-    """The newest checkpoint of a run whose every byte is as it was written.
+    """Find the newest checkpoint of a run whose every byte is as it was written.
 
     Raises:
         InputError: there are checkpoints and none of them is whole; all are named.
@@ -66,12 +66,12 @@ def find_latest_checkpoint(run: Path) -> LatestCheckpoint:
 
 
 def latest_folder(run: Path) -> Path | None:
-    """The newest checkpoint of a run by its name, unread; None where there is none."""
+    """Return the newest checkpoint by name, unread; None if there is none."""
     return next(iter(_steps(run)), None)
 
 
 def keep_last_checkpoints(run: Path, keep: Collection[Path]) -> None:
-    """Remove the checkpoints that are not to be kept; what cannot be removed stays."""
+    """Remove all but the last checkpoints; what cannot be removed stays."""
     for folder in _steps(run):
         if folder not in keep:
             _remove(folder)
@@ -85,7 +85,7 @@ def remove_checkpoints(run: Path) -> None:
 
 
 def _steps(run: Path) -> list[Path]:
-    """Folders of checkpoints, the newest first."""
+    """List the folders of checkpoints, newest first."""
     folder = run / NAME
     found = [path for path in folder.glob("step-*") if _STEP.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)

@@ -1,4 +1,4 @@
-"""Saving beside the training: a step waits for the copy of its state, and a thread writes it to the disk.
+"""Write checkpoints beside training: a step waits for the copy of its state, and a thread writes it.
 
 What was saved is read back before an older checkpoint goes. A save that fails costs nothing while an earlier
 checkpoint stands: it is told, and tried again at the next time, a few times in a row.
@@ -27,7 +27,7 @@ class _NotFinite(Exception):  # noqa: N818 - nothing failed: such a state is not
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of one run, one at a time. Its run's lock is held; one thread calls it.
+    """Write the checkpoints of one run, one at a time. The run's lock is held; one thread calls it.
 
     Args:
         run: the run's folder.
@@ -48,7 +48,7 @@ class CheckpointWriter:
     def save(
         self, checkpoint: Checkpoint, *, step: int, before: Callable[[], None] = lambda: None
     ) -> None:
-        """Copy a state and begin to write it; waits for the save before it, if that is not done yet.
+        """Copy a state and start writing it; waits for the save before it.
 
         Args:
             checkpoint: the state; its tensors may change afterwards.
@@ -70,12 +70,12 @@ class CheckpointWriter:
         self._thread.start()
 
     def look(self) -> None:
-        """Hear of a save that has ended meanwhile; see `settle`."""
+        """Collect a save that has ended meanwhile; see `settle`."""
         if self._thread is not None and not self._thread.is_alive():
             self.settle()
 
     def settle(self, *, last: bool = False) -> None:
-        """Wait for the save that is going on.
+        """Wait for the save in progress.
 
         Args:
             last: none comes after it, so it must not fail.
@@ -105,7 +105,7 @@ class CheckpointWriter:
             raise error
 
     def close(self) -> None:
-        """Wait for the save that is going on, whatever becomes of it."""
+        """Wait for the save in progress, whatever its outcome."""
         if self._thread is not None:
             self._thread.join()
 

@@ -1,4 +1,4 @@
-"""`auto` settled in one place: device, number format, memory format. Printed, and saved with the run."""
+"""Resolve `auto` in one place: device, number format, memory format."""
 
 import contextlib
 from pathlib import Path
@@ -20,20 +20,20 @@ class Runtime(NamedTuple):
     channels_last: bool
 
     def __str__(self) -> str:
-        """One line for a person: where and how it computes."""
+        """Describe device and precision in one line."""
         name = "fp32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
         layout = ", channels last" if self.channels_last else ""
         return f"{device_name(self.device)}, {name}{layout}"
 
     def cast(self) -> contextlib.AbstractContextManager[object]:
-        """The autocast context of a forward pass."""
+        """Return the autocast context of a forward pass."""
         if self.autocast is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast)
 
     @property
     def plain(self) -> "Runtime":
-        """The same device in fp32, laid out as is faster there."""
+        """Return the same device in fp32, in the memory format that is faster there."""
         return Runtime(self.device, None, self.device.type == "cuda")
 
     def place(self, classifier: Classifier) -> None:
@@ -43,7 +43,7 @@ class Runtime(NamedTuple):
 
 
 def resolve_runtime(machine: DeviceConfig) -> Runtime:
-    """What `auto` means on this machine.
+    """Resolve device and precision on this machine.
 
     Raises:
         UsageError: an unknown device.

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine, precision, commit."""
+"""Describe what a result was made with: versions, machine, precision, commit."""
 
 import importlib.metadata
 import platform
@@ -14,7 +14,7 @@ _PACKAGES = ("tutelage", "torch", "torchvision", "timm", "numpy", "pillow")
 
 
 def environment(runtime: Runtime) -> dict[str, str | int | None]:
-    """The facts that `environment.json` holds; nothing personal, no paths."""
+    """Collect the content of `environment.json`; nothing personal, no paths."""
     versions = {name: _version(name) for name in _PACKAGES}
     return {
         **versions,
@@ -38,7 +38,7 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of a source checkout; None where Tutelage was installed from a package."""
+    """Return the commit of a source checkout; None if Tutelage was installed from a package."""
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""The journal of a run: one JSON object a line, for tools; and what a person sees meanwhile.
+"""The event log of a run (`journal.jsonl`): one JSON object a line, for tools.
 
 The journal holds no wall-clock figures, so that two equal runs have equal journals.
 """
@@ -14,7 +14,7 @@ from tutelage.storage.disk import disk_errors
 
 
 class JournalObserver(Protocol):
-    """What follows a journal: the trackers of a run."""
+    """Follow an event log: the trackers of a run do."""
 
     def rewound(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Start from the events that the journal holds now: none in a new run."""
@@ -54,7 +54,7 @@ class EventLog:
             self._observer.written(added)
 
     def position(self) -> int:
-        """Bytes so far."""
+        """Return the bytes written so far."""
         return os.fstat(self._file.fileno()).st_size
 
     def sync(self) -> None:
@@ -89,7 +89,7 @@ class EventLog:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a journal; a line torn by a crash is left out."""
+    """Read all complete lines of an event log; a line torn by a crash is left out."""
     events = []
     for line in path.read_bytes().splitlines():
         try:
@@ -100,7 +100,7 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 
 
 def format_terms(terms: Mapping[str, float]) -> str:
-    """Loss terms on one line.
+    """Format loss terms on one line.
 
     >>> format_terms({"label": 0.5, "kd": 1.25})
     'label 0.500  kd 1.250'

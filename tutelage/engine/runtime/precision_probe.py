@@ -1,4 +1,4 @@
-"""Whether half precision pays on this processor: a few training steps, timed both ways.
+"""Decide whether half precision pays on this processor: time a few training steps both ways.
 
 Processors that lack the instructions compute bf16 more slowly than fp32, and some networks gain nothing
 even where they have them. What was decided is kept in a file, so that a continued run computes as it began.
@@ -38,7 +38,7 @@ def choose_precision(
     world: World,
     say: Callable[[str], None],
 ) -> Runtime:
-    """The runtime to train this network with; `auto` on a processor with bf16 is tried out.
+    """Choose the precision to train this network with; on a processor with bf16, `auto` is timed.
 
     Args:
         runtime: what `resolve` found.

@@ -1,4 +1,4 @@
-"""Several processes as one: how they start, and how parts of a batch become the whole.
+"""Process groups: how processes connect, and how parts of a batch become the whole.
 
 Started by `torchrun`, every process runs the same command. Two groups connect them: the ordinary one
 waits long, for what the first process does alone; the one that steps talk over gives up after
@@ -28,7 +28,7 @@ _steps: dist.ProcessGroup | None = None
 
 @contextmanager
 def process_group() -> Iterator[World]:
-    """The world this process is part of, connected while the block runs; alone where it is the only one.
+    """Connect this process to the others of its run while the block runs.
 
     Raises:
         MachineError: the other processes cannot be reached.
@@ -61,7 +61,7 @@ def process_group() -> Iterator[World]:
 
 
 def _stay_on_this_machine(world: World) -> None:
-    """Processes of one machine talk over its loopback, where no other machine hears or reaches them.
+    """Keep processes of one machine on its loopback, which no other machine can reach.
 
     They trust each other: whoever can send to one of them can run code in it. What a person has set is
     left as it is, and so are processes on several machines.
@@ -75,13 +75,13 @@ def _stay_on_this_machine(world: World) -> None:
 
 
 def step_group() -> dist.ProcessGroup | None:
-    """The impatient group; None alone."""
+    """Return the group with the short timeout; None for a single process."""
     return _steps
 
 
 @contextmanager
 def watch_peers(world: World) -> Iterator[None]:
-    """Collective calls in the block say for a person when another process is gone.
+    """Turn a failed collective call in the block into an error that says another process is gone.
 
     Raises:
         MachineError: it is.
@@ -100,14 +100,14 @@ def _is_of_processes(error: RuntimeError) -> bool:
 
 
 def agreed_stop(wish: float, device: torch.device) -> float:
-    """The most that any process wishes for, so that all stop or save after the same step."""
+    """Return the maximum over all processes, so that all stop or save after the same step."""
     wishes = torch.tensor(wish, device=device)
     dist.all_reduce(wishes, op=dist.ReduceOp.MAX, group=_steps)
     return wishes.item()
 
 
 def gather_rows(rows: Tensor, whole: int) -> Tensor:
-    """One process's rows [b, ...] of a batch of `whole` -> the rows of all [whole, ...], by rank.
+    """Gather the rows [b, ...] of each process into those of the whole batch [whole, ...], by rank.
 
     Differentiable: all processes hold the same loss, so the gradients of their copies are added up;
     averaging over processes afterwards (DistributedDataParallel) gives the gradient of one process.
@@ -137,7 +137,7 @@ class _Gather(torch.autograd.Function):
 
 
 def average_parts(value: Tensor, share: float) -> Tensor:
-    """The mean over this process's images, which are `share` of a batch -> the mean over the batch.
+    """Turn the mean over this process's images, `share` of a batch, into the mean over the batch.
 
     Differentiable: averaging over processes afterwards gives the gradient of one process.
     """
@@ -159,7 +159,7 @@ class _Average(torch.autograd.Function):
 
 
 def average_gradient(gradient: Tensor) -> Tensor:
-    """The mean over processes of what each of them holds; itself, alone."""
+    """Average a tensor over all processes."""
     if not dist.is_initialized():
         return gradient
     gradient = gradient.clone()
@@ -168,7 +168,7 @@ def average_gradient(gradient: Tensor) -> Tensor:
 
 
 def gather_array(rows: np.ndarray, whole: int, world: World) -> np.ndarray:
-    """Like `gather_rows` for a measured array, over the patient group.
+    """Gather a measured array over the group with the long timeout, as `gather_rows` does.
 
     Raises:
         MachineError: another process has ended.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a flag that long work looks at, so that it stops where nothing is lost.
+"""Handle Ctrl-C and SIGTERM with a flag that long work polls, so that it stops where nothing is lost.
 
 A second Ctrl-C leaves at once: files are whole or absent at any moment, so nothing is damaged by it.
 """
@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Which signal asked to stop, or none yet: false until then."""
+    """A request to stop: false until a signal arrives, and then which one."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -28,11 +28,11 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM."""
+        """Return 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + (self.signal or signal.SIGINT)
 
     def poll(self, _done: int = 0, _count: int = 0) -> None:
-        """Stop here if asked to; also where a progress is wanted.
+        """Raise Interrupted if a stop was requested; usable as a progress callback.
 
         Raises:
             Interrupted: asked to stop, with the exit code of the signal.
@@ -44,7 +44,7 @@ class StopRequest:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within the block a signal raises KeyboardInterrupt where it comes: for work without steps, which
+        """Raise KeyboardInterrupt as soon as a signal arrives in the block: for work without steps, which
         leaves each of its files whole or absent and is cheap to do again.
 
         Raises:
@@ -60,7 +60,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Listen for SIGINT and SIGTERM while the block runs (in the main thread; elsewhere it hears none)."""
+    """Catch SIGINT and SIGTERM while the block runs (in the main thread only)."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -82,7 +82,7 @@ def stop_requests() -> Iterator[StopRequest]:
 
 
 def _leave(code: int) -> None:
-    """End this process now, with the terminal as it was: a live line hides the cursor."""
+    """Exit at once and restore the terminal: a live block hides the cursor."""
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h\n")
     sys.stderr.write("stopped at once\n")

@@ -15,7 +15,7 @@ from tutelage.engine.runtime.process_group import gather_rows
 
 
 def sync_batchnorm(holder: nn.Module, device: torch.device, world: World) -> None:
-    """Let every BatchNorm inside a module in training see the whole batch; nothing changes alone."""
+    """Make every BatchNorm in a module use the statistics of the whole batch over all processes."""
     if world.size == 1:
         return
     if device.type == "cuda":
@@ -53,7 +53,7 @@ _SHARED: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def _normed(norm: nn.BatchNorm2d | nn.BatchNorm1d, images: Tensor) -> Tensor:
-    """[b, C, ...] normalised by mean and variance over all processes; running statistics move on."""
+    """Normalize [b, C, ...] by mean and variance over all processes; update the running statistics."""
     size = torch.distributed.get_world_size()
     values = images.to(torch.promote_types(images.dtype, torch.float32))
     axes = [axis for axis in range(images.ndim) if axis != 1]

@@ -8,7 +8,7 @@ from typing import Any
 
 from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.schema import fingerprint, flatten, to_table
-from tutelage.config.tracking import TRACKING, TrackingConfig
+from tutelage.config.tracking import FOLDER, TRACKING, TrackingConfig
 from tutelage.engine.context import RunContext
 from tutelage.engine.trackers.registry import TRACKERS
 from tutelage.engine.trackers.run_tracking import RunTracking, Timings
@@ -16,9 +16,6 @@ from tutelage.engine.trackers.tracker import TrackedRun, Tracker
 from tutelage.errors import InputError, TutelageError
 from tutelage.storage.atomic import expand_user, make_folder, write_bytes
 from tutelage.storage.json_files import read_file
-
-FOLDER = "tracking"
-"""In a job's folder: what trackers keep there."""
 
 _PLACES = ("data.dir", "teacher", "cache", *TRACKING)
 """Settings that name places on this machine, or only concern trackers: no tracker is given them."""

@@ -1,4 +1,4 @@
-"""When torch.compile pays for itself, and how it is kept from compiling twice.
+"""Use torch.compile where it pays for itself, and keep it from compiling twice.
 
 Only the network is compiled: what changes from step to step, such as losses and weights by epoch, would be
 compiled again and again. A smaller last batch, and measuring, run uncompiled.
@@ -29,7 +29,7 @@ LAUNCH_BOUND = 0.004
 def compile_mode(
     machine: DeviceConfig, device: torch.device, *, steps: int, step_seconds: float
 ) -> str | None:
-    """The mode for torch.compile, or None to leave the network as it is.
+    """Choose the mode for torch.compile; None: do not compile.
 
     >>> compile_mode(DeviceConfig(), torch.device("cpu"), steps=10**6, step_seconds=1.0)
     >>> compile_mode(DeviceConfig(), torch.device("cuda"), steps=100_000, step_seconds=0.02)
@@ -90,13 +90,13 @@ def compile_network(
 
 
 def uncompile(network: nn.Module) -> None:
-    """Let every part of a network run as it is written again."""
+    """Undo the compilation of every part of a network."""
     for module in network.modules():
         module._compiled_call_impl = None
 
 
 def run_eagerly(*, when: bool) -> contextlib.AbstractContextManager[object]:
-    """Compiled networks run as they are written while the block lasts."""
+    """Run compiled networks eagerly while the block lasts."""
     if not when:
         return contextlib.nullcontext()
     stance: contextlib.AbstractContextManager[object] = torch.compiler.set_stance("force_eager")

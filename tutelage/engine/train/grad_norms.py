@@ -1,4 +1,4 @@
-"""How hard each term pulls at the student: the norm of its weighted gradient, measured now and then."""
+"""Measure how hard each loss term pulls at the student: the norm of its weighted gradient."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from tutelage.types import LossOutput, Progress
 def gradient_norms(
     state: TrainingState, outcome: LossOutput, progress: Progress
 ) -> dict[str, float]:
-    """The norm of the gradient by the networks' weights of each weighted term of one batch.
+    """Compute the norm of each weighted term's gradient by the networks' weights, for one batch.
 
     A backward pass for each term, and the device is waited for: not for every step. A term that has no say
     now, or none about these weights, has the norm 0; one whose norm is not finite is left out.

@@ -90,7 +90,7 @@ def _epochs(state: TrainingState, args: FitArguments, saver: CheckpointWriter) -
 def _watch(
     state: TrainingState, args: FitArguments, progress: Progress
 ) -> Callable[[LossOutput], None] | None:
-    """Notes how hard each of several terms pulls, at the first batch of the first and the last epoch."""
+    """Log the gradient norm of each term, at the first batch of the first and the last epoch."""
     if state.batch or state.epoch not in (0, args.settings.epochs - 1):
         return None
     if len(state.method.weights) < 2:
@@ -109,14 +109,14 @@ def _steps_per_epoch(args: FitArguments) -> int:
 
 
 def _shares(loader: Loader, accumulate: int) -> list[float]:
-    """Each batch's share of its optimizer step, by images: a smaller last batch counts for less."""
+    """Compute each batch's share of its optimizer step, by images: a smaller last batch counts less."""
     sizes = loader.sizes()
     groups = [sizes[low : low + accumulate] for low in range(0, len(sizes), accumulate)]
     return [size / sum(group) for group in groups for size in group]
 
 
 def _pause(state: TrainingState, args: FitArguments, *, due: bool) -> bool:
-    """Whether to save a checkpoint now: it is time, or a process was asked to stop. All agree."""
+    """Return whether to checkpoint now, alike on all ranks: the interval is over, or one got a signal."""
     if args.context.world.size == 1:
         return due or bool(args.context.stop)
     device = state.runtime.device
@@ -130,7 +130,7 @@ def _pause(state: TrainingState, args: FitArguments, *, due: bool) -> bool:
 
 
 def _begin(state: TrainingState, args: FitArguments) -> CheckpointWriter:
-    """Go on from the newest checkpoint, or begin; what saves the next ones."""
+    """Resume from the newest checkpoint, or start; return the writer of the next ones."""
     journal = args.journal
     saver, continued = resume_training(
         state,
@@ -147,7 +147,7 @@ def _begin(state: TrainingState, args: FitArguments) -> CheckpointWriter:
 
 
 def _save(state: TrainingState, args: FitArguments, saver: CheckpointWriter) -> None:
-    """Save where training stands; where a stop was asked, see that it is saved, and stop."""
+    """Save a checkpoint; if a stop was requested, wait until it is written and raise Interrupted."""
     report_skipped_steps(state.guard, state.masked, args)
     require_finite_weights(state.method, args)
     journal = args.journal
@@ -208,7 +208,7 @@ def _weights_name(state: TrainingState, world: World) -> str:
 
 
 class _Clock:
-    """Times an epoch, waiting for data apart, and keeps the live line up to date."""
+    """Time an epoch and the waiting for data in it, and update the live view."""
 
     def __init__(self, state: TrainingState, args: FitArguments) -> None:
         self._state, self._args = state, args
@@ -217,7 +217,7 @@ class _Clock:
         self._images = 0
 
     def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Hand the batches on."""
+        """Pass the batches on."""
         before = time.monotonic()
         for number, batch in enumerate(batches):
             self._waited += time.monotonic() - before
@@ -228,7 +228,7 @@ class _Clock:
             before = time.monotonic()
 
     def timings(self) -> dict[str, float]:
-        """Seconds, images a second, share of the time spent waiting for data."""
+        """Return seconds, images a second and the share of time spent waiting for data."""
         seconds = max(time.monotonic() - self._begin, 1e-9)
         return {
             "seconds": round(seconds, 3),

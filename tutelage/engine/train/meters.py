@@ -34,9 +34,7 @@ class LossMeters:
             self._sums += torch.where(sums.isfinite().all(), sums, 0.0)
 
     def read(self) -> dict[str, Any]:
-        """Means so far: loss, terms, accuracy over labelled images (None without any), and what share of the
-        loss each weighted term is.
-        """
+        """Return the means so far: loss, terms, accuracy (None without labels), each term's share of the loss."""
         images, labelled, right, total, *rest = self._sums.tolist()
         raw, weighted = rest[: len(self.terms)], rest[len(self.terms) :]
         count = max(images, 1)
@@ -52,7 +50,7 @@ class LossMeters:
         }
 
     def state(self) -> list[float]:
-        """The sums as plain numbers, exactly."""
+        """Return the sums as plain numbers, exactly."""
         return self._sums.tolist()
 
     def restore(self, state: Sequence[float]) -> None:

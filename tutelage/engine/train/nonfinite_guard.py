@@ -1,4 +1,4 @@
-"""A step whose loss or gradient is not finite changes nothing. Found and undone on the device.
+"""Skip steps whose loss or gradient is not finite: detected and undone on the device.
 
 Optimizers skip such a step by themselves: torch's fused ones read a flag on the device (`found_inf`), which
 its gradient scaler for fp16 gives them, too. What the forward pass has changed is put back: running
@@ -45,14 +45,14 @@ class GuardedStep(NamedTuple):
 
 
 class NonfiniteGuard:
-    """Watches the steps of one method.
+    """Guard the steps of one method.
 
     `begin`, then `heed` each batch of a step, `judge` before the optimizer, `settle` after it; `close` ends
     the step. None of them waits for the device; `read` does.
     """
 
     def __init__(self, method: nn.Module, device: torch.device, *, every: int) -> None:
-        """Watch a method that is where it will be trained.
+        """Guard a method that is already on its device.
 
         Args:
             method: what is trained.
@@ -73,20 +73,20 @@ class NonfiniteGuard:
         self._steps: deque[tuple[Progress, list[Tensor], Tensor]] = deque(maxlen=_UNREAD)
 
     def begin(self) -> None:
-        """Keep what the coming forward passes change; nothing where that is done already."""
+        """Save what the coming forward passes may change, once a step."""
         if self._before is None:
             self._before = [torch.cat(flat) for flat in self._small]
             for memory in self._memories:
                 memory.begin_step()
 
     def heed(self, batch: Batch, total: Tensor) -> None:
-        """Look at the loss of a batch."""
+        """Check the loss of a batch."""
         self._lost |= ~total.detach().isfinite()
         if not self._ids or self._ids[-1] is not batch.ids:
             self._ids.append(batch.ids)
 
     def judge(self, optimizer: Optimizer, scaler: GradScaler) -> None:
-        """Look at the gradients that the optimizer was given, and let it skip its step where it must."""
+        """Check the gradients; make the optimizer skip the step if any is not finite."""
         gradients = [
             parameter.grad
             for group in optimizer.param_groups
@@ -109,7 +109,7 @@ class NonfiniteGuard:
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Put back what the step's forward passes have changed, where it was not taken."""
+        """Restore what the forward passes of a skipped step have changed."""
         assert self._before is not None
         for flat, before in zip(self._small, self._before, strict=True):
             kept = torch.where(self._spoilt, before, torch.cat(flat))
@@ -132,11 +132,11 @@ class NonfiniteGuard:
 
     @property
     def full(self) -> bool:
-        """Whether it is time for a `read`."""
+        """Return whether it is time for a `read`."""
         return len(self._steps) >= self._every
 
     def read(self) -> list[GuardedStep]:
-        """The steps closed since the last time; waits for the device."""
+        """Return the steps ended since the last call; waits for the device."""
         if not self._steps:
             return []
         marks = torch.stack([mark for _, _, mark in self._steps]).tolist()
@@ -150,7 +150,7 @@ class NonfiniteGuard:
 
 
 def _not_finite(gradients: list[Tensor], one: Tensor) -> Tensor:
-    """Whether any number of some gradients is not finite, or their sum: a truth value on the device.
+    """Test on the device whether any number of some gradients, or their sum, is not finite.
 
     Each has to be read once more, which is most of what the guard costs. On a processor a sum is the fastest
     way to do so; on a GPU one kernel for all of them is.
@@ -167,7 +167,7 @@ def _not_finite(gradients: list[Tensor], one: Tensor) -> Tensor:
 
 
 def _small_buffers(method: nn.Module) -> list[Tensor]:
-    """Every buffer that training may change, but for the large ones, as flat views."""
+    """Collect every buffer that training may change, except the large ones, as flat views."""
     found: dict[int, Tensor] = {}
     for module in method.modules():
         large = module.by_row if isinstance(module, PerSampleBuffer) else ()
@@ -194,5 +194,5 @@ class SkippedSteps:
     taken: int = 0
 
     def facts(self) -> dict[str, Any]:
-        """As plain numbers, for a checkpoint."""
+        """Return plain numbers for a checkpoint."""
         return asdict(self)

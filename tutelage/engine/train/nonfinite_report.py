@@ -1,4 +1,4 @@
-"""Steps that were left out: counted, told to a person, and a reason to stop where there are too many."""
+"""Report skipped steps, and stop training when there are too many."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from tutelage.engine.train.context import FitArguments
 
 IN_A_ROW = 5
-"""Steps left out one after the other at which training stops."""
+"""Steps skipped in a row at which training stops."""
 
 _FEW = 3
-"""Images of a batch that are named to a person; the journal has all."""
+"""Images of a batch that are named on the console; the event log has all."""
 
 
 def report_skipped_steps(guard: NonfiniteGuard, masked: SkippedSteps, args: "FitArguments") -> None:
-    """Read the steps closed since the last time, and report those that were left out.
+    """Read the steps ended since the last call, and report those that were skipped.
 
     Args:
         guard: is read, which waits for the device.
@@ -44,7 +44,7 @@ def report_skipped_steps(guard: NonfiniteGuard, masked: SkippedSteps, args: "Fit
 
 
 def require_any_step(masked: SkippedSteps, args: "FitArguments", *, epoch: int) -> None:
-    """At least one step of an epoch was taken; the next epoch's are counted anew.
+    """Refuse an epoch in which every step was skipped; restart the count for the next.
 
     Raises:
         DivergedError: all of its steps were left out.
@@ -55,7 +55,7 @@ def require_any_step(masked: SkippedSteps, args: "FitArguments", *, epoch: int) 
 
 
 def require_finite_weights(method: nn.Module, args: "FitArguments") -> None:
-    """Weights that a checkpoint may hold: a rate far too high breaks them by a gradient that is finite.
+    """Refuse weights that are not finite: far too high a rate breaks them by a finite gradient.
 
     Raises:
         DivergedError: one of them is not finite; it is named.
@@ -101,7 +101,7 @@ def _last_checkpoint(args: "FitArguments") -> str:
 
 
 def _named(ids: Sequence[int], pack: Pack) -> str:
-    """The first images of a batch with their files, where the pack still has their list."""
+    """Name the first images of a batch, with their files if the pack still lists them."""
     files = pack.files() if (pack.folder / "images.csv").is_file() else []
     named = [
         f"{number} ({escape(files[number])})" if files else str(number) for number in ids[:_FEW]

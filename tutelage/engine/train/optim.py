@@ -11,7 +11,7 @@ from tutelage.config.training import OptimizationConfig
 
 
 class ParameterOptimizer:
-    """What is trained, and its optimizer (Adam, AdamW or SGD); norms and biases are not decayed.
+    """The trained parameters and their optimizer (Adam, AdamW or SGD); norms and biases are not decayed.
 
     One optimizer serves several networks as well as one for each would: all three work on each weight by
     itself, and leave those without a gradient alone. The gradients of `learners` are clipped apart.
@@ -41,7 +41,7 @@ class ParameterOptimizer:
         self.optimizer = _optimizer(groups, settings)
 
     def take_gradients(self) -> None:
-        """Hand the parameters' gradients to the optimizer; the parameters keep none."""
+        """Move the parameters' gradients to the optimizer."""
         for parameter, view in zip(self.parameters, self._views, strict=True):
             if parameter.grad is not None:
                 # A fused step pairs numbers by their place in memory; backward nearly always has them there.
@@ -49,7 +49,7 @@ class ParameterOptimizer:
                 parameter.grad = None
 
     def trained(self) -> list[list[nn.Parameter]]:
-        """What the optimizer changes, by learner: views of the parameters, with the gradients taken."""
+        """Return what the optimizer changes, by learner: views of the parameters with their gradients."""
         return self._apart
 
     def forget_gradients(self) -> None:
@@ -58,7 +58,7 @@ class ParameterOptimizer:
 
 
 def in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:
-    """A view of `tensor` with the dimensions in the order in which `like` lies in memory.
+    """View `tensor` with its dimensions in the order in which `like` lies in memory.
 
     >>> weight = torch.empty(8, 4, 3, 3).to(memory_format=torch.channels_last)
     >>> list(in_memory_order(weight, weight).shape)
@@ -84,12 +84,12 @@ def _optimizer(groups: list[dict[str, Any]], settings: OptimizationConfig) -> Op
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give every group the rate of the coming step."""
+    """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 def clip_gradient(parameters: Iterable[nn.Parameter], most: float | None) -> None:
-    """Scale the gradient down to a norm of at most `most`; nothing where it is None."""
+    """Scale the gradient down to a norm of at most `most`; None: do nothing."""
     if most is not None:
         nn.utils.clip_grad_norm_(parameters, most)

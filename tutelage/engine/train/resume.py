@@ -1,4 +1,4 @@
-"""How a run begins, or goes on from the newest checkpoint that is whole; never a silent restart."""
+"""Start a run, or resume it from the newest intact checkpoint; never restart silently."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def resume_training(
     journal: EventLog | None,
     say: Callable[[str], None],
 ) -> tuple[CheckpointWriter, bool]:
-    """Put back where training stood, if it stood anywhere.
+    """Restore the newest intact checkpoint, if there is any.
 
     Args:
         state: as new; every process of the run has its own.

@@ -17,6 +17,7 @@ from tutelage.storage.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as FigureBase
 
 COLOURS: dict[Role, str] = {"teacher": "#00805d", "student": "#0072b2"}
 DARK_COLOURS: dict[Role, str] = {"teacher": "#3cc79f", "student": "#62b7ee"}
@@ -78,14 +79,21 @@ def _draw(runs: list[RunRecord], quantity: str, kind: str, *, dark: bool) -> byt
         _curves(axes, shown["train"], look.soft, (0, (4, 2.2)), "training")
         axes.set_xlabel("epoch")
         axes.set_ylabel("accuracy (%)" if quantity == "accuracy" else "loss")
-        axes.grid(axis="y", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.tick_params(length=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="best", handlelength=2.4)
-        buffer = io.BytesIO()
-        clean = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-        canvas.savefig(buffer, format=kind, dpi=200, metadata=clean, transparent=kind == "svg")
+        return save_figure(canvas, axes, kind, transparent=kind == "svg")
+
+
+def save_figure(
+    canvas: "FigureBase", axes: "Axes", kind: str, *, transparent: bool = False
+) -> bytes:
+    """Add grid and legend, and encode a figure as svg or png without date and version."""
+    axes.grid(axis="y", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.legend(loc="best", handlelength=2.4)
+    buffer = io.BytesIO()
+    clean = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    canvas.savefig(buffer, format=kind, dpi=200, metadata=clean, transparent=transparent)
     return buffer.getvalue()
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from tutelage.config.methods import METHOD_LABELS
 from tutelage.reports.record.files import strict
 from tutelage.reports.record.types import SPLIT_WORDS, JobRecord, Split
-from tutelage.reports.render import html_sections
+from tutelage.reports.render import environment, html_sections, tables
 from tutelage.reports.render.figures import Figure
 from tutelage.reports.render.gallery import (
     Change,
@@ -59,7 +59,6 @@ def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> s
     style = _read("vendor/uPlot.min.css") + _read("templates/report.css")
     notice = f"/*! uPlot\n{_read('vendor/uPlot.LICENSE')}\n*/\n"
     script = notice + _read("vendor/uPlot.iife.min.js") + "\n" + _read("templates/report.js")
-    lines, classes_cut = html_sections.class_lines(record)
     split = record.split()
     return jinja.get_template("report.html.j2").render(
         record=record,
@@ -69,32 +68,16 @@ def render_page(record: JobRecord, verdict: Verdict, figures: list[Figure]) -> s
         method=_method(record),
         secondary=secondary_sentences(record),
         whisker=draw_whisker(verdict),
-        tiles=tiles(record),
-        roles=roles_of(record),
-        published=published_form(record),
-        published_head=PUBLISHED_HEAD,
+        tables=tables,
+        environment=environment,
+        sections=html_sections,
+        roles=tables.roles_of(record),
         published_note=NOTE if has_published(record) else "",
-        comparison=comparison_table(record, verdict),
-        chosen_note=chosen_note(split),
-        accuracy=accuracy_with_interval,
-        plateaus=plateau_sentences(record),
-        class_lines=lines,
-        classes_cut=classes_cut,
-        panels=panels(record),
-        confusions=confusions(record),
+        panels=html_sections.panels(record),
         figures=[(figure, _svg_uri(figure.svg), _svg_uri(figure.dark_svg)) for figure in figures],
         images=_images(record, verdict, split),
         thumbnails=Thumbnails(record.data, IMAGE_BUDGET),
         data=record.data,
-        rows_shown=ROWS_SHOWN,
-        data_facts=data_facts,
-        class_counts=class_counts,
-        timing_head=TIMING_HEAD,
-        timings_of=timings_of,
-        settings=split_shared([run.settings for run in record.runs]),
-        run_environment=split_shared([run.environment for run in record.runs]),
-        notes=training_notes(record),
-        extra_sections=extra_sections(record),
         random_teacher=any(run.weights == "none" for run in record.of("teacher")),
         curves=Markup(curve_data(record)),
         style=Markup(style),

@@ -1,11 +1,10 @@
 """Teachers trained for different numbers of epochs, and their students: a table and a curve."""
 
-import io
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from tutelage.reports.render.figures import style
+from tutelage.reports.render.figures import save_figure, style
 from tutelage.reports.sweep.differences import (
     NOTHING,
     Difference,
@@ -112,10 +111,4 @@ def draw_lengths(found: Sequence[TeacherLength]) -> bytes:
         axes.set_xticks([], minor=True)
         axes.set_xlabel("epochs of the teacher's training")
         axes.set_ylabel("accuracy (%)")
-        axes.grid(axis="y", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.tick_params(length=0)
-        axes.legend(loc="best", handlelength=2.4)
-        buffer = io.BytesIO()
-        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+        return save_figure(canvas, axes, "svg")
