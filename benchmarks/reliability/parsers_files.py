@@ -8,13 +8,12 @@ import struct
 import zipfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mutate import mutated
 from parsing import Parser, image, plainly, tabled
 from safetensors.torch import save
-from tutelage.reports.record.fields import Fields
 
 from tutelage.config.job import DistillConfig
 from tutelage.config.loss_weights import loss_weights
@@ -29,9 +28,18 @@ from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.source import Unreadable
 from tutelage.data.readers.zip import scan_zip
 from tutelage.models.weights import read_weights
+from tutelage.reports.record.files import to_record
 from tutelage.reports.record.read import run_folders, specialist_folders
 from tutelage.storage.checksums import read_sealed, seal
 from tutelage.storage.run_results import FORMAT, JOB_FORMAT, open_results, require_job
+
+
+class Named(NamedTuple):
+    """The fields of run.json that a report reads."""
+
+    name: str
+    role: str
+    seed: int
 
 
 def of_sealed(folder: Path) -> Parser:
@@ -77,8 +85,7 @@ def of_sealed(folder: Path) -> Parser:
         try:
             if raw[0] == 0:
                 results = open_results(job)
-                facts = Fields(results.facts, path)
-                facts.text("name"), facts.text("role"), facts.integer("seed")
+                to_record(Named, results.facts, path)
                 results.table("scores.json")
             elif raw[0] == 1:
                 require_job(job)

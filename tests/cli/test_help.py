@@ -44,7 +44,7 @@ def test_a_page_fits_a_screen(words: tuple[str, ...], command: Command) -> None:
     """At most 60 lines of 100 columns."""
     code, out, err = command(*words, "--help")
     assert (code, err) == (0, "")
-    assert out.startswith(f"Usage: tutelage {' '.join(words) or 'VERB'}")
+    assert out.startswith(f"Usage: tutelage {' '.join(words) or 'COMMAND'}")
     lines = out.splitlines()
     assert len(lines) <= 60
     assert max(map(len, lines)) <= 100

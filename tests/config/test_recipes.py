@@ -54,7 +54,7 @@ def network(trainee: ModelConfig, pack: Pack) -> Classifier:
     ).classifier
 
 
-def lesson(
+def make_method(
     student: Classifier, teacher: Classifier, objective: ObjectiveConfig, pack: Pack
 ) -> OfflineDistillation:
     """A student under a teacher for 240 epochs, made as a run makes it."""
@@ -119,7 +119,7 @@ def test_objective_takes_two_steps(name: str, small_pack: Pack) -> None:
     """Under any published objective two steps give finite losses and change the student."""
     student = network(ModelConfig(model="cifar_resnet8"), small_pack)
     teacher = network(ModelConfig(model="cifar_resnet14"), small_pack)
-    method = lesson(student, teacher, method_of(name), small_pack)
+    method = make_method(student, teacher, method_of(name), small_pack)
     two_steps(method, NetworkConfig(lr=1e-3), small_pack, batch=8, teacher=teacher)
 
 
@@ -132,7 +132,7 @@ def test_networks_of_a_job_take_two_steps(name: str, small_pack: Pack) -> None:
     teacher, student = (network(each, small_pack) for each in own)
     alone = supervised_training(teacher, label_smoothing=job.teacher.label_smoothing)
     two_steps(alone, own[0], small_pack, batch=4)
-    method = lesson(student, teacher, job, small_pack)
+    method = make_method(student, teacher, job, small_pack)
     two_steps(method, own[1], small_pack, batch=4, teacher=teacher)
 
 

@@ -41,10 +41,10 @@ def make(
     def state(objective: ObjectiveConfig, autocast: torch.dtype | None = None) -> Made:
         student, teacher = (make_network(f"cifar_resnet{n}", seed=n).classifier for n in (8, 14))
         rows = small_pack.rows("train")
-        lesson = TrainingFacts(
+        facts = TrainingFacts(
             4, len(small_pack.classes), torch.from_numpy(rows), small_pack.image_size
         )
-        method = build_distillation(student, teacher, objective, lesson).train()
+        method = build_distillation(student, teacher, objective, facts).train()
         loader = reading_loader(small_pack, rows[::20], batch_size=10, device=CPU)
         batch = next(loader.epoch())
         points = [*method.needs.teacher_points, *method.needs.teacher_vectors]

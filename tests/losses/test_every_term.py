@@ -17,14 +17,14 @@ from support.losses.networks import (
     CLASSES,
     LATE,
     NAMES,
-    Word,
+    TermInputs,
     batch_of,
     build,
-    couple,
-    heard,
     leaves,
+    network_pair,
     objective,
-    word,
+    run_both,
+    term_inputs,
 )
 from support.losses.two_ranks import trained
 from tutelage.config.objective import settings_classes
@@ -49,14 +49,14 @@ STAGES = (START, LATE)
 """A term with stages is in its first one at the start of a run, and in its last one late."""
 
 
-def value_of(term: Term, said: Word, progress: Progress = LATE) -> Tensor:
-    found: Tensor = term(said.output, said.signal, said.batch, progress)
+def value_of(term: Term, inputs: TermInputs, progress: Progress = LATE) -> Tensor:
+    found: Tensor = term(inputs.output, inputs.teacher, inputs.batch, progress)
     return found
 
 
-def gradients(term: Term, said: Word, progress: Progress = LATE) -> list[Tensor]:
+def gradients(term: Term, inputs: TermInputs, progress: Progress = LATE) -> list[Tensor]:
     """By the student's logits and features and the term's parameters; zeros where there is none."""
-    mine = leaves(said)
+    mine = leaves(inputs)
     wanted = [mine.output.logits, *mine.output.features.values(), *term.parameters()]
     found = torch.autograd.grad(
         value_of(term, mine, progress), wanted, allow_unused=True, materialize_grads=True
@@ -67,17 +67,17 @@ def gradients(term: Term, said: Word, progress: Progress = LATE) -> list[Tensor]
 @pytest.mark.parametrize(("kind", "name"), BOTH)
 def test_gradients_reach_the_student_and_the_adapters(kind: str, name: str) -> None:
     """And not the teacher, whose tensors ask for one here."""
-    term = build(name, couple(*COUPLES[kind]).ground)
+    term = build(name, network_pair(*COUPLES[kind]).context)
     reached: set[str] = set()
     for progress in STAGES:
-        said = leaves(word(*COUPLES[kind]))
+        inputs = leaves(term_inputs(*COUPLES[kind]))
         term.zero_grad()
-        value = value_of(term, said, progress)
+        value = value_of(term, inputs, progress)
         assert value.shape == ()
         assert value.dtype == torch.float32
         torch.autograd.backward(value)
-        mine = [said.output.logits, *said.output.features.values()]
-        theirs = [said.signal.logits, *said.signal.features.values()]
+        mine = [inputs.output.logits, *inputs.output.features.values()]
+        theirs = [inputs.teacher.logits, *inputs.teacher.features.values()]
         assert all(tensor is not None and tensor.grad is None for tensor in theirs)
         felt = {k for k, p in term.named_parameters() if p.grad is not None and p.grad.any()}
         if name == "ft":
@@ -95,27 +95,27 @@ def test_gradients_reach_the_student_and_the_adapters(kind: str, name: str) -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_needs_are_all_that_is_read(name: str) -> None:
     """What a term does not ask for may be missing; of what it asks for, the features are its own points."""
-    ground, said = couple(*PLAIN).ground, word(*PLAIN)
-    term = build(name, ground)
+    context, inputs = network_pair(*PLAIN).context, term_inputs(*PLAIN)
+    term = build(name, context)
     needs = term.needs
-    full = value_of(build(name, ground), said)
-    output = said.output._replace(
-        features={p: said.output.features[p] for p in needs.student_points}
+    full = value_of(build(name, context), inputs)
+    output = inputs.output._replace(
+        features={p: inputs.output.features[p] for p in needs.student_points}
     )
     wanted = (*needs.teacher_points, *needs.teacher_vectors)
-    signal = said.signal._replace(
-        logits=said.signal.logits if needs.teacher_logits else None,
-        features={p: said.signal.features[p] for p in wanted},
+    signal = inputs.teacher._replace(
+        logits=inputs.teacher.logits if needs.teacher_logits else None,
+        features={p: inputs.teacher.features[p] for p in wanted},
     )
-    batch = said.batch if needs.labels else said.batch._replace(labels=torch.empty(0))
+    batch = inputs.batch if needs.labels else inputs.batch._replace(labels=torch.empty(0))
     batch = batch if needs.ids else batch._replace(ids=torch.empty(0))
-    assert torch.equal(value_of(term, Word(output, signal, batch)), full)
+    assert torch.equal(value_of(term, TermInputs(output, signal, batch)), full)
     if needs.teacher_logits:
         with pytest.raises(UsageError, match=rf"\b{name} needs the logits"):
-            value_of(term, Word(output, signal._replace(logits=None), batch))
+            value_of(term, TermInputs(output, signal._replace(logits=None), batch))
     if wanted:
         with pytest.raises(UsageError, match=rf"\b{name} needs features"):
-            value_of(term, Word(output, signal._replace(features={}), batch))
+            value_of(term, TermInputs(output, signal._replace(features={}), batch))
 
 
 @pytest.mark.parametrize("name", settings_classes())
@@ -138,27 +138,27 @@ def test_functions_have_the_defaults_of_their_settings(name: str) -> None:
 
 
 @cache
-def extremes(precision: torch.dtype) -> Word:
+def extremes(precision: torch.dtype) -> TermInputs:
     """Four times the same image, seen by networks in some precision, and logits that are sure and wrong."""
     batch = batch_of(4, size=32)
     batch = batch._replace(images=batch.images[:1].expand(4, -1, -1, -1))
     with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
-        said = heard(couple(*PLAIN), batch)
-    spread = torch.linspace(-5e3, 5e3, CLASSES).expand(4, -1).to(said.output.logits.dtype)
-    output = said.output._replace(logits=spread)
-    return Word(output, said.signal._replace(logits=spread.flip(1)), batch)
+        inputs = run_both(network_pair(*PLAIN), batch)
+    spread = torch.linspace(-5e3, 5e3, CLASSES).expand(4, -1).to(inputs.output.logits.dtype)
+    output = inputs.output._replace(logits=spread)
+    return TermInputs(output, inputs.teacher._replace(logits=spread.flip(1)), batch)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_finite(name: str, precision: torch.dtype) -> None:
     """Equal images, and logits that differ by 1e4: value and all gradients are finite numbers."""
-    said = extremes(precision)
-    assert said.output.features["layer1"].dtype == precision
-    term = build(name, couple(*PLAIN).ground)
+    inputs = extremes(precision)
+    assert inputs.output.features["layer1"].dtype == precision
+    term = build(name, network_pair(*PLAIN).context)
     for progress in STAGES:
         with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
-            mine = leaves(said)
+            mine = leaves(inputs)
             value = value_of(term, mine, progress)
         assert value.dtype == torch.float32
         assert torch.isfinite(value)
@@ -172,35 +172,35 @@ def test_finite(name: str, precision: torch.dtype) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_says_the_same(name: str) -> None:
     """Under autocast in bf16, of features in fp32, the value is near that in fp32."""
-    ground, said = couple(*PLAIN).ground, word(*PLAIN)
-    exact = value_of(build(name, ground), said)
+    context, inputs = network_pair(*PLAIN).context, term_inputs(*PLAIN)
+    exact = value_of(build(name, context), inputs)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = value_of(build(name, ground), said)
+        found = value_of(build(name, context), inputs)
     torch.testing.assert_close(found, exact, rtol=0.03, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_image(name: str) -> None:
     """A last batch may hold one image: a finite number, or a refusal that names the term."""
-    said = word(*PLAIN, 32, 1)
-    term = build(name, couple(*PLAIN).ground)
-    assert said.output.logits.shape == (1, CLASSES)
+    inputs = term_inputs(*PLAIN, 32, 1)
+    term = build(name, network_pair(*PLAIN).context)
+    assert inputs.output.logits.shape == (1, CLASSES)
     if term.least > 1:
         with pytest.raises(InputError, match=rf"\b{name}\b"):
-            value_of(term, said)
+            value_of(term, inputs)
         return
-    assert torch.isfinite(value_of(term, said))
-    assert all(torch.isfinite(gradient).all() for gradient in gradients(term, said))
+    assert torch.isfinite(value_of(term, inputs))
+    assert all(torch.isfinite(gradient).all() for gradient in gradients(term, inputs))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_least(name: str) -> None:
     """As many images as a term says it needs are enough, and one fewer is refused by name."""
-    term = build(name, couple(*PLAIN).ground)
-    assert torch.isfinite(value_of(term, word(*PLAIN, 32, term.least)))
+    term = build(name, network_pair(*PLAIN).context)
+    assert torch.isfinite(value_of(term, term_inputs(*PLAIN, 32, term.least)))
     if term.least > 1:
         with pytest.raises(InputError, match=rf"\b{name}\b"):
-            value_of(term, word(*PLAIN, 32, term.least - 1))
+            value_of(term, term_inputs(*PLAIN, 32, term.least - 1))
 
 
 @pytest.mark.parametrize(("kind", "name"), BOTH)
@@ -209,7 +209,7 @@ def test_layout_in_memory_does_not_matter(kind: str, name: str) -> None:
 
     In float64: kernels for the two layouts round differently, and where a loss has a kink the gradient jumps.
     """
-    ground, said = couple(*COUPLES[kind]).ground, in_double(word(*COUPLES[kind]))
+    context, inputs = network_pair(*COUPLES[kind]).context, in_double(term_inputs(*COUPLES[kind]))
 
     def laid_out(features: Any) -> dict[str, Tensor]:
         return {
@@ -219,15 +219,15 @@ def test_layout_in_memory_does_not_matter(kind: str, name: str) -> None:
             for point, tensor in features.items()
         }
 
-    output = said.output._replace(features=laid_out(said.output.features))
-    signal = said.signal._replace(features=laid_out(said.signal.features))
-    other = Word(output, signal, said.batch)
+    output = inputs.output._replace(features=laid_out(inputs.output.features))
+    signal = inputs.teacher._replace(features=laid_out(inputs.teacher.features))
+    other = TermInputs(output, signal, inputs.batch)
     assert not output.features["layer1"].is_contiguous()
     for progress in STAGES:
-        one, two = (value_of(build(name, ground).double(), it, progress) for it in (said, other))
+        one, two = (value_of(build(name, context).double(), it, progress) for it in (inputs, other))
         torch.testing.assert_close(two, one, rtol=1e-10, atol=1e-12)
         pairs = zip(
-            *(gradients(build(name, ground).double(), it, progress) for it in (said, other)),
+            *(gradients(build(name, context).double(), it, progress) for it in (inputs, other)),
             strict=True,
         )
         for expected, found in pairs:
@@ -235,18 +235,18 @@ def test_layout_in_memory_does_not_matter(kind: str, name: str) -> None:
             torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10 * size)
 
 
-def in_double(said: Word) -> Word:
+def in_double(inputs: TermInputs) -> TermInputs:
     def double(features: Any) -> dict[str, Tensor]:
         return {point: tensor.double() for point, tensor in features.items()}
 
-    assert said.signal.logits is not None
-    output = said.output._replace(
-        logits=said.output.logits.double(), features=double(said.output.features)
+    assert inputs.teacher.logits is not None
+    output = inputs.output._replace(
+        logits=inputs.output.logits.double(), features=double(inputs.output.features)
     )
-    signal = said.signal._replace(
-        logits=said.signal.logits.double(), features=double(said.signal.features)
+    signal = inputs.teacher._replace(
+        logits=inputs.teacher.logits.double(), features=double(inputs.teacher.features)
     )
-    return Word(output, signal, said.batch)
+    return TermInputs(output, signal, inputs.batch)
 
 
 # ---------------------------------------------------------------------- state
@@ -255,21 +255,21 @@ def in_double(said: Word) -> Word:
 @pytest.mark.parametrize(("kind", "name"), BOTH)
 def test_state(kind: str, name: str) -> None:
     """A term that has learned goes on as it was when its state is put into a fresh one."""
-    ground, said = couple(*COUPLES[kind]).ground, word(*COUPLES[kind])
-    one, other = build(name, ground, seed=0), build(name, ground, seed=1)
+    context, inputs = network_pair(*COUPLES[kind]).context, term_inputs(*COUPLES[kind])
+    one, other = build(name, context, seed=0), build(name, context, seed=1)
     optimizer = torch.optim.SGD([torch.zeros(1), *one.parameters()], lr=0.01)
-    mine = leaves(said)
+    mine = leaves(inputs)
     torch.autograd.backward(value_of(one, mine))
     optimizer.step()
-    before = value_of(build(name, ground, seed=1), said)
+    before = value_of(build(name, context, seed=1), inputs)
     other.load_state_dict(one.state_dict())
     for step in (31, 32):
         progress = LATE._replace(step=step)
-        assert torch.equal(value_of(one, said, progress), value_of(other, said, progress))
+        assert torch.equal(value_of(one, inputs, progress), value_of(other, inputs, progress))
     for key, tensor in other.state_dict().items():
         assert torch.equal(tensor, one.state_dict()[key]), key
     if list(one.parameters()):
-        assert not torch.equal(value_of(one, said), before)
+        assert not torch.equal(value_of(one, inputs), before)
 
 
 def state_of(terms: dict[str, Term]) -> dict[str, Tensor]:
@@ -278,16 +278,16 @@ def state_of(terms: dict[str, Term]) -> dict[str, Tensor]:
 
 def test_seeds() -> None:
     """Adapters follow from the seed and the term's name alone, whatever stands beside them."""
-    ground = couple(*PLAIN).ground
+    context = network_pair(*PLAIN).context
     state = torch.get_rng_state()
-    together = state_of(build_terms(objective(NAMES), ground, seed=3))
+    together = state_of(build_terms(objective(NAMES), context, seed=3))
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(123)
-    again = state_of(build_terms(objective(NAMES), ground, seed=3))
+    again = state_of(build_terms(objective(NAMES), context, seed=3))
     alone: dict[str, Tensor] = {}
     for name in NAMES:
-        alone |= state_of({name: build(name, ground, seed=3)})
-    other = state_of(build_terms(objective(NAMES), ground, seed=4))
+        alone |= state_of({name: build(name, context, seed=3)})
+    other = state_of(build_terms(objective(NAMES), context, seed=4))
     assert list(together) == list(again) == list(alone) == list(other)
     for key, tensor in together.items():
         assert torch.equal(tensor, again[key]), key
@@ -299,11 +299,11 @@ def test_seeds() -> None:
 
 def test_evaluation_leaves_a_term_alone() -> None:
     """In eval mode nothing is remembered: no memory, no mean, no statistics move."""
-    ground, said = couple(*PLAIN).ground, word(*PLAIN)
+    context, inputs = network_pair(*PLAIN).context, term_inputs(*PLAIN)
     for name in NAMES:
-        term = build(name, ground).eval()
+        term = build(name, context).eval()
         before = {key: tensor.clone() for key, tensor in term.state_dict().items()}
-        value_of(term, said)
+        value_of(term, inputs)
         for key, tensor in term.state_dict().items():
             assert torch.equal(tensor, before[key]), (name, key)
 
@@ -361,11 +361,11 @@ def test_what_waits() -> None:
 @pytest.mark.parametrize("name", settings_classes())
 def test_waits_for_nothing(name: str) -> None:
     """No term asks the device for a number, forward or backward: steps are queued without a pause."""
-    ground, said = couple(*PLAIN).ground, leaves(word(*PLAIN))
-    term = build_terms(objective([name]), ground)[name].train()
+    context, inputs = network_pair(*PLAIN).context, leaves(term_inputs(*PLAIN))
+    term = build_terms(objective([name]), context)[name].train()
 
     def step(progress: Progress) -> None:
-        torch.autograd.backward(value_of(term, said, progress))
+        torch.autograd.backward(value_of(term, inputs, progress))
 
     for progress in STAGES:
         assert waits(lambda progress=progress: step(progress)) == []
@@ -425,12 +425,12 @@ UNLIKE = {
 def test_unlike_networks(kind: str, name: str) -> None:
     """Tokens are maps without their class token; what cannot be compared is refused by name."""
     (student, teacher, size), refused = UNLIKE[kind]
-    both = couple(student, teacher, size)
+    both = network_pair(student, teacher, size)
     try:
-        term = build(name, both.ground)
-        said = word(student, teacher, size, 4)
-        value = value_of(term, said)
-        found = gradients(term, said)
+        term = build(name, both.context)
+        inputs = term_inputs(student, teacher, size, 4)
+        value = value_of(term, inputs)
+        found = gradients(term, inputs)
     except (UsageError, InputError) as refusal:
         message = refusal.what
     else:
@@ -448,28 +448,30 @@ def test_unlike_networks(kind: str, name: str) -> None:
 def test_other_channels_are_refused(name: str) -> None:
     """By name, before training begins."""
     with pytest.raises(UsageError, match=rf"\b{name}\b"):
-        build(name, couple(*WIDE).ground)
+        build(name, network_pair(*WIDE).context)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_without_structure(name: str) -> None:
     """Networks that show nothing: terms on logits do not mind, the others say by name what they miss."""
-    nothing = couple(*PLAIN).ground.student._replace(stages=(), vector=None, head=None, shapes={})
-    ground = BuildContext(nothing, nothing, classes=CLASSES, images=9)
+    nothing = network_pair(*PLAIN).context.student._replace(
+        stages=(), vector=None, head=None, shapes={}
+    )
+    context = BuildContext(nothing, nothing, classes=CLASSES, images=9)
     if (
         "feature" not in settings_classes()[name].__module__
         and "relation" not in settings_classes()[name].__module__
     ):
-        assert build(name, ground).needs.teacher_logits
+        assert build(name, context).needs.teacher_logits
         return
     with pytest.raises(UsageError, match=rf"losses\.{name}\b"):
-        build(name, ground)
+        build(name, context)
 
 
 def test_no_batch_is_a_term_of_its_own() -> None:
     """A batch's images are not looked at: terms see what networks made of them."""
-    ground, said = couple(*PLAIN).ground, word(*PLAIN)
-    bare: Batch = said.batch._replace(images=torch.empty(0, dtype=torch.uint8))
+    context, inputs = network_pair(*PLAIN).context, term_inputs(*PLAIN)
+    bare: Batch = inputs.batch._replace(images=torch.empty(0, dtype=torch.uint8))
     for name in NAMES:
-        expected = value_of(build(name, ground), said)
-        assert torch.equal(value_of(build(name, ground), said._replace(batch=bare)), expected)
+        expected = value_of(build(name, context), inputs)
+        assert torch.equal(value_of(build(name, context), inputs._replace(batch=bare)), expected)

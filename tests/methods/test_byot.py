@@ -14,9 +14,9 @@ from support.methods.self_student import (
     at,
     batch_of,
     gradients,
-    lesson,
     made,
     network,
+    training_facts,
 )
 from tutelage.config.losses.response import DISTConfig, KDConfig, LabelConfig
 from tutelage.config.methods import BYOTConfig as Settings
@@ -134,7 +134,7 @@ def test_exits_do_not_depend_on_what_came_before() -> None:
 
     def heads(seed: int) -> list[Tensor]:
         torch.rand(seed + 1)
-        return [end.head.weight for end in ends(made("byot", about=lesson(seed=seed)))]
+        return [end.head.weight for end in ends(made("byot", about=training_facts(seed=seed)))]
 
     first, again, other = heads(0), heads(0), heads(1)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
@@ -152,7 +152,7 @@ def test_other_families(name: str, exits: int) -> None:
     options = {"img_size": size} if "vit" in name else {}
     made_network = timm.create_model(name, num_classes=CLASSES, **options)
     student = Classifier(made_network, Preprocess(size=size, mean=(0.5,) * 3, std=(0.25,) * 3))
-    method = made("byot", student, about=lesson(size=size))
+    method = made("byot", student, about=training_facts(size=size))
     batch = batch_of()
     batch = batch._replace(images=batch.images.repeat_interleave(2, 2).repeat_interleave(2, 3))
     outcome = method(batch, NO_TEACHER_OUTPUT, at(0))

@@ -36,9 +36,9 @@ def make(make_network: Callable[..., BuiltModel], small_pack: Pack) -> Make:
     ) -> Couple:
         mine, theirs = (make_network(name).classifier for name in (student, teacher))
         ids = torch.from_numpy(small_pack.rows("train"))
-        lesson = TrainingFacts(2, len(small_pack.classes), ids, small_pack.image_size)
+        facts = TrainingFacts(2, len(small_pack.classes), ids, small_pack.image_size)
         chosen = method_of(objective) if isinstance(objective, str) else objective
-        return build_distillation(mine, theirs, chosen, lesson), mine, theirs
+        return build_distillation(mine, theirs, chosen, facts), mine, theirs
 
     return method
 

@@ -14,7 +14,6 @@ from support.methods.online import (
     SGD,
     assert_near,
     batches,
-    lesson,
     network,
     optimiser,
     progress_at,
@@ -23,6 +22,7 @@ from support.methods.online import (
     same,
     teaching,
     train,
+    training_facts,
     waits,
     watched,
 )
@@ -49,7 +49,7 @@ def mutual(
 ) -> DeepMutualLearning:
     methods = MethodOptions(dml=Settings(alternate=alternate))
     settings = teaching("dml", terms, methods=methods)
-    method = build_method(settings, networks[0], networks[1:], lesson())
+    method = build_method(settings, networks[0], networks[1:], training_facts())
     assert isinstance(method, DeepMutualLearning)
     return method
 
@@ -231,10 +231,10 @@ def test_gathered_gradients_do_not_go_with_turns() -> None:
     turns = MethodOptions(dml=Settings(alternate=True))
     settings = TrainConfig(method="dml", methods=turns, losses=published(), grad_accum_steps=2)
     with pytest.raises(UsageError, match="grad_accum_steps = 2"):
-        build_dml(settings, network(0), [network(1)], lesson())
+        build_dml(settings, network(0), [network(1)], training_facts())
     for changes in ({"grad_accum_steps": 1}, {"methods": MethodOptions()}):
         allowed: Any = dataclasses.replace(settings, **changes)
-        assert build_dml(allowed, network(0), [network(1)], lesson()).companions
+        assert build_dml(allowed, network(0), [network(1)], training_facts()).companions
 
 
 def test_copies_of_weights_are_refused() -> None:
@@ -242,7 +242,7 @@ def test_copies_of_weights_are_refused() -> None:
     terms = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0), srrl=SRRLConfig())
     settings = MethodConfig(method="dml", losses=terms)
     with pytest.raises(UsageError, match=r"losses.srrl .* still learning"):
-        build_method(settings, network(0), [network(1)], lesson())
+        build_method(settings, network(0), [network(1)], training_facts())
 
 
 def test_outcome_is_the_students() -> None:

@@ -188,8 +188,8 @@ def test_yes(
     opened = Teachers(settings, teachers)
     networks, shares = opened.networks, opened.shares(small_pack, CPU)
     rows, size = torch.from_numpy(small_pack.rows("train")), small_pack.image_size
-    lesson = TrainingFacts(EPOCHS, len(small_pack.classes), rows, size, shares=shares)
-    method = build_method(settings, student, networks or build_peers(settings, small_pack), lesson)
+    facts = TrainingFacts(EPOCHS, len(small_pack.classes), rows, size, shares=shares)
+    method = build_method(settings, student, networks or build_peers(settings, small_pack), facts)
     runtime = resolve_runtime(settings)
     context = RunContext("run", tmp_path / "run", tmp_path, Console(quiet=True), StopRequest())
     word = opened.prepare(small_pack, method, context, runtime, shares=shares).teacher

@@ -56,7 +56,7 @@ def at(epoch: float) -> Progress:
 
 
 @pytest.fixture(scope="module")
-def lesson(
+def built(
     make_network: Callable[..., BuiltModel], small_pack: Pack
 ) -> Callable[[ObjectiveConfig], Class]:
     """A small ResNet taught by another for four epochs; what comes before fixes all random numbers."""
@@ -101,10 +101,10 @@ def scheduled() -> ObjectiveConfig:
     ],
 )
 def test_schedules_reach_the_total(
-    lesson: Callable[[ObjectiveConfig], Class], epoch: float, label: float, kd: float, hint: float
+    built: Callable[[ObjectiveConfig], Class], epoch: float, label: float, kd: float, hint: float
 ) -> None:
     """The total is the sum of the raw terms by the weights of this moment, worked out by hand."""
-    found = lesson(scheduled())
+    found = built(scheduled())
     outcome = found.method(found.batch, found.signal, at(epoch))
     raw = {name: value.item() for name, value in outcome.terms.items()}
     assert list(raw) == ["label", "kd", "hint"]
@@ -113,42 +113,42 @@ def test_schedules_reach_the_total(
     assert found.total(epoch).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_raw_terms_do_not_follow_the_schedule(lesson: Callable[[ObjectiveConfig], Class]) -> None:
+def test_raw_terms_do_not_follow_the_schedule(built: Callable[[ObjectiveConfig], Class]) -> None:
     """What is reported of a term is its value, whatever it counts at the moment."""
-    found = lesson(scheduled())
+    found = built(scheduled())
     early, late = (found.method(found.batch, found.signal, at(epoch)).terms for epoch in (0, 4))
     for name in early:
         torch.testing.assert_close(early[name], late[name], rtol=0, atol=0)
 
 
-def test_the_gradient_follows_the_schedule(lesson: Callable[[ObjectiveConfig], Class]) -> None:
+def test_the_gradient_follows_the_schedule(built: Callable[[ObjectiveConfig], Class]) -> None:
     """A warm-up half way is half the weight in the gradient, too."""
-    half = lesson(
+    half = built(
         ObjectiveConfig(
             losses=LossConfig(
                 label=LabelConfig(weight=0.0), kd=KDConfig(weight=2.0, warmup_epochs=2.0)
             )
         )
     )
-    plain = lesson(
+    plain = built(
         ObjectiveConfig(losses=LossConfig(label=LabelConfig(weight=0.0), kd=KDConfig(weight=1.0)))
     )
     assert half.gradients(1.0) == pytest.approx(plain.gradients(1.0), rel=1e-6)
     assert not any(half.gradients(0.0).values())
 
 
-def test_a_constant_objective(lesson: Callable[[ObjectiveConfig], Class]) -> None:
+def test_a_constant_objective(built: Callable[[ObjectiveConfig], Class]) -> None:
     """Without a schedule the weights are the objective's at every moment."""
-    method = lesson(method_of("hint-at-kd")).method
+    method = built(method_of("hint-at-kd")).method
     for epoch in (0, 1.7, 4):
         assert method.weights_at(at(epoch)) == {
             "label": 1.0, "kd": 1.0, "hint": 100.0, "at": 1000.0,
         }  # fmt: skip
 
 
-def test_stages_of_fitnets(lesson: Callable[[ObjectiveConfig], Class]) -> None:
+def test_stages_of_fitnets(built: Callable[[ObjectiveConfig], Class]) -> None:
     """First the hint moves its adapter and the layers up to the middle, then label and KD all layers."""
-    found = lesson(method_of("fitnets"))
+    found = built(method_of("fitnets"))
     first, second = found.gradients(1.99), found.gradients(2.0)
     adapter = {name for name in first if name.startswith("terms.hint.")}
     behind = {name for name in first if ".layer3." in name or ".fc." in name}
@@ -196,8 +196,8 @@ def test_stages_are_steps_of_one_run(
     assert epochs[1]["terms"]["hint"] < epochs[0]["terms"]["hint"]
 
 
-def test_the_first_step_is_the_start(lesson: Callable[[ObjectiveConfig], Class]) -> None:
+def test_the_first_step_is_the_start(built: Callable[[ObjectiveConfig], Class]) -> None:
     """Where nothing is said of progress, the weights are those before the first step."""
-    found = lesson(scheduled())
+    found = built(scheduled())
     outcome = found.method(found.batch, found.signal, START)
     assert found.method.total(outcome).item() == found.total(0.0).item()

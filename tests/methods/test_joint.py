@@ -10,7 +10,6 @@ from support.methods.online import (
     SGD,
     assert_near,
     batches,
-    lesson,
     network,
     optimiser,
     progress_at,
@@ -18,6 +17,7 @@ from support.methods.online import (
     same,
     teaching,
     train,
+    training_facts,
     waits,
 )
 from tutelage.config.losses.feature import ATConfig, HintConfig
@@ -44,7 +44,7 @@ def joint(
     student, teacher = network(1), network(2, "cifar_resnet14")
     if double:
         student, teacher = student.double(), teacher.double()
-    about = lesson(label_smoothing=smoothing)
+    about = training_facts(label_smoothing=smoothing)
     method = build_method(teaching("joint", terms), student, [teacher], about)
     assert isinstance(method, JointTraining)
     return method

@@ -47,7 +47,7 @@ def several(terms: LossConfig | None = None, **changes: Any) -> MethodConfig:
 
 
 @pytest.fixture
-def lesson(make_network: Callable[..., BuiltModel], small_pack: Pack) -> Class:
+def built(make_network: Callable[..., BuiltModel], small_pack: Pack) -> Class:
     """A small ResNet under teachers of other depths, families and input sizes."""
 
     def make(settings: MethodConfig, shares: tuple[float, ...] = (), count: int = 3) -> Any:
@@ -83,10 +83,10 @@ def heard(method: OfflineDistillation, teachers: list[Classifier]) -> Teacher:
     return TeacherList(lives)
 
 
-def test_divergences(lesson: Class) -> None:
+def test_divergences(built: Class) -> None:
     """The total is the label's term once, and KD under each teacher by its share."""
     shares = (0.5, 0.3, 0.2)
-    method, teachers, batch = lesson(several(combine="divergences"), shares)
+    method, teachers, batch = built(several(combine="divergences"), shares)
     outcome = method(batch, heard(method, teachers)(batch), START)
     words = said(teachers, batch)
     kd = sum(w * kd_loss(outcome.logits, z) for w, z in zip(shares, words, strict=True))
@@ -96,10 +96,10 @@ def test_divergences(lesson: Class) -> None:
 
 
 @pytest.mark.parametrize("combine", ["probabilities", "logits"])
-def test_together(lesson: Class, combine: str) -> None:
+def test_together(built: Class, combine: str) -> None:
     """The student is held to one distribution: by hand the mean of the teachers' softened ones, or logits."""
     settings = several(combine=combine)
-    method, teachers, batch = lesson(settings)
+    method, teachers, batch = built(settings)
     words = said(teachers, batch)
     temperature = ensemble_temperature(settings) if combine == "probabilities" else None
     together = EnsembleTeacher(
@@ -115,12 +115,12 @@ def test_together(lesson: Class, combine: str) -> None:
     assert outcome.terms["kd"].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-def test_each_teacher_has_adapters_of_its_own(lesson: Class) -> None:
+def test_each_teacher_has_adapters_of_its_own(built: Class) -> None:
     """Terms that look inside are heard under each, through layers and with warnings of its own; all learn."""
     terms = LossConfig(
         label=LabelConfig(weight=1.0), kd=KDConfig(weight=0.0), hint=HintConfig(weight=2.0)
     )
-    method, teachers, batch = lesson(several(terms, combine="divergences"), count=2)
+    method, teachers, batch = built(several(terms, combine="divergences"), count=2)
     assert all(method.needs_from(number).teacher_points for number in range(2))
     assert not method.needs_from(1).labels
     student = method.student
@@ -148,13 +148,13 @@ def test_each_teacher_has_adapters_of_its_own(lesson: Class) -> None:
     assert all(p.grad is None for teacher in teachers for p in teacher.parameters())
 
 
-def test_one_teacher_twice(lesson: Class, make_network: Callable[..., BuiltModel]) -> None:
+def test_one_teacher_twice(built: Class, make_network: Callable[..., BuiltModel]) -> None:
     """A teacher given twice: its terms have the same value to the bit, gradients the same to rounding."""
     found = {}
     for times in (1, 2):
         torch.manual_seed(0)
         settings = several(combine="divergences")
-        method, _, batch = lesson(settings, (1 / times,) * times, count=times)
+        method, _, batch = built(settings, (1 / times,) * times, count=times)
         teacher = make_network("cifar_resnet14", seed=9).classifier
         outcome = method(batch, TeacherList([LiveTeacher(teacher)] * times)(batch), START)
         torch.autograd.backward(method.total(outcome))

@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from support.methods.online import CPU, IMAGES, batches, lesson, network, published, teaching
+from support.methods.online import (
+    CPU,
+    IMAGES,
+    batches,
+    network,
+    published,
+    teaching,
+    training_facts,
+)
 from tutelage.config.losses.feature import CRDConfig, HintConfig, KDPPConfig, VIDConfig
 from tutelage.config.losses.relation import SPConfig
 from tutelage.config.methods import (
@@ -118,7 +126,7 @@ def _words(masters: list[Any], batch: Batch) -> TeacherOutput:
 
 def _make(settings: MethodConfig, student: Classifier, others: list[Classifier]) -> Method:
     shares = (0.5, 0.5) if settings.method == "multi-teacher" else ()
-    about = lesson(epochs=EPOCHS, shares=shares)
+    about = training_facts(epochs=EPOCHS, shares=shares)
     needs_others = settings.method in ("offline", "multi-teacher", "dml", "one", "joint")
     torch.manual_seed(1)
     few = others[:1] if settings.method == "joint" else others

@@ -13,7 +13,6 @@ from support.methods.online import (
     SGD,
     assert_near,
     batches,
-    lesson,
     network,
     optimiser,
     progress_at,
@@ -21,6 +20,7 @@ from support.methods.online import (
     reached,
     teaching,
     train,
+    training_facts,
     waits,
 )
 from tutelage.config.methods import MethodOptions
@@ -45,7 +45,7 @@ def ensemble(
 ) -> OnlineEnsemble:
     methods = MethodOptions(one=Settings(combine=combine))
     settings = teaching("one", published(temperature), methods=methods)
-    method = build_method(settings, networks[0], networks[1:], lesson())
+    method = build_method(settings, networks[0], networks[1:], training_facts())
     assert isinstance(method, OnlineEnsemble)
     return method
 

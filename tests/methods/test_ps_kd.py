@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from support.methods.self_student import EPOCHS, IDS, at, batch_of, lesson, made, network
+from support.methods.self_student import EPOCHS, IDS, at, batch_of, made, network, training_facts
 from tutelage.config.job import TrainConfig
 from tutelage.config.losses.response import DISTConfig, KDConfig, LabelConfig
 from tutelage.config.objective import LossConfig
@@ -97,8 +97,8 @@ def test_what_is_remembered() -> None:
 
 
 def test_the_order_of_ids_does_not_matter() -> None:
-    """A lesson may name its images in any order."""
-    turned = made("ps-kd", terms=SOFT, about=lesson(ids=IDS.flip(0)))
+    """Training facts may name its images in any order."""
+    turned = made("ps-kd", terms=SOFT, about=training_facts(ids=IDS.flip(0)))
     usual = made("ps-kd", terms=SOFT)
     for epoch in (0, 1):
         totals = [
@@ -126,5 +126,5 @@ def test_views_of_two_images_are_refused(name: str, views: dict[str, float]) -> 
     """With the reason."""
     settings = TrainConfig(method=name, **views)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=f"{name} cannot be used with views of two images"):
-        build_method(settings, network(), (), lesson())
-    build_method(TrainConfig(method=name), network(), (), lesson())  # type: ignore[arg-type]
+        build_method(settings, network(), (), training_facts())
+    build_method(TrainConfig(method=name), network(), (), training_facts())  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import tutelage
 from support import two_processes
-from support.methods.self_student import METHODS, at, batch_of, lesson, made, network
+from support.methods.self_student import METHODS, at, batch_of, made, network, training_facts
 from support.methods.two_ranks_self import trained
 from tutelage.config.augmentation import AugmentationConfig
 from tutelage.config.job import DistillConfig, TrainConfig
@@ -38,7 +38,7 @@ RECIPES = Path(tutelage.__file__).parent / "recipes" / "methods"
 def state_of(name: str, seed: int) -> TrainingState:
     """A method in training, in fp32, as its recipe has it."""
     settings = build(DistillConfig, read_toml(RECIPES / f"{name}.toml"), where=name)
-    method = build_method(settings, network(seed=seed), (), lesson()).train()
+    method = build_method(settings, network(seed=seed), (), training_facts()).train()
     return TrainingState(method, OptimizationConfig(lr=0.01, optimizer="adamw"), RUNTIME)
 
 

@@ -116,8 +116,8 @@ def test_the_head_stays(small: Batch) -> None:
     """Training moves the backbone and the projector; the classifier keeps every byte."""
     mine, theirs = made("cifar_resnet8"), made("test_resnet", seed=2)
     terms = LossConfig(label=LabelConfig(weight=1.0), kd=KDConfig(weight=1.0), simkd=SimKDConfig())
-    lesson = TrainingFacts(epochs=1, classes=len(CLASSES), ids=torch.arange(3), size=32)
-    method = build_distillation(mine, theirs, ObjectiveConfig(losses=terms), lesson)
+    facts = TrainingFacts(epochs=1, classes=len(CLASSES), ids=torch.arange(3), size=32)
+    method = build_distillation(mine, theirs, ObjectiveConfig(losses=terms), facts)
     network = mine.network
     assert isinstance(network, SimKDNetwork)
     parts = network.backbone, network.projector, network.head

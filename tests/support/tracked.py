@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 
 class Tracked(NamedTuple):
-    """One tracked run: its id there, (step, value) of each metric in order, names of images."""
+    """One tracked run: (step, value) of each metric in order, names of images and of files."""
 
-    id: str
     points: dict[str, list[tuple[int, float]]]
     images: set[str]
+    files: set[str]
 
 
 def tensorboard(folder: Path) -> dict[str, Tracked]:
@@ -27,7 +27,9 @@ def tensorboard(folder: Path) -> dict[str, Tracked]:
             name: [(point.step, point.value) for point in reader.Scalars(name)]
             for name in reader.Tags()["scalars"]
         }
-        found[run.name] = Tracked(run.name, points, set(reader.Tags()["images"]))
+        texts = {tag.removesuffix("/text_summary") for tag in reader.Tags()["tensors"]}
+        images = set(reader.Tags()["images"])
+        found[run.name] = Tracked(points, images, texts - {"settings"})
     return found
 
 
@@ -48,9 +50,15 @@ def mlflow(folder: Path) -> dict[str, Tracked]:
             }
             assert run.info.status == "FINISHED"
             assert run.info.run_name not in found
-            images = client.list_artifacts(run.info.run_id, "confusion")
-            names = {image.path.removesuffix(".png") for image in images}
-            found[run.info.run_name] = Tracked(run.info.run_id, points, names)
+            files = {
+                file.path
+                for folder in ("", "confusion")
+                for file in client.list_artifacts(run.info.run_id, folder)
+                if not file.is_dir
+            }
+            images = {name for name in files if name.endswith(".png")}
+            names = {name.removesuffix(".png") for name in images}
+            found[run.info.run_name] = Tracked(points, names, files - images)
     return found
 
 
@@ -60,13 +68,15 @@ def wandb(folder: Path) -> dict[str, Tracked]:
 
     found = {}
     for path in (folder / "wandb").glob("offline-run-*/run-*.wandb"):
-        name, run_id, images = "", "", set()
+        name, images, files = "", set(), set()
         points: dict[str, list[tuple[int, float]]] = {}
         summary: dict[str, list[tuple[int, float]]] = {}
         for raw in _records(path.read_bytes()):
             record = Record.FromString(raw)
             if record.HasField("run"):
-                name, run_id = record.run.display_name, record.run.run_id
+                name = record.run.display_name
+            if record.HasField("artifact"):
+                files.add(record.artifact.name.rpartition("-")[2])
             row = {
                 tuple(item.nested_key) or (item.key,): json.loads(item.value_json)
                 for item in record.history.item
@@ -81,7 +91,7 @@ def wandb(folder: Path) -> dict[str, Tracked]:
                 if isinstance(value, float):
                     summary[key] = [(0, value)]
         assert name not in found
-        found[name] = Tracked(run_id, {**summary, **points}, images)
+        found[name] = Tracked({**summary, **points}, images, files)
     return found
 
 
@@ -100,7 +110,9 @@ def trackio(folder: Path) -> dict[str, Tracked]:
                     images.add(key)
                 elif key not in ("step", "timestamp"):
                     points.setdefault(key, []).append((row["step"], value))
-        found[run.rpartition("-")[0]] = Tracked(run, points, images)
+        found[run.rpartition("-")[0]] = Tracked(points, images, set())
+    files = {artifact["name"] for artifact in SQLiteStorage.get_artifacts(project)}
+    found.setdefault("report", Tracked({}, set(), files))  # files belong to the project
     return found
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts import App, ArgumentCollection, CycloptsError, MissingArgumentError, Parameter
 
 from tutelage.cli.help_page import argument_page, group_page, top_page, verb_page
 from tutelage.cli.verbs import GROUPS, VERBS
@@ -17,8 +17,19 @@ from tutelage.text import escape_lines
 
 HELP = {"--help", "-h"}
 
+
+def _require_whole_numbers(_app: App, _verb: Any, arguments: ArgumentCollection) -> None:
+    """Refuse `--top 1.5`: a whole number is never rounded out of something else."""
+    for argument in arguments:
+        wanted = argument.hint in (int, tuple[int, ...])
+        for token in argument.tokens if wanted else ():
+            if not token.value.lstrip("+-").isdigit():
+                raise UsageError(f"{argument.name} needs a whole number", found=token.value)
+
+
 app = App(
     name="tutelage",
+    config=(_require_whole_numbers,),
     help_format="plaintext",
     result_action="return_value",
     exit_on_error=False,

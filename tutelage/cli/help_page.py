@@ -20,7 +20,7 @@ _BEGIN = """Begin with
   tutelage run sample --recipe demo
   tutelage run --help
 
-Help of a verb: tutelage VERB --help. Version: tutelage --version."""
+Help of a command: tutelage COMMAND --help. Version: tutelage --version."""
 WIDEST = 100
 INDENT = 2
 _LEFT = 34
@@ -62,7 +62,7 @@ def paragraph(text: str) -> str:
 
 def top_page(verbs: Mapping[str, "Verb"]) -> str:
     """The help of the whole command: the verbs, by what they are for."""
-    parts = ["Usage: tutelage VERB ...", paragraph(_ABOUT)]
+    parts = ["Usage: tutelage COMMAND ...", paragraph(_ABOUT)]
     left = max(map(len, verbs)) + INDENT
     for group in dict.fromkeys(verb.group for verb in verbs.values()):
         pairs = [(name, verb.text) for name, verb in verbs.items() if verb.group == group]
@@ -121,8 +121,8 @@ def argument_page(words: str, about: str, arguments: "Iterable[Argument]") -> st
 
 def group_page(words: str, about: str, verbs: Mapping[str, str]) -> str:
     """The help of a verb that has verbs of its own."""
-    usage = f"Usage: tutelage {words} VERB ..."
-    more = f"Help of each: tutelage {words} VERB --help."
+    usage = f"Usage: tutelage {words} COMMAND ..."
+    more = f"Help of each: tutelage {words} COMMAND --help."
     return "\n\n".join([usage, paragraph(about), "\n".join(rows([*verbs.items()])), more])
 
 

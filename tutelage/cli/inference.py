@@ -14,7 +14,7 @@ from tutelage.config.data import DataConfig
 Network = Annotated[Path, Parameter(help="A run folder or a model folder")]
 MaxUnreadable = Annotated[
     float,
-    Parameter(help="Largest share of unreadable files; with more of them the verb stops"),
+    Parameter(help="Largest share of unreadable files; with more of them nothing is written"),
 ]
 MAX_UNREADABLE = DataConfig().max_unreadable
 

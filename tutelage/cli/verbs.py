@@ -30,7 +30,7 @@ VERBS = {
         sweep="Compare losses and methods: under one teacher, students and controls for every seed.",
         resume="Continue an interrupted run from its folder alone.",
         check="List what is in the data and what is wrong with it; nothing is written.",
-        pack="Decode every image once, into a folder that other verbs take as their data.",
+        pack="Decode every image once, into a folder that other commands take as their data.",
     ),
     **_verbs(
         "Use",

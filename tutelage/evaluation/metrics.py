@@ -79,7 +79,7 @@ def metrics_from_sums(sums: CountMatrix, classes: Sequence[str]) -> Metrics:
     return {
         "images": images,
         "accuracy": hits / images,
-        "accuracy_interval": wilson(hits, images),
+        "accuracy_interval": list(wilson(hits, images)),
         "top5": sums.top5_hits / images if len(classes) > 5 else None,
         "macro_f1": math.fsum(row["f1"] for row in per_class) / len(classes),
         "nll": sums.nll / images,

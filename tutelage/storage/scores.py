@@ -35,8 +35,8 @@ class Metrics(TypedDict):
 
     images: int
     accuracy: float
-    accuracy_interval: tuple[float, float]
-    """Wilson's 95 % interval."""
+    accuracy_interval: list[float]
+    """Lower and upper end of Wilson's 95 % interval."""
     top5: float | None
     """None for up to five classes."""
     macro_f1: float

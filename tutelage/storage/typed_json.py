@@ -25,7 +25,8 @@ def read_record(
 ) -> T:
     """Convert a JSON object to a NamedTuple or TypedDict, recursively. Other keys are ignored.
 
-    A missing or null value becomes the field's default; without a default it must be `X | None`.
+    A missing or null value becomes the field's default; without a default it must be `X | None`. Types of
+    fields are str, int, float, bool, object, records, and list, tuple[X, ...] and Mapping of them.
 
     Args:
         cls: declares the fields.
@@ -62,14 +63,12 @@ def _convert(hint: Any, value: Any, where: Path, path: str, clean: Clean) -> Any
         if isinstance(value, Mapping):
             return read_record(kind, value, where, f"{path}.", clean=clean)
     elif kind in (list, tuple):
-        several = inner[1:] in ((), (...,))
-        if isinstance(value, list) and (several or len(value) == len(inner)):
+        if isinstance(value, list):
             if inner[0] is int and set(map(type, value)) <= {int}:  # a confusion matrix is large
                 return kind(value)
-            kinds = [inner[0]] * len(value) if several else inner
             return kind(
-                _convert(one, item, where, f"{path}[{index}]", clean)
-                for index, (one, item) in enumerate(zip(kinds, value, strict=True))
+                _convert(inner[0], item, where, f"{path}[{index}]", clean)
+                for index, item in enumerate(value)
             )
     elif kind is Mapping:
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Small real networks, what they show of some images, and one term at a time between them."""
+"""Small real networks, their features of some images, and one term at a time between them."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -25,19 +25,19 @@ LATE = Progress(epoch=3, step=30, fraction=0.5)
 """Past the first stage of terms that have stages."""
 
 
-class Couple(NamedTuple):
-    """A student, its teacher, and what terms are told of them."""
+class NetworkPair(NamedTuple):
+    """A student, its teacher, and what terms are built from."""
 
     student: Classifier
     teacher: Classifier
-    ground: BuildContext
+    context: BuildContext
 
 
-class Word(NamedTuple):
-    """What both networks say about a batch, at every point that any term asks for."""
+class TermInputs(NamedTuple):
+    """What both networks return for a batch, at every point that any term reads."""
 
     output: ModelOutput
-    signal: TeacherOutput
+    teacher: TeacherOutput
     batch: Batch
 
 
@@ -71,59 +71,59 @@ def batch_of(count: int, *, size: int) -> Batch:
 
 
 def defaults(name: str) -> WeightedLossConfig:
-    """The settings of a term when nothing is said of it."""
+    """The settings of a term when nothing is inputs of it."""
     return settings_classes()[name]()
 
 
 def objective(names: Sequence[str]) -> ObjectiveConfig:
-    """These terms alone, as they are when nothing is said of them."""
+    """These terms alone, as they are when nothing is inputs of them."""
     tables: Mapping[str, Any] = {"label": None, "kd": None} | {n: defaults(n) for n in names}
     return ObjectiveConfig(losses=LossConfig(**tables))
 
 
-def build(name: str, ground: BuildContext, *, seed: int = 0) -> Term:
+def build(name: str, context: BuildContext, *, seed: int = 0) -> Term:
     """One term in training."""
-    return build_terms(objective([name]), ground, seed=seed)[name].train()
+    return build_terms(objective([name]), context, seed=seed)[name].train()
 
 
 @cache
-def couple(student: str, teacher: str, size: int = 32) -> Couple:
+def network_pair(student: str, teacher: str, size: int = 32) -> NetworkPair:
     """Two networks, studied."""
     mine = network(student, size=size, seed=1).train()
     theirs = network(teacher, size=size, seed=2).eval().requires_grad_(False)
-    ground = BuildContext(
+    context = BuildContext(
         inspect_network(mine, size), inspect_network(theirs, size), classes=CLASSES, images=IMAGES
     )
-    return Couple(mine, theirs, ground)
+    return NetworkPair(mine, theirs, context)
 
 
-def points(ground: BuildContext) -> tuple[list[str], list[str]]:
+def points(context: BuildContext) -> tuple[list[str], list[str]]:
     """Every point of both networks that a term may ask for."""
     found = []
-    for anatomy in (ground.student, ground.teacher):
+    for anatomy in (context.student, context.teacher):
         paths = [p.path for s in anatomy.stages for p in (s.entry, s.before, s.end)]
         found.append([*paths, *([anatomy.vector.path] if anatomy.vector else [])])
     return found[0], found[1]
 
 
-def heard(both: Couple, batch: Batch) -> Word:
-    """What both networks say; the student in training, with its graph."""
-    mine, theirs = points(both.ground)
+def run_both(both: NetworkPair, batch: Batch) -> TermInputs:
+    """Return what both networks return; the student in training, with its graph."""
+    mine, theirs = points(both.context)
     output = FeatureExtractor(both.student, mine)(batch.images)
     with torch.no_grad():
         answer = FeatureExtractor(both.teacher, theirs)(batch.images)
-    return Word(output, TeacherOutput(answer.logits, answer.features), batch)
+    return TermInputs(output, TeacherOutput(answer.logits, answer.features), batch)
 
 
 @cache
-def word(student: str, teacher: str, size: int = 32, count: int = 6) -> Word:
+def term_inputs(student: str, teacher: str, size: int = 32, count: int = 6) -> TermInputs:
     """Detached, to be used many times over."""
-    both = couple(student, teacher, size)
-    said = heard(both, batch_of(count, size=size))
-    return leaves(said, requires_grad=False)
+    both = network_pair(student, teacher, size)
+    inputs = run_both(both, batch_of(count, size=size))
+    return leaves(inputs, requires_grad=False)
 
 
-def leaves(said: Word, *, requires_grad: bool = True) -> Word:
+def leaves(inputs: TermInputs, *, requires_grad: bool = True) -> TermInputs:
     """Copies of all tensors, which ask for a gradient, the teacher's as well."""
 
     def copy(tensor: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ def leaves(said: Word, *, requires_grad: bool = True) -> Word:
     def copies(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {point: copy(tensor) for point, tensor in features.items()}
 
-    assert said.signal.logits is not None
-    output = ModelOutput(copy(said.output.logits), copies(said.output.features))
-    signal = TeacherOutput(copy(said.signal.logits), copies(said.signal.features))
-    return Word(output, signal, said.batch)
+    assert inputs.teacher.logits is not None
+    output = ModelOutput(copy(inputs.output.logits), copies(inputs.output.features))
+    signal = TeacherOutput(copy(inputs.teacher.logits), copies(inputs.teacher.features))
+    return TermInputs(output, signal, inputs.batch)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from support.losses.networks import IMAGES, LATE, batch_of, build, couple
+from support.losses.networks import IMAGES, LATE, batch_of, build, network_pair
 from support.two_processes import meet
 from tutelage.config.objective import settings_classes
 from tutelage.config.training import OptimizationConfig
@@ -30,11 +30,13 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     """Value and gradient of a first and of a late step, and what method and term remember after both.
 
     In float64, so that only what is computed differs, and not how sums are rounded. With networks of its own:
-    those of `couple` are shared, and their norms have seen what other tests showed them.
+    those of `network_pair` are shared, and their norms have seen what other tests showed them.
     """
-    both = couple.__wrapped__("cifar_resnet8", "wide" if name not in EQUAL else "cifar_resnet14")
+    both = network_pair.__wrapped__(
+        "cifar_resnet8", "wide" if name not in EQUAL else "cifar_resnet14"
+    )
     student, teacher = both.student.double(), both.teacher.double()
-    term = (LabelTerm() if name == "label" else build(name, both.ground)).double()
+    term = (LabelTerm() if name == "label" else build(name, both.context)).double()
     needs = term.needs
     look = FeatureExtractor(student, needs.student_points) if needs.student_points else None
     method = OfflineDistillation(student, {name: term}, {name: 1.0}, look=look).train()

@@ -51,7 +51,7 @@ def batches(count: int = STEPS, *, size: int = 7) -> list[Batch]:
     return made
 
 
-def lesson(**changes: Any) -> TrainingFacts:
+def training_facts(**changes: Any) -> TrainingFacts:
     """One epoch about the images above."""
     return TrainingFacts(1, CLASSES, torch.arange(IMAGES), 16)._replace(**changes)
 

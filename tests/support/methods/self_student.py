@@ -1,4 +1,4 @@
-"""What the tests of self-distillation share: networks in float64, a lesson, batches, methods."""
+"""What the tests of self-distillation share: networks in float64, training facts, batches, methods."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def batch_of(count: int = 6, *, first: int = 0) -> Batch:
     return Batch(images(count, seed=first), labels, ids, 0, partners=partners)
 
 
-def lesson(**changes: Any) -> TrainingFacts:
+def training_facts(**changes: Any) -> TrainingFacts:
     """Of the images `IDS`."""
     return TrainingFacts(epochs=EPOCHS, classes=CLASSES, ids=IDS, size=SIZE)._replace(**changes)
 
@@ -60,7 +60,9 @@ def made(
     """A method of some settings, in training; in float64."""
     options: Any = {"method": name, "alpha": alpha, "methods": MethodOptions(**methods)}
     settings = MethodConfig(losses=terms or LossConfig(), **options)
-    return build_method(settings, student or network(), (), about or lesson()).double().train()
+    return (
+        build_method(settings, student or network(), (), about or training_facts()).double().train()
+    )
 
 
 def at(epoch: float, *, step: int = 0) -> Progress:

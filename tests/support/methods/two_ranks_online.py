@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from support.methods.online import SGD, batches, lesson, network, published, teaching, train
+from support.methods.online import SGD, batches, network, published, teaching, train, training_facts
 from support.two_processes import meet
 from tutelage.config.losses.feature import HintConfig
 from tutelage.config.losses.relation import RKDDistanceConfig
@@ -44,7 +44,7 @@ def trained(name: str, world: World) -> dict[str, Tensor]:
     """The terms of each step, and everything the method remembers after the last; in float64."""
     networks = [network(seed).double() for seed in range(2)]
     about = settings()[name.partition(",")[0]]
-    method = build_method(about, networks[0], networks[1:], lesson()).double()
+    method = build_method(about, networks[0], networks[1:], training_facts()).double()
     shown = batches()
     if name == SPOILT:
         images = shown[1].images.float()

@@ -34,7 +34,7 @@ class LossMeters:
             self._sums += torch.where(sums.isfinite().all(), sums, 0.0)
 
     def read(self) -> dict[str, Any]:
-        """Return the means so far: loss, terms, accuracy (None without labels), each term's share of the loss."""
+        """Return the means so far: loss, terms, accuracy (None without labels), shares of the loss."""
         images, labelled, right, total, *rest = self._sums.tolist()
         raw, weighted = rest[: len(self.terms)], rest[len(self.terms) :]
         count = max(images, 1)

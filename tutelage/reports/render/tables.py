@@ -133,8 +133,8 @@ def accuracy_with_interval(metrics: Metrics | None) -> TableCell:
     """Format one run's accuracy in per cent, with its Wilson interval as a note."""
     if metrics is None:
         return TableCell(NONE)
-    low, high = map(percent, metrics["accuracy_interval"])
-    return TableCell(percent(metrics["accuracy"]), metrics["accuracy"], f"{low} to {high}")
+    interval = " to ".join(map(percent, metrics["accuracy_interval"]))
+    return TableCell(percent(metrics["accuracy"]), metrics["accuracy"], interval)
 
 
 def chosen_note(split: Split) -> str:
