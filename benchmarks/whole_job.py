@@ -144,7 +144,9 @@ def _steps(trial: StepBenchmark, rounds: int) -> dict[str, list[float]]:
     states = {"plain": trial.state("plain"), "cached": trial.state("cached")}
     ways = {
         "plain": step_timer(states["plain"], trial.teacher_for("plain", states["plain"]), batch),
-        "cached": step_timer(states["cached"], trial.teacher_for("cached", states["cached"]), batch),
+        "cached": step_timer(
+            states["cached"], trial.teacher_for("cached", states["cached"]), batch
+        ),
     }
     return time_interleaved(ways, rounds=rounds)
 

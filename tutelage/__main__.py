@@ -38,13 +38,7 @@ def _exit(number: int, _frame: FrameType | None) -> None:
 
 
 def _run() -> int:
-    try:
-        from tutelage.cli import call
-    except ImportError as error:  # the library works without the command line's packages
-        sys.stderr.write(
-            f"error: the command line needs {error.name}\n  try:      pip install {error.name}\n"
-        )
-        return 5
+    from tutelage.cli import call
     from tutelage.distributed import world_from_environment
     from tutelage.errors import MachineError, TutelageError
 

@@ -91,7 +91,9 @@ def _case(
 def _do(
     folder: Path, packed: Path, changes: dict[str, Any], world: World, stop: StopRequest
 ) -> int:
-    place = RunContext("run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world)
+    place = RunContext(
+        "run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world
+    )
     try:
         train_one(tiny.single(**changes), open_pack(packed), place)
     except Interrupted:

@@ -12,10 +12,10 @@ from importlib import import_module
 import pytest
 
 from tutelage.__main__ import main
-from tutelage.cli import app
 from tutelage.cli.everyday import PAGES
 from tutelage.cli.flags import flags_of, read_command
 from tutelage.cli.help_page import default_text, rows, verb_page
+from tutelage.cli.parser import app
 from tutelage.cli.verbs import GROUPS, VERBS
 from tutelage.errors import UsageError
 
@@ -107,7 +107,7 @@ def test_after_two_dashes_nothing_is_help(command: Command) -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["predict", "-h"], ["settings"]])
 def test_no_page_waits_for_large_libraries(words: list[str]) -> None:
-    """Neither torch nor numpy is imported, and a page takes half a second of a processor at most."""
+    """Neither torch nor numpy is imported; the bound on time leaves room for a busy machine."""
     program = (
         "import sys; from tutelage.cli import call; call(sys.argv[1:])\n"
         "sys.exit(bool({'torch', 'numpy', 'timm', 'rich.console'} & set(sys.modules)))"
@@ -117,7 +117,7 @@ def test_no_page_waits_for_large_libraries(words: list[str]) -> None:
         [sys.executable, "-c", program, *words], check=False, capture_output=True, env=os.environ
     )
     assert finished.returncode == 0, finished.stderr
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2  # 0.2 when quiet
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 1.5  # 0.2 when quiet
 
 
 def test_no_verb_needs_torch_to_be_understood() -> None:

@@ -31,7 +31,7 @@ def test_missing_command_line_package_is_named(tmp_path: Path) -> None:
         "raise ModuleNotFoundError(\"No module named 'cyclopts'\", name='cyclopts')\n"
     )
     answer = subprocess.run(
-        [sys.executable, "-m", "tutelage", "--help"],
+        [sys.executable, "-m", "tutelage", "recipes"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

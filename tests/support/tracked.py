@@ -112,7 +112,7 @@ def trackio(folder: Path) -> dict[str, Tracked]:
                     points.setdefault(key, []).append((row["step"], value))
         found[run.rpartition("-")[0]] = Tracked(points, images, set())
     files = {artifact["name"] for artifact in SQLiteStorage.get_artifacts(project)}
-    found.setdefault("report", Tracked({}, set(), files))  # files belong to the project
+    found["report"] = found["report"]._replace(files=files)  # they belong to the project
     return found
 
 

@@ -134,7 +134,9 @@ def latency(
     network: Annotated[Path, Parameter(help="A run folder or a model folder")],
     /,
     *,
-    batch_size: Annotated[tuple[int, ...], Parameter(help="One or more batch sizes")] = (1, 32),
+    batch_size: Annotated[
+        tuple[int, ...], Parameter(help="One or more batch sizes", consume_multiple=True)
+    ] = (1, 32),
     device: Device = "cpu",
     seconds: Annotated[float, Parameter(help="How long each batch size is timed")] = 3.0,
     json: Json = None,

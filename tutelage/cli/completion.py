@@ -9,9 +9,9 @@ from typing import Annotated, Literal, NamedTuple, get_args
 
 from cyclopts import App, Parameter
 
-from tutelage.cli import app
 from tutelage.cli.everyday import PAGES
 from tutelage.cli.flags import flags_of
+from tutelage.cli.parser import app
 from tutelage.cli.verbs import GROUPS, VERBS
 from tutelage.config.job import DistillConfig
 from tutelage.config.listing import list_settings

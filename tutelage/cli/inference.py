@@ -60,7 +60,7 @@ def predict(
 def export(
     network: Network,
     *,
-    format: Annotated[Literal["onnx"], Parameter(help="Kind of file")] = "onnx",
+    format: Annotated[str, Parameter(help="Kind of file: onnx, or torch (torch.export)")] = "onnx",
     out: Annotated[Path | None, Parameter(help="The file to write [NETWORK/model.onnx]")] = None,
     data: Annotated[
         str, Parameter(help="Images on which the file must give the same logits as the network")

@@ -57,7 +57,7 @@ def _open(
     if not settings.track or not context.world.first:
         return None
     job = context.job or context.folder
-    group = job.absolute().name
+    group = job.resolve().name or "job"
     folder = expand_user(settings.track_dir) if settings.track_dir else job / FOLDER
     try:
         job_id = _job_id(job)

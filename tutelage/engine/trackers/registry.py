@@ -41,7 +41,8 @@ def require_trackers(names: Sequence[str]) -> None:
     """
     for name in names:
         spec = TRACKERS[name]
-        if find_spec(spec.package) is None:
+        found = find_spec(spec.package)
+        if found is None or found.origin is None:  # a folder that a tracker made has its name, too
             raise MachineError(
                 f"--track {name} needs the package {spec.package}",
                 found="not installed",

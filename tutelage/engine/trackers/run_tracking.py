@@ -57,13 +57,10 @@ class RunTracking:
         """Log what an event is about."""
         kind = event["event"]
         if kind == "gradients":  # of the epoch that is yet to end
-            self._gradients = gradient_metrics(event)
+            self._each(lambda _name, _one: self._gradients.update(gradient_metrics(event)))
         elif kind == "epoch":
-            epoch, timings = event["epoch"], self._timings()
-            timed = timings[epoch - 1] if epoch <= len(timings) else {}
-            metrics = {**epoch_metrics(event, timed), **self._gradients}
+            self._each(lambda name, one: self._log_epoch(name, one, event))
             self._gradients = {}
-            self._each(lambda name, one: self._log(name, one, epoch, metrics))
         elif kind == "end":
             self._complete = True
             self._each(self._log_scores)
@@ -84,10 +81,12 @@ class RunTracking:
         self._kept[name] = tracker.start(self._run)
         self._line(f"tracked by {name}: {tracker.where()}")
 
-    def _log(self, name: str, tracker: Tracker, epoch: int, metrics: Mapping[str, float]) -> None:
+    def _log_epoch(self, name: str, tracker: Tracker, event: Mapping[str, Any]) -> None:
+        epoch, timings = event["epoch"], self._timings()
+        timed = timings[epoch - 1] if epoch <= len(timings) else {}
         # An epoch that is trained once more after an interruption gives the same points.
         if epoch not in self._kept[name]:
-            tracker.log(epoch, metrics)
+            tracker.log(epoch, {**epoch_metrics(event, timed), **self._gradients})
 
     def _log_scores(self, _name: str, tracker: Tracker) -> None:
         scores = read_json(self._folder / "scores.json")

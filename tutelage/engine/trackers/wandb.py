@@ -23,6 +23,7 @@ _QUIET = {
     "console": "off",
     "symlink": False,
     "init_timeout": 30.0,
+    "finish_timeout": 120.0,  # what is not sent by then is left to `wandb sync`
     "disable_git": True,
     "disable_code": True,
     "x_disable_stats": True,
@@ -41,11 +42,12 @@ class WandbTracker:
 
     def __init__(self) -> None:
         self._run: Run
+        self._tracked: TrackedRun
         self._next = 1
 
     def start(self, run: TrackedRun) -> Collection[int]:
         """Begin or resume the run with this id."""
-        wandb = _package()
+        wandb, self._tracked = _package(), run
         run.folder.mkdir(parents=True, exist_ok=True)
         for old in (run.folder / "wandb").glob(f"offline-run-*-{run.id}"):
             shutil.rmtree(old)
@@ -70,8 +72,8 @@ class WandbTracker:
     def where(self) -> str:
         """The run's address, or the command that sends an offline run to the server."""
         if self._run.offline:
-            return f"wandb sync {shlex.quote(str(self._folder()))}"
-        return str(self._run.url)
+            return " ".join(["wandb sync", *(shlex.quote(str(one)) for one in self._folders())])
+        return self._run.url or "nowhere, W&B is disabled"
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Add one row; W&B counts its steps as we count epochs."""
@@ -89,9 +91,11 @@ class WandbTracker:
 
     def artifact(self, path: Path) -> None:
         """Add a version of a file to the project's artifacts."""
-        copy = Path(shutil.copy(path, self._folder()))  # `wandb sync` sends it, maybe much later
-        found = _package().Artifact(f"{self._run.group}-{path.name}", type="report")
-        found.add_file(str(copy), name=path.name, policy="immutable", skip_cache=True)
+        name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{self._tracked.group}-{path.name}")
+        found = _package().Artifact(name, type="report")
+        for folder in self._folders():  # `wandb sync` sends the copy, maybe much later
+            copy = shutil.copy(path, folder)
+            found.add_file(str(copy), name=path.name, policy="immutable", skip_cache=True)
         self._run.log_artifact(found)
 
     def finish(self, *, complete: bool) -> None:
@@ -99,14 +103,17 @@ class WandbTracker:
         self._run.finish(exit_code=0 if complete else 1)
         self._remove_links()
 
-    def _folder(self) -> Path:
-        return Path(self._run.dir).parent
+    def _folders(self) -> list[Path]:
+        """The folder that W&B made for the run; none where W&B is disabled."""
+        made = (self._tracked.folder / "wandb").glob(f"*run-*-{self._tracked.id}*")
+        return sorted(path for path in made if path.is_dir())[-1:]
 
     def _remove_links(self) -> None:
         """Links lead out of the job's folder, to log files of W&B; such a folder would be refused."""
-        for path in self._folder().rglob("*"):
-            if path.is_symlink():
-                path.unlink()
+        for folder in self._folders():
+            for path in folder.rglob("*"):
+                if path.is_symlink():
+                    path.unlink()
 
 
 def require_login() -> None:
