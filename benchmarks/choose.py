@@ -40,8 +40,8 @@ SWEEPS = ("terms-64", "schemes-32", "teachers-32")
 CURVE = "teachers-32.svg"
 
 AT_HAND: dict[str, tuple[str, ...]] = {
-    "a finished teacher": ("offline", "rco", "assistants"),
-    "several finished teachers, or time to train them": ("multi-teacher", "specialists"),
+    "a trained teacher": ("offline", "rco", "assistants"),
+    "several trained teachers, or time to train them": ("multi-teacher", "specialists"),
     "no teacher, but memory for several networks": ("dml", "one", "joint"),
     "no teacher, one network": ("ps-kd", "tf-kd", "cs-kd", "mean-teacher", "byot"),
     "no teacher, but time for several trainings": ("born-again",),

@@ -83,8 +83,15 @@ def test_the_readme_lists_every_loss_and_method_with_its_source() -> None:
         assert year in stated, name
         if source in links:
             assert f"arXiv:{links[source]}" in stated, name
-    used = {source for source in found.values() if source in links}
-    assert used == set(links)
+    bracketed = set(re.findall(r"\| `[a-z-]+` \[([^]]+)\]", README))
+    assert bracketed == set(links)
+
+
+def test_the_start_page_counts_losses_and_methods() -> None:
+    """It states how many there are."""
+    text = (DOCS / "index.md").read_text()
+    assert f": {len(settings_classes())} losses" in text
+    assert f": {len(METHODS)} methods" in text
 
 
 def test_the_families_of_the_readme_are_those_of_the_code() -> None:

@@ -41,7 +41,7 @@ def call(arguments: Sequence[str]) -> None:
 def _parser() -> ModuleType:
     """What needs cyclopts, without which the most important pages can be read and the library works."""
     try:
-        from tutelage.cli import parser
+        import tutelage.cli.parser as parser
     except ImportError as error:
         fix = f"pip install {error.name}"
         raise MachineError(f"the command line needs {error.name}", fix=fix) from error
