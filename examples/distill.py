@@ -2,8 +2,8 @@
 
     python examples/distill.py
 
-Packs images, trains a teacher, three students and three controls, prints the verdict, exports a student.
-Tiny networks and few images, so that it takes about a minute on two CPU cores: its figures mean nothing.
+Packs images, trains a teacher, three students and three controls, prints the verdict, exports a
+student. Tiny networks and few images: a minute on two CPU cores, and figures that mean nothing.
 """
 
 import json
@@ -15,8 +15,8 @@ import tutelage
 OUT = Path("runs/example")
 PACK, JOB = OUT / "pack", OUT / "job"
 
-# 1. Decode every image once. `sample` is the part of Fashion-MNIST that comes with the package; a folder
-# of your own, a CSV, a zip or `cifar10` can take its place.
+# 1. Decode every image once. `sample` is the part of Fashion-MNIST that comes with the package; a
+# folder of your own, a CSV, a zip or `cifar10` can take its place.
 data = tutelage.DataConfig(image_size=32, splits="redraw", split=(600, 200, 200))
 tutelage.pack("sample", data, out=PACK, quiet=True)
 

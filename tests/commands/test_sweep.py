@@ -300,7 +300,7 @@ REFUSED = {
     "unknown recipe": (["kd", "hintt"], {}, "did you mean hint?"),
     "no objective": (["{}/nothing.toml"], {}, "names no terms, no alpha and no method"),
     "out of range": (["{}/wide.toml"], {}, "alpha"),
-    "weights said twice": (["kd", "{}/twice.toml"], {}, "same thing twice"),
+    "weights said twice": (["kd", "{}/twice.toml"], {}, "cannot be combined"),
     "no such point": (["kd", "{}/lost.toml"], {}, "the student has no point layer9"),
     "one name twice": (["kd", "{}/kd.toml"], {}, "two of the recipes have one name"),
     "too large a batch": (["kd"], {"--student.batch-size": "300"}, "--student.batch-size 50"),

@@ -51,7 +51,7 @@ CASES = {
     "no seeds": (["run", "{good}", "--seeds", "0"], 2, "--seeds"),
     "temperature zero": (["run", "{good}", "--temperature", "0"], 2, "temperature"),
     "alpha and a weight": (
-        ["run", "{good}", "--alpha", "0.5", "--losses.kd.weight", "1"], 2, "twice",
+        ["run", "{good}", "--alpha", "0.5", "--losses.kd.weight", "1"], 2, "cannot be combined",
     ),
     "unknown device": (["run", "{good}", "--device", "tpux"], 2, "device"),
     "batch larger than the data": (

@@ -27,10 +27,10 @@ def read_setting(setting: Setting, name: str, texts: Sequence[str]) -> Any:
         return True
     if not texts or setting.size not in (None, len(texts)):
         wanted = "a value" if setting.size in (1, None) else f"{setting.size} values"
-        raise UsageError(f"{name} needs {wanted}", found=" ".join(texts) or "nothing")
+        raise _misfit(f"{name} needs {wanted}", " ".join(texts), setting)
     if setting.optional and setting.kind is not str and texts[0].lower() == "none":
         return None
-    values = [_read(setting.item, name, text) for text in texts]
+    values = [_read(setting, name, text) for text in texts]
     if setting.item in (int, float):
         for value in values:
             check_range(name.removeprefix("--"), value, setting.bounds)
@@ -40,7 +40,8 @@ def read_setting(setting: Setting, name: str, texts: Sequence[str]) -> Any:
 def read_one(name: str, texts: Sequence[str]) -> str:
     """The one word after a flag."""
     if len(texts) != 1:
-        raise UsageError(f"{name} needs a value", found=" ".join(texts) or "nothing")
+        found = " ".join(texts) or "nothing"
+        raise UsageError(f"{name} needs a value", found=found, fix=f"{name} VALUE")
     return texts[0]
 
 
@@ -55,18 +56,24 @@ def read_custom(name: str, texts: Sequence[str]) -> tuple[str, Any]:
     return path, _SWITCH.get(text, text)
 
 
-def _read(kind: Any, name: str, text: str) -> Any:
+def _read(setting: Setting, name: str, text: str) -> Any:
+    kind = setting.item
     if kind is int:
         if not re.fullmatch(r"[+-]?[0-9]{1,400}", text):
-            raise UsageError(f"{name} needs a whole number", found=text)
+            raise _misfit(f"{name} needs a whole number", text, setting)
         return int(text)
     if kind is float:
         try:
             return float(text)
         except ValueError:
-            raise UsageError(f"{name} needs a number", found=text) from None
+            raise _misfit(f"{name} needs a number", text, setting) from None
     if kind is bool:
         if text not in _SWITCH:
             raise UsageError(f"{name} is a switch", found=text, expected="true or false")
         return _SWITCH[text]
     return text
+
+
+def _misfit(what: str, found: str, setting: Setting) -> UsageError:
+    fix = f"tutelage settings {setting.path.replace('_', '-')}"
+    return UsageError(what, found=found or "nothing", fix=fix)

@@ -132,7 +132,11 @@ def _split(
         if not (setting or name in flags.short or name.startswith(CUSTOM)):
             raise no_such_flag(verb, name, values, flags.names)
         if name in given and not (setting and setting.size is None):
-            raise UsageError(f"{name} is given twice", found=" and ".join(given[name] + values))
+            raise UsageError(
+                f"{name} is given twice",
+                found=" and ".join(given[name] + values),
+                fix="one of them",
+            )
         given[name] = given.get(name, []) + values
         at += 0 if equals else len(values)
     return words, given

@@ -7,7 +7,6 @@ from typing import Any
 from cyclopts import App, ArgumentCollection, CycloptsError, MissingArgumentError, Parameter
 
 from tutelage.cli.everyday import PAGES
-from tutelage.cli.flags import read_command
 from tutelage.cli.help_page import argument_page, group_page
 from tutelage.cli.verbs import GROUPS, VERBS
 from tutelage.errors import UsageError
@@ -19,7 +18,11 @@ def _require_whole_numbers(_app: App, _verb: Any, arguments: ArgumentCollection)
         wanted = argument.hint in (int, tuple[int, ...])
         for token in argument.tokens if wanted else ():
             if not token.value.lstrip("+-").isdigit():
-                raise UsageError(f"{argument.name} needs a whole number", found=token.value)
+                what, fix = (
+                    f"{argument.name} needs a whole number",
+                    f"{argument.name} 3, for example",
+                )
+                raise UsageError(what, found=token.value, fix=fix)
 
 
 app = App(
@@ -49,6 +52,8 @@ def run(verb: str, tokens: list[str]) -> Any:
     with _mistakes(verb):
         if verb not in PAGES:
             return app(tokens)
+        from tutelage.cli.flags import read_command
+
         words, settings = read_command(verb, tokens)
         command, bound, _ = app.parse_args(words)
         return command(*bound.args, **bound.kwargs, settings=settings)

@@ -101,7 +101,8 @@ def _read_one(name: str) -> Recipe:
 def recipe(name: str) -> DistillConfig:
     """Build the settings of a recipe, for `tutelage.run` or to change with `dataclasses.replace`.
 
-    >>> recipe("resnet34-resnet18").student.epochs
-    50
+    Examples:
+        >>> recipe("resnet34-resnet18").student.epochs
+        50
     """
     return build(DistillConfig, read_recipe(name).table, where=name)
