@@ -34,11 +34,11 @@ def test_a_lesson_that_fits(name: str, small_pack: Pack) -> None:
 @pytest.mark.parametrize(
     ("student", "teacher", "said"),
     [
-        (("layer22",), ("layer2",), ["terms.hint: the student has no point layer22", "did you mean layer2?"]),
-        (("layer2",), ("layr2",), ["terms.hint: the teacher has no point layr2", "did you mean layer2?"]),
+        (("layer22",), ("layer2",), ["losses.hint: the student has no point layer22", "did you mean layer2?"]),
+        (("layer2",), ("layr2",), ["losses.hint: the teacher has no point layr2", "did you mean layer2?"]),
         (("layer2.inptu",), ("layer2",), ["the student has no point", "did you mean layer2.input?"]),
-        (("layer1", "layer2"), ("layer2",), ["losses.hint names points of one", "2 student_points, 1"]),
-        (("layer2",), (), ["losses.hint names points of one network", "as many of both"]),
+        (("layer1", "layer2"), ("layer2",), ["losses.hint names a different number", "2 student_points, 1"]),
+        (("layer2",), (), ["losses.hint names a different number of points", "the same number of both"]),
     ],
 )  # fmt: skip
 def test_a_wrong_point(
@@ -54,7 +54,7 @@ def test_a_wrong_point(
 def test_the_wrong_one_of_two_terms_is_named(small_pack: Pack) -> None:
     """Where two terms look inside, the message is about the one that is wrong."""
     points = ATConfig(student_points=("layer1", "layer4"), teacher_points=("layer1", "layer2"))
-    with pytest.raises(UsageError, match=r"terms\.attention: the student has no point layer4"):
+    with pytest.raises(UsageError, match=r"losses\.at: the student has no point layer4"):
         require_buildable(
             ObjectiveConfig(losses=LossConfig(hint=HintConfig(), at=points)),
             SMALL,
@@ -81,7 +81,9 @@ def test_an_idea_that_does_not_fit(small_pack: Pack) -> None:
 )
 def test_a_rest_that_is_too_small(name: str, batch: int, images: int, least: int) -> None:
     """The last batch holds fewer images than a term compares; the batch that is told to be used works."""
-    with pytest.raises(UsageError, match=rf"terms\.\w+ compares at least {least} images") as caught:
+    with pytest.raises(
+        UsageError, match=rf"losses\.\w+ compares at least {least} images"
+    ) as caught:
         require_last_batch(method_of(name), batch, images, flag="--student.")
     assert caught.value.fix is not None
     flag, better = caught.value.fix.split()
@@ -109,11 +111,11 @@ def test_a_rest_that_is_enough(name: str, batch: int) -> None:
 REFUSED = {
     "wrong point": (
         ["--losses.hint.student-points", "layer9", "--losses.hint.teacher-points", "layer2"],
-        ["terms.hint: the student has no point layer9", "did you mean layer"],
+        ["losses.hint: the student has no point layer9", "did you mean layer"],
     ),
     "points of one": (
         ["--losses.hint.student-points", "layer2"],
-        ["losses.hint names points of one network"],
+        ["losses.hint names a different number of points"],
     ),
     "small rest": (
         ["--losses.rkd-angle.weight", "1", "--student.batch-size", "66"],

@@ -158,7 +158,7 @@ def test_companions_are_held_against_themselves(done: Done) -> None:
     assert told["difference"] == 0
     found = {f"{side.run}/{side.name}": side for side in peer_lines(read_job(job))}
     for name, side in found.items():
-        expected = (NONE, NONE) if name.endswith("one") else (side.accuracy, "+0.0")
+        expected = (NONE, NONE) if name.endswith("ensemble") else (side.accuracy, "+0.0")
         assert (side.alone, side.gain) == expected
     assert (
         "peer1, compared with the same network trained alone: +0.00 points"
@@ -275,7 +275,7 @@ def test_what_is_said_beside_the_verdict(done: Done) -> None:
     assert (ensemble["accuracy"], ensemble["alone"]) == pytest.approx(right[:2])
     assert told["at_equal_compute"]["difference"] == pytest.approx(right[1] - right[2])
     text = (job / "report" / "report.md").read_text()
-    assert f"2 generations reach {100 * right[0]:.1f} %" in text
+    assert f"2 generations (mean of their probabilities) reaches {100 * right[0]:.1f} %" in text
     assert "Compared with training without a teacher at equal compute (2 epochs): " in text
     assert read_job(job).of("control-equal-compute")[0].epochs == 2
 

@@ -54,7 +54,7 @@ class Recorder:
         type(self).points.append((epoch, dict(metrics)))
 
     def summary(self, metrics: Mapping[str, float], *, epoch: int) -> None:
-        type(self).others.append(f"summary {epoch} {metrics['last/val/accuracy']}")
+        type(self).others.append(f"summary {epoch} {metrics['scores/last/val/accuracy']}")
 
     def image(self, name: str, pixels: NDArray[np.uint8], *, epoch: int) -> None:
         assert pixels.dtype == np.uint8

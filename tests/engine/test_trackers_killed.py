@@ -90,7 +90,7 @@ def require_same_points(tracked: Mapping[str, Tracked], folder: Path) -> None:
         assert dict(run.points[metric]) == pytest.approx(values, rel=1e-6)
     assert len(run.points["time/images_per_second"]) == 4
     scores = json.loads((folder / "scores.json").read_text())
-    ((_, accuracy),) = run.points["best/val/accuracy"]
+    ((_, accuracy),) = run.points["scores/best/val/accuracy"]
     assert accuracy == pytest.approx(scores["best"]["val"]["accuracy"], rel=1e-6)
     assert run.images == {"confusion/val"}
 

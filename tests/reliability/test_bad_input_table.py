@@ -61,7 +61,7 @@ def tried() -> Iterator[Any]:
             )
 
 
-@pytest.mark.parametrize(("case", "entry"), tried())
+@pytest.mark.parametrize(("case", "entry"), list(tried()))
 def test_bad_input_is_told_or_handled(case: Case, entry: str, bench: Bench, tmp_path: Path) -> None:
     """A verb does with a case what the table says."""
     answer = bench.knock(case, entry, tmp_path)

@@ -1,4 +1,4 @@
-"""Every setting of a settings class by its dotted path, with what can be told a person about it."""
+"""List the settings of a settings class by dotted path, with what help and documents need of them."""
 
 import ast
 import dataclasses
@@ -16,7 +16,7 @@ class Setting(NamedTuple):
     """A field of a settings class, or of a settings class that is a field of it."""
 
     path: str
-    """The names of the fields on the way, joined by dots."""
+    """Field names from the outermost class on, joined by dots."""
 
     kind: Any
     """Type of its value."""
@@ -25,7 +25,7 @@ class Setting(NamedTuple):
     """Whether it may be unset (None)."""
 
     default: Any
-    """Its value where nothing sets it."""
+    """Its value if it is not given."""
 
     bounds: Mapping[str, float]
     """The range of its numbers, as declared by `schema.setting`."""
@@ -40,7 +40,7 @@ class Setting(NamedTuple):
 
     @property
     def group(self) -> str:
-        """The path of the table that it stands in; empty: the whole."""
+        """The path of the table that contains it; empty at the top."""
         return self.path.rpartition(".")[0]
 
     @property
@@ -50,17 +50,17 @@ class Setting(NamedTuple):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values that there are; empty: any value of the type."""
+        """The allowed values; empty: any value of the type."""
         return get_args(self.item) if get_origin(self.item) is Literal else ()
 
     @property
     def item(self) -> Any:
-        """Type of one value, where the setting takes several."""
+        """Type of one value of a setting that takes several."""
         return get_args(self.kind)[0] if get_origin(self.kind) is tuple else self.kind
 
     @property
     def size(self) -> int | None:
-        """Values on a command line; None: one or more."""
+        """Number of values on a command line; None: one or more."""
         if get_origin(self.kind) is not tuple:
             return 1
         kinds = get_args(self.kind)
@@ -68,7 +68,7 @@ class Setting(NamedTuple):
 
 
 def list_settings(cls: type[Any]) -> dict[str, Setting]:
-    """All settings of a class by dotted path, in the order of declaration.
+    """List all settings of a class by dotted path, in the order of declaration.
 
     >>> from tutelage.config.job import DistillConfig
     >>> list_settings(DistillConfig)["losses.kd.temperature"].bounds
@@ -96,7 +96,7 @@ def _walk(default: Any, prefix: str) -> Iterator[Setting]:
 
 
 def field_texts(cls: type[Any]) -> dict[str, str]:
-    """The docstring under each field of a dataclass, those of its bases included."""
+    """Return the docstring under each field of a dataclass, including its bases."""
     found: dict[str, str] = {}
     for one in reversed(cls.__mro__):
         if dataclasses.is_dataclass(one):

@@ -1,4 +1,4 @@
-"""The roles that runs have in a job: what a report calls each of them."""
+"""The roles of runs in a job; a report groups runs by them."""
 
 from typing import Literal
 

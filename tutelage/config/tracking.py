@@ -1,4 +1,4 @@
-"""Settings of experiment trackers: which ones follow a job, and where they write."""
+"""Settings of experiment trackers: which ones log a job, and where."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class TrackingConfig:
 
 
 FOLDER = "tracking"
-"""In a job's folder: what trackers keep there."""
+"""Name of the folder in a job's folder for local files of trackers."""
 
 TRACKING = tuple(field.name for field in dataclasses.fields(TrackingConfig))
-"""Settings that change nothing about a run, so that a job may be continued with others."""
+"""Settings that do not change a run, so that a job may be continued with other ones."""

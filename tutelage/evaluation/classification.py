@@ -1,4 +1,4 @@
-"""Image classification: one class an image, measured by accuracy."""
+"""Image classification: one class per image, measured by accuracy."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The contract of a task: what a network is trained to predict, and how well it does.
 
-All that assumes what a target is, and which number says how good a network is, stands behind this contract;
-the engine knows a `Task` and no metric by name. Sections of the report are in `reports/render/`.
+Everything that depends on the kind of target or metric is behind this contract: the engine knows a `Task`
+and no metric by name. Sections of the report are in `reports/render/`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ class Task(NamedTuple):
     name: str
 
     primary_metric: str
-    """The metric by which an epoch is the best: the higher, the better."""
+    """The metric that selects the best epoch: higher is better."""
 
     targets: Callable[[Pack, Split], tuple[NDArray[np.int64], NDArray[Any]]]
     """(pack, split) -> rows of the images that have a target, and their targets."""
@@ -30,7 +30,7 @@ class Task(NamedTuple):
     """(predictions, targets, class names, teacher predictions or None) -> metrics by name."""
 
     summary: Callable[[Mapping[str, Any]], Mapping[str, float]]
-    """(metrics) -> the few numbers that the event log has of each epoch."""
+    """(metrics) -> the numbers that the event log holds for each epoch."""
 
     text: Callable[[Mapping[str, Any]], str]
     """(metrics) -> the primary metric for a person: `88.1 %`."""

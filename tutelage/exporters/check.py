@@ -15,18 +15,18 @@ TOLERANCE = 1e-3
 def require_same_outputs(
     run: Callable[[Tensor], Tensor], graph: nn.Module, images: Tensor
 ) -> float:
-    """Run a file at batch 1, 3 and 8: exporters have been wrong silently at one size and not at another.
+    """Compare a file with its network at batch 1, 3 and 8: exporters can fail at one size and not another.
 
     Args:
         run: runs the file: uint8 [B, 3, S, S] -> float32 logits [B, C].
-        graph: what it was made from.
-        images: uint8 [8, 3, S, S], real ones.
+        graph: the network it was exported from.
+        images: uint8 [8, 3, S, S], real images.
 
     Returns:
         The largest difference of a logit, relative to the spread of the logits.
 
     Raises:
-        InputError: other classes, or logits that differ by more than `TOLERANCE` of their spread.
+        InputError: predictions differ, or logits differ by more than `TOLERANCE` of their spread.
     """
     worst = 0.0
     for batch in BATCHES:
@@ -36,13 +36,13 @@ def require_same_outputs(
         same = found.shape == expected.shape and torch.equal(found.argmax(1), expected.argmax(1))
         spread = float(expected.std(correction=0)) or 1.0
         difference = float((found - expected).abs().max()) / spread if same else math.inf
-        if not difference <= TOLERANCE:  # not a number is refused too
+        if not difference <= TOLERANCE:  # rejects NaN too
             raise InputError(
-                "the exported network answers differently from the one it was made from",
+                "the exported file has other outputs than the network",
                 found=f"batch {batch}: logits differ by {difference:.1e} of their spread"
                 if same
-                else f"batch {batch}: other classes",
-                expected=f"at most {TOLERANCE:g}, and the same classes",
+                else f"batch {batch}: other predictions",
+                expected=f"at most {TOLERANCE:g}, and the same predictions",
                 fix="another version of torch or of the exporter's packages; nothing was written",
             )
         worst = max(worst, difference)

@@ -23,7 +23,7 @@ class ExportResult(NamedTuple):
         """Describe it in one line."""
         return (
             f"{self.path}: {self.size_bytes / 1e6:.1f} MB; logits differ by at most "
-            f"{self.difference:.1e} of their spread at batch 1, 3 and 8; same classes"
+            f"{self.difference:.1e} of their spread at batch 1, 3 and 8; same predictions"
         )
 
 
@@ -31,20 +31,20 @@ class Exporter(NamedTuple):
     """A format that a trained network can be exported to."""
 
     name: str
-    """What `--format` calls it."""
+    """Its name for `--format`."""
 
     suffix: str
-    """Of the file, with its dot."""
+    """Of its files, with the dot."""
 
     line: str
-    """What it is and what runs it, for help."""
+    """One line for help: the format, and what runs it."""
 
     export: Callable[[Classifier, Path, Tensor, Sequence[str]], ExportResult]
     """Write and check a file: (network on the CPU, path, real images uint8 [8, 3, S, S], class names).
 
     Raises:
         MachineError: a package is missing.
-        InputError: the file answers differently from the network.
+        InputError: the outputs of the file differ from those of the network.
     """
 
 

@@ -1,7 +1,7 @@
-"""ONNX: one file that takes raw pixels, checked against the network on real images.
+"""Export to ONNX: one file that takes raw pixels, checked against the network on real images.
 
 The standardisation is part of the graph, so the file takes uint8 pixels [B, 3, S, S], RGB, and gives
-float32 logits [B, C] for any B. What must happen before (resize, crop) and the class names are in the
+float32 logits [B, C] for any B. The required preprocessing (resize, crop) and the class names are in the
 file's metadata. The file is checked in onnxruntime.
 """
 
@@ -34,13 +34,13 @@ def export_onnx(
 
     Args:
         classifier: the network with its preprocessing, on the CPU.
-        path: of the file.
-        images: uint8 [8, 3, S, S], real ones, to check with.
+        path: the file.
+        images: uint8 [8, 3, S, S], real images to check with.
         classes: names in the order of the outputs.
 
     Raises:
         MachineError: the packages of the extra `onnx` are missing.
-        InputError: the file answers differently from the network.
+        InputError: the outputs of the file differ from those of the network.
     """
     _require_packages()
     import onnx
@@ -68,7 +68,7 @@ def export_onnx(
         f"{size} x {size}; uint8, no scaling: the graph standardises",
         "producer": "tutelage",
     }
-    _forget_places(model)
+    _remove_paths(model)
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
     content = model.SerializeToString()
@@ -78,8 +78,8 @@ def export_onnx(
     return ExportResult(path, len(content), difference)
 
 
-def _forget_places(model: Any) -> None:
-    """Take out the exporter's notes on each node: they name the files of this machine, users and all."""
+def _remove_paths(model: Any) -> None:
+    """Remove the exporter's notes on each node, which contain paths of this machine."""
     for graph in (model.graph, *model.functions):
         values = (*graph.value_info, *model.graph.input, *model.graph.output)
         for part in (graph, *graph.node, *values):
@@ -108,7 +108,7 @@ def _require_packages() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's own chatter goes nowhere; what matters is checked afterwards."""
+    """Suppress warnings and logs of the exporter; the file is checked afterwards."""
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Every format by name. A new one is a file beside this one, and a line here."""
+"""All exporters by name. A new one is a file in this folder and a line here."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""torch.export: one `.pt2` file that PyTorch runs without our code, checked against the network.
+"""Export with torch.export: one `.pt2` file that PyTorch runs without Tutelage, checked on real images.
 
 As in the ONNX file the standardisation is part of the graph: uint8 pixels [B, 3, S, S], RGB, for any B up to
 4096 -> float32 logits [B, C]. Class names are in the file's `classes.json`.
@@ -26,12 +26,12 @@ def export_torch(
 
     Args:
         classifier: the network with its preprocessing, on the CPU.
-        path: of the file.
-        images: uint8 [8, 3, S, S], real ones, to check with.
+        path: the file.
+        images: uint8 [8, 3, S, S], real images to check with.
         classes: names in the order of the outputs.
 
     Raises:
-        InputError: the file answers differently from the network.
+        InputError: the outputs of the file differ from those of the network.
     """
     graph = PixelsToLogits(classifier).eval()
     batch = torch.export.Dim("batch", min=1, max=4096)

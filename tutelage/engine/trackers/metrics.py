@@ -42,11 +42,11 @@ def gradient_metrics(event: Mapping[str, Any]) -> dict[str, float]:
 
 
 def final_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
-    """What `scores.json` holds about the last and the best epoch: `last/test/accuracy` and the like."""
+    """What `scores.json` holds about the last and the best epoch, as `scores/last/test/accuracy`."""
     return {
-        f"{moment}/{split}/{name}": float(value)
+        f"scores/{moment}/{split}/{name}": value
         for moment in ("last", "best")
         for split in ("val", "test")
         for name, value in (scores[moment].get(split) or {}).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, float)
     }

@@ -17,12 +17,12 @@ SPLIT_WORDS: dict[Split, str] = {"val": "validation", "test": "test"}
 
 
 class ScoredRecord(NamedTuple):
-    """The metrics of a network after one epoch."""
+    """The metrics of a network, or of an ensemble, after one epoch."""
 
-    epoch: int
     val: Metrics
     test: Metrics | None = None
     """None without labelled test images."""
+    epoch: int = 0
 
     def on(self, split: Split) -> Metrics | None:
         """Return the metrics on one split."""

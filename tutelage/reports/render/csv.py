@@ -46,20 +46,11 @@ def runs_csv(record: JobRecord) -> str:
 def per_class_csv(record: JobRecord) -> str:
     """Render one row per run and class, after the last epoch, on the split of the report."""
     rows: list[Sequence[Value]] = [
-        [
-            run.name,
-            run.role,
-            run.seed,
-            name,
-            row["images"],
-            row["precision"],
-            row["recall"],
-            row["f1"],
-        ]
+        [run.name, run.role, run.seed, name, row["images"], row["precision"], row["recall"], row["f1"]]
         for run in record.runs
         if (metrics := run.last.on(record.split())) is not None
         for name, row in zip(record.classes, metrics["per_class"], strict=True)
-    ]
+    ]  # fmt: skip
     head = ["run", "role", "seed", "class", "images", "precision", "recall", "f1"]
     return render_csv(head, rows)
 

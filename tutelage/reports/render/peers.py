@@ -45,11 +45,6 @@ class _Member(NamedTuple):
     test: Metrics | None = None
 
 
-class _Ensemble(NamedTuple):
-    val: Metrics
-    test: Metrics | None = None
-
-
 class _Best(NamedTuple):
     name: str
 
@@ -58,7 +53,7 @@ class _Scores(NamedTuple):
     """What scores.json of a student with peers has besides."""
 
     companions: tuple[_Member, ...]
-    ensemble: _Ensemble
+    ensemble: ScoredRecord
     best_together: _Best
 
 
@@ -101,8 +96,8 @@ def _lines_of(run: RunRecord, record: JobRecord) -> list[PeerLine]:
     total = run.cost.parameters + sum(peer.cost.parameters for peer in peers)
     members = [
         ("student", run.network, run.last, run.cost.parameters),
-        *((p.name, p.model, ScoredRecord(0, p.val, p.test), p.cost.parameters) for p in peers),
-        ("ensemble", "all of them", ScoredRecord(0, *scores.ensemble), total),
+        *((p.name, p.model, ScoredRecord(p.val, p.test), p.cost.parameters) for p in peers),
+        ("ensemble", "all of them", scores.ensemble, total),
     ]
     lines = []
     for name, network, scored, parameters in members:
@@ -110,11 +105,7 @@ def _lines_of(run: RunRecord, record: JobRecord) -> list[PeerLine]:
         gain = None if name not in alone or cell.value is None else cell.value - alone[name]
         lines.append(
             PeerLine(
-                run=run.name,
-                name=name,
-                network=network,
-                accuracy=cell.text,
-                interval=cell.note or NONE,
+                run.name, name, network, cell.text, cell.note or NONE,
                 validation=percent(scored.val["accuracy"]),
                 nll=number(metric_value(shown, "nll"), 4),
                 parameters=number(parameters / 1e6, 2),
@@ -122,7 +113,7 @@ def _lines_of(run: RunRecord, record: JobRecord) -> list[PeerLine]:
                 gain=points(gain),
                 best="yes" if name == scores.best_together.name else "",
             )
-        )
+        )  # fmt: skip
     return lines
 
 
