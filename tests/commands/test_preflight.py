@@ -34,7 +34,7 @@ def test_a_lesson_that_fits(name: str, small_pack: Pack) -> None:
 @pytest.mark.parametrize(
     ("student", "teacher", "said"),
     [
-        (("layer22",), ("layer2",), ["losses.hint: the student has no point layer22", "did you mean layer2?"]),
+        (("layer22",), ("layer2",), ["the student has no point layer22", "did you mean layer2?"]),
         (("layer2",), ("layr2",), ["losses.hint: the teacher has no point layr2", "did you mean layer2?"]),
         (("layer2.inptu",), ("layer2",), ["the student has no point", "did you mean layer2.input?"]),
         (("layer1", "layer2"), ("layer2",), ["losses.hint names a different number", "2 student_points, 1"]),
