@@ -254,12 +254,12 @@ def test_methods_and_lengths_of_the_teacher(sample_folder: Path, tmp_path: Path)
     found = cells(tmp_path / "out")
     assert list(found) == [
         "control-0",
+        "control-equal-compute-0",
+        "dml-0",
         "kd@1-0",
         "kd@2-0",
         "kd@2-teacher",
-        "control-equal-compute-0",
         "mean-teacher-0",
-        "dml-0",
         "teacher",
     ]
     assert [found[name]["teacher_epochs"] for name in ("kd@1-0", "kd@2-0", "dml-0")] == [

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from support.nonfinite_network import layers
 from tutelage.config.training import OptimizationConfig
 from tutelage.engine.runtime.device import Runtime
-from tutelage.engine.train.nonfinite_guard import SKIPPED, NonfiniteGuard
+from tutelage.engine.train.nonfinite_guard import NONFINITE, OVERFLOW, NonfiniteGuard
 from tutelage.engine.train.schedules import learning_rate
 from tutelage.engine.train.state import TrainingState
 from tutelage.engine.train.step import train_step
@@ -125,7 +125,7 @@ def test_as_if_left_out(
     began = kept(state_of(network(), training))
     assert not all(torch.equal(found[name], began[name]) for name in began)
     marks = [step.mark for step in one.guard.read()]
-    assert marks == [SKIPPED if step in bad else 0 for step in range(STEPS)]
+    assert marks == [NONFINITE if step in bad else 0 for step in range(STEPS)]
 
 
 def test_of_a_loss_that_is_finite() -> None:
@@ -137,7 +137,7 @@ def test_of_a_loss_that_is_finite() -> None:
     )
     assert math.isfinite(state.sums.read()["loss"])
     assert state.sums.state()[0] == 0  # `train_step` sums nothing
-    assert [step.mark for step in state.guard.read()] == [SKIPPED]
+    assert [step.mark for step in state.guard.read()] == [NONFINITE]
 
 
 def test_fp16_finds_its_scale() -> None:
@@ -149,7 +149,7 @@ def test_fp16_finds_its_scale() -> None:
     for step, bad in enumerate((False, True)):
         batch = batch_of(step, bad=bad)
         train_step(state, batch, NO_TEACHER_OUTPUT, Progress(0, step, 0), rate=0.1, clip=None)
-    assert [step.mark for step in state.guard.read()] == [SKIPPED, SKIPPED]
+    assert [step.mark for step in state.guard.read()] == [OVERFLOW, NONFINITE]
     ended = kept(state)
     assert all(torch.equal(ended[name], tensor) for name, tensor in began.items())
     assert state.scaler.get_scale() == 2.0**125
@@ -177,7 +177,7 @@ def test_nothing_waits(optimizer: Any) -> None:
             batch = batch_of(step, bad=step == 1)
             train_step(state, batch, NO_TEACHER_OUTPUT, Progress(0, step, 0), rate=0.1, clip=1.0)
     assert watching.found == []
-    assert [step.mark for step in state.guard.read()] == [0, SKIPPED]
+    assert [step.mark for step in state.guard.read()] == [0, NONFINITE]
 
 
 def test_interval() -> None:

@@ -22,7 +22,7 @@ from tutelage.types import Batch, Progress
 READ_EVERY = 20
 """Steps after which a device is waited for, to see what became of them."""
 
-SKIPPED, MASKED = 1, 2
+OVERFLOW, NONFINITE = 1, 2
 """What a step that was not taken is: fp16 was scaled up too far, which is usual; or it was not finite."""
 
 
@@ -34,8 +34,8 @@ _UNREAD = 1000
 
 
 class GuardedStep(NamedTuple):
-    """An optimizer step that was read: where it stood; 0 (taken), SKIPPED or MASKED; the ids of its images
-    in this process, where it was MASKED.
+    """An optimizer step that was read: where it stood; 0 (taken), OVERFLOW or NONFINITE; the ids of its images
+    in this process, where it was NONFINITE.
     """
 
     epoch: int
@@ -99,11 +99,11 @@ class NonfiniteGuard:
             scaler.unscale_(optimizer)
             found = torch.stack([*scaler._found_inf_per_device(optimizer).values()]).sum()
             usual = ~self._lost & (scaler.scale(self._one)[0] > 1)
-            mark = torch.where(usual, SKIPPED, MASKED) * (found > 0)
+            mark = torch.where(usual, OVERFLOW, NONFINITE) * (found > 0)
         else:
             found = (self._lost | _not_finite(gradients, self._one)).float()
             optimizer.found_inf = found  # type: ignore[attr-defined]
-            mark = MASKED * found
+            mark = NONFINITE * found
         self._mark = torch.maximum(self._mark, mark)
         self._spoilt = found > 0
 
@@ -142,7 +142,7 @@ class NonfiniteGuard:
         marks = torch.stack([mark for _, _, mark in self._steps]).tolist()
         read = []
         for (progress, batches, _), mark in zip(self._steps, marks, strict=True):
-            ids: Iterable[Tensor] = batches if mark == MASKED else ()
+            ids: Iterable[Tensor] = batches if mark == NONFINITE else ()
             named = tuple(number for some in ids for number in some.tolist())
             read.append(GuardedStep(progress.epoch, progress.step, int(mark), named))
         self._steps.clear()

@@ -8,7 +8,12 @@ from torch import nn
 
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.checkpoint.rotation import latest_folder
-from tutelage.engine.train.nonfinite_guard import SKIPPED, GuardedStep, NonfiniteGuard, SkippedSteps
+from tutelage.engine.train.nonfinite_guard import (
+    NONFINITE,
+    GuardedStep,
+    NonfiniteGuard,
+    SkippedSteps,
+)
 from tutelage.errors import DivergedError
 from tutelage.text import escape
 
@@ -34,7 +39,7 @@ def report_skipped_steps(guard: NonfiniteGuard, masked: SkippedSteps, args: "Fit
         DivergedError: `IN_A_ROW` of them came one after the other.
     """
     for step in guard.read():
-        if step.mark != SKIPPED:
+        if step.mark != NONFINITE:
             masked.taken += 1
             masked.row.clear()
             continue
