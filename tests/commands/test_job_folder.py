@@ -92,7 +92,7 @@ def test_other_settings(tmp_path: Path, finished: bool) -> None:
     less = {key: value for key, value in SETTINGS.items() if key != "alpha"}
     with pytest.raises(UsageError, match=r"alpha: 0\.7 there, None here"):
         take(out, less, resume=True)
-    with pytest.raises(UsageError, match="data: photos there, images here"):
+    with pytest.raises(UsageError, match="data: photos there, pictures here"):
         claim_folder(out, settings=SETTINGS, facts={**FACTS, "data": "pictures"}, resume=True)
     assert contents(out) == before
 
@@ -112,8 +112,8 @@ def test_flat() -> None:
 def test_lock(tmp_path: Path) -> None:
     """While one process holds a folder another is refused and told which; afterwards it is free."""
     program = (
-        "import sys; from pathlib import Path; from tutelage.commands.job_folder import locked\n"
-        "with locked(Path(sys.argv[1])):\n"
+        "import sys; from pathlib import Path; from tutelage.commands.job_folder import job_lock\n"
+        "with job_lock(Path(sys.argv[1])):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -274,7 +274,7 @@ def test_methods_and_lengths_of_the_teacher(sample_folder: Path, tmp_path: Path)
     scores = json.loads((tmp_path / "out" / "dml-0" / "scores.json").read_text())
     assert found["dml-0"]["together"] == scores["ensemble"]["val"]["accuracy"]
     assert (tmp_path / "out" / "cells.svg").is_file()
-    assert "## The teacher's length" in answer.out
+    assert "## The teacher's epochs" in answer.out
     assert "](cells.svg)" in answer.out
 
 

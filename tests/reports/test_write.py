@@ -4,13 +4,16 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from support.reports.make_job import make_job
 from support.reports.tags import Tags
 from support.reseal import reseal
+from tutelage.config.methods import METHOD_LABELS, MethodName
 from tutelage.reports.record.read import read_job, read_runs
 from tutelage.reports.write import write_record, write_report
 
@@ -177,3 +180,10 @@ def test_test_split_is_used_where_labelled(hostile_job: Path, job: Path) -> None
     assert json.loads(read(hostile_job, "scores.json"))["verdict"]["split"] == "test"
     assert json.loads(read(job, "scores.json"))["verdict"]["split"] == "val"
     assert read_job(hostile_job).split() == "test"
+
+
+def test_the_method_is_named(job: Path, tmp_path: Path) -> None:
+    """The page says which method it was and what that stands for; every method has such a label."""
+    assert set(METHOD_LABELS) == set(get_args(MethodName))
+    record = replace(read_job(job), settings={"method": "dml"})
+    assert "method dml (deep mutual learning)" in write_record(record, tmp_path).read_text("utf-8")

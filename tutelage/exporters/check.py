@@ -41,8 +41,8 @@ def require_same_outputs(
                 "the exported file has other outputs than the network",
                 found=f"batch {batch}: logits differ by {difference:.1e} of their spread"
                 if same
-                else f"batch {batch}: other predictions",
-                expected=f"at most {TOLERANCE:g}, and the same predictions",
+                else f"batch {batch}: other classes",
+                expected=f"at most {TOLERANCE:g}, and the same classes",
                 fix="another version of torch or of the exporter's packages; nothing was written",
             )
         worst = max(worst, difference)

@@ -23,7 +23,7 @@ class ExportResult(NamedTuple):
         """Describe it in one line."""
         return (
             f"{self.path}: {self.size_bytes / 1e6:.1f} MB; logits differ by at most "
-            f"{self.difference:.1e} of their spread at batch 1, 3 and 8; same predictions"
+            f"{self.difference:.1e} of their spread at batch 1, 3 and 8; same classes"
         )
 
 

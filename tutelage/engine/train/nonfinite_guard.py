@@ -34,8 +34,8 @@ _UNREAD = 1000
 
 
 class GuardedStep(NamedTuple):
-    """An optimizer step that was read: where it stood; 0 (taken), OVERFLOW or NONFINITE; the ids of its images
-    in this process, where it was NONFINITE.
+    """An optimizer step that was read: where it stood; its mark, 0 (taken), OVERFLOW or NONFINITE; the ids of
+    its images in this process, where it was NONFINITE.
     """
 
     epoch: int
