@@ -12,6 +12,8 @@ from typing import get_args
 
 import pytest
 
+pytestmark = pytest.mark.timeout(900)  # a page is walked as a whole, training and all
+
 DOCS = Path(__file__).parents[2] / "docs"
 README = Path(__file__).parents[2] / "README.md"
 
