@@ -218,7 +218,7 @@ def test_the_report_tells_of_them(
 def test_the_card_says_who_taught(finished: Callable[[str], Path]) -> None:
     """Of a student among peers, of a peer, and of a teacher that learned from the labels alone."""
     student = (finished("dml") / "model" / "README.md").read_text()
-    assert "Student, taught without a finished teacher (method mutual: networks side" in student
+    assert "Student, taught without a finished teacher (method dml: networks side" in student
     peer = (finished("dml") / "peers" / "peer1" / "model" / "README.md").read_text()
     assert "Companion of a student (peer1), taught without" in peer
     teacher = (finished("joint") / "peers" / "teacher" / "model" / "README.md").read_text()
@@ -251,7 +251,7 @@ def test_a_finished_teacher_is_refused(
 ) -> None:
     """Networks that teach each other listen to nobody else, and that is said before anything is trained."""
     with_teacher = dataclasses.replace(settings("dml"), teacher=(str(teacher_folder),))
-    with pytest.raises(UsageError, match="listens to no finished teacher"):
+    with pytest.raises(UsageError, match="uses no finished teacher"):
         train_one(with_teacher, small_pack, place(tmp_path))
 
 
