@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from support.planted_classes import JOB, PLANTED, place, scores, special
 from tutelage.commands.run_plan import run_plan
+from tutelage.config.job import TrainConfig
 from tutelage.config.teacher import SpecialistConfig
 from tutelage.config.toml import read_toml
 from tutelage.data.loading.loader import training_loader
@@ -58,8 +59,9 @@ def test_planted_classes(seed: int, planted: Pack, council: Path, tmp_path: Path
         trained = [step for step in steps if step.settings.role in ("teacher", "specialist")]
         run_plan(trained, planted, place(job), networks={})
     assert find_groups(job / "teacher", 5) == PLANTED
-    folders = [job / name for name in ("teacher", "specialist-1", "specialist-2")]
-    measured = measure_specialists(folders, PLANTED, planted, active=1)
+    folders = tuple(str(job / name) for name in ("teacher", "specialist-1", "specialist-2"))
+    settings = TrainConfig(method="specialists", methods=JOB.methods, teacher=folders)
+    measured = measure_specialists(open_teachers(settings, planted.classes), planted)
     for split in ("val", "test"):
         found = measured[split]
         assert found["in_groups"]["images"] == 200
