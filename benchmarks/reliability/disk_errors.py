@@ -96,12 +96,12 @@ def _phases(root: Path, data: Path, log: Path) -> list[Phase]:
         shutil.copytree(finished, folder / "job")
         shutil.rmtree(folder / "job" / "report")
 
-    def pack(folder: Path) -> None:
+    def repack(folder: Path) -> None:
         pack(data, tiny.single().data, out=folder / "pack", quiet=True)
 
     return [
         Phase("save", "checkpoints", _save, _twice, _no_checkpoint),
-        Phase("pack", "", pack),
+        Phase("pack", "", repack),
         Phase("report", "job", report, unreported, _other_report),
         Phase("cache", "teacher-cache", train),
         Phase("run", "run", train),

@@ -196,15 +196,15 @@ def train(
     """Begin or continue the run, up to so many steps, saving after each; its exit code."""
     loop.CHECKPOINT_SECONDS = every
     stop = StopRequest()
-    real = loop.train_on
+    real = loop.train_step
 
-    def train_on(state: object, *arguments: object, **options: object) -> object:
+    def train_step(state: object, *arguments: object, **options: object) -> object:
         learned = real(state, *arguments, **options)  # type: ignore[arg-type]
         if state.step >= steps:  # type: ignore[attr-defined]
             stop.signal = signal.SIGINT
         return learned
 
-    loop.train_on = train_on  # type: ignore[assignment]
+    loop.train_step = train_step  # type: ignore[assignment]
     place = RunContext(
         "run", folder, folder.parent / "cache", Console(quiet=True), stop, world=world
     )

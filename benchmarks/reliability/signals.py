@@ -71,14 +71,14 @@ def export(_data: Path, out: Path) -> list[str]:
 
 
 PHASES = [
-    Phase("packing", "tutelage.data.pack.write", "store", job),
-    Phase("teacher pass", "tutelage.engine.precompute", "fill", job),
-    Phase("training", "tutelage.engine.train.loop", "train_on", job, trained=True),
+    Phase("packing", "tutelage.data.pack.write", "store_items", job),
+    Phase("teacher pass", "tutelage.engine.precompute", "fill_cache", job),
+    Phase("training", "tutelage.engine.train.loop", "train_step", job, trained=True),
     Phase("validation", "tutelage.engine.validate", "read_logits", job, trained=True),
-    Phase("evaluation", "tutelage.engine.finish", "logits_of", job, trained=True),
+    Phase("evaluation", "tutelage.engine.finish", "predict_splits", job, trained=True),
     Phase("report", "tutelage.commands.session", "write_report", job),
-    Phase("sweep", "tutelage.commands.sweep", "write_cell", sweep),
-    Phase("export", "tutelage.commands.inference", "export_onnx", export),
+    Phase("sweep", "tutelage.commands.sweep", "write_result", sweep),
+    Phase("export", "tutelage.exporters.onnx", "_require_packages", export),
 ]
 
 

@@ -126,7 +126,7 @@ def test_the_student_hears_all_of_them(council: Path, planted: Pack, tmp_path: P
         asked = np.isin(said[0].argmax(1), [planted.classes.index(n) for g in PLANTED for n in g])
         assert 50 < asked.sum() < 290
         assert np.abs(expected - softmax(said[0]))[asked].max() > 0.1
-    assert [fingerprint_of(one.classifier.network) for one in saved] == before
+    assert [fingerprint_of(one.classifier.network) for one in saved.models] == before
 
 
 def test_measured_together(council: Path, planted: Pack) -> None:

@@ -70,7 +70,7 @@ def begun(
             return learned
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tutelage.engine.train.loop.train_on", train_and_ask)
+            patch.setattr("tutelage.engine.train.loop.train_step", train_and_ask)
             at = place(name)._replace(stop=stop)
             with pytest.raises(Interrupted):
                 train_one(single(**SETTINGS), small_pack, at, network=make)

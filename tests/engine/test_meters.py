@@ -37,7 +37,7 @@ def test_means() -> None:
 def test_nothing_yet() -> None:
     """Before the first batch, and without a label, there is no accuracy."""
     sums = LossMeters(["label"], CPU)
-    nothing = {"losses": {"label": 0.0}, "shares": {"label": 0.0}, "accuracy": None}
+    nothing = {"terms": {"label": 0.0}, "shares": {"label": 0.0}, "accuracy": None}
     assert sums.read() == {"images": 0, "loss": 0.0, **nothing}
     sums.add(outcome([-1, -1], [0, 0], label=0.0), torch.tensor(0.0), ONE)
     assert sums.read()["accuracy"] is None

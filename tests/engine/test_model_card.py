@@ -20,7 +20,7 @@ SCORES: dict[str, Any] = {
 def card(
     moment: str = "last",
     classes: tuple[str, ...] = ("a", "b"),
-    obstacle: str | None = None,
+    limitation: str | None = None,
     **changes: Any,
 ) -> str:
     settings = dataclasses.replace(TrainConfig(model="resnet18", role="student"), **changes)
@@ -30,7 +30,7 @@ def card(
         scores=SCORES,
         moment=moment,
         stored_size=32,
-        obstacle=obstacle,
+        limitation=limitation,
     )
 
 
@@ -61,7 +61,7 @@ def test_use() -> None:
     assert "timm.create_model" in card()
     assert "library_name: timm" in card()
     for why in ("timm's layout cannot hold a changed stem", "the network is a module of your own"):
-        other = card(obstacle=why)
+        other = card(limitation=why)
         assert why in other
         assert "timm.create_model" not in other
         assert "tutelage.load" in other

@@ -149,7 +149,7 @@ def begun(settings: TrainConfig, pack: Pack, place: RunContext, *, steps: int = 
         return learned
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tutelage.engine.train.loop.train_on", train_and_ask)
+        patch.setattr("tutelage.engine.train.loop.train_step", train_and_ask)
         patch.setattr("tutelage.engine.train.loop.CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(Interrupted):
             train_one(settings, pack, place._replace(stop=stop))

@@ -132,11 +132,11 @@ def test_words_of_several(
     assert [t["share"] for t in begin["teachers"]] == [0.125, 0.25, 0.625]
     assert [t["weights"] for t in begin["teachers"]] == before
     # The word of the run, by the networks themselves.
-    saved = open_teachers(settings, small_pack.classes)
+    networks = open_teachers(settings, small_pack.classes).networks
     loader = training_loader(small_pack, batch_size=40, views=settings, seed=0, device=CPU)
     batch = next(loader.epoch())
     with torch.no_grad():
-        said = [one.classifier.eval()(batch.images).logits.double() for one in saved]
+        said = [one.eval()(batch.images).logits.double() for one in networks]
     mean = sum(w / 8 * (z / 4).softmax(1) for w, z in zip(weights, said, strict=True))
     assert isinstance(mean, torch.Tensor)
     word = _word(settings, small_pack, place())
@@ -182,9 +182,8 @@ def test_every_teacher_is_part_of_the_run(
 
     def name(chosen: tuple[str, ...]) -> str:
         settings = single(role="student", teacher=chosen, **several())
-        saved = open_teachers(settings, small_pack.classes)
-        classifiers = [one.classifier for one in saved]
-        return run_fingerprint(run_inputs(settings, small_pack, classifiers, None))
+        networks = open_teachers(settings, small_pack.classes).networks
+        return run_fingerprint(run_inputs(settings, small_pack, networks, None))
 
     assert name(teachers[:2]) == name(teachers[:2])
     others = [teachers[:2], teachers[1::-1], teachers[::2], teachers, teachers[:1]]
@@ -247,13 +246,13 @@ def test_a_course_turns_from_checkpoint_to_checkpoint(
     """In each third of its epochs the student hears that third's checkpoint, asked until its turn ends."""
     settings = single(role="student", epochs=6, teacher=(str(kept),), flip=True, **course(3))
     word = _word(settings, small_pack, place())
-    saved = open_teachers(settings, small_pack.classes)
+    networks = open_teachers(settings, small_pack.classes).networks
     loader = training_loader(small_pack, batch_size=40, views=settings, seed=0, device=CPU)
     for epoch in range(6):
         batch = next(loader.epoch(epoch))
         logits = word(batch, Progress(epoch, 5 * epoch, epoch / 6)).logits
         with torch.no_grad():
-            expected = saved[epoch // 2].classifier.eval()(batch.images).logits
+            expected = networks[epoch // 2].eval()(batch.images).logits
         torch.testing.assert_close(logits, expected, rtol=1e-3, atol=2e-3)
     views = sorted(
         int(open_cache_table(path.parent).index["view"].max())

@@ -45,7 +45,7 @@ def test_own_weights() -> None:
 def test_alpha_and_a_weight(label: float | None, kd: float | None) -> None:
     """Alpha beside a weight of label or kd is refused, even where they would agree."""
     both = objective(alpha=0.7, label=LabelConfig(weight=label), kd=KDConfig(weight=kd))
-    with pytest.raises(UsageError, match="same thing twice"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         loss_weights(both)
 
 

@@ -40,15 +40,15 @@ def digest(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def job(
-    batch_images: Path, tutelage_command: Callable, tmp_path_factory: pytest.TempPathFactory
+    images: Path, tutelage_command: Callable, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The whole job of a small folder, once for all tests here."""
-    out, before = tmp_path_factory.mktemp("runs") / "job", digest(batch_images)
-    answer = tutelage_command("run", batch_images, "--out", out, *SMALL)
+    out, before = tmp_path_factory.mktemp("runs") / "job", digest(images)
+    answer = tutelage_command("run", images, "--out", out, *SMALL)
     assert answer.returncode == 0, answer.stderr
     assert "report.html" in answer.stdout
     assert "1 unreadable" in answer.stderr
-    assert digest(batch_images) == before, "the user's folder was written"
+    assert digest(images) == before, "the user's folder was written"
     return out
 
 
@@ -91,21 +91,21 @@ def test_scores_are_what_scikit_learn_says(job: Path) -> None:
 
 
 def test_same_command_returns_at_once(
-    job: Path, batch_images: Path, tutelage_command: Callable
+    job: Path, images: Path, tutelage_command: Callable
 ) -> None:
     """Typed again, the job is found done and no file of it changes."""
     before = digest(job)
-    answer = tutelage_command("run", batch_images, "--out", job, *SMALL)
+    answer = tutelage_command("run", images, "--out", job, *SMALL)
     assert answer.returncode == 0, answer.stderr
     assert "epoch" not in answer.stderr
     assert digest(job) == before
 
 
 def test_other_settings_are_refused(
-    job: Path, batch_images: Path, tutelage_command: Callable
+    job: Path, images: Path, tutelage_command: Callable
 ) -> None:
     """A finished folder is never written over; the setting that differs is named."""
-    answer = tutelage_command("run", batch_images, "--out", job, *SMALL, "--temperature", "2")
+    answer = tutelage_command("run", images, "--out", job, *SMALL, "--temperature", "2")
     assert answer.returncode == 2
     assert "losses.kd.temperature: 4.0 there, 2.0 here" in answer.stderr
 
@@ -119,12 +119,12 @@ def decide_alike(job: Path, folder: Path) -> None:
 
 
 def test_equal_runs_are_equal_to_the_byte(
-    job: Path, batch_images: Path, tutelage_command: Callable, tmp_path: Path
+    job: Path, images: Path, tutelage_command: Callable, tmp_path: Path
 ) -> None:
     """Same command, same machine, same bytes, but for wall-clock figures and what was decided by them."""
     again = tmp_path / "again"
     decide_alike(job, tmp_path)
-    answer = tutelage_command("run", batch_images, "--out", again, *SMALL)
+    answer = tutelage_command("run", images, "--out", again, *SMALL)
     assert answer.returncode == 0, answer.stderr
     for path in sorted(job.rglob("*")):
         name = path.relative_to(job)
@@ -137,12 +137,12 @@ def test_equal_runs_are_equal_to_the_byte(
 
 
 def test_interrupted_job_is_resumed(
-    job: Path, batch_images: Path, tutelage_command: Callable, tmp_path: Path
+    job: Path, images: Path, tutelage_command: Callable, tmp_path: Path
 ) -> None:
     """Ctrl-C leaves a folder that `tutelage resume` finishes, with the same students."""
     out = tmp_path / "cut"
     decide_alike(job, tmp_path)
-    words = [sys.executable, "-m", "tutelage", "run", str(batch_images), "--out", str(out), *SMALL]
+    words = [sys.executable, "-m", "tutelage", "run", str(images), "--out", str(out), *SMALL]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     journal = out / "teacher" / "journal.jsonl"
     deadline = time.monotonic() + 120
@@ -151,7 +151,7 @@ def test_interrupted_job_is_resumed(
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    refused = tutelage_command("run", batch_images, "--out", out, *SMALL)
+    refused = tutelage_command("run", images, "--out", out, *SMALL)
     assert refused.returncode == 2
     assert "--resume" in refused.stderr
     answer = tutelage_command("resume", out)
@@ -179,11 +179,11 @@ def test_student_loads_without_us(job: Path) -> None:
 
 
 def test_predict_writes_a_table(
-    job: Path, batch_images: Path, tutelage_command: Callable, tmp_path: Path
+    job: Path, images: Path, tutelage_command: Callable, tmp_path: Path
 ) -> None:
     """A folder is classified into a CSV; unreadable files are listed and not fatal."""
     out = tmp_path / "predictions.csv"
-    answer = tutelage_command("predict", job / "student-0", batch_images / "train", "--out", out)
+    answer = tutelage_command("predict", job / "student-0", images / "train", "--out", out)
     assert answer.returncode == 0, answer.stderr
     assert "Bag/broken.png" in answer.stderr
     with out.open(newline="", encoding="utf-8") as file:
@@ -196,12 +196,12 @@ def test_predict_writes_a_table(
 
 
 def test_export_runs_in_onnxruntime(
-    job: Path, batch_images: Path, tutelage_command: Callable, tmp_path: Path
+    job: Path, images: Path, tutelage_command: Callable, tmp_path: Path
 ) -> None:
     """The exported file classifies the test images as the run's own predictions say."""
     out = tmp_path / "student.onnx"
     answer = tutelage_command(
-        "export", job / "student-0", "--format", "onnx", "--out", out, "--data", batch_images
+        "export", job / "student-0", "--format", "onnx", "--out", out, "--data", images
     )
     assert answer.returncode == 0, answer.stderr
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
@@ -214,14 +214,14 @@ def test_export_runs_in_onnxruntime(
     assert np.abs(found - kept["logits"]).max() < 1e-3 * kept["logits"].std()
 
 
-def test_single_verbs(batch_images: Path, tutelage_command: Callable, tmp_path: Path) -> None:
+def test_single_verbs(images: Path, tutelage_command: Callable, tmp_path: Path) -> None:
     """check, pack, train, distill, evaluate, compare: the job's steps one by one."""
     small = ["--model", "test_resnet", "--weights", "none", "--epochs", "1", "--batch-size", "40"]
-    told = tutelage_command("check", batch_images, "--data.image-size", "32")
+    told = tutelage_command("check", images, "--data.image-size", "32")
     assert told.returncode == 0, told.stderr
     assert "broken.png" in told.stdout
     pack = tmp_path / "pack"
-    packed = tutelage_command("pack", batch_images, "--out", pack, "--data.image-size", "32")
+    packed = tutelage_command("pack", images, "--out", pack, "--data.image-size", "32")
     assert packed.returncode == 0, packed.stderr
     train = tutelage_command("train", pack, "--out", tmp_path / "t", "--role", "teacher", *small)
     assert train.returncode == 0, train.stderr
