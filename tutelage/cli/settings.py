@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from tutelage.cli.help_page import default_text, paragraph, rows
 from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.listing import Setting, list_settings
+from tutelage.config.roles import STUDENT
 from tutelage.config.schema import flag
 from tutelage.errors import UsageError, suggest
 
@@ -43,7 +44,7 @@ def settings(
     parts += _sections(found)
     if alone:
         parts.append("\n".join([_SINGLE, *setting_rows(alone)]))
-    if wanted and all(one.group == "student" for one in found):
+    if wanted and all(one.group == STUDENT for one in found):
         parts.append(_FLAT)
     return "\n\n".join(parts)
 

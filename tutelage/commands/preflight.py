@@ -114,7 +114,7 @@ def check_settings(job: Job) -> None:
         check_mixtures(settings.method, settings.student)
         require_usable_losses(settings)
         spec.check_epochs(settings, settings.student.epochs, flag="--student.")
-        spec.check_job(settings, own_teacher="teacher" in job.networks)
+        spec.check_job(settings, own_teacher=TEACHER in job.networks)
     for run in job.runs:
         flag = job.flag(run.settings)
         require_snapshot_epochs(run.settings, flag=flag)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tutelage.config.roles import Role
+from tutelage.config.roles import STUDENT, Role
 from tutelage.reports.record.types import ROLES, SPLIT_WORDS, CostRecord, JobRecord, RunRecord
 from tutelage.reports.render.gallery import confused_pairs
 from tutelage.reports.render.loss_terms import loss_sections
@@ -160,7 +160,7 @@ def confusions(record: JobRecord, limit: int = 10) -> list[Confusion]:
         role: np.mean([m["confusion"] for m in record.metrics(role)], axis=0)
         for role in roles_of(record)
     }
-    main = totals["student"] if "student" in totals else next(iter(totals.values()))
+    main = totals[STUDENT] if STUDENT in totals else next(iter(totals.values()))
     ranked = confused_pairs(np.rint(1000 * main).astype(np.int64), limit)
     digits = {role: 1 if len(record.alike(role)) > 1 else 0 for role in totals}
     return [
