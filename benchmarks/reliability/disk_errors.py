@@ -26,6 +26,7 @@ import torch
 from disturb import CHANGES, Watch, refusing
 from forked import run
 
+from tutelage.commands import pack as packing
 from tutelage.commands import train as verbs
 from tutelage.engine.checkpoint.format import Checkpoint
 from tutelage.engine.checkpoint.rotation import checkpoint_folder, find_latest_checkpoint
@@ -78,7 +79,7 @@ def _phases(root: Path, data: Path, log: Path) -> list[Phase]:
 
     def begin() -> None:
         torch.set_num_threads(1)
-        pack(data, tiny.single().data, out=packed, quiet=True)
+        packing.pack(data, tiny.single().data, out=packed, quiet=True)
         verbs.train(packed, tiny.single(role="teacher", epochs=1), out=taught, quiet=True)
         assert tiny.do_job(data, finished) == 0
 
@@ -97,7 +98,7 @@ def _phases(root: Path, data: Path, log: Path) -> list[Phase]:
         shutil.rmtree(folder / "job" / "report")
 
     def repack(folder: Path) -> None:
-        pack(data, tiny.single().data, out=folder / "pack", quiet=True)
+        packing.pack(data, tiny.single().data, out=folder / "pack", quiet=True)
 
     return [
         Phase("save", "checkpoints", _save, _twice, _no_checkpoint),

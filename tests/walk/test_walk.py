@@ -39,9 +39,7 @@ def digest(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def job(
-    images: Path, tutelage_command: Callable, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def job(images: Path, tutelage_command: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole job of a small folder, once for all tests here."""
     out, before = tmp_path_factory.mktemp("runs") / "job", digest(images)
     answer = tutelage_command("run", images, "--out", out, *SMALL)
@@ -90,9 +88,7 @@ def test_scores_are_what_scikit_learn_says(job: Path) -> None:
         assert metrics["confusion"] == confusion_matrix(labels, found, labels=range(10)).tolist()
 
 
-def test_same_command_returns_at_once(
-    job: Path, images: Path, tutelage_command: Callable
-) -> None:
+def test_same_command_returns_at_once(job: Path, images: Path, tutelage_command: Callable) -> None:
     """Typed again, the job is found done and no file of it changes."""
     before = digest(job)
     answer = tutelage_command("run", images, "--out", job, *SMALL)
@@ -101,9 +97,7 @@ def test_same_command_returns_at_once(
     assert digest(job) == before
 
 
-def test_other_settings_are_refused(
-    job: Path, images: Path, tutelage_command: Callable
-) -> None:
+def test_other_settings_are_refused(job: Path, images: Path, tutelage_command: Callable) -> None:
     """A finished folder is never written over; the setting that differs is named."""
     answer = tutelage_command("run", images, "--out", job, *SMALL, "--temperature", "2")
     assert answer.returncode == 2

@@ -53,7 +53,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     venv.create(place / "env", with_pip=False)
     python = place / "env" / "bin" / "python"
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = Path(subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip())
+    packages = Path(
+        subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip()
+    )
     for one in required(wheel).values():
         for part in {file.parts[0] for file in one.files or ()} - {"..", "__pycache__"}:
             if not (packages / part).exists():
@@ -69,7 +71,7 @@ def test_help(command: list[str]) -> None:
 
 
 def test_short_demo(command: list[str], tmp_path: Path) -> None:
-    """The job of the demo's recipe, with small networks: its report is there, and the package is the wheel's."""
+    """The job of the demo's recipe with small networks ends in its report."""
     words = [*command, "run", "sample", "--recipe", "demo", "--out", str(tmp_path / "job"), *SHORT]
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     answer = subprocess.run(
