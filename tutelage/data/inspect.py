@@ -127,6 +127,7 @@ def format_check(report: CheckReport) -> list[str]:
         f"{report.description.get('kind')} {report.description.get('name')}: "
         f"{report.images:,} images of {len(report.classes)} classes",
         f"width {_between(report.widths)}, height {_between(report.heights)} pixels",
+        *_reading(report.description.get("reading")),
         "",
         f"{'class':<{width}}" + "".join(f"{split:>9}" for split in splits),
     ]
@@ -160,6 +161,11 @@ def _between(found: ValueRange) -> str:
     if found.smallest == found.largest:
         return str(found.smallest)
     return f"{found.smallest} to {found.largest} (median {found.median})"
+
+
+def _reading(lines: object) -> list[str]:
+    """Return how a table was read, which only tables have."""
+    return [f"  {escape(str(line))}" for line in lines] if isinstance(lines, list) else []
 
 
 def _counted(title: str, found: Mapping[str, int]) -> list[str]:

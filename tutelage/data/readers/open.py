@@ -7,16 +7,19 @@ import os
 from pathlib import Path
 
 from tutelage.config.data import DataConfig
-from tutelage.data.readers import builtin, csv, folder, zip
+from tutelage.data.readers import builtin, folder, zip
 from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Source
+from tutelage.data.readers.tables import folder as table_folder
+from tutelage.data.readers.tables import open as tables
 from tutelage.storage.atomic import expand_user
 
 READERS: tuple[Reader, ...] = (
     zip.SAMPLE_READER,
     builtin.READER,
+    table_folder.READER,
     folder.READER,
-    csv.READER,
+    tables.READER,
     zip.READER,
 )
 """Every reader; the first that accepts reads. A dataset's name wins over a folder of that name."""
@@ -32,7 +35,7 @@ def require_data(data: str | os.PathLike[str]) -> None:
 
 
 def open_source(data: str | os.PathLike[str], settings: DataConfig) -> Source:
-    """Scan a folder, a table (CSV), a zip, the bundled sample, or a known dataset.
+    """Scan a folder, a table, a zip, the bundled sample, or a known dataset.
 
     A known name wins over a folder of the same name; write `./cifar10` for the folder.
 

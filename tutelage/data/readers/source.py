@@ -68,4 +68,5 @@ class Source:
             digest.update("\0".join((*row, "\n")).encode("utf-8", "surrogateescape"))
         plain = first_names(to_table(settings), "data")
         plain.pop("root", None)
+        plain.pop("images", None)
         return fingerprint(plain, self.classes, self.refused, digest.hexdigest())
