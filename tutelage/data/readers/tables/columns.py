@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tutelage.config.schema import flag
 from tutelage.data.readers.source import Split
 from tutelage.data.readers.tables import words
+from tutelage.data.readers.tables.delimited import looks_like_a_path
 from tutelage.data.readers.tables.files import Files
 from tutelage.data.readers.tables.label_columns import find_labels
 from tutelage.data.readers.tables.profile import Profile, profile_columns
@@ -126,15 +127,15 @@ def _path_column(table: Table, files: Files, choice: Choice) -> tuple[int, str]:
     for search in (False, True):
         shares = {place: files.share(cells, search=search) for place, cells in columns.items()}
         best = max(shares.values(), default=0)
-        if best:
+        if best > 0.5:
             break
     rank = {place: _path_rank(name) for place, name in enumerate(table.columns)}
     found = [place for place, share in shares.items() if share and share >= 0.8 * best]
-    if not found:
-        found = [place for place in rank if rank[place]]
+    if best <= 0.5:  # what leads to few files may do so by chance
+        found = [place for place in rank if rank[place] == 2] or found
     first = [place for place in found if rank[place] == max(rank[one] for one in found)]
-    if len(first) > 1 and len({tuple(columns[place]) for place in first}) == 1:
-        first = first[:1]
+    if len(first) > 1:
+        first = _likely_path({place: columns[place] for place in first}, files)
     if len(first) == 1:
         return first[0], f"{shares[first[0]]:.0%} of its cells lead to files"
     if first:
@@ -146,6 +147,14 @@ def _path_column(table: Table, files: Files, choice: Choice) -> tuple[int, str]:
         expected=f"a column of image files in {files.root}",
         fix=f"{flag('data.images')} FOLDER, the folder they are in",
     )
+
+
+def _likely_path(columns: Mapping[int, Sequence[str]], files: Files) -> list[int]:
+    """Return the column of several that lead to files: one of equals, or the only one with endings of images."""
+    leads = {tuple(one.name for one in files.find(cells, None)) for cells in columns.values()}
+    if len(leads) == 1:
+        return [next(iter(columns))]
+    return [place for place in columns if looks_like_a_path(columns[place][0])] or [*columns]
 
 
 def _path_rank(name: str) -> int:

@@ -102,12 +102,13 @@ class Files:
             if hit is None
         }
         _agree_on_places(open_ones, prefer)
+        elsewhere = any(open_ones[row] for row in open_ones if plain[row].outside)
         result = []
         for row, (cell, hit) in enumerate(zip(plain, direct, strict=True)):
             if hit is not None:
                 result.append(Found(cell.name, hit))
             else:
-                result.append(_only(cell, open_ones[row]))
+                result.append(_only(cell, open_ones[row], elsewhere))
         return result
 
     def _as_written(self, cell: _Cell) -> bool:
@@ -176,14 +177,15 @@ def _agree_on_places(rows: dict[int, dict[_Place, File]], prefer: Split | None) 
         rows[row] = {place: file for place, file in kept.items() if rank(place) == best}
 
 
-def _only(cell: _Cell, below: dict[_Place, File]) -> Found:
+def _only(cell: _Cell, below: dict[_Place, File], elsewhere: bool) -> Found:
+    """Return the one file there is for a cell; `elsewhere`: other paths from another machine are found."""
     if len(below) == 1:
         (file,) = below.values()
         return Found(file.name, file)
     if below:
         names = " and ".join(sorted(file.name for file in below.values())[:3])
         return Found(cell.name, Missing(f"several files have that name: {names}"))
-    if cell.outside:
+    if cell.outside and not elsewhere:
         return Found(cell.name, Missing("a path that leaves the folder of the table", outside=True))
     return Found(cell.name, Missing("there is no such file"))
 
