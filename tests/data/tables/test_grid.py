@@ -1,4 +1,4 @@
-"""Tables in all combinations of separator, names, paths, extra columns, quoting, encoding and missing files."""
+"""Tables in all combinations of separator, names, paths, extra columns, quoting and encoding."""
 
 from pathlib import Path
 

@@ -37,9 +37,16 @@ def test_one_hot_columns_give_the_class_of_the_one(
     truth[: len(classes)] = classes
     before = draw.choice(([], ["age"], ["sex", "age"]))
     after = draw.choice(([], ["lesion_id"], ["score"]))
-    rows: list[list[object]] = [[draw.choice(("image", "image_name", "id")), *before, *classes, *after]]
+    rows: list[list[object]] = [
+        [draw.choice(("image", "image_name", "id")), *before, *classes, *after]
+    ]
     for number, (name, label) in enumerate(zip(names, truth, strict=True)):
-        more = {"age": 20 + number % 40, "sex": "mf"[number % 2], "lesion_id": f"L{number}", "score": 0.25}
+        more = {
+            "age": 20 + number % 40,
+            "sex": "mf"[number % 2],
+            "lesion_id": f"L{number}",
+            "score": 0.25,
+        }
         hot = [one if label == each else zero for each in classes]
         rows.append([name, *(more[key] for key in before), *hot, *(more[key] for key in after)])
     table = write(tmp_path / "GroundTruth.csv", rows)
@@ -61,7 +68,9 @@ def test_rows_with_two_ones_are_refused_dropped_or_joined(
     twice = draw.randint(len(classes), 29)
     truth[twice] = set(draw.sample(classes, 2))
     rows: list[list[object]] = [["image", *classes]]
-    rows += [[name, *(int(c in has) for c in classes)] for name, has in zip(names, truth, strict=True)]
+    rows += [
+        [name, *(int(c in has) for c in classes)] for name, has in zip(names, truth, strict=True)
+    ]
     table = write(tmp_path / "labels.csv", rows)
     with pytest.raises(InputError, match="several labels") as error:
         open_source(table, DataConfig())
@@ -121,7 +130,11 @@ def test_cells_of_several_labels_are_refused_and_can_be_dropped(
         ("C", "C++", "Java"),
         ("no finding", "finding"),
         ("acne vulgaris", "acne rosacea", "acne"),
-        tuple(f"{a} {b}" for a in ("red", "blue", "green", "old") for b in ("car", "bus", "van", "cab")),
+        tuple(
+            f"{a} {b}"
+            for a in ("red", "blue", "green", "old")
+            for b in ("car", "bus", "van", "cab")
+        ),
     ],
 )
 def test_names_of_several_words_are_names(
@@ -152,7 +165,10 @@ def test_numbers_as_fractions_are_no_classes(tmp_path: Path, write_images: Calla
     """A measurement is refused where it is called a label; 1.0 and 2.0 are 1 and 2."""
     names = [f"{number}.png" for number in range(30)]
     write_images(names)
-    rows: list[list[object]] = [["image", "label"], *([name, i / 7] for i, name in enumerate(names))]
+    rows: list[list[object]] = [
+        ["image", "label"],
+        *([name, i / 7] for i, name in enumerate(names)),
+    ]
     with pytest.raises(InputError, match=r"fractions|no column is the label"):
         open_source(write(tmp_path / "a.csv", rows), DataConfig())
     rows = [["image", "label"], *([name, f"{i % 3}.0"] for i, name in enumerate(names))]
@@ -160,7 +176,7 @@ def test_numbers_as_fractions_are_no_classes(tmp_path: Path, write_images: Calla
 
 
 LISTS: dict[str, tuple[str, Callable[[list[str], int], str]]] = {
-    "plain": ("classes.txt", lambda names, start: "\n".join(names)),
+    "plain": ("classes.txt", lambda names, _start: "\n".join(names)),
     "number first": (
         "labels.txt",
         lambda names, start: "\n".join(f"{i} {name}" for i, name in enumerate(names, start)),
@@ -173,12 +189,12 @@ LISTS: dict[str, tuple[str, Callable[[list[str], int], str]]] = {
         "synsets.txt",
         lambda names, start: "\n".join(f"{name} {i}" for i, name in enumerate(names, start)),
     ),
-    "darknet": ("obj.names", lambda names, start: "\n".join(names) + "\n"),
+    "darknet": ("obj.names", lambda names, _start: "\n".join(names) + "\n"),
     "json map": (
         "label_num_to_disease_map.json",
         lambda names, start: json.dumps({str(i): name for i, name in enumerate(names, start)}),
     ),
-    "json list": ("classes.json", lambda names, start: json.dumps(names)),
+    "json list": ("classes.json", lambda names, _start: json.dumps(names)),
 }
 
 
@@ -202,7 +218,9 @@ def test_numbers_get_the_names_of_a_list_beside(
     assert open_source(table, DataConfig()).classes == tuple(classes)
 
 
-def test_a_list_that_may_count_from_0_or_1_is_refused(tmp_path: Path, write_images: Callable) -> None:
+def test_a_list_that_may_count_from_0_or_1_is_refused(
+    tmp_path: Path, write_images: Callable
+) -> None:
     """Neither 0 nor the last number occurs."""
     files = [f"{number}.jpg" for number in range(30)]
     write_images(files)
@@ -225,7 +243,10 @@ def test_two_label_columns_that_say_the_same_are_one(
         rows += [[name, pairs[i % 3][1], pairs[i % 3][0]] for i, name in enumerate(names)]
         found = labels_of(write(tmp_path / "t.csv", rows))
         assert {label for label, _ in found.values()} == {"cat", "dog", "ant"}
-    rows = [["image", "diagnosis", "target"], *([n, "ab"[i % 2], i % 3] for i, n in enumerate(names))]
+    rows = [
+        ["image", "diagnosis", "target"],
+        *([n, "ab"[i % 2], i % 3] for i, n in enumerate(names)),
+    ]
     table = write(tmp_path / "u.csv", rows)
     with pytest.raises(InputError, match="not clear which column is the label") as error:
         open_source(table, DataConfig())

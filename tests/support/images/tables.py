@@ -1,4 +1,4 @@
-"""Random tables of images, written so that the right reading is known: what people bring, in all combinations."""
+"""Random tables of images as people bring them, written so that the right reading is known."""
 
 import csv
 import io
@@ -11,12 +11,32 @@ Answer = dict[bytes, tuple[str | None, str | None]]
 """From the content of an image to its label and split."""
 
 PATH_NAMES = (
-    *("path", "image", "image_id", "filename", "file", "id", "img", "fname", "Image Index", "file_name"),
+    *(
+        "path",
+        "image",
+        "image_id",
+        "filename",
+        "file",
+        "id",
+        "img",
+        "fname",
+        "Image Index",
+        "file_name",
+    ),
     *("filepath", "image_name", "img_path", "ImageID", "name", "id_code", "photo", "Image File"),
 )
 LABEL_NAMES = (
     *("label", "class", "target", "diagnosis", "species", "category", "y", "dx", "Label", "breed"),
-    *("class_name", "labels", "cell_type", "Finding Labels", "dog_breed", "class_id", "TARGET", "emotion"),
+    *(
+        "class_name",
+        "labels",
+        "cell_type",
+        "Finding Labels",
+        "dog_breed",
+        "class_id",
+        "TARGET",
+        "emotion",
+    ),
 )
 PLAIN_NAMES = ("colour", "what", "has_cactus", "Id2", "answer", "quality", "value")
 SPLIT_NAMES = ("split", "set", "subset", "partition", "Usage", "dataset")
@@ -94,8 +114,13 @@ def write_case(root: Path, seed: int) -> Case:
         order.insert(0, "index")
     rows = [[columns[key][row] for key in order] for row in range(count)]
     lines = [[names[key] for key in order], *rows] if header else rows
-    separator, encoding = draw.choice(",;\t|"), draw.choice(("utf-8", "utf-8-sig", "utf-16", "cp1252"))
-    table = folder / draw.choice(("labels.csv", "train_labels.csv", "meta data.csv", "list.txt", "t.tsv"))
+    separator, encoding = (
+        draw.choice(",;\t|"),
+        draw.choice(("utf-8", "utf-8-sig", "utf-16", "cp1252")),
+    )
+    table = folder / draw.choice(
+        ("labels.csv", "train_labels.csv", "meta data.csv", "list.txt", "t.tsv")
+    )
     table.write_bytes(
         csv_text(
             lines,
@@ -104,7 +129,7 @@ def write_case(root: Path, seed: int) -> Case:
             lineterminator=draw.choice(("\n", "\r\n")),
         ).encode(encoding)
     )
-    about = f"{form}, {separator!r}, {encoding}, header {header}, {[names[key] for key in order]}, {classes[0]}"
+    about = f"{form}, {separator!r}, {encoding}, header {header}, {[names[key] for key in order]}"
     return Case(table, answer, about, settings, missing)
 
 
@@ -124,7 +149,11 @@ def _images(
 ) -> tuple[list[str], list[bytes]]:
     """Write the images; return how the table names each, and its content."""
     stem = draw.choice(("IMG_{:04}", "{}", "{:05}", "ISIC_{:07}", "photo {} x", "a.b-{:03}"))
-    below = draw.choice(("images", "HAM_images", "train", "data/img", "jpg")) if form != "as written" else ""
+    below = (
+        draw.choice(("images", "HAM_images", "train", "data/img", "jpg"))
+        if form != "as written"
+        else ""
+    )
     if form == "images elsewhere":
         settings["images"] = str(folder / "else where")
         below = "else where/deep"
@@ -164,7 +193,9 @@ def _splits(labels: Sequence[str], draw: random.Random) -> list[str | None]:
     seen: set[str] = set()
     splits: list[str | None] = []
     for label in labels:
-        splits.append("train" if label not in seen else draw.choice(("train", "train", "val", "test")))
+        splits.append(
+            "train" if label not in seen else draw.choice(("train", "train", "val", "test"))
+        )
         seen.add(label)
     return splits
 
