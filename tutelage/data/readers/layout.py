@@ -8,13 +8,12 @@ Folders below a class folder belong to the class. The class of an image is the n
 every split, never by position.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tutelage.data.readers.listing import File, Listing
-from tutelage.data.readers.names import SPLIT_FOLDERS, class_name, same_class_key
+from tutelage.data.readers.names import SPLIT_FOLDERS, class_name, order_classes
 from tutelage.data.readers.source import Item, Source, Split
 from tutelage.errors import InputError
 from tutelage.text import escape
@@ -65,7 +64,6 @@ def finish_source(
     Raises:
         InputError: see `infer_layout`.
     """
-    _distinct_classes({item.label for item in items if item.label is not None}, where)
     train = {item.label for item in items if item.split in ("train", None)} - {None}
     for item in items:
         if item.label is not None and item.label not in train:
@@ -85,7 +83,7 @@ def finish_source(
         )
     return Source(
         description={**about, "files": len(items)},
-        classes=tuple(sorted(filter(None, train))),
+        classes=order_classes(filter(None, train)),
         items=sorted(items, key=lambda item: item.name),
         refused=[(escape(name), reason) for name, reason in listing.refused],
         ignored=dict(sorted(listing.ignored.items())),
@@ -167,17 +165,3 @@ def _one_level_down(listing: Listing, tops: list[str], where: Path) -> None:
             found=f"one folder, {escape(tops[0])}, with {len(inner)} folders in it",
             fix=f"{escape(str(where / tops[0]))}",
         )
-
-
-def _distinct_classes(names: set[str], where: Path) -> None:
-    alike = defaultdict(list)
-    for name in sorted(names):
-        alike[same_class_key(name)].append(name)
-    for group in alike.values():
-        if len(group) > 1:
-            raise InputError(
-                "two class names are the same but for case",
-                where=where,
-                found=" and ".join(map(repr, group)),
-                fix="rename or merge their folders",
-            )

@@ -7,9 +7,12 @@ import os
 from pathlib import Path
 
 from tutelage.config.data import DataConfig
+from tutelage.config.schema import flag
 from tutelage.data.readers import builtin, csv, folder, zip
+from tutelage.data.readers.names import alike_classes
 from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Source
+from tutelage.errors import InputError
 from tutelage.storage.atomic import expand_user
 
 READERS: tuple[Reader, ...] = (
@@ -37,10 +40,24 @@ def open_source(data: str | os.PathLike[str], settings: DataConfig) -> Source:
     A known name wins over a folder of the same name; write `./cifar10` for the folder.
 
     Raises:
-        InputError: nothing is there, or its layout cannot be used; the message shows what is expected.
+        InputError: nothing is there, or its layout or class names cannot be used; the message shows what is
+            expected.
     """
     reader, text, path = _find(data)
-    return reader.open(text, path, settings)
+    source = reader.open(text, path, settings)
+    if settings.class_names != "exact":
+        _require_distinct(source, path)
+    return source
+
+
+def _require_distinct(source: Source, where: Path) -> None:
+    for group in alike_classes(source.classes):
+        raise InputError(
+            "class names are the same but for case, spaces or the form of a character",
+            where=where,
+            found=" and ".join(map(repr, group)),
+            fix=f"rename or merge them, or {flag('data.class_names')} exact for classes that differ",
+        )
 
 
 def _find(data: str | os.PathLike[str]) -> tuple[Reader, str, Path]:

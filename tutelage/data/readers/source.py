@@ -19,6 +19,10 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
+_SEEN_IN_ITEMS = ("layout", "label_from", "class_names", "links")
+"""Settings whose whole effect is in the items and classes, so that a fingerprint holds it already."""
+
+
 class Unreadable(Exception):  # noqa: N818 - a verdict on one image, never shown as an error
     """One image cannot be used; `reason` is short, for a list of files set aside."""
 
@@ -49,7 +53,7 @@ class Source:
     description: dict[str, Any]
     """Kind, name and layout, for the report."""
     classes: tuple[str, ...]
-    """Class names, sorted."""
+    """Class names, in the order of `names.order_classes`."""
     items: list[Item]
     """Ordered by name."""
     refused: list[tuple[str, str]] = field(default_factory=list)
@@ -67,5 +71,6 @@ class Source:
             row = (item.name, item.split or "", item.label or "", item.stamp)
             digest.update("\0".join((*row, "\n")).encode("utf-8", "surrogateescape"))
         plain = first_names(to_table(settings), "data")
-        plain.pop("root", None)
-        return fingerprint(plain, self.classes, self.refused, digest.hexdigest())
+        for name in ("root", *_SEEN_IN_ITEMS):
+            plain.pop(name, None)
+        return fingerprint(plain, sorted(self.classes), self.refused, digest.hexdigest())
