@@ -39,7 +39,8 @@ def evaluate(
 def predict(
     network: Network,
     images: Annotated[
-        Path, Parameter(help="A folder of images, its subfolders included, or one image")
+        Path,
+        Parameter(help="A folder, zip or tar of images, its subfolders included, or one image"),
     ],
     *,
     out: Annotated[Path, Parameter(help="The CSV file to write")] = Path("predictions.csv"),
@@ -54,7 +55,9 @@ def predict(
 
     result = classify(network, images, out=out, top=top, max_unreadable=max_unreadable)
     _report(result.unreadable)
-    return f"{result.classified} images classified, {len(result.unreadable)} unreadable: {out}"
+    passed_over = "".join(f"\npassed over: {line}" for line in result.passed_over)
+    count = f"{result.classified} images classified, {len(result.unreadable)} unreadable: {out}"
+    return count + passed_over
 
 
 def export(

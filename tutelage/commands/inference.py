@@ -14,10 +14,12 @@ from tutelage.config.data import DataConfig
 from tutelage.config.schema import validate
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.pack.pack import Pack, open_pack
+from tutelage.data.readers.archive import is_archive, scan_archive
 from tutelage.data.readers.folder import open_image_file, scan_folder
-from tutelage.data.readers.names import SPLIT_FOLDERS
+from tutelage.data.readers.listing import Listing
 from tutelage.data.readers.open import open_source
 from tutelage.data.readers.source import Item, Split
+from tutelage.data.readers.split_names import split_of_path
 from tutelage.data.requirements import require_readable
 from tutelage.errors import InputError, UsageError, suggest
 from tutelage.evaluation.metrics import Metrics, scores_of
@@ -47,11 +49,14 @@ class EvaluationResult(Metrics):
 
 
 class PredictionResult(NamedTuple):
-    """The CSV's path, how many images were classified, and (file, reason) of those that could not be."""
+    """The CSV's path, how many images were classified, and what was not."""
 
     path: Path
     classified: int
     unreadable: list[tuple[str, str]]
+    """(file, reason) of images that could not be used."""
+    passed_over: Sequence[str] = ()
+    """Files that are no images: a line for each reason, with their number and the first names."""
 
 
 class Model(nn.Module):
@@ -124,11 +129,11 @@ def predict(
     top: int = 3,
     max_unreadable: float = MOST,
 ) -> PredictionResult:
-    """Classify every image in a folder and write a CSV; files that cannot be read are listed apart.
+    """Classify every image in a folder or archive and write a CSV; what cannot be read is listed apart.
 
     Args:
         folder: a run or model folder.
-        images: a folder, with all below it, or one image.
+        images: a folder, zip or tar, with all below it, or one image.
         out: the CSV.
         top: how many classes to name for each image.
         max_unreadable: largest share of files that may be set aside.
@@ -141,21 +146,24 @@ def predict(
         raise UsageError("--top wants at least 1", found=top)
     validate(DataConfig(max_unreadable=max_unreadable))
     model = load(folder)
-    items, refused = _images(Path(images))
+    listing = _images(Path(images))
+    items = [Item(file.name, None, None, file.read) for file in listing.files]
+    refused = [(escape(name), reason) for name, reason in listing.refused]
     answers = _ask_all(model, items)
     unreadable = sorted([*refused, *answers.unreadable])
     if not answers.items:
         first = f", such as {': '.join(unreadable[0])}" if unreadable else ""
+        others = "".join(f"; passed over: {line}" for line in listing.passed_over())
         raise InputError(
             "no readable image",
             where=images,
-            found=f"{len(unreadable)} unreadable files{first}",
+            found=f"{len(unreadable)} unreadable files{first}{others}",
             expected="images such as .jpg or .png, in any folder below",
         )
     require_readable(unreadable, len(items) + len(refused), max_unreadable, flag="--max-unreadable")
     names = [escape(item.name) for item in answers.items]
     write_predictions(Path(out), names, answers.logits, model.classes, top=top)
-    return PredictionResult(Path(out), len(names), unreadable)
+    return PredictionResult(Path(out), len(names), unreadable, listing.passed_over())
 
 
 def export(
@@ -255,18 +263,13 @@ def _read_source(
     _same_classes(model, source.classes)
     labelled = [item for item in source.items if item.label is not None]
     chosen = [item for item in labelled if item.split in (split, None)]
-    refused = [one for one in source.refused if _split_of(one[0]) in (split, None)]
+    refused = [one for one in source.refused if split_of_path(one[0]) in (split, None)]
     answers = _ask_all(model, chosen)
     unreadable = sorted([*refused, *answers.unreadable])
     files = len(chosen) + len(refused)
     require_readable(unreadable, files, most, flag="--max-unreadable", where=data)
     labels = _indices(model, [str(item.label) for item in answers.items])
     return answers.logits, labels, unreadable
-
-
-def _split_of(name: str) -> Split | None:
-    """Return the split that a file's folder stands for, or None."""
-    return SPLIT_FOLDERS.get(name.split("/")[0].lower())
 
 
 def _indices(model: Model, labels: Sequence[str]) -> np.ndarray:
@@ -285,8 +288,8 @@ def _same_classes(model: Model, classes: Sequence[str]) -> None:
         )
 
 
-def _images(place: Path) -> tuple[list[Item], list[tuple[str, str]]]:
-    """List every image below a folder, or the one file; and what is not even opened."""
-    listing = scan_folder(place) if place.is_dir() else open_image_file(place)
-    items = [Item(file.name, None, None, file.read) for file in listing.files]
-    return items, [(escape(name), reason) for name, reason in listing.refused]
+def _images(place: Path) -> Listing:
+    """List every image below a folder or in an archive, or the one file."""
+    if place.is_dir():
+        return scan_folder(place)
+    return scan_archive(place) if is_archive(place) else open_image_file(place)

@@ -13,6 +13,7 @@ from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
 from tutelage.storage.checksums import write_sealed
+from tutelage.text import escape
 
 
 def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) -> Pack:
@@ -32,6 +33,8 @@ def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) ->
     quarantine = [{"file": name, "reason": reason} for name, reason in pack.quarantine()]
     write_sealed(out / "data.json", {**pack.manifest, "quarantine": quarantine})
     _write_split(pack, out / "split.csv")
+    if reading := pack.manifest.get("source", {}).get("reading"):
+        context.console.line(f"data: read as {escape(str(reading))}")
     sizes = ", ".join(f"{len(pack.rows(split))} {split}" for split in ("train", "val", "test"))
     context.console.line(
         f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable"

@@ -55,4 +55,5 @@ class DataConfig:
     """
 
     links: Literal["follow"] | None = None
-    """`follow` reads what symbolic links lead to outside the folder. By default that is left out and listed."""
+    """`follow` reads what symbolic links lead to outside the folder. By default they are left out and listed.
+    """

@@ -9,6 +9,7 @@ import numpy as np
 from tutelage.config.data import DataConfig
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.pack.duplicates import find_duplicates
+from tutelage.data.readers.listing import format_ignored
 from tutelage.data.readers.source import SPLITS, Source, Split
 from tutelage.data.split import assign_splits, split_counts
 from tutelage.text import escape
@@ -54,6 +55,8 @@ class CheckReport(NamedTuple):
     """Files of one single colour."""
     ignored: Mapping[str, int]
     """How many files were skipped, by reason."""
+    examples: Mapping[str, Sequence[str]]
+    """The first names of those skipped, by reason."""
 
     @property
     def clean(self) -> bool:
@@ -116,6 +119,7 @@ def check_source(
         },
         constant=constant,
         ignored=source.ignored,
+        examples=source.examples,
     )
 
 
@@ -123,9 +127,11 @@ def format_check(report: CheckReport) -> list[str]:
     """Format a report as lines of text: all unusable files; other long lists are shortened, and marked so."""
     splits = [split for split in SPLITS if report.counts[split]]
     width = max(map(len, (*report.classes, "(unlabelled)")))
+    reading = report.description.get("reading")
     lines = [
         f"{report.description.get('kind')} {report.description.get('name')}: "
         f"{report.images:,} images of {len(report.classes)} classes",
+        *([f"read as {reading}"] if reading else []),
         f"width {_between(report.widths)}, height {_between(report.heights)} pixels",
         "",
         f"{'class':<{width}}" + "".join(f"{split:>9}" for split in splits),
@@ -135,7 +141,7 @@ def format_check(report: CheckReport) -> list[str]:
         if name or any(row):
             lines.append(f"{name or '(unlabelled)':<{width}}" + "".join(f"{n:>9,}" for n in row))
     lines += ["", *_counted("decided while decoding", report.notes)]
-    lines += _counted("passed over", report.ignored)
+    lines += [f"passed over: {line}" for line in format_ignored(report.ignored, report.examples)]
     unreadable = [f"{name}: {why}" for name, why in report.unreadable]
     lines += _listed("cannot be used", unreadable, most=len(unreadable))
     lines += _listed("the same pixels more than once", [" = ".join(g) for g in report.duplicates])

@@ -60,6 +60,8 @@ class Source:
     """(file, reason) of images not even opened: pipes, broken links, links out of the folder."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """How many files were skipped, by reason."""
+    examples: Mapping[str, list[str]] = field(default_factory=dict)
+    """The first names of those skipped, by reason."""
 
     def fingerprint(self, settings: DataConfig) -> str:
         """Return a name for these files under these settings, known before anything is decoded.

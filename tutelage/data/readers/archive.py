@@ -1,0 +1,142 @@
+"""Read a zip or a tar as the list of files that a folder would be; nothing is ever extracted.
+
+It holds what a folder may hold, or one CSV table at its top with its images. Anything harmful is refused:
+absolute names, `..`, links, names that occur twice, members that inflate out of proportion.
+"""
+
+import zipfile
+from pathlib import Path
+
+from tutelage.config.data import DataConfig
+from tutelage.data.readers.archive_member import Member
+from tutelage.data.readers.csv import LARGEST_TABLE, is_csv, read_csv
+from tutelage.data.readers.file_names import (
+    has_image_ending,
+    is_ignored_path,
+    is_image_start,
+    may_be_image,
+    not_an_image,
+)
+from tutelage.data.readers.layout import infer_layout
+from tutelage.data.readers.listing import File, Listing
+from tutelage.data.readers.reader import Reader
+from tutelage.data.readers.source import Source, Unreadable
+from tutelage.data.readers.split_names import split_of
+from tutelage.data.readers.tar import is_tar, tar_members
+from tutelage.data.readers.zip import zip_members
+from tutelage.errors import InputError
+from tutelage.text import escape
+
+
+def open_archive(path: Path, settings: DataConfig) -> Source:
+    """Open a source from a zip or tar of what a folder may hold, or of a CSV table and its images.
+
+    Raises:
+        InputError: neither, encrypted, with harmful names, or of another layout.
+    """
+    listing = scan_archive(path)
+    about = {"kind": "tar" if is_tar(path) else "zip", "name": escape(path.name)}
+    try:
+        tables = [file for file in listing.tables if is_csv(file.read())]
+    except Unreadable as error:
+        raise InputError("cannot read the table", where=path, found=error.reason) from error
+    if len(tables) == 1:
+        files = {file.name: file for file in listing.files}
+        reasons = dict(listing.refused)
+        listing.refused.clear()
+        return read_csv(
+            tables[0].read(),
+            lambda name: files.get(name) or reasons.get(name),
+            listing,
+            about,
+            path,
+        )
+    return infer_layout(listing, about, where=path, settings=settings)
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file is a zip or a tar, by its content."""
+    return is_tar(path) or zipfile.is_zipfile(path)
+
+
+def scan_archive(path: Path) -> Listing:
+    """List every image in an archive, by name; a single folder around everything is dropped from the names.
+
+    Raises:
+        InputError: it cannot be read, or has harmful names.
+    """
+    kind, found = ("tar", tar_members(path)) if is_tar(path) else ("zip", zip_members(path))
+    members: dict[str, Member] = {}
+    for member in found:
+        _require_safe(member, members, kind, path)
+        members[member.name] = member
+    around = _around([name for name in members if not _ignored(name)])
+    listing = Listing()
+    for name, member in members.items():
+        _list(name.removeprefix(around), member, listing)
+    listing.files.sort()
+    return listing
+
+
+def _require_safe(member: Member, before: dict[str, Member], kind: str, path: Path) -> None:
+    """Refuse an archive with a name that leaves it, or that occurs twice."""
+    parts = member.name.removesuffix("/").split("/")
+    if member.name.startswith("/") or ":" in parts[0] or not {"", ".", ".."}.isdisjoint(parts):
+        raise InputError(
+            f"the {kind} has a member with an unsafe name",
+            where=path,
+            found=repr(escape(member.raw_name)),
+            expected="relative names without `..`",
+        )
+    if member.name in before and not member.name.endswith("/"):
+        raise InputError(
+            f"the {kind} holds a name twice",
+            where=path,
+            found=repr(escape(member.name)),
+            fix=f"create the {kind} again",
+        )
+
+
+def _ignored(name: str) -> str | None:
+    return is_ignored_path(name.removesuffix("/"), folder=name.endswith("/"))
+
+
+def _around(names: list[str]) -> str:
+    """Return the folder around all members, if it holds folders or a table itself; else ''."""
+    tops = {name.split("/")[0] for name in names}
+    if len(tops) != 1 or any("/" not in name for name in names):
+        return ""
+    (top,) = tops
+    inner = {parts[1] for name in names if len(parts := name.split("/")) > 2}
+    has_table = any(name.lower().endswith(".csv") and name.count("/") == 1 for name in names)
+    wraps = len(inner) > 1 or has_table
+    return f"{top}/" if wraps and not split_of(top) else ""
+
+
+def _list(name: str, member: Member, listing: Listing) -> None:
+    """Add one member to the listing: as a folder, an image, a table, refused or passed over."""
+    if reason := _ignored(member.name):
+        listing.pass_over(name.removesuffix("/"), reason)
+        return
+    parts = name.split("/")
+    listing.folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))} - {""}
+    if name.endswith("/") or not name:
+        return
+    file = File(name, member.read, member.stamp)
+    readable = member.refusal is None
+    by_content = readable and may_be_image(name) and is_image_start(member.head())
+    if not has_image_ending(name) and not by_content:
+        listing.pass_over(name, not_an_image(name))
+        if len(parts) == 1 and readable and member.size <= LARGEST_TABLE:
+            listing.note_top_file(file)
+    elif member.refusal:
+        listing.refused.append((name, member.refusal))
+    else:
+        listing.files.append(file)
+
+
+READER = Reader(
+    "a zip or tar of either",
+    accepts=lambda _text, path: path.is_file(),
+    open=lambda _text, path, settings: open_archive(path, settings),
+)
