@@ -204,7 +204,15 @@ def named(make: Maker) -> None:
 
 
 def passed_over(folder: Path) -> None:
-    names = (".hidden.png", "._a.png", "Thumbs.db", "desktop.ini", ".DS_Store", "notes.txt", "none~")
+    names = (
+        ".hidden.png",
+        "._a.png",
+        "Thumbs.db",
+        "desktop.ini",
+        ".DS_Store",
+        "notes.txt",
+        "none~",
+    )
     for name in (*names, ".git/a.png", "__MACOSX/a.png", "labels.json", "a.png.bak", "x.jpg/a.png"):
         path = folder / "train" / "a" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from tutelage.data.readers.split_names import (
     split_folders,
     split_of,
 )
-from tutelage.data.readers.tree import Folder, inner_names, same_inside
+from tutelage.data.readers.tree import Folder, inner_folder, inner_names, same_inside
 from tutelage.errors import InputError
 from tutelage.text import escape
 
@@ -222,7 +222,7 @@ def _no_classes(tops: list[Folder], where: Path) -> InputError:
 
 
 def _content(folder: Folder) -> str:
-    inner = sorted(inner_names(folder))
+    inner = list(inner_folder(folder).filled)
     return f"holds {_listed(inner)}" if inner else f"{folder.total} images"
 
 

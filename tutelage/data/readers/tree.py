@@ -69,16 +69,19 @@ def _at(root: Folder, parts: Sequence[str], images: int) -> Folder:
     return folder
 
 
-def inner_names(folder: Folder) -> frozenset[str]:
-    """Return the names of the sub-folders below which a folder's images stand, as they are compared.
-
-    A folder that holds nothing but another one is passed through: `train/train/cat` has `cat`.
-    """
+def inner_folder(folder: Folder) -> Folder:
+    """Return the folder in which sub-folders stand side by side: for `train/train/cat` it is `train/train`."""
     while only := folder.only():
         if only.flat and only.name.casefold() != folder.name.casefold():
             break
         folder = only
-    return frozenset(unicodedata.normalize("NFC", name).casefold() for name in folder.filled)
+    return folder
+
+
+def inner_names(folder: Folder) -> frozenset[str]:
+    """Return the names of the sub-folders below which a folder's images stand, as they are compared."""
+    names = inner_folder(folder).filled
+    return frozenset(unicodedata.normalize("NFC", name).casefold() for name in names)
 
 
 def same_inside(folders: Iterable[Folder]) -> frozenset[str]:
