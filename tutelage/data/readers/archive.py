@@ -11,8 +11,8 @@ from tutelage.config.data import DataConfig
 from tutelage.data.readers.archive_member import Member
 from tutelage.data.readers.csv import LARGEST_TABLE, is_csv, read_csv
 from tutelage.data.readers.file_names import (
+    find_ignored,
     has_image_ending,
-    is_ignored_path,
     is_image_start,
     may_be_image,
     not_an_image,
@@ -70,10 +70,14 @@ def scan_archive(path: Path) -> Listing:
     for member in found:
         _require_safe(member, members, kind, path)
         members[member.name] = member
-    around = _around([name for name in members if not _ignored(name)])
+    ignored = {name: found for name in members if (found := find_ignored(name))}
+    around = _around([name for name in members if name not in ignored])
     listing = Listing()
+    for path, reason in sorted(set(ignored.values())):  # a folder of a system once, as on disk
+        listing.pass_over(path.removeprefix(around), reason)
     for name, member in members.items():
-        _list(name.removeprefix(around), member, listing)
+        if name not in ignored:
+            _list(name.removeprefix(around), member, listing)
     listing.files.sort()
     return listing
 
@@ -97,10 +101,6 @@ def _require_safe(member: Member, before: dict[str, Member], kind: str, path: Pa
         )
 
 
-def _ignored(name: str) -> str | None:
-    return is_ignored_path(name.removesuffix("/"), folder=name.endswith("/"))
-
-
 def _around(names: list[str]) -> str:
     """Return the folder around all members, if it holds folders or a table itself; else ''."""
     tops = {name.split("/")[0] for name in names}
@@ -115,9 +115,6 @@ def _around(names: list[str]) -> str:
 
 def _list(name: str, member: Member, listing: Listing) -> None:
     """Add one member to the listing: as a folder, an image, a table, refused or passed over."""
-    if reason := _ignored(member.name):
-        listing.pass_over(name.removesuffix("/"), reason)
-        return
     parts = name.split("/")
     listing.folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))} - {""}
     if name.endswith("/") or not name:

@@ -78,11 +78,17 @@ def is_ignored(name: str, *, folder: bool = False) -> str | None:
     return "system file" if of_system else None
 
 
-def is_ignored_path(path: str, *, folder: bool = False) -> str | None:
-    """Return why a file or folder is ignored for its name or that of a folder above it, or None."""
-    *above, name = path.split("/")
-    reasons = (*(is_ignored(part, folder=True) for part in above), is_ignored(name, folder=folder))
-    return next(filter(None, reasons), None)
+def find_ignored(path: str) -> tuple[str, str] | None:
+    """Return the first part of a path that is ignored, as a path, and why; a folder's path ends with `/`.
+
+    >>> find_ignored("a/@eaDir/1.png/x.jpg"), find_ignored("a/b/"), find_ignored("a/.b")
+    (('a/@eaDir', 'system file'), None, ('a/.b', 'hidden'))
+    """
+    parts = path.removesuffix("/").split("/")
+    for depth, part in enumerate(parts, 1):
+        if reason := is_ignored(part, folder=depth < len(parts) or path.endswith("/")):
+            return "/".join(parts[:depth]), reason
+    return None
 
 
 def has_image_ending(name: str) -> bool:

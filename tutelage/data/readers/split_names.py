@@ -18,6 +18,7 @@ _WORDS: Mapping[str, Split] = {
     **dict.fromkeys(("eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }
+_TWO_WORDS = {"hold out": "holdout", "held out": "heldout", "train val": "trainval"}
 _EVALUATION = frozenset({"eval", "evaluation"})
 _PREDICTION = frozenset(
     ("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "unknown")
@@ -53,11 +54,10 @@ def parse_split(name: str) -> SplitName | None:
     >>> split_of("Training_Set"), split_of("contest")
     ('train', None)
     """
-    words = _words(name)
-    if words[:2] in (["hold", "out"], ["held", "out"]):
-        words = ["holdout", *words[2:]]
-    if words[:2] == ["train", "val"]:
-        words = ["trainval", *words[2:]]
+    text = " ".join(_words(name))
+    for two, one in _TWO_WORDS.items():
+        text = re.sub(rf"\b{two}\b", one, text)
+    words = text.split()
     found = [match for word in words if (match := _JOINED.fullmatch(word))]
     if len(found) != 1:
         return None

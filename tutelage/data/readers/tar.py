@@ -21,7 +21,7 @@ from tutelage.errors import InputError
 LARGEST_IN_MEMORY = 2 << 30
 """Bytes of the images of a compressed tar."""
 _LARGEST_TABLE = 128 << 20
-_LARGEST_HEADER = 1 << 20
+LARGEST_HEADER = 1 << 20
 _BLOCK = 512
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_ALL = b"L", b"K", b"x", b"g"
 
@@ -63,7 +63,7 @@ def _members(stream: TarStream, path: Path) -> Iterator[Member]:
         if info.size < 0 or (info.type == tarfile.GNUTYPE_SPARSE):
             raise tarfile.HeaderError("a sparse member or one of negative size")
         if info.type in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_ALL):
-            if info.size > _LARGEST_HEADER:
+            if info.size > LARGEST_HEADER:
                 raise tarfile.HeaderError(f"a header of {info.size:,} bytes")
             content = stream.read_exactly(info.size)
             stream.skip(-info.size % _BLOCK)

@@ -70,7 +70,7 @@ def _at(root: Folder, parts: Sequence[str], images: int) -> Folder:
 
 
 def inner_folder(folder: Folder) -> Folder:
-    """Return the folder in which sub-folders stand side by side: for `train/train/cat` it is `train/train`."""
+    """Return the folder in which sub-folders stand side by side: `train/train` of `train/train/cat`."""
     while only := folder.only():
         if only.flat and only.name.casefold() != folder.name.casefold():
             break
