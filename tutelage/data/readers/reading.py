@@ -174,8 +174,9 @@ def _no_images_in(folder: Folder, where: Path, fix: str | None) -> InputError:
 def _inside_split(folder: Folder, classes: frozenset[str]) -> Folder:
     """Return the folder of a split in which its class folders stand: `seg_train/seg_train`."""
     while only := folder.only():
+        doubled = only.name.casefold() == folder.name.casefold()
         known = class_name(only.name).casefold() in classes
-        if known or (only.flat and not says_nothing(only.name)):
+        if known or (only.flat and not doubled and not says_nothing(only.name)):
             break
         folder = only
     return folder
