@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 from tutelage.commands.evaluate import evaluate
-from tutelage.commands.pack import pack
+from tutelage.commands.pack import check, pack
+from tutelage.commands.train import run as run_job
 from tutelage.commands.train import train
 from tutelage.config.data import DataConfig
-from tutelage.config.job import TrainConfig
+from tutelage.config.job import DistillConfig, NetworkConfig, TrainConfig
+from tutelage.data.inspect import format_check
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.context import RunContext
 from tutelage.engine.run import train_one
@@ -254,3 +256,33 @@ def test_an_older_version_wrote_no_keys(trained: dict[str, Trained], tmp_path: P
     assert evaluate(tmp_path / "run", one.data, split="val")["images"] == len(one.files("val"))
     shutil.rmtree(tmp_path / "run" / "pack")
     assert evaluate(tmp_path / "run", one.data, split="val")["seen"] is None
+
+
+# ------------------------------------------------------------------ classes that a split lacks
+
+
+def test_classes_that_a_split_lacks_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """B3: by `check`, on the screen, in report and card; macro-F1 is over the others."""
+    data = make_images(
+        tmp_path / "data", {f"{split}/{c}": 12 for split in ("train", "val") for c in "ab"}
+    )
+    make_images(data, {"train/rare": 2, "train/a": 1}, start=500)
+    report = check(data, one_size())
+    assert report.missing == {"val": ["rare"]}
+    assert not report.clean
+    assert "classes without a validation image: 1" in "\n".join(format_check(report))
+
+    job = DistillConfig(
+        data=one_size(), seeds=1, device="cpu", skip_teacher_check=True,
+        teacher=NetworkConfig(model="test_resnet", weights="none", epochs=1, batch_size=8),
+        student=NetworkConfig(model="test_resnet", weights="none", epochs=1, batch_size=8),
+    )  # fmt: skip
+    run_job(data, job, out=tmp_path / "job")
+    assert "no validation image of class rare" in capsys.readouterr().err
+    text = (tmp_path / "job" / "report" / "report.md").read_text()
+    assert "No validation image of rare." in text
+    assert "Macro-F1 (%), 2 of 3 classes measured" in text
+    card = (tmp_path / "job" / "student-0" / "model" / "README.md").read_text()
+    assert "| macro-F1, 2 of 3 classes measured |" in card

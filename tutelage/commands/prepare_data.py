@@ -6,7 +6,8 @@ from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import Pack, open_pack, require_validation
 from tutelage.data.pack.write import remove_partial, write_pack
 from tutelage.data.readers.open import open_source
-from tutelage.data.split_index import write_split
+from tutelage.data.split import missing_classes
+from tutelage.data.split_index import SPLIT_NAMES, pack_counts, write_split
 from tutelage.distributed import ALONE, World
 from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.console import Console
@@ -36,6 +37,9 @@ def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) ->
     context.console.line(
         f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable"
     )
+    for split, names in missing_classes(pack_counts(pack), pack.classes).items():
+        some = ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+        context.console.line(f"data: no {SPLIT_NAMES[split]} image of class {some}")
     return pack
 
 

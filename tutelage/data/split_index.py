@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from tutelage.data.pack.pack import Pack
 from tutelage.data.readers.source import SPLITS, Split
 from tutelage.text import escape, unescape_csv
@@ -47,6 +49,16 @@ class SplitIndex(NamedTuple):
         """Count images by what the run did with them: train, val, test, unknown."""
         found = Counter(self.split_of(key) or "unknown" for key in keys)
         return {name: found[name] for name in (*SPLITS, "unknown")}
+
+
+def pack_counts(pack: Pack) -> dict[Split, dict[str, int]]:
+    """Count the labelled images of each class in each split of a pack."""
+    counts: dict[Split, dict[str, int]] = {}
+    for split in SPLITS:
+        labels = pack.labels[pack.rows(split)]
+        found = np.bincount(labels[labels >= 0], minlength=len(pack.classes)).tolist()
+        counts[split] = dict(zip(pack.classes, found, strict=True))
+    return counts
 
 
 def index_of_pack(pack: Pack) -> SplitIndex:
