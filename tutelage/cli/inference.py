@@ -24,14 +24,16 @@ def evaluate(
     data: Annotated[str, Parameter(help=DATA.text)],
     *,
     split: Annotated[
-        Literal["val", "test", "train"], Parameter(help="The split of the data to measure")
+        Literal["val", "test", "train", "all"],
+        Parameter(help="Which images: a split, the run's own where the data are the run's, or all"),
     ] = "val",
     max_unreadable: MaxUnreadable = MAX_UNREADABLE,
 ) -> str:
     _require_installed()
-    from tutelage.commands.inference import evaluate as measure
+    from tutelage.commands.evaluate import evaluate as measure
 
     found = measure(network, data, split=split, max_unreadable=max_unreadable)
+    print(f"measured: {found['measured']}", file=sys.stderr)
     _report((one["file"], one["reason"]) for one in found["unreadable"])
     return json.dumps(found, indent=1, ensure_ascii=False)
 

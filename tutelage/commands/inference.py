@@ -1,10 +1,10 @@
-"""Use a finished network: load, evaluate, predict, export."""
+"""Use a finished network: load, predict, export."""
 
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,17 +13,13 @@ from torch import Tensor, nn
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import validate
 from tutelage.data.decode.prepare import prepare_all
-from tutelage.data.pack.pack import Pack, open_pack
 from tutelage.data.readers.archive import is_archive, scan_archive
 from tutelage.data.readers.folder import open_image_file, scan_folder
 from tutelage.data.readers.listing import Listing
 from tutelage.data.readers.open import open_source
-from tutelage.data.readers.source import Item, Split
-from tutelage.data.readers.split_names import split_of_path
+from tutelage.data.readers.source import Item
 from tutelage.data.requirements import require_readable
 from tutelage.errors import InputError, UsageError, suggest
-from tutelage.evaluation.metrics import Metrics, scores_of
-from tutelage.evaluation.predict import read_logits
 from tutelage.evaluation.predictions_csv import write_predictions
 from tutelage.exporters.exporter import ExportResult
 from tutelage.exporters.registry import EXPORTERS
@@ -33,19 +29,6 @@ from tutelage.text import escape
 BATCH = 64
 MOST = DataConfig().max_unreadable
 """The share of files that may be unreadable, as when packing."""
-
-
-class UnreadableFile(TypedDict):
-    """A file that could not be used, and why."""
-
-    file: str
-    reason: str
-
-
-class EvaluationResult(Metrics):
-    """The metrics of a network on some images, and the files among them that could not be used."""
-
-    unreadable: list[UnreadableFile]
 
 
 class PredictionResult(NamedTuple):
@@ -93,34 +76,6 @@ def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
     return Model(load_model(network_folder(Path(folder)), network=network)).eval()
 
 
-def evaluate(
-    folder: str | Path, data: str | Path, *, split: Split = "val", max_unreadable: float = MOST
-) -> EvaluationResult:
-    """Measure a finished network on labelled images: a pack's split, or a whole folder of classes.
-
-    Args:
-        folder: a run or model folder.
-        data: a pack, or whatever can be packed.
-        split: of the data, where they have splits.
-        max_unreadable: largest share of files that may be set aside; they are listed in the result.
-
-    Raises:
-        InputError: no labelled images, classes the network does not know, too many unreadable files.
-    """
-    validate(DataConfig(max_unreadable=max_unreadable))
-    model = load(folder)
-    if (Path(data) / "manifest.json").is_file():
-        pack = open_pack(Path(data))
-        logits, labels = _read_pack(model, pack, split)
-        unreadable = pack.quarantine()
-    else:
-        logits, labels, unreadable = _read_source(model, str(data), split, max_unreadable)
-    if not len(labels):
-        raise InputError("no labelled images", where=data, found=f"split {split}")
-    listed = [UnreadableFile(file=name, reason=reason) for name, reason in unreadable]
-    return EvaluationResult(**scores_of(logits, labels, model.classes), unreadable=listed)
-
-
 def predict(
     folder: str | Path,
     images: str | Path,
@@ -149,7 +104,7 @@ def predict(
     listing = _images(Path(images))
     items = [Item(file.name, None, None, file.read) for file in listing.files]
     refused = [(escape(name), reason) for name, reason in listing.refused]
-    answers = _ask_all(model, items)
+    answers = answer_all(model, items)
     unreadable = sorted([*refused, *answers.unreadable])
     if not answers.items:
         first = f", such as {': '.join(unreadable[0])}" if unreadable else ""
@@ -220,17 +175,19 @@ def _ask(model: Model, pixels: Sequence[np.ndarray]) -> np.ndarray:
     return logits
 
 
-class _Answers(NamedTuple):
-    """The images that could be read, their logits [N, C], and (file, reason) of the others."""
+class Answers(NamedTuple):
+    """The images that could be read, their logits [N, C] and keys [N], and (file, reason) of the others."""
 
     items: list[Item]
     logits: np.ndarray
+    keys: list[int]
     unreadable: list[tuple[str, str]]
 
 
-def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
+def answer_all(model: Model, items: Sequence[Item]) -> Answers:
     """Decode images on all cores and run the network in batches, with bounded memory."""
     read: list[Item] = []
+    keys: list[int] = []
     unreadable: list[tuple[str, str]] = []
     waiting: list[np.ndarray] = []
     parts = [np.empty((0, len(model.classes)), dtype=np.float32)]
@@ -239,53 +196,14 @@ def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
             unreadable.append((escape(item.name), found))
             continue
         read.append(item)
+        keys.append(found.key)
         waiting.append(found.pixels)
         if len(waiting) == BATCH:
             parts.append(_ask(model, waiting))
             waiting = []
     if waiting:
         parts.append(_ask(model, waiting))
-    return _Answers(read, np.concatenate(parts), unreadable)
-
-
-def _read_pack(model: Model, pack: Pack, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    _same_classes(model, pack.classes)
-    rows = pack.rows(split)
-    rows = rows[pack.labels[rows] >= 0]
-    logits = read_logits(model.classifier, pack, rows, device=torch.device("cpu"))
-    return logits, _indices(model, [pack.classes[label] for label in pack.labels[rows]])
-
-
-def _read_source(
-    model: Model, data: str, split: Split, most: float
-) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
-    source = open_source(data, model.settings())
-    _same_classes(model, source.classes)
-    labelled = [item for item in source.items if item.label is not None]
-    chosen = [item for item in labelled if item.split in (split, None)]
-    refused = [one for one in source.refused if split_of_path(one[0]) in (split, None)]
-    answers = _ask_all(model, chosen)
-    unreadable = sorted([*refused, *answers.unreadable])
-    files = len(chosen) + len(refused)
-    require_readable(unreadable, files, most, flag="--max-unreadable", where=data)
-    labels = _indices(model, [str(item.label) for item in answers.items])
-    return answers.logits, labels, unreadable
-
-
-def _indices(model: Model, labels: Sequence[str]) -> np.ndarray:
-    """Match labels by name, so that the order of the classes does not matter."""
-    number = {name: index for index, name in enumerate(model.classes)}
-    return np.asarray([number[label] for label in labels], dtype=np.int64)
-
-
-def _same_classes(model: Model, classes: Sequence[str]) -> None:
-    unknown = sorted(set(classes) - set(model.classes))
-    if unknown:
-        raise InputError(
-            "the network does not know these classes",
-            found=", ".join(unknown[:8]),
-            expected=", ".join(model.classes[:8]),
-        )
+    return Answers(read, np.concatenate(parts), keys, unreadable)
 
 
 def _images(place: Path) -> Listing:

@@ -11,7 +11,8 @@ from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.pack.duplicates import find_duplicates
 from tutelage.data.readers.listing import format_ignored
 from tutelage.data.readers.source import SPLITS, Source, Split
-from tutelage.data.split import assign_splits, split_counts
+from tutelage.data.split import assign_splits, missing_classes, split_counts
+from tutelage.data.split_index import SPLIT_NAMES
 from tutelage.text import escape
 
 FEW = 10
@@ -51,6 +52,8 @@ class CheckReport(NamedTuple):
     """Files whose pixels also have another label."""
     tiny_classes: Mapping[str, int]
     """Classes with fewer than 10 training images, and how many."""
+    missing: Mapping[Split, Sequence[str]]
+    """Classes that a split has no image of: no figure over it says anything about them."""
     constant: list[str]
     """Files of one single colour."""
     ignored: Mapping[str, int]
@@ -66,6 +69,7 @@ class CheckReport(NamedTuple):
             self.duplicates,
             self.two_labels,
             self.tiny_classes,
+            self.missing,
             self.constant,
         )
         return not any(found)
@@ -117,6 +121,7 @@ def check_source(
             for name in source.classes
             if table["train"].get(name, 0) < FEW
         },
+        missing=missing_classes(table, source.classes),
         constant=constant,
         ignored=source.ignored,
         examples=source.examples,
@@ -131,7 +136,7 @@ def format_check(report: CheckReport) -> list[str]:
     lines = [
         f"{report.description.get('kind')} {report.description.get('name')}: "
         f"{report.images:,} images of {len(report.classes)} classes",
-        *([f"read as {reading}"] if reading else []),
+        *([f"read as {reading}"] if isinstance(reading, str) else []),
         f"width {_between(report.widths)}, height {_between(report.heights)} pixels",
         "",
         f"{'class':<{width}}" + "".join(f"{split:>9}" for split in splits),
@@ -150,6 +155,8 @@ def format_check(report: CheckReport) -> list[str]:
     lines += _listed("of one single colour", report.constant)
     few = [f"{name}: {count}" for name, count in report.tiny_classes.items()]
     lines += _listed(f"classes with fewer than {FEW} training images", few)
+    for split, names in report.missing.items():
+        lines += _listed(f"classes without a {SPLIT_NAMES[split]} image", names)
     return [*lines, "nothing is wrong" if report.clean else ""]
 
 
