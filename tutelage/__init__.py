@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutelage.commands.inference import Model, evaluate, export, load, predict
+    from tutelage.commands.evaluate import evaluate
+    from tutelage.commands.inference import Model, export, load, predict
     from tutelage.commands.pack import check, pack
     from tutelage.commands.sweep import sweep
     from tutelage.commands.train import distill, resume, run, train
@@ -48,7 +49,8 @@ _HOMES = {
     "tutelage.config.recipes": ("recipe",),
     "tutelage.config.job": ("DistillConfig", "TrainConfig", "NetworkConfig"),
     "tutelage.commands.sweep": ("sweep",),
-    "tutelage.commands.inference": ("Model", "evaluate", "export", "load", "predict"),
+    "tutelage.commands.evaluate": ("evaluate",),
+    "tutelage.commands.inference": ("Model", "export", "load", "predict"),
     "tutelage.commands.train": ("distill", "resume", "run", "train"),
     "tutelage.commands.pack": ("check", "pack"),
     "tutelage.commands.verify": ("verify",),

@@ -3,9 +3,12 @@
 import csv
 import hashlib
 import io
+import json
 import random
 import struct
+import tarfile
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,18 +18,21 @@ from mutate import mutated
 from parsing import Parser, image, plainly, tabled
 from safetensors.torch import save
 
+from tutelage.config.data import DataConfig
 from tutelage.config.job import DistillConfig
 from tutelage.config.loss_weights import loss_weights
 from tutelage.config.plugins import custom_settings
 from tutelage.config.recipes import FOLDER
 from tutelage.config.schema import build, to_table
 from tutelage.config.toml import parse_toml, to_toml
-from tutelage.data.readers.csv import read_csv
+from tutelage.data.readers.archive import scan_archive
 from tutelage.data.readers.idx import parse_idx
 from tutelage.data.readers.layout import infer_layout
 from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.source import Unreadable
-from tutelage.data.readers.zip import scan_zip
+from tutelage.data.readers.tables.files import Files
+from tutelage.data.readers.tables.open import read_text
+from tutelage.data.readers.tables.read import Part, read_parts
 from tutelage.models.weights import read_weights
 from tutelage.reports.record.files import to_record
 from tutelage.reports.record.read import run_folders, specialist_folders
@@ -147,6 +153,11 @@ def of_tables() -> Parser:
         csv.writer(text).writerows([header, *(row[:width] for row in rows)])
         texts.append(text.getvalue().encode())
     texts.append(b"\xef\xbb\xbf" + texts[0])
+    texts += [texts[1].replace(b",", b";"), texts[0].decode().encode("utf-16")]
+    texts.append("\n".join(f"{row[0]} {n % 2}" for n, row in enumerate(rows)).encode())
+    texts.append(
+        "\n".join(json.dumps({"file_name": row[0], "label": row[1]}) for row in rows).encode()
+    )
     words = [
         b",",
         b'"',
@@ -162,13 +173,14 @@ def of_tables() -> Parser:
         b" ",
         b"a/1.png,cat\n",
     ]
-    where = Path("t.csv")
 
     def find(name: str) -> File | str | None:
         return File(name, bytes, "") if name in names else None
 
     def parse(raw: bytes) -> None:
-        read_csv(raw, find, Listing(), {}, where)
+        where = Path("t.jsonl" if raw.lstrip()[:1] == b"{" else "t.csv")
+        files = Files(Path(), find, Listing)
+        read_parts([Part(read_text(raw, where, files), files)], DataConfig(), {}, where=where)
 
     return Parser("label table", texts, plainly(texts, words), parse)
 
@@ -213,14 +225,51 @@ def of_zip(folder: Path) -> Parser:
     ]
     path = folder / "data.zip"
 
+    return Parser("zip", corpus, plainly(corpus, words), _reading_of(path))
+
+
+def of_tar(folder: Path) -> Parser:
+    """Plain and compressed tars, with long names in both dialects."""
+    corpus = []
+    for mode, dialect in (
+        ("w", tarfile.GNU_FORMAT),
+        ("w", tarfile.PAX_FORMAT),
+        ("w:gz", tarfile.PAX_FORMAT),
+    ):
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode=mode, format=dialect) as archive:
+            for label in ("cat", f"dog{'g' * 120}"):
+                for number in range(2):
+                    member = tarfile.TarInfo(f"./{label}/{number}.png")
+                    content = image(number)
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+        corpus.append(raw.getvalue())
+    words = [
+        b"ustar",
+        b"././@LongLink",
+        b"30 path=",
+        b"\0" * 512,
+        b"../",
+        b"0000777",
+        b"L",
+        b"x",
+        b"S",
+        b"\x80",
+    ]
+    path = folder / "data.tar"
+    return Parser("tar", corpus, plainly(corpus, words), _reading_of(path))
+
+
+def _reading_of(path: Path) -> Callable[[bytes], None]:
     def parse(raw: bytes) -> None:
         path.write_bytes(raw)
-        listing = scan_zip(path)
+        listing = scan_archive(path)
         for item in infer_layout(listing, {}, where=path).items:
             with suppress(Unreadable):
                 item.read()
 
-    return Parser("zip", corpus, plainly(corpus, words), parse)
+    return parse
 
 
 def of_weights(folder: Path) -> Parser:

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from support.reseal import reseal_model
-from tutelage.commands.inference import evaluate, export, load, predict
+from tutelage.commands.inference import export, load, predict
 from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.context import RunContext
@@ -65,43 +64,6 @@ def test_load_nothing(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="not a model folder") as caught:
             load(folder)
         assert str(folder) in str(caught.value)
-
-
-def test_evaluate_equals_scores(run: Path, small_pack: Pack) -> None:
-    """Measured again on its own pack, a network has the very numbers of its scores."""
-    scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
-    for folder, moment in ((run, "last"), (run / "model-best", "best")):
-        found = dict(evaluate(folder, small_pack.folder))
-        assert found.pop("unreadable") == []
-        assert found == scores[moment]["val"]
-
-
-def test_evaluate_a_folder(run: Path, sample_folder: Path) -> None:
-    """The files give the same accuracy as the pack made of them."""
-    scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
-    found = evaluate(run, sample_folder)
-    assert found["images"] == 80
-    assert found["accuracy"] == scores["last"]["val"]["accuracy"]
-    assert found["nll"] == pytest.approx(scores["last"]["val"]["nll"], rel=1e-4)  # other batches
-
-
-def test_evaluate_some_classes(run: Path, sample_folder: Path, tmp_path: Path) -> None:
-    """Fewer classes than the network knows are measured by name; a class it does not know is refused."""
-    for name in ("Bag", "Trouser"):
-        shutil.copytree(sample_folder / "val" / name, tmp_path / "data" / name)
-    found = evaluate(run, tmp_path / "data")
-    assert found["images"] == 16
-    counted = {row["class"]: row["images"] for row in found["per_class"] if row["images"]}
-    assert counted == {"Bag": 8, "Trouser": 8}
-    (tmp_path / "data" / "Bag").rename(tmp_path / "data" / "Zebra")
-    with pytest.raises(InputError, match="Zebra"):
-        evaluate(run, tmp_path / "data")
-
-
-def test_evaluate_without_labels(run: Path, small_pack: Pack) -> None:
-    """A split without labels has nothing to be measured by."""
-    with pytest.raises(InputError, match="no labelled images"):
-        evaluate(run, small_pack.folder, split="test")
 
 
 def test_predict(run: Path, sample_folder: Path, small_pack: Pack, tmp_path: Path) -> None:

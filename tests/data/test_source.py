@@ -167,7 +167,6 @@ def test_one_class_name_in_two_unicode_forms_is_one_class(plant: Plant) -> None:
         (["val/a/1.png", "test/a/1.png"], "there is no train folder"),
         (["train/a/1.png", "training/b/1.png", "val/a/1.png"], "two folders stand for train"),
         (["train/a/1.png", "train/b/1.png", "more/b/1.png"], "a folder that is not a split"),
-        (["set/train/a/1.png", "set/val/a/1.png"], "one level further down"),
     ],
 )
 def test_a_layout_that_cannot_be_used_is_refused(plant: Plant, files: list[str], says: str) -> None:
@@ -175,9 +174,11 @@ def test_a_layout_that_cannot_be_used_is_refused(plant: Plant, files: list[str],
     assert says in refusal(plant(*files))
 
 
-def test_one_level_too_high_names_the_right_path(plant: Plant) -> None:
-    """When the class folders are one level down, the message holds the path to give."""
-    assert "data/set" in refusal(plant("set/a/1.png", "set/b/1.png"))
+def test_a_folder_around_the_classes_is_passed_through(plant: Plant) -> None:
+    """When the class folders are one level down, they are found there, and that is said."""
+    source = open_source(plant("set/a/1.png", "set/b/1.png"), DATA)
+    assert source.classes == ("a", "b")
+    assert source.description["reading"].endswith("inside set/")
 
 
 def test_a_class_that_only_val_lacks_is_fine(plant: Plant) -> None:

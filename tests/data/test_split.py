@@ -46,7 +46,7 @@ def test_whole_numbers_are_kept_exactly_and_the_rest_is_left_out() -> None:
 def test_every_class_gets_its_share_within_one(
     sizes: list[int], val: int, test: int, seed: int
 ) -> None:
-    """Totals are exact, each class is within one image of its share, and each can be trained."""
+    """Totals are exact; each class is within one image of its share, and each can be trained."""
     images = sum(sizes)
     if images < val + test + len(sizes):
         return
@@ -64,9 +64,37 @@ def test_every_class_gets_its_share_within_one(
     ]
     assert len(table["train"]) == len(sizes)
     room = val + test <= images // 2
+    given = [table["val"].get(f"class {n}", 0) for n in range(len(sizes))]
+    if room and min(sizes) * val >= images:
+        for count, size in zip(given, sizes, strict=True):
+            assert abs(count - val * size / images) < 1
+    if val >= len(sizes):
+        assert min(given) >= 1
+    if val >= len(sizes) and test >= len(sizes):
+        assert len(table["test"]) == len(sizes)
+
+
+@given(
+    sizes=st.lists(st.one_of(st.integers(1, 6), st.integers(3, 300)), min_size=2, max_size=12),
+    test=st.booleans(),
+    given=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_a_class_of_three_gives_one_to_each_split(
+    sizes: list[int], test: bool, given: bool, seed: int
+) -> None:
+    """B3: shares leave no split without a class that has an image for it; larger classes keep their share."""
+    splits = ("val", "test") if test and not given else ("val",)
+    settings = DataConfig(split=(0.8, 0.1, 0.1) if test else (0.8, 0.2, 0.0), split_seed=seed)
+    sizes = [*sizes, 20]
+    found = source({f"class {n}": size for n, size in enumerate(sizes)}, "train" if given else None)
+    table = split_counts(assign_splits(found, settings))
+    assert sum(sum(split.values()) for split in table.values()) == sum(sizes)
     for n, size in enumerate(sizes):
-        if room:
-            assert abs(table["val"].get(f"class {n}", 0) - val * size / images) < 1
+        counts = {split: table[split].get(f"class {n}", 0) for split in ("train", *splits)}
+        assert counts["train"] >= 1
+        if size > len(splits):
+            assert min(counts.values()) >= 1
 
 
 def test_another_seed_draws_another_split_of_the_same_sizes() -> None:

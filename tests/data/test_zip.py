@@ -123,5 +123,5 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path: Path, content: bytes) -> Non
     """Any other file given as data is refused with the layouts that are read."""
     path = tmp_path / "data.bin"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="not a folder, a CSV table or a zip"):
+    with pytest.raises(InputError, match="not a folder, a table, a zip or a tar"):
         open_source(path, DATA)

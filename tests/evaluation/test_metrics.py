@@ -24,6 +24,7 @@ from support.examples import examples
 from tutelage.errors import InputError
 from tutelage.evaluation.metrics import ROWS, Metrics, metrics_from_sums, scores_of, wilson
 from tutelage.evaluation.sums import add_counts, count_matrix
+from tutelage.storage.scores import measured_classes
 
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -62,7 +63,7 @@ SHAPES = [(1, 2), (1, 10), (7, 10), (500, 2), (500, 10), (300, 6), (400, 1000)]
 
 @pytest.mark.parametrize(("images", "classes"), SHAPES)
 def test_scikit_learn(images: int, classes: int) -> None:
-    """Every metric equals scikit-learn's with all classes listed, absent ones included."""
+    """Every metric equals scikit-learn's; macro-F1 with the classes that have an image as its labels."""
     logits, labels = made(images, classes)
     found = scores_of(logits, labels, named(classes))
     every, predicted = np.arange(classes), logits.argmax(axis=1)
@@ -71,7 +72,7 @@ def test_scikit_learn(images: int, classes: int) -> None:
     assert found["images"] == images
     assert found["accuracy"] == accuracy_score(labels, predicted)
     assert found["confusion"] == confusion_matrix(labels, predicted, labels=every).tolist()
-    f1 = f1_score(labels, predicted, labels=every, average="macro", zero_division=0)
+    f1 = f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
     assert found["macro_f1"] == pytest.approx(f1, rel=1e-12)
     loss = log_loss(labels, probabilities, labels=every)
     assert found["nll"] == pytest.approx(loss, rel=1e-12)
@@ -92,10 +93,13 @@ def test_scikit_learn(images: int, classes: int) -> None:
         assert row["images"] == support
 
 
-def test_absent_class_counts_as_zero() -> None:
-    """A class in neither labels nor predictions pulls macro F1 down, as in scikit-learn."""
+def test_macro_f1_is_over_the_classes_that_are_there() -> None:
+    """B3: a network without a mistake has 1.0, whatever class has no image, and these are counted."""
     logits = np.array([[9, 0, 0], [0, 9, 0]], dtype=np.float32)
-    assert scores_of(logits, [0, 1], named(3))["macro_f1"] == pytest.approx(2 / 3, rel=1e-15)
+    found = scores_of(logits, [0, 1], named(3))
+    assert found["macro_f1"] == 1
+    assert measured_classes(found) == "2 of 3 classes measured"
+    assert not measured_classes(scores_of(logits, [0, 2], named(3)) | {"per_class": []})
 
 
 @given(

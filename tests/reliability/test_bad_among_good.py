@@ -9,7 +9,8 @@ import pytest
 
 from support.reliability.bad_bench import CLASSES, good_images
 from support.reliability.bad_images import ODD
-from tutelage.commands.inference import evaluate, predict
+from tutelage.commands.evaluate import evaluate
+from tutelage.commands.inference import predict
 from tutelage.commands.pack import check
 from tutelage.commands.train import train
 from tutelage.config.data import DataConfig

@@ -24,14 +24,16 @@ def evaluate(
     data: Annotated[str, Parameter(help=DATA.text)],
     *,
     split: Annotated[
-        Literal["val", "test", "train"], Parameter(help="The split of the data to measure")
+        Literal["val", "test", "train", "all"],
+        Parameter(help="Which images: a split, the run's own where the data are the run's, or all"),
     ] = "val",
     max_unreadable: MaxUnreadable = MAX_UNREADABLE,
 ) -> str:
     _require_installed()
-    from tutelage.commands.inference import evaluate as measure
+    from tutelage.commands.evaluate import evaluate as measure
 
     found = measure(network, data, split=split, max_unreadable=max_unreadable)
+    print(f"measured: {found['measured']}", file=sys.stderr)
     _report((one["file"], one["reason"]) for one in found["unreadable"])
     return json.dumps(found, indent=1, ensure_ascii=False)
 
@@ -39,7 +41,8 @@ def evaluate(
 def predict(
     network: Network,
     images: Annotated[
-        Path, Parameter(help="A folder of images, its subfolders included, or one image")
+        Path,
+        Parameter(help="A folder, zip or tar of images, its subfolders included, or one image"),
     ],
     *,
     out: Annotated[Path, Parameter(help="The CSV file to write")] = Path("predictions.csv"),
@@ -54,7 +57,9 @@ def predict(
 
     result = classify(network, images, out=out, top=top, max_unreadable=max_unreadable)
     _report(result.unreadable)
-    return f"{result.classified} images classified, {len(result.unreadable)} unreadable: {out}"
+    passed_over = "".join(f"\npassed over: {line}" for line in result.passed_over)
+    count = f"{result.classified} images classified, {len(result.unreadable)} unreadable: {out}"
+    return count + passed_over
 
 
 def export(

@@ -1,10 +1,10 @@
-"""Use a finished network: load, evaluate, predict, export."""
+"""Use a finished network: load, predict, export."""
 
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,15 +13,13 @@ from torch import Tensor, nn
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import validate
 from tutelage.data.decode.prepare import prepare_all
-from tutelage.data.pack.pack import Pack, open_pack
+from tutelage.data.readers.archive import is_archive, scan_archive
 from tutelage.data.readers.folder import open_image_file, scan_folder
-from tutelage.data.readers.names import SPLIT_FOLDERS
+from tutelage.data.readers.listing import Listing
 from tutelage.data.readers.open import open_source
-from tutelage.data.readers.source import Item, Split
+from tutelage.data.readers.source import Item
 from tutelage.data.requirements import require_readable
 from tutelage.errors import InputError, UsageError, suggest
-from tutelage.evaluation.metrics import Metrics, scores_of
-from tutelage.evaluation.predict import read_logits
 from tutelage.evaluation.predictions_csv import write_predictions
 from tutelage.exporters.exporter import ExportResult
 from tutelage.exporters.registry import EXPORTERS
@@ -33,25 +31,15 @@ MOST = DataConfig().max_unreadable
 """The share of files that may be unreadable, as when packing."""
 
 
-class UnreadableFile(TypedDict):
-    """A file that could not be used, and why."""
-
-    file: str
-    reason: str
-
-
-class EvaluationResult(Metrics):
-    """The metrics of a network on some images, and the files among them that could not be used."""
-
-    unreadable: list[UnreadableFile]
-
-
 class PredictionResult(NamedTuple):
-    """The CSV's path, how many images were classified, and (file, reason) of those that could not be."""
+    """The CSV's path, how many images were classified, and what was not."""
 
     path: Path
     classified: int
     unreadable: list[tuple[str, str]]
+    """(file, reason) of images that could not be used."""
+    passed_over: Sequence[str] = ()
+    """Files that are no images: a line for each reason, with their number and the first names."""
 
 
 class Model(nn.Module):
@@ -88,34 +76,6 @@ def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
     return Model(load_model(network_folder(Path(folder)), network=network)).eval()
 
 
-def evaluate(
-    folder: str | Path, data: str | Path, *, split: Split = "val", max_unreadable: float = MOST
-) -> EvaluationResult:
-    """Measure a finished network on labelled images: a pack's split, or a whole folder of classes.
-
-    Args:
-        folder: a run or model folder.
-        data: a pack, or whatever can be packed.
-        split: of the data, where they have splits.
-        max_unreadable: largest share of files that may be set aside; they are listed in the result.
-
-    Raises:
-        InputError: no labelled images, classes the network does not know, too many unreadable files.
-    """
-    validate(DataConfig(max_unreadable=max_unreadable))
-    model = load(folder)
-    if (Path(data) / "manifest.json").is_file():
-        pack = open_pack(Path(data))
-        logits, labels = _read_pack(model, pack, split)
-        unreadable = pack.quarantine()
-    else:
-        logits, labels, unreadable = _read_source(model, str(data), split, max_unreadable)
-    if not len(labels):
-        raise InputError("no labelled images", where=data, found=f"split {split}")
-    listed = [UnreadableFile(file=name, reason=reason) for name, reason in unreadable]
-    return EvaluationResult(**scores_of(logits, labels, model.classes), unreadable=listed)
-
-
 def predict(
     folder: str | Path,
     images: str | Path,
@@ -124,11 +84,11 @@ def predict(
     top: int = 3,
     max_unreadable: float = MOST,
 ) -> PredictionResult:
-    """Classify every image in a folder and write a CSV; files that cannot be read are listed apart.
+    """Classify every image in a folder or archive and write a CSV; what cannot be read is listed apart.
 
     Args:
         folder: a run or model folder.
-        images: a folder, with all below it, or one image.
+        images: a folder, zip or tar, with all below it, or one image.
         out: the CSV.
         top: how many classes to name for each image.
         max_unreadable: largest share of files that may be set aside.
@@ -141,21 +101,24 @@ def predict(
         raise UsageError("--top wants at least 1", found=top)
     validate(DataConfig(max_unreadable=max_unreadable))
     model = load(folder)
-    items, refused = _images(Path(images))
-    answers = _ask_all(model, items)
+    listing = _images(Path(images))
+    items = [Item(file.name, None, None, file.read) for file in listing.files]
+    refused = [(escape(name), reason) for name, reason in listing.refused]
+    answers = answer_all(model, items)
     unreadable = sorted([*refused, *answers.unreadable])
     if not answers.items:
         first = f", such as {': '.join(unreadable[0])}" if unreadable else ""
+        others = "".join(f"; passed over: {line}" for line in listing.passed_over())
         raise InputError(
             "no readable image",
             where=images,
-            found=f"{len(unreadable)} unreadable files{first}",
+            found=f"{len(unreadable)} unreadable files{first}{others}",
             expected="images such as .jpg or .png, in any folder below",
         )
     require_readable(unreadable, len(items) + len(refused), max_unreadable, flag="--max-unreadable")
     names = [escape(item.name) for item in answers.items]
     write_predictions(Path(out), names, answers.logits, model.classes, top=top)
-    return PredictionResult(Path(out), len(names), unreadable)
+    return PredictionResult(Path(out), len(names), unreadable, listing.passed_over())
 
 
 def export(
@@ -212,17 +175,19 @@ def _ask(model: Model, pixels: Sequence[np.ndarray]) -> np.ndarray:
     return logits
 
 
-class _Answers(NamedTuple):
-    """The images that could be read, their logits [N, C], and (file, reason) of the others."""
+class Answers(NamedTuple):
+    """The images that could be read, their logits [N, C] and keys [N], and (file, reason) of the others."""
 
     items: list[Item]
     logits: np.ndarray
+    keys: list[int]
     unreadable: list[tuple[str, str]]
 
 
-def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
+def answer_all(model: Model, items: Sequence[Item]) -> Answers:
     """Decode images on all cores and run the network in batches, with bounded memory."""
     read: list[Item] = []
+    keys: list[int] = []
     unreadable: list[tuple[str, str]] = []
     waiting: list[np.ndarray] = []
     parts = [np.empty((0, len(model.classes)), dtype=np.float32)]
@@ -231,62 +196,18 @@ def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
             unreadable.append((escape(item.name), found))
             continue
         read.append(item)
+        keys.append(found.key)
         waiting.append(found.pixels)
         if len(waiting) == BATCH:
             parts.append(_ask(model, waiting))
             waiting = []
     if waiting:
         parts.append(_ask(model, waiting))
-    return _Answers(read, np.concatenate(parts), unreadable)
+    return Answers(read, np.concatenate(parts), keys, unreadable)
 
 
-def _read_pack(model: Model, pack: Pack, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    _same_classes(model, pack.classes)
-    rows = pack.rows(split)
-    rows = rows[pack.labels[rows] >= 0]
-    logits = read_logits(model.classifier, pack, rows, device=torch.device("cpu"))
-    return logits, _indices(model, [pack.classes[label] for label in pack.labels[rows]])
-
-
-def _read_source(
-    model: Model, data: str, split: Split, most: float
-) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
-    source = open_source(data, model.settings())
-    _same_classes(model, source.classes)
-    labelled = [item for item in source.items if item.label is not None]
-    chosen = [item for item in labelled if item.split in (split, None)]
-    refused = [one for one in source.refused if _split_of(one[0]) in (split, None)]
-    answers = _ask_all(model, chosen)
-    unreadable = sorted([*refused, *answers.unreadable])
-    files = len(chosen) + len(refused)
-    require_readable(unreadable, files, most, flag="--max-unreadable", where=data)
-    labels = _indices(model, [str(item.label) for item in answers.items])
-    return answers.logits, labels, unreadable
-
-
-def _split_of(name: str) -> Split | None:
-    """Return the split that a file's folder stands for, or None."""
-    return SPLIT_FOLDERS.get(name.split("/")[0].lower())
-
-
-def _indices(model: Model, labels: Sequence[str]) -> np.ndarray:
-    """Match labels by name, so that the order of the classes does not matter."""
-    number = {name: index for index, name in enumerate(model.classes)}
-    return np.asarray([number[label] for label in labels], dtype=np.int64)
-
-
-def _same_classes(model: Model, classes: Sequence[str]) -> None:
-    unknown = sorted(set(classes) - set(model.classes))
-    if unknown:
-        raise InputError(
-            "the network does not know these classes",
-            found=", ".join(unknown[:8]),
-            expected=", ".join(model.classes[:8]),
-        )
-
-
-def _images(place: Path) -> tuple[list[Item], list[tuple[str, str]]]:
-    """List every image below a folder, or the one file; and what is not even opened."""
-    listing = scan_folder(place) if place.is_dir() else open_image_file(place)
-    items = [Item(file.name, None, None, file.read) for file in listing.files]
-    return items, [(escape(name), reason) for name, reason in listing.refused]
+def _images(place: Path) -> Listing:
+    """List every image below a folder or in an archive, or the one file."""
+    if place.is_dir():
+        return scan_folder(place)
+    return scan_archive(place) if is_archive(place) else open_image_file(place)

@@ -26,6 +26,7 @@ from tutelage.engine.run import Networks
 from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.specialists import require_group
 from tutelage.engine.trackers.registry import require_trackers
+from tutelage.engine.trial_step import try_step
 from tutelage.errors import MachineError, UsageError
 from tutelage.losses.registry import term_class
 from tutelage.methods.factory import TrainingFacts, build_distillation, require_usable_losses
@@ -75,29 +76,52 @@ def preflight(jobs: Sequence[Job], data: str | Path, out: Path) -> None:
         require_network(network, flag=flag)
 
 
-def preflight_data(job: Job, pack: Pack) -> None:
-    """Check all that is known once the data are read: batch sizes, and points for every feature loss.
+def preflight_data(jobs: Sequence[Job], pack: Pack) -> None:
+    """Check all that is known once the data are read.
+
+    Batch sizes, points for every feature loss, and one training step of every network.
 
     Raises:
-        UsageError: too few images, or a loss that does not fit the two networks.
+        UsageError: too few images, a network that cannot be trained on them, or a loss that does not fit.
+        MachineError: not enough memory.
     """
+    for job in jobs:
+        _check_batches(job, pack)
+    tried = set()
+    for job in jobs:
+        for run in job.runs:
+            factory, settings = job.networks.get(run.network or ""), run.settings
+            key = (None if factory else _network(settings), settings.batch_size, factory)
+            if key not in tried:
+                tried.add(key)
+                try_step(settings, pack, factory=factory, flag=job.flag(settings))
+    for job in jobs:
+        _check_features(job, pack)
+
+
+def _check_batches(job: Job, pack: Pack) -> None:
     settings = job.settings
     if isinstance(settings, DistillConfig):
         spec_of(settings).check_job(settings, classes=len(pack.classes))
     images = len(pack.rows("train"))
-    networks = {run.name: _network(run.settings) for run in job.runs}
-    compared = set()
     for run in job.runs:
         flag, size = job.flag(run.settings), run.settings.batch_size
         require_batch(size, images, flag=flag)
+        if is_distilled(run.settings) or _has_teachers(run):
+            require_last_batch(settings, size, images, flag=flag)
+
+
+def _check_features(job: Job, pack: Pack) -> None:
+    networks = {run.name: _network(run.settings) for run in job.runs}
+    compared = set()
+    for run in job.runs:
         if not is_distilled(run.settings) and not _has_teachers(run):
             continue
-        require_last_batch(settings, size, images, flag=flag)
         for teacher in run.teachers:
             pair = networks[run.name], networks.get(teacher)
             if pair[1] is not None and not job.networks and pair not in compared:
                 compared.add(pair)
-                require_buildable(settings, pair[0], pair[1], pack)
+                require_buildable(job.settings, pair[0], pair[1], pack)
 
 
 def check_settings(job: Job) -> None:

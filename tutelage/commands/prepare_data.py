@@ -1,18 +1,20 @@
 """Make the pack of a job, once, or find it again, and describe it in the job's folder."""
 
-import csv
 from pathlib import Path
 
 from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import Pack, open_pack, require_validation
 from tutelage.data.pack.write import remove_partial, write_pack
 from tutelage.data.readers.open import open_source
+from tutelage.data.split import missing_classes
+from tutelage.data.split_index import SPLIT_NAMES, pack_counts, write_split
 from tutelage.distributed import ALONE, World
 from tutelage.engine.context import RunContext
 from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
 from tutelage.storage.checksums import write_sealed
+from tutelage.text import escape
 
 
 def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) -> Pack:
@@ -31,11 +33,17 @@ def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) ->
         return pack
     quarantine = [{"file": name, "reason": reason} for name, reason in pack.quarantine()]
     write_sealed(out / "data.json", {**pack.manifest, "quarantine": quarantine})
-    _write_split(pack, out / "split.csv")
+    write_split(pack, out / "split.csv")
+    reading = pack.manifest.get("source", {}).get("reading") or []
+    for line in [reading] if isinstance(reading, str) else reading:
+        context.console.line(f"data: read as {escape(str(line))}")
     sizes = ", ".join(f"{len(pack.rows(split))} {split}" for split in ("train", "val", "test"))
     context.console.line(
         f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable"
     )
+    for split, names in missing_classes(pack_counts(pack), pack.classes).items():
+        some = ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+        context.console.line(f"data: no {SPLIT_NAMES[split]} image of class {some}")
     return pack
 
 
@@ -76,16 +84,3 @@ def open_or_pack(
     pack = write_pack(source, settings, out, progress=progress, world=world)
     console.clear()
     return pack
-
-
-def _write_split(pack: Pack, path: Path) -> None:
-    """Write split.csv: which image is in which split."""
-    with (pack.folder / "images.csv").open(newline="", encoding="utf-8") as read:
-        rows = [
-            {key: row[key] for key in ("id", "split", "class", "file")}
-            for row in csv.DictReader(read)
-        ]
-    with path.open("w", newline="", encoding="utf-8") as write:
-        writer = csv.DictWriter(write, ["id", "split", "class", "file"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

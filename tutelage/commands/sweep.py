@@ -79,8 +79,7 @@ def sweep(
     ):
         context = session.context
         pack = prepare_data(data, settings.data, context)
-        for job in jobs:
-            preflight_data(job, pack)
+        preflight_data(jobs, pack)
         there, identities = read_results(folder), _identities(plan, pack)
         kept = [planned for planned in plan if planned.objective]
         missing = {

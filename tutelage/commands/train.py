@@ -76,7 +76,7 @@ def run(
             context = session.context
             require_room(out, BYTES_A_NETWORK * len(job.runs))
             pack = prepare_data(data, settings.data, context)
-            preflight_data(job, pack)
+            preflight_data([job], pack)
             runs = with_old_folders(job.runs, out)
             if world.first:
                 ensembles = spec_of(settings).ensembles(runs)
@@ -126,7 +126,7 @@ def train(
             context = session.context
             require_room(out, BYTES_A_NETWORK)
             pack = prepare_data(data, settings.data, context)
-            preflight_data(job, pack)
+            preflight_data([job], pack)
             train_one(settings, pack, context, network=network)
             world.run_on_rank0(lambda: close_job(context, settings, report=False))
     return out

@@ -51,3 +51,22 @@ class DataConfig:
     """Rows of a table with several labels, which are refused otherwise: `drop` leaves them out and counts
     them, `joint` makes each combination a class.
     """
+
+    layout: Literal["classes", "splits"] | None = None
+    """What the top folders are: `classes`, or `splits` with a folder for each class in them. By default it is
+    read off the folders; `check` shows what was read.
+    """
+
+    label_from: Literal["name"] | None = None
+    """`name` takes the class from the file's name: what stands before the last `_`, `.`, `-` or space and a
+    number, as in Abyssinian_12.jpg. By default it is the folder's name.
+    """
+
+    class_names: Literal["exact"] | None = None
+    """`exact` takes names that differ in case, spaces or the form of a character for different classes, such
+    as letters A and a. By default they are refused.
+    """
+
+    links: Literal["follow"] | None = None
+    """`follow` reads what symbolic links lead to outside the folder. By default they are left out and listed.
+    """

@@ -9,8 +9,10 @@ import numpy as np
 from tutelage.config.data import DataConfig
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.pack.duplicates import find_duplicates
+from tutelage.data.readers.listing import format_ignored
 from tutelage.data.readers.source import SPLITS, Source, Split
-from tutelage.data.split import assign_splits, split_counts
+from tutelage.data.split import assign_splits, missing_classes, split_counts
+from tutelage.data.split_index import SPLIT_NAMES
 from tutelage.text import escape
 
 FEW = 10
@@ -50,10 +52,14 @@ class CheckReport(NamedTuple):
     """Files whose pixels also have another label."""
     tiny_classes: Mapping[str, int]
     """Classes with fewer than 10 training images, and how many."""
+    missing: Mapping[Split, Sequence[str]]
+    """Classes that a split has no image of: no figure over it says anything about them."""
     constant: list[str]
     """Files of one single colour."""
     ignored: Mapping[str, int]
     """How many files were skipped, by reason."""
+    examples: Mapping[str, Sequence[str]]
+    """The first names of those skipped, by reason."""
 
     @property
     def clean(self) -> bool:
@@ -63,6 +69,7 @@ class CheckReport(NamedTuple):
             self.duplicates,
             self.two_labels,
             self.tiny_classes,
+            self.missing,
             self.constant,
         )
         return not any(found)
@@ -114,8 +121,10 @@ def check_source(
             for name in source.classes
             if table["train"].get(name, 0) < FEW
         },
+        missing=missing_classes(table, source.classes),
         constant=constant,
         ignored=source.ignored,
+        examples=source.examples,
     )
 
 
@@ -123,9 +132,11 @@ def format_check(report: CheckReport) -> list[str]:
     """Format a report as lines of text: all unusable files; other long lists are shortened, and marked so."""
     splits = [split for split in SPLITS if report.counts[split]]
     width = max(map(len, (*report.classes, "(unlabelled)")))
+    reading = report.description.get("reading")
     lines = [
         f"{report.description.get('kind')} {report.description.get('name')}: "
         f"{report.images:,} images of {len(report.classes)} classes",
+        *([f"read as {reading}"] if isinstance(reading, str) else []),
         f"width {_between(report.widths)}, height {_between(report.heights)} pixels",
         *_reading(report.description.get("reading")),
         "",
@@ -136,7 +147,7 @@ def format_check(report: CheckReport) -> list[str]:
         if name or any(row):
             lines.append(f"{name or '(unlabelled)':<{width}}" + "".join(f"{n:>9,}" for n in row))
     lines += ["", *_counted("decided while decoding", report.notes)]
-    lines += _counted("passed over", report.ignored)
+    lines += [f"passed over: {line}" for line in format_ignored(report.ignored, report.examples)]
     unreadable = [f"{name}: {why}" for name, why in report.unreadable]
     lines += _listed("cannot be used", unreadable, most=len(unreadable))
     lines += _listed("the same pixels more than once", [" = ".join(g) for g in report.duplicates])
@@ -145,6 +156,8 @@ def format_check(report: CheckReport) -> list[str]:
     lines += _listed("of one single colour", report.constant)
     few = [f"{name}: {count}" for name, count in report.tiny_classes.items()]
     lines += _listed(f"classes with fewer than {FEW} training images", few)
+    for split, names in report.missing.items():
+        lines += _listed(f"classes without a {SPLIT_NAMES[split]} image", names)
     return [*lines, "nothing is wrong" if report.clean else ""]
 
 

@@ -38,14 +38,15 @@ def assign_splits(source: Source, settings: DataConfig) -> list[AssignedItem]:
     if settings.splits == "redraw" or not given:
         pool = [item for item in source.items if item.label is not None]
         wanted = _counts(settings.split, len(pool))
-        drawn = _draw(pool, wanted, settings.split_seed)
+        exact = not _are_shares(settings.split)
+        drawn = _draw(pool, wanted, settings.split_seed, exact=exact)
         drawn |= {item.name: "test" for item in source.items if item.label is None}
     else:
         drawn = {item.name: item.split for item in source.items if item.split}
         if "val" not in given:
             train = [item for item in source.items if item.split == "train"]
             val = _counts(settings.split, len(train), only_val=True)
-            drawn |= _draw(train, val, settings.split_seed)
+            drawn |= _draw(train, val, settings.split_seed, exact=not _are_shares(settings.split))
     hide = settings.test_labels == "hide"
     return [
         AssignedItem(item, split, None if hide and split == "test" else item.label)
@@ -54,9 +55,13 @@ def assign_splits(source: Source, settings: DataConfig) -> list[AssignedItem]:
     ]
 
 
+def _are_shares(split: Sequence[float]) -> bool:
+    return abs(sum(split) - 1) < 1e-6
+
+
 def _counts(split: Sequence[float], images: int, *, only_val: bool = False) -> dict[Split, int]:
     """Return the number of images of each split: exactly the whole numbers, or the shares rounded."""
-    shares = abs(sum(split) - 1) < 1e-6
+    shares = _are_shares(split)
     if not shares and not all(float(part).is_integer() for part in split):
         raise UsageError(
             f"{flag('data.split')} is neither shares nor numbers of images",
@@ -86,10 +91,13 @@ def _counts(split: Sequence[float], images: int, *, only_val: bool = False) -> d
     return {"train": train, "val": val, "test": test}
 
 
-def _draw(pool: Sequence[Item], wanted: Mapping[Split, int], seed: int) -> dict[str, Split]:
-    """Draw the split of items by name: every class in proportion, totals exact.
+def _draw(
+    pool: Sequence[Item], wanted: Mapping[Split, int], seed: int, *, exact: bool
+) -> dict[str, Split]:
+    """Draw the split of items by name: every class in proportion, totals exact where numbers were asked for.
 
-    Each class keeps at least one training image.
+    A class with an image for each split gives one to each, so that every split can measure it; beyond shares
+    this adds to val and test. Each class keeps at least one training image.
     """
     classes: dict[str, list[Item]] = defaultdict(list)
     for item in pool:
@@ -97,14 +105,40 @@ def _draw(pool: Sequence[Item], wanted: Mapping[Split, int], seed: int) -> dict[
     left = {name: sorted(items, key=_order(seed)) for name, items in sorted(classes.items())}
     sizes = {name: len(items) for name, items in left.items()}
     drawn: dict[str, Split] = {}
-    for split in ("val", "test", "train"):
-        spare = 0 if split == "train" else 1
-        room = {name: len(items) - spare for name, items in left.items()}
-        weights = sizes if split != "train" else {name: len(items) for name, items in left.items()}
-        for name, count in _in_proportion(wanted[split], weights, room).items():
+    measured: tuple[Split, ...] = tuple(split for split in ("val", "test") if wanted[split])
+    large = [name for name, size in sizes.items() if size > len(measured)]
+    for place, split in enumerate(measured):
+        least = dict.fromkeys(large if wanted[split] >= len(large) or not exact else (), 1)
+        later = 1 + sum(wanted[s] >= len(large) for s in measured[place + 1 :])
+        spare = {name: later if name in least else 1 for name in sizes}
+        room = {name: len(items) - spare[name] for name, items in left.items()}
+        shares = _in_proportion(wanted[split], sizes, room)
+        _raise_to(least, shares, sizes, exact=exact)
+        for name, count in shares.items():
             drawn |= {item.name: split for item in left[name][:count]}
             del left[name][:count]
+    rest = {name: len(items) for name, items in left.items()}
+    total = wanted["train"] if exact else sum(rest.values())
+    for name, count in _in_proportion(total, rest, rest).items():
+        drawn |= {item.name: "train" for item in left[name][:count]}
     return drawn
+
+
+def _raise_to(
+    least: Mapping[str, int], shares: dict[str, int], weights: Mapping[str, int], *, exact: bool
+) -> None:
+    """Raise shares to what each class must give; where the total is exact, others give it up.
+
+    >>> shares = {"a": 4, "b": 0}
+    >>> _raise_to({"a": 1, "b": 1}, shares, {"a": 40, "b": 3}, exact=True)
+    >>> shares
+    {'a': 3, 'b': 1}
+    """
+    total, whole = sum(shares.values()), sum(weights.values())
+    shares |= {name: max(shares[name], count) for name, count in least.items()}
+    while exact and sum(shares.values()) > total:
+        over = {n: whole * s - total * weights[n] for n, s in shares.items() if s > least.get(n, 0)}
+        shares[max(over, key=lambda name: (over[name], name))] -= 1
 
 
 def _order(seed: int) -> Callable[[Item], bytes]:
@@ -138,6 +172,18 @@ def _in_proportion(
             shares[name] += 1
         missing -= len(open_ones)
     return shares
+
+
+def missing_classes(
+    counts: Mapping[Split, Mapping[str, int]], classes: Sequence[str]
+) -> dict[Split, list[str]]:
+    """Name the classes without an image, for each split that has labelled images."""
+    found = {
+        split: [name for name in classes if not table.get(name)]
+        for split, table in counts.items()
+        if any(count for name, count in table.items() if name)
+    }
+    return {split: names for split, names in found.items() if names}
 
 
 def split_counts(assigned: Sequence[AssignedItem]) -> dict[Split, dict[str, int]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tutelage.config.job import TrainConfig
 from tutelage.methods.registry import spec_of
+from tutelage.storage.scores import measured_classes
 
 _USE = """```python
 import timm
@@ -43,6 +44,7 @@ def model_card(
     measured = scores[moment]
     split = "test" if measured["test"] else "val"
     metrics = measured[split]
+    some = measured_classes(metrics)
     epoch = f"epoch {measured['epoch']} ({moment}"
     epoch += ", chosen on the validation split)" if moment == "best" else ")"
     who = f"Companion of a student ({peer})" if peer else settings.role.capitalize()
@@ -59,7 +61,7 @@ pipeline_tag: image-classification
 | measure on {metrics["images"]} {"test" if split == "test" else "validation"} images | |
 |---|---|
 | accuracy | {100 * metrics["accuracy"]:.2f} % |
-| macro-F1 | {metrics["macro_f1"]:.4f} |
+| macro-F1{f", {some}" if some else ""} | {metrics["macro_f1"]:.4f} |
 | expected calibration error | {metrics["ece"]:.4f} |
 | parameters | {scores["cost"]["parameters"]:,} |
 | operations an image (multiply and add apart) | {scores["cost"]["flops"]:,} |

@@ -1,6 +1,6 @@
 """Metrics of a classifier from its logits and the labels, as in `scores.json`.
 
-The definitions are those of scikit-learn with every class listed.
+The definitions are those of scikit-learn; macro-F1 with the classes that have an image as its labels.
 """
 
 import math
@@ -63,8 +63,8 @@ def metrics_from_sums(sums: CountMatrix, classes: Sequence[str]) -> Metrics:
     """Compute the metrics from the sums over all images.
 
     nll is the mean of -log p(label), brier the mean over images of the sum over classes of
-    (p - one-hot)^2, macro_f1 the plain mean over all classes, where a class that is neither in the
-    labels nor in the predictions counts as 0 (zero_division=0). top5 is None up to 5 classes.
+    (p - one-hot)^2, macro_f1 the plain mean over the classes that have an image (`measured_classes` tells
+    how many). top5 is None up to 5 classes.
 
     Raises:
         InputError: the number of names is not the number of classes counted.
@@ -76,12 +76,13 @@ def metrics_from_sums(sums: CountMatrix, classes: Sequence[str]) -> Metrics:
         )
     images, hits = int(sums.confusion.sum()), int(np.trace(sums.confusion))
     per_class = _per_class(sums.confusion, classes)
+    present = [row for row in per_class if row["images"]]
     return {
         "images": images,
         "accuracy": hits / images,
         "accuracy_interval": list(wilson(hits, images)),
         "top5": sums.top5_hits / images if len(classes) > 5 else None,
-        "macro_f1": math.fsum(row["f1"] for row in per_class) / len(classes),
+        "macro_f1": math.fsum(row["f1"] for row in present) / len(present),
         "nll": sums.nll / images,
         "brier": sums.brier / images,
         "ece": expected_calibration_error(sums.bins),

@@ -1,6 +1,7 @@
 """What `scores.json` and `timings.json` hold about a network: written by `evaluation`, read by `reports`."""
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 PerClass = TypedDict(
     "PerClass", {"class": str, "images": int, "precision": float, "recall": float, "f1": float}
@@ -40,6 +41,7 @@ class Metrics(TypedDict):
     top5: float | None
     """None for up to five classes."""
     macro_f1: float
+    """Mean F1 of the classes that have an image."""
     nll: float
     """Mean negative log-likelihood of the labels, in nats."""
     brier: float
@@ -52,6 +54,17 @@ class Metrics(TypedDict):
     reliability: list[ReliabilityBin]
     fidelity: TeacherFidelity | None
     """None for a network without a teacher."""
+
+
+def measured_classes(metrics: Mapping[str, Any]) -> str:
+    """Say over how many classes a mean over classes was taken; empty where it was all of them.
+
+    >>> measured_classes({"per_class": [{"class": "a", "images": 9}, {"class": "b", "images": 0}]})
+    '1 of 2 classes measured'
+    """
+    counts = [int(row["images"]) for row in metrics.get("per_class", ())]
+    present = sum(count > 0 for count in counts)
+    return "" if present == len(counts) else f"{present} of {len(counts)} classes measured"
 
 
 class Latency(TypedDict):

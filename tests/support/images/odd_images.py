@@ -39,6 +39,7 @@ def make_folder(folder: Path) -> list[Odd]:
         modes,
         depths,
         lossy,
+        elder,
         turned,
         several,
         sizes,
@@ -76,12 +77,30 @@ def lossy(make: Maker) -> None:
     )
     make.keep("ycbcr.tif", save(image.convert("YCbCr"), "TIFF"), colours(), 2)
     make.keep("jpeg-in.tif", save(image, "TIFF", compression="jpeg", quality=95), colours(), 6)
+    make.keep("lossy.avif", save(image, "AVIF", quality=90), colours(), 12)
+    make.keep("lossless.jp2", save(image, "JPEG2000"), colours())
     make.keep("lossy.webp", save(image, "WEBP", quality=90), colours(), 12)
     light = np.dstack([greys(), np.zeros((SIDE, SIDE, 2), np.uint8)])
     for name, shade in (("black", 0), ("white", 255)):
         light[..., 0] = shade
         lab = Image.frombytes("LAB", (SIDE, SIDE), light.tobytes())
         make.keep(f"lab-{name}.tif", save(lab, "TIFF"), np.full((SIDE, SIDE), shade, np.uint8), 2)
+
+
+def elder(make: Maker) -> None:
+    """Formats of other days, and images whose ending says nothing."""
+    image = Image.fromarray(colours(5))
+    for kind, suffix in (("PPM", "ppm"), ("TGA", "tga"), ("PCX", "pcx"), ("SGI", "sgi")):
+        make.keep(f"elder.{suffix}", save(image, kind), colours(5))
+    make.keep("run-lengths.tga", save(image, "TGA", compression="tga_rle"), colours(5))
+    make.keep("grey.pgm", save(Image.fromarray(greys(5)), "PPM"), greys(5))
+    values = np.arange(SIDE * SIDE, dtype=np.uint16).reshape(SIDE, SIDE) * 257
+    deep = b"P5\n# sixteen bits\n%d %d\n65535\n" % (SIDE, SIDE) + values.astype(">u2").tobytes()
+    make.keep("sixteen.pgm", deep, (values >> 8).astype(np.uint8))
+    rows = "\n".join(" ".join(map(str, row)) for row in greys(6).tolist())
+    make.keep("plain.pgm", f"P2\n{SIDE} {SIDE}\n255\n{rows}\n".encode(), greys(6))
+    for name in ("no-ending", "subject01.happy", "image.dat", "photo.12"):
+        make.keep(name, save(image, "PNG"), colours(5))
 
 
 def turned(make: Maker) -> None:
@@ -185,7 +204,15 @@ def named(make: Maker) -> None:
 
 
 def passed_over(folder: Path) -> None:
-    names = (".hidden.png", "._a.png", "Thumbs.db", "desktop.ini", ".DS_Store", "notes.txt", "none")
+    names = (
+        ".hidden.png",
+        "._a.png",
+        "Thumbs.db",
+        "desktop.ini",
+        ".DS_Store",
+        "notes.txt",
+        "none~",
+    )
     for name in (*names, ".git/a.png", "__MACOSX/a.png", "labels.json", "a.png.bak", "x.jpg/a.png"):
         path = folder / "train" / "a" / name
         path.parent.mkdir(parents=True, exist_ok=True)

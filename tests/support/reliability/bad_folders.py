@@ -149,7 +149,9 @@ def _table(content: str) -> Callable[[Path], Path]:
     return plant
 
 
-def table(letter: str, name: str, content: str, says: str, kind: str = "E") -> Case:
+def table(
+    letter: str, name: str, content: str, says: str, kind: str = "E", seen: tuple[Seen, ...] = ()
+) -> Case:
     """A case of a label file; `predict` takes it for an image, which it is not."""
     head = "" if content.startswith("\ufeff") else "path,label,split\n"
     return data_case(
@@ -158,6 +160,7 @@ def table(letter: str, name: str, content: str, says: str, kind: str = "E") -> C
         kind,
         _table(head + content),
         says=says,
+        seen=seen,
         cells={"predict": ("E", "labels.csv")},
         alone=True,
     )
@@ -185,15 +188,27 @@ FOLDERS: tuple[Case, ...] = (
     data_case("68", "folders below a class", "H",
               lambda folder: one_image(folder / "val" / "Bag" / "old" / "er" / "c68.png"),
               seen=(Seen("val/Bag/old/er/c68.png", "H"),)),
-    data_case("69", "one level too high", "E",
-              _mine(*(f"top/{name}/{n}.png" for name in ("Bag", "Coat") for n in range(3))),
-              says="mine/top", cells={"predict": "H"}),
+    data_case("69 a", "folder around the classes", "H",
+              _mine(*(f"top/{name}/{n}.png" for name in ("Bag", "Coat") for n in range(12))),
+              seen=(Seen("top/Bag/0.png", "H"),), alone=True),
+    data_case("69 b", "folders that are classes or splits", "E",
+              _mine(*(f"{top}/{name}/1.png" for top in ("train", "more") for name in ("Bag", "Coat"))),
+              says="--data.layout", cells={"predict": "H"}),
+    data_case("69 c", "the same folders in every folder", "E",
+              _mine(*(f"{top}/{name}/1.png" for top in ("Art", "Photo") for name in ("Bag", "Coat"))),
+              says="--data.layout", cells={"predict": "H"}),
+    data_case("69 d", "labels in the names of the files", "E",
+              _mine(*(f"{name}_{n}.png" for name in ("Bag", "Coat") for n in range(6))),
+              says="--data.label-from name", cells={"predict": "H"}),
     data_case("70", "class that train lacks", "E", _only_val, says="Stranger",
               cells={"predict": "H"}),
     data_case("71", "class that val lacks", "H", _made("Untested", 3, 0),
               seen=(Seen("train/Untested/0.png", "H"),), cells=STRANGE),
-    data_case("72", "classes alike but for case", "E",
+    data_case("72 a", "classes alike but for case", "E",
               lambda folder: one_image(folder / "train" / "BAG" / "1.png"), says="'BAG' and 'Bag'",
+              cells={"predict": "H"}),
+    data_case("72 b", "classes alike but for a space", "E",
+              lambda folder: one_image(folder / "train" / "Bag " / "1.png"), says="'Bag' and 'Bag '",
               cells={"predict": "H"}),
     data_case("73", "one name in two Unicode forms", "H", _two_forms,
               seen=(Seen("train/Café/0.png", "H"),), cells=STRANGE),
@@ -226,12 +241,16 @@ FOLDERS: tuple[Case, ...] = (
               lambda folder: [klass(folder, name) for name in ("1", "2", "10")] and None,
               seen=(Seen("train/10/0.png", "H"),), cells=STRANGE),
     table("a", "label file: class that train lacks", ROWS + "val/Coat/5.png,Stranger,val\n", "Stranger"),
-    table("b", "label file: no such image", ROWS + "val/Coat/none.png,Coat,val\n", NEXT),
+    table("b", "label file: no such image", ROWS + "val/Coat/none.png,Coat,val\n", "", "Q",
+          (Seen("val/Coat/none.png", "Q", "there is no such file"),)),
     table("c", "label file: a row twice", ROWS + "val/Bag/1.png,Bag,val\n", NEXT),
     table("d", "label file: rows that disagree", ROWS + "val/Bag/1.png,Coat,val\n", NEXT),
     table("e", "label file: byte-order mark", "\ufeffpath,label,split\n" + ROWS, "", "H"),
     table("f", "label file: other line ends", ROWS.replace("\n", "\r\n"), "", "H"),
-    table("g", "label file: not UTF-8", ROWS + "val/Coat/\udce9.png,Coat,val\n", NEXT),
+    table("g", "label file: not UTF-8", ROWS + "val/Coat/\udce9.png,Coat,val\n", "", "Q",
+          (Seen("val/Coat/é.png", "Q", "there is no such file"),)),
+    table("j", "label file: most images are missing", ROWS.replace("train/", "none/"), "labels.csv"),
+    table("k", "label file: bytes that are no text", ROWS + "val/Coat/\udc81.png,Coat,val\n", NEXT),
     data_case("85", "image in train and in val", "H", _copy("train/Bag/0.png", "val/Bag/c85.png"),
               seen=(Seen("val/Bag/c85.png", "H", "in val or test, and in train too"),)),
     data_case("86", "the same pixels in another encoding", "H", _other_encoding,

@@ -282,9 +282,9 @@ def _predict(folder: Path, _marker: Path) -> Action:
     (folder / "1.jpg").symlink_to("/etc/passwd")
 
     def action() -> Any:
-        items, refused = _images(folder)[:2]
-        assert not items
-        return looks(folder)() or refused
+        listing = _images(folder)
+        assert not listing.files
+        return looks(folder)() or listing.refused
 
     return action
 

@@ -15,14 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from tutelage.config.data import DataConfig
 from tutelage.data.decode.signatures import end_note, file_family, foreign_format, is_truncated
 from tutelage.data.readers.source import Unreadable
 from tutelage.errors import MachineError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # MPO is opened as a JPEG
+_CODECS = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
+"""Formats for which Pillow may have been built without a decoder, by its name for the decoder."""
 _LARGE = 16_000_000
 _large_ones = threading.Lock()  # one at a time, so that memory does not grow with the cores
 _ORIENTATION, _PHOTOMETRIC, _BITS = 274, 262, 258
@@ -64,11 +65,14 @@ def open_image(raw: bytes, settings: DataConfig) -> tuple[Image.Image, tuple[str
         Unreadable: see `decode`.
         MachineError: there is not enough memory for an image within the limit.
     """
-    if file_family(raw) is None:
+    family = file_family(raw)
+    if family is None:
         raise Unreadable(foreign_format(raw))
+    if family in _CODECS and not features.check(_CODECS[family]):
+        raise Unreadable(f"format not supported: {family}, which this Pillow cannot decode")
     notes: list[str] = []
     try:
-        with decided_warnings(), Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+        with decided_warnings(), Image.open(io.BytesIO(raw), formats=(family,)) as image:
             rgb = _decoded(image, settings, notes)
     except Unreadable:
         raise
@@ -150,6 +154,10 @@ def _converted(
     upright = _upright(image)
     if turned or upright is not image:
         notes.append("rotated")
+    if (
+        upright.mode == "I" and image.format == "PPM"
+    ):  # Pillow stretches its stated range to 16 bits
+        upright = Image.fromarray(np.asarray(upright).astype(np.uint16))
     if upright.mode.startswith("I;16"):
         notes.append("16-bit")
         upright = _eight_bit(upright, tags)

@@ -7,9 +7,18 @@ from collections import deque
 from functools import partial
 from pathlib import Path
 
+from tutelage.config.data import DataConfig
+from tutelage.data.readers.file_names import (
+    HEAD,
+    IMAGE_SUFFIXES,
+    has_image_ending,
+    is_ignored,
+    is_image_start,
+    may_be_image,
+    not_an_image,
+)
 from tutelage.data.readers.layout import infer_layout
 from tutelage.data.readers.listing import LARGEST_FILE, File, Listing
-from tutelage.data.readers.names import IMAGE_SUFFIXES, is_ignored, is_not_image
 from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Source, Unreadable
 from tutelage.errors import InputError
@@ -17,30 +26,34 @@ from tutelage.storage.safe_paths import find_irregular, is_within
 from tutelage.text import escape
 
 _Identity = tuple[int, int]
+_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def open_folder(folder: Path) -> Source:
+def open_folder(folder: Path, settings: DataConfig) -> Source:
     """Open a source from a folder of class folders, or of train/, val/ and test/ that hold them.
 
     Raises:
         InputError: the folder is empty, cannot be listed, or has another layout.
     """
-    listing = scan_folder(folder)
+    listing = scan_folder(folder, follow=settings.links == "follow")
     about = {"kind": "folder", "name": escape(folder.resolve().name)}
-    return infer_layout(listing, about, where=folder)
+    return infer_layout(listing, about, where=folder, settings=settings)
 
 
-def scan_folder(root: Path) -> Listing:
-    """List every image below a folder, by name. A link counts if its file is not listed otherwise."""
-    listing = Listing()
-    seen: set[_Identity] = set()
-    links: deque[str] = deque()
-    _walk(str(root), "", listing, seen, links)
-    while links:
-        _follow(str(root), links.popleft(), listing, seen, links)
-    listing.files.sort()
-    listing.refused.sort()
-    return listing
+def scan_folder(root: Path, *, follow: bool = False) -> Listing:
+    """List every image below a folder, by name. A link counts if its file is not listed otherwise.
+
+    Args:
+        root: the folder.
+        follow: also take what links lead to outside the folder.
+    """
+    scan = _Scan(str(root), follow)
+    scan.walk("")
+    while scan.links:
+        scan.follow(scan.links.popleft())
+    scan.listing.files.sort()
+    scan.listing.refused.sort()
+    return scan.listing
 
 
 def open_image_file(path: Path) -> Listing:
@@ -66,30 +79,81 @@ def open_image_file(path: Path) -> Listing:
     return listing
 
 
-def _walk(root: str, start: str, listing: Listing, seen: set[_Identity], links: deque[str]) -> None:
-    pending = [start]
-    while pending:
-        folder = pending.pop()
-        for entry in _entries(root, folder, listing):
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            reason = is_ignored(entry.name)
-            if reason:
-                listing.ignored[reason] += 1
-            elif entry.is_symlink():
-                links.append(name)
-            elif isinstance(status := _status(entry), str):
-                listing.refused.append((name, status))
-            elif stat.S_ISDIR(status.st_mode):
-                if (status.st_dev, status.st_ino) in seen:
-                    listing.ignored["link to a folder already listed"] += 1
+class _Scan:
+    """One scan of a folder: what it has found, and which links are still to be followed."""
+
+    def __init__(self, root: str, into_others: bool) -> None:
+        self.root, self.into_others = root, into_others
+        self.listing = Listing()
+        self.links: deque[str] = deque()
+        self.seen: set[_Identity] = set()
+
+    def walk(self, start: str) -> None:
+        """List everything below a folder, except links, which wait."""
+        pending = [start]
+        while pending:
+            folder = pending.pop()
+            for entry in _entries(self.root, folder, self.listing):
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if reason := is_ignored(entry.name, folder=entry.is_dir(follow_symlinks=False)):
+                    self.listing.pass_over(name, reason)
+                elif entry.is_symlink():
+                    self.links.append(name)
+                elif isinstance(status := _status(entry), str):
+                    self.listing.refused.append((name, status))
+                elif not stat.S_ISDIR(status.st_mode):
+                    self.take(name, status)
+                elif (status.st_dev, status.st_ino) in self.seen:
+                    self.listing.pass_over(name, "link to a folder already listed")
                 elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
-                    listing.ignored["folder named like an image"] += 1
+                    self.listing.pass_over(name, "folder named like an image")
                 else:
-                    seen.add((status.st_dev, status.st_ino))
-                    listing.folders.add(name)
+                    self.seen.add((status.st_dev, status.st_ino))
+                    self.listing.folders.add(name)
                     pending.append(name)
+
+    def take(self, name: str, status: os.stat_result) -> None:
+        """List a file, if its ending or its content is that of an image."""
+        regular = stat.S_ISREG(status.st_mode)
+        if has_image_ending(name):
+            if kind := find_irregular(status.st_mode):
+                self.listing.refused.append((name, kind))
+                return
+        elif not (regular and may_be_image(name) and is_image_start(_head(f"{self.root}/{name}"))):
+            if regular and "/" not in name:
+                self.listing.note_top_file(listed_file(self.root, name, status))
+            self.listing.pass_over(name, not_an_image(name))
+            return
+        self.seen.add((status.st_dev, status.st_ino))
+        self.listing.files.append(listed_file(self.root, name, status))
+
+    def follow(self, name: str) -> None:
+        """Handle one symbolic link: refuse it, skip it, or take it as the file or folder it leads to."""
+        try:
+            target = os.path.realpath(f"{self.root}/{name}", strict=True)
+            status = os.lstat(target)
+        except OSError:
+            if has_image_ending(name):
+                self.listing.refused.append((name, "a broken link"))
             else:
-                _take(root, name, status, listing, seen)
+                self.listing.pass_over(name, "broken link")
+            return
+        folder = stat.S_ISDIR(status.st_mode)
+        if not is_within(target, self.root):
+            if not self.into_others:
+                self.listing.refused.append((name, "a link out of the folder"))
+                return
+            if folder and is_within(self.root, target):
+                self.listing.refused.append((name, "a link to a folder around this one"))
+                return
+        if (status.st_dev, status.st_ino) in self.seen or target == os.path.realpath(self.root):
+            self.listing.pass_over(name, "link to something already listed")
+        elif folder:
+            self.seen.add((status.st_dev, status.st_ino))
+            self.listing.folders.add(name)
+            self.walk(name)
+        else:
+            self.take(name, status)
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | str:
@@ -117,49 +181,21 @@ def _entries(root: str, folder: str, listing: Listing) -> list[os.DirEntry[str]]
         ) from error
 
 
-def _take(
-    root: str, name: str, status: os.stat_result, listing: Listing, seen: set[_Identity]
-) -> None:
-    reason = is_not_image(name)
-    if reason:
-        if name.lower().endswith(".csv") and "/" not in name and stat.S_ISREG(status.st_mode):
-            listing.tables.append(listed_file(root, name, status))
-        listing.ignored[reason] += 1
-    elif kind := find_irregular(status.st_mode):
-        listing.refused.append((name, kind))
-    else:
-        seen.add((status.st_dev, status.st_ino))
-        listing.files.append(listed_file(root, name, status))
-
-
-def _follow(
-    root: str, name: str, listing: Listing, seen: set[_Identity], links: deque[str]
-) -> None:
-    """Handle one symbolic link: refuse it, skip it, or take it as the file or folder it leads to."""
-    try:
-        target = os.path.realpath(f"{root}/{name}", strict=True)
-        status = os.lstat(target)
-    except OSError:
-        if not is_not_image(name):
-            listing.refused.append((name, "a broken link"))
-        return
-    if not is_within(target, root):
-        listing.refused.append((name, "a link out of the folder"))
-    elif (status.st_dev, status.st_ino) in seen or target == os.path.realpath(root):
-        listing.ignored["link to something already listed"] += 1
-    elif stat.S_ISDIR(status.st_mode):
-        seen.add((status.st_dev, status.st_ino))
-        listing.folders.add(name)
-        _walk(root, name, listing, seen, links)
-    else:
-        _take(root, name, status, listing, seen)
-
-
 def listed_file(root: str, name: str, status: os.stat_result) -> File:
     """Return a regular file for the listing; it is read only when needed."""
     return File(
         name, partial(read_image_file, f"{root}/{name}"), f"{status.st_size}:{status.st_mtime_ns}"
     )
+
+
+def _head(path: str) -> bytes:
+    """Return the first bytes of a regular file; none if it cannot be read."""
+    try:
+        handle = os.open(path, os.O_RDONLY | _FLAGS)
+        with os.fdopen(handle, "rb", buffering=0) as file:
+            return b"" if find_irregular(os.fstat(handle).st_mode) else file.read(HEAD)
+    except OSError:
+        return b""
 
 
 def read_image_file(path: str, tries: int = 2) -> bytes:
@@ -169,9 +205,7 @@ def read_image_file(path: str, tries: int = 2) -> bytes:
         Unreadable: it cannot be opened, is no regular file, is too large, or keeps changing.
     """
     try:
-        handle = os.open(
-            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        )
+        handle = os.open(path, os.O_RDONLY | _FLAGS)
         with os.fdopen(handle, "rb") as file:
             before = os.fstat(handle)
             if kind := find_irregular(before.st_mode):
@@ -200,5 +234,5 @@ def _os_reason(error: OSError) -> str:
 READER = Reader(
     "a folder of images",
     accepts=lambda _text, path: path.is_dir(),
-    open=lambda _text, path, _settings: open_folder(path),
+    open=lambda _text, path, settings: open_folder(path, settings),
 )

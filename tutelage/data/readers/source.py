@@ -19,6 +19,13 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
+_SEEN_IN_ITEMS = (
+    *("layout", "label_from", "class_names", "links"),
+    *("images", "columns", "multi_label"),
+)
+"""Settings whose whole effect is in the items and classes, so that a fingerprint holds it already."""
+
+
 class Unreadable(Exception):  # noqa: N818 - a verdict on one image, never shown as an error
     """One image cannot be used; `reason` is short, for a list of files set aside."""
 
@@ -49,13 +56,15 @@ class Source:
     description: dict[str, Any]
     """Kind, name and layout, for the report."""
     classes: tuple[str, ...]
-    """Class names, sorted."""
+    """Class names, in the order of `names.order_classes`."""
     items: list[Item]
     """Ordered by name."""
     refused: list[tuple[str, str]] = field(default_factory=list)
     """(file, reason) of images not even opened: pipes, broken links, links out of the folder."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """How many files were skipped, by reason."""
+    examples: Mapping[str, list[str]] = field(default_factory=dict)
+    """The first names of those skipped, by reason."""
 
     def fingerprint(self, settings: DataConfig) -> str:
         """Return a name for these files under these settings, known before anything is decoded.
@@ -67,6 +76,6 @@ class Source:
             row = (item.name, item.split or "", item.label or "", item.stamp)
             digest.update("\0".join((*row, "\n")).encode("utf-8", "surrogateescape"))
         plain = first_names(to_table(settings), "data")
-        plain.pop("root", None)
-        plain.pop("images", None)
-        return fingerprint(plain, self.classes, self.refused, digest.hexdigest())
+        for name in ("root", *_SEEN_IN_ITEMS):
+            plain.pop(name, None)
+        return fingerprint(plain, sorted(self.classes), self.refused, digest.hexdigest())

@@ -31,6 +31,20 @@ def class_counts(data: DataRecord) -> list[tuple[str, int, int, int]]:
     return rows if any(rows[-1][1:]) else rows[:-1]
 
 
+def missing_classes(data: DataRecord) -> list[str]:
+    """Say which classes a split that measures has no image of; empty without the pack."""
+    if data.class_counts is None:
+        return []
+    counts = data.class_counts[: len(data.classes)]
+    said = []
+    for name, column in (("validation", 1), ("test", 2)):
+        names = [data.classes[row] for row in (counts[:, column] == 0).nonzero()[0]]
+        if names and counts[:, column].any():
+            more = f" and {len(names) - ROWS_SHOWN} more" if len(names) > ROWS_SHOWN else ""
+            said.append(f"No {name} image of {', '.join(names[:ROWS_SHOWN])}{more}.")
+    return said
+
+
 def timings_of(run: RunRecord) -> list[str]:
     """Format the timings of one run, under `TIMING_HEAD`."""
     timings = run.timings

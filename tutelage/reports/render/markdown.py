@@ -115,6 +115,7 @@ def _data(data: DataRecord) -> list[str]:
     if counts := environment.class_counts(data)[: environment.ROWS_SHOWN]:
         rows = [[name, *map(str, images)] for name, *images in counts]
         parts.append(markdown_table(["Class", "Training", "Validation", "Test"], rows))
+    parts += environment.missing_classes(data)
     parts += [
         f"{count_of(leaked, 'image')} of the {name} split with exactly the pixels of a training image."
         for name, leaked in data.leaks.items()

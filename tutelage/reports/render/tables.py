@@ -1,7 +1,7 @@
 """The report's tables as labelled cells, shared by the page, the Markdown and the console."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -11,7 +11,7 @@ from tutelage.reports.record.types import ROLES, SPLIT_WORDS, JobRecord, RunReco
 from tutelage.reports.render.published import Published, published_row
 from tutelage.reports.statistics.verdict import Verdict, decimals_for
 from tutelage.reports.wording import NONE, number, percent, points, role_label
-from tutelage.storage.scores import Metrics
+from tutelage.storage.scores import Metrics, measured_classes
 
 
 class TableCell(NamedTuple):
@@ -60,10 +60,14 @@ def roles_of(record: JobRecord) -> tuple[Role, ...]:
 def comparison_table(record: JobRecord, verdict: Verdict) -> list[TableLine]:
     """Tabulate every metric by role: mean and standard deviation over seeds, and student minus control."""
     split = record.split()
+    measured: Mapping[str, Any] = next(
+        (found for run in record.runs if (found := run.last.on(split))), {}
+    )
+    some = f", {found}" if (found := measured_classes(measured)) else ""
     lines = [
         _line(record, "accuracy", "Accuracy, last epoch (%)", _last("accuracy", split), 1, 100),
         _line(record, "best_accuracy", "Accuracy, best epoch (%)", _best(split), 1, 100),
-        _line(record, "macro_f1", "Macro-F1 (%)", _last("macro_f1", split), 1, 100),
+        _line(record, "macro_f1", f"Macro-F1 (%){some}", _last("macro_f1", split), 1, 100),
         _line(record, "top5", "Top-5 accuracy (%)", _last("top5", split), 1, 100),
         _line(record, "nll", "Negative log-likelihood (nats)", _last("nll", split), 4),
         _line(record, "brier", "Brier score", _last("brier", split), 4),

@@ -150,7 +150,7 @@ def _path_column(table: Table, files: Files, choice: Choice) -> tuple[int, str]:
 
 
 def _likely_path(columns: Mapping[int, Sequence[str]], files: Files) -> list[int]:
-    """Return the column of several that lead to files: one of equals, or the only one with endings of images."""
+    """Return those of several columns that may be the path: one of equals, or those of image endings."""
     leads = {tuple(one.name for one in files.find(cells, None)) for cells in columns.values()}
     if len(leads) == 1:
         return [next(iter(columns))]

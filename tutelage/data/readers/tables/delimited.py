@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
-from tutelage.data.readers.names import IMAGE_SUFFIXES, OTHER_IMAGES
+from tutelage.data.readers.file_names import IMAGE_SUFFIXES, OTHER_IMAGES
 from tutelage.data.readers.tables.encoding import decode
 from tutelage.data.readers.tables.table import MOST_COLUMNS, Row, Table
 from tutelage.data.readers.tables.words import LABELS, PATHS, squeeze

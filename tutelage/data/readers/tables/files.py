@@ -14,8 +14,8 @@ from itertools import takewhile
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
+from tutelage.data.readers.file_names import IMAGE_SUFFIXES, OTHER_IMAGES
 from tutelage.data.readers.listing import File, Listing
-from tutelage.data.readers.names import IMAGE_SUFFIXES, OTHER_IMAGES
 from tutelage.data.readers.source import Split
 from tutelage.data.readers.tables.words import split_in
 

@@ -12,22 +12,18 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from tutelage.config.data import DataConfig
 from tutelage.data.readers import folder as class_folders
-from tutelage.data.readers.names import IMAGE_SUFFIXES, is_ignored
+from tutelage.data.readers.file_names import IMAGE_SUFFIXES, is_ignored
 from tutelage.data.readers.reader import Reader
-from tutelage.data.readers.source import Item, Source, Split
+from tutelage.data.readers.source import Source
+from tutelage.data.readers.tables.choose import Offer, open_tables
 from tutelage.data.readers.tables.class_names import is_list_of_names
-from tutelage.data.readers.tables.columns import find_columns, read_choice
-from tutelage.data.readers.tables.files import Files
 from tutelage.data.readers.tables.open import JSON, PARQUET, TEXT, files_of, read_any
-from tutelage.data.readers.tables.read import Part, read_parts
-from tutelage.data.readers.tables.table import Table
 from tutelage.data.readers.tables.words import parts_of, split_in
-from tutelage.errors import InputError, MachineError, TutelageError
 from tutelage.text import escape
 
 MOST_TABLES = 1000
@@ -42,34 +38,33 @@ _LOOKED_AT = 1000
 """Entries of a folder in which an image is looked for."""
 
 
-class _Candidate(NamedTuple):
-    table: Table
-    files: Files
-    split: Split | None
-    prefix: str
-    labelled: bool
-
-
 def open_folder_with_table(folder: Path, settings: DataConfig) -> Source:
     """Open a source from the tables of a folder, or from its class folders if no table fits.
 
     Raises:
-        InputError: the tables are not clear; see `read_parts`.
+        InputError: the tables are not clear.
     """
-    candidates, told, doubts = _read_all(folder, settings)
-    if not any(one.labelled for one in candidates):
-        if doubts:
-            raise doubts[0]
+    if settings.layout or settings.label_from:  # a person has said what the folders are
         return class_folders.READER.open("", folder, settings)
-    chosen = _choose([one for one in candidates if one.labelled], folder)
-    chosen += [one for one in candidates if not one.labelled and one.split == "test"]
-    tests = _test_folders(folder)
-    named = len(chosen) > 1 or bool(tests) or chosen[0].prefix
-    parts = [Part(one.table, one.files, one.split if named else None, one.prefix) for one in chosen]
-    beside = _unlabelled(parts, tests) if not settings.images else []
-    about = {"kind": "folder", "name": escape(folder.resolve().name)}
-    tables = [f"table: {', '.join(one.table.where.name for one in chosen[:8])}", *told]
-    return read_parts(parts, settings, about, where=folder, beside=beside, told=tables)
+    return open_tables(
+        _offers(folder, settings),
+        _test_folders(folder),
+        settings,
+        {"kind": "folder", "name": escape(folder.resolve().name)},
+        where=folder,
+        otherwise=lambda: class_folders.READER.open("", folder, settings),
+    )
+
+
+def _offers(folder: Path, settings: DataConfig) -> list[Offer]:
+    shared, offers = files_of(folder, settings), []
+    for path in tables_in(folder):
+        inner = path.parent.name if path.parent != folder else ""
+        own = bool(split_in(inner)) and not settings.images
+        files = files_of(path.parent, settings) if own else shared
+        read = partial(read_any, path, files)
+        offers.append(Offer(path, read, files, f"{inner}/" if own else "", inner))
+    return offers
 
 
 def tables_in(folder: Path) -> list[Path]:
@@ -92,73 +87,11 @@ def has_class_folders(folder: Path) -> bool:
     )
 
 
-def _read_all(
-    folder: Path, settings: DataConfig
-) -> tuple[list[_Candidate], list[str], list[TutelageError]]:
-    """Return the tables that lead to images, what was passed over, and tables that are not clear."""
-    shared, choice = files_of(folder, settings), read_choice(settings.columns)
-    candidates, passed_over = [], []
-    doubts: list[TutelageError] = []
-    for path in tables_in(folder):
-        if "submission" in path.stem.lower():
-            passed_over.append(f"{path.name} (an example of a submission)")
-            continue
-        split = split_in(path.stem) or (
-            split_in(path.parent.name) if path.parent != folder else None
-        )
-        own = path.parent != folder and split_in(path.parent.name) is not None
-        files = files_of(path.parent, settings) if own else shared
-        try:
-            table = read_any(path, files)
-            roles = find_columns(
-                table, files, choice, labelled=False, several=settings.multi_label is not None
-            )
-        except (InputError, MachineError) as error:
-            if isinstance(error, MachineError) or error.what.startswith(
-                ("it is", "the images have")
-            ):
-                doubts.append(error)
-            passed_over.append(path.name)
-            continue
-        prefix = f"{path.parent.name}/" if own and not settings.images else ""
-        candidates.append(_Candidate(table, files, split, prefix, bool(roles.labels)))
-    told = [f"passed over: {', '.join(passed_over[:8])}"] if passed_over else []
-    return candidates, told, doubts
-
-
-def _choose(labelled: Sequence[_Candidate], folder: Path) -> list[_Candidate]:
-    """Return the tables to read: one, or one or more for each split.
-
-    Raises:
-        InputError: there are several, and their names do not say which splits they are.
-    """
-    if len(labelled) == 1 or all(one.split for one in labelled):
-        return sorted(labelled, key=lambda one: one.split != "train")
-    raise InputError(
-        "there are several tables of images",
-        where=folder,
-        found=", ".join(one.table.where.name for one in labelled[:10]),
-        expected="one table, or train, val and test",
-        fix=f"one of them in place of the folder, such as {labelled[0].table.where}",
-    )
-
-
 def _test_folders(folder: Path) -> list[str]:
     return [
         path.name
         for path in _sorted(folder)
         if path.is_dir() and split_in(path.name) == "test" and _holds_images(path)
-    ]
-
-
-def _unlabelled(parts: Sequence[Part], tests: Sequence[str]) -> list[Item]:
-    """Return the images of test folders that have no table of their own."""
-    tabled = {part.prefix.rstrip("/") for part in parts}
-    free = [name for name in tests if name not in tabled]
-    return [
-        Item(file.name, "test", None, file.read, file.stamp)
-        for file in (parts[0].files.listing.files if free else ())
-        if file.name.split("/")[0] in free
     ]
 
 
@@ -202,7 +135,7 @@ def _may_be_table(path: Path) -> bool:
 def _sorted(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if not is_ignored(entry.name))
+            names = sorted(e.name for e in entries if not is_ignored(e.name, folder=e.is_dir()))
     except OSError:
         return []
     return [folder / name for name in names]

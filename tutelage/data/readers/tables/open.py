@@ -57,7 +57,16 @@ def read_any(path: Path, files: Files) -> Table:
         raw = read_image_file(str(path))
     except (OSError, Unreadable) as error:
         raise InputError("cannot read the table", where=path, found=error) from error
-    if suffix in JSON:
+    return read_text(raw, path, files)
+
+
+def read_text(raw: bytes, path: Path, files: Files) -> Table:
+    """Read the bytes of a table of text or JSON; its paths lead to `files`.
+
+    Raises:
+        InputError: it is no such table.
+    """
+    if path.suffix.lower() in JSON:
         return read_json_lines(raw, path)
     return read_delimited(raw, path, lambda first, rows: has_header(first, rows, files))
 
@@ -76,11 +85,13 @@ def files_of(folder: Path, settings: DataConfig) -> Files:
             fix=f"{flag('data.images')} FOLDER, a folder that is there",
         )
 
+    follow = settings.links == "follow"
+
     def find(name: str) -> File | str | None:
         full = f"{root}/{name}"
         if not os.path.lexists(full):
             return None
-        if not is_within(full, root):
+        if not follow and not is_within(full, root):
             return "a link out of the folder"
         try:
             status = Path(full).stat()
@@ -88,7 +99,7 @@ def files_of(folder: Path, settings: DataConfig) -> Files:
             return "a broken link"
         return find_irregular(status.st_mode) or listed_file(str(root), name, status)
 
-    return Files(root, find, lambda: scan_folder(root))
+    return Files(root, find, lambda: scan_folder(root, follow=follow))
 
 
 READER = Reader(

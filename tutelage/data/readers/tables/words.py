@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from tutelage.data.readers.source import Split
+from tutelage.data.readers.split_names import parse_split
 
 
 def _set(words: str) -> frozenset[str]:
@@ -89,11 +90,11 @@ def split_word(text: str) -> Split | None:
 def split_in(name: str) -> Split | None:
     """Return the one split that a file or folder name speaks of.
 
-    >>> split_in("train-00000-of-00002"), split_in("test_images"), split_in("train_val"), split_in("labels")
-    ('train', 'test', None, None)
+    >>> [split_in(name) for name in ("train-00000-of-00002", "test_images", "train_labels", "labels")]
+    ['train', 'test', 'train', None]
     """
-    found = {split for part in parts_of(name) if (split := split_word(part))}
-    return found.pop() if len(found) == 1 else None
+    found = parse_split(name)
+    return found.split if found else None
 
 
 def split_values(column: str, values: Iterable[str]) -> dict[str, Split] | None:
