@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -243,3 +244,66 @@ def test_files_that_are_mostly_missing_are_said(tmp_path: Path, write_images: Ca
         assert part in str(error.value)
     source = open_source(table, DataConfig(images=str(tmp_path / "far")))
     assert {item.read() for item in source.items} == {*contents}
+
+
+@pytest.mark.parametrize("given", [("train", "val", "test"), ("train_val", "test"), ("test",)])
+def test_lists_of_images_are_the_splits_of_a_table_of_labels(
+    tmp_path: Path, write_images: Callable, labels_of: Callable, given: tuple[str, ...]
+) -> None:
+    """As in NIH's chest X-rays: labels in one table, a list of paths for each split."""
+    contents = write_images([f"imgs/{n}.jpg" for n in range(40)])
+    write(
+        tmp_path / "labels.csv",
+        [["path", "label"], *([f"imgs/{n}.jpg", "xyz"[n % 3]] for n in range(40))],
+    )
+    parts = {
+        "train": range(24),
+        "train_val": range(30),
+        "val": range(24, 30),
+        "test": range(30, 38),
+    }
+    expected = {}
+    for name in given:
+        (tmp_path / f"{name}_list.txt").write_text("".join(f"imgs/{n}.jpg\n" for n in parts[name]))
+        split = name.removesuffix("_val")
+        expected |= {contents[n]: ("xyz"[n % 3], split) for n in parts[name]}
+    if given == ("test",):
+        expected = {one: ("xyz"[n % 3], "train") for n, one in enumerate(contents)} | expected
+    assert labels_of(tmp_path) == expected
+
+
+def test_an_image_in_two_tables_is_refused(tmp_path: Path, write_images: Callable) -> None:
+    """Both tables are named, with their lines."""
+    write_images([f"{n}.jpg" for n in range(30)], "imgs")
+    for name, rows in (("train", range(20)), ("test", range(19, 30))):
+        write(
+            tmp_path / f"{name}.csv", [["path", "label"], *([f"imgs/{n}.jpg", n % 2] for n in rows)]
+        )
+    with pytest.raises(InputError, match=r"listed before, in train.csv, line 21"):
+        open_source(tmp_path, DataConfig())
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+@pytest.mark.parametrize("form", ["kaggle", "named", "jsonl"])
+def test_archives_hold_tables_too(
+    tmp_path: Path, write_images: Callable, labels_of: Callable, kind: str, form: str
+) -> None:
+    """With a folder around all of it, and an example of a submission."""
+    contents = write_images([f"set/train/{n}.png" for n in range(30)])
+    tests = write_images([f"set/test/{n}.png" for n in range(9)])
+    names = ("id", "breed") if form == "kaggle" else ("image_id", "label")
+    if form == "jsonl":
+        lines = [
+            json.dumps({"file_name": f"train/{n}.png", "label": "ab"[n % 2]}) for n in range(30)
+        ]
+        (tmp_path / "set" / "metadata.jsonl").write_text("\n".join(lines))
+    else:
+        write(tmp_path / "set" / "train.csv", [[*names], *([n, "ab"[n % 2]] for n in range(30))])
+        write(tmp_path / "set" / "sample_submission.csv", [[*names], *([n, "a"] for n in range(9))])
+    data = Path(
+        shutil.make_archive(
+            str(tmp_path / "data"), {"tar.gz": "gztar"}.get(kind, kind), tmp_path, "set"
+        )
+    )
+    expected = {one: ("ab"[n % 2], "train") for n, one in enumerate(contents)}
+    assert labels_of(data) == expected | dict.fromkeys(tests, (None, "test"))

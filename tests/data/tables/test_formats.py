@@ -225,3 +225,61 @@ def test_a_spreadsheet_is_refused_with_a_remedy(tmp_path: Path, name: str) -> No
     (tmp_path / name).write_bytes(b"PK\3\4")
     with pytest.raises(InputError, match="save it as CSV"):
         open_source(tmp_path / name, DataConfig())
+
+
+SHAPES: dict[str, Callable[[list[str], list[object]], object]] = {
+    "path to label": lambda paths, labels: dict(zip(paths, labels, strict=True)),
+    "path to object": lambda paths, labels: {
+        path: {"label": label, "width": 8} for path, label in zip(paths, labels, strict=True)
+    },
+    "lists": lambda paths, labels: {"file": paths, "label": labels},
+    "pandas": lambda paths, labels: {
+        "file": {str(n): path for n, path in enumerate(paths)},
+        "label": {str(n): label for n, label in enumerate(labels)},
+    },
+    "inside": lambda paths, labels: {
+        "version": 1,
+        "images": [{"file": p, "label": x} for p, x in zip(paths, labels, strict=True)],
+    },
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_of_other_shapes(
+    tmp_path: Path, write_images: Callable, labels_of: Callable, shape: str, indent: int | None
+) -> None:
+    """One value that holds a table: by rows, by columns, by path, on one line or many."""
+    names = [f"imgs/{number}.jpg" for number in range(30)]
+    contents = write_images(names)
+    labels: list[object] = ["abc"[number % 3] for number in range(30)]
+    (tmp_path / "t.json").write_text(json.dumps(SHAPES[shape](names, labels), indent=indent))
+    assert labels_of(tmp_path / "t.json") == {
+        c: (x, None) for c, x in zip(contents, labels, strict=True)
+    }
+
+
+@pytest.mark.parametrize("head", ["# exported 2026\n# by me\n", "sep=;\n", "sep=;\r\n"])
+def test_lines_before_the_header_are_passed_over(
+    tmp_path: Path, write_images: Callable, labels_of: Callable, head: str
+) -> None:
+    """Comments, and what Excel writes; the lines of messages are those of the file."""
+    contents = write_images([f"{n}.png" for n in range(30)])
+    rows = head + "image;label\n" + "".join(f"{n}.png;{n % 3}\n" for n in range(30))
+    (tmp_path / "t.csv").write_text(rows, newline="")
+    assert labels_of(tmp_path / "t.csv") == {c: (str(n % 3), None) for n, c in enumerate(contents)}
+    (tmp_path / "t.csv").write_text(f"{rows}1;2;3\n", newline="")
+    with pytest.raises(InputError, match=f"line {head.count(chr(10)) + 32}"):
+        open_source(tmp_path / "t.csv", DataConfig())
+
+
+def test_numbers_without_their_zeros_are_found(
+    tmp_path: Path, write_images: Callable, labels_of: Callable
+) -> None:
+    """1 stands for 00001.png where there is only one of that number."""
+    contents = write_images([f"imgs/{n:05}.png" for n in range(30)])
+    (tmp_path / "t.csv").write_text("id,label\n" + "".join(f"{n},{n % 3}\n" for n in range(30)))
+    assert labels_of(tmp_path / "t.csv") == {c: (str(n % 3), None) for n, c in enumerate(contents)}
+    write_images([f"imgs/{n:03}.png" for n in range(30)])
+    with pytest.raises(InputError, match=r"no column of the table leads to images"):
+        open_source(tmp_path / "t.csv", DataConfig())

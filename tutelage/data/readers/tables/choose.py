@@ -64,10 +64,17 @@ def open_tables(
             raise doubts[0]
         return otherwise()
     chosen = _choose(labelled, where)
-    chosen += [one for one in candidates if not one.labelled and one.split == "test"]
+    lists = {"train", "val", "test"} if len(chosen) == 1 and not chosen[0].split else {"test"}
+    chosen += [one for one in candidates if not one.labelled and one.split in lists]
     named = len(chosen) > 1 or bool(tests) or bool(chosen[0].offer.prefix)
     parts = [
-        Part(one.table, one.offer.files, one.split if named else None, one.offer.prefix)
+        Part(
+            one.table,
+            one.offer.files,
+            one.split if named else None,
+            one.offer.prefix,
+            one.labelled,
+        )
         for one in chosen
     ]
     beside = [] if settings.images else _unlabelled(parts, tests)
@@ -108,7 +115,11 @@ def _choose(labelled: Sequence[_Candidate], where: Path) -> list[_Candidate]:
     Raises:
         InputError: there are several, and their names do not say which splits they are.
     """
-    if len(labelled) == 1 or all(one.split for one in labelled):
+    with_split = [one for one in labelled if one.split]
+    splits = {one.split for one in with_split}
+    if "train" in splits and len(splits) > 1:  # a table of all images beside those of the splits
+        return sorted(with_split, key=lambda one: one.split != "train")
+    if len(labelled) == 1 or len(with_split) == len(labelled):
         return sorted(labelled, key=lambda one: one.split != "train")
     raise InputError(
         "there are several tables of images",

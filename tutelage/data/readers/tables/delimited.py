@@ -20,6 +20,9 @@ from tutelage.errors import InputError
 from tutelage.text import escape
 
 _NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "spaces"}
+_PREAMBLE = re.compile(r"\A(?:(?:#[^\n,;|\t]*|sep=.)\r?\n)+", re.IGNORECASE)
+"""Comments before the header, and Excel's line that names the separator."""
+_SIGNED = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _SNIFFED = 50
 """Lines."""
 _ENDINGS = "|".join(re.escape(suffix[1:]) for suffix in IMAGE_SUFFIXES | OTHER_IMAGES)
@@ -41,6 +44,7 @@ def read_delimited(
         InputError: it is empty, no text, or not a table.
     """
     text, encoding = decode(raw, where)
+    text = _PREAMBLE.sub(lambda found: "\n" * found[0].count("\n"), text, count=1)
     separator = _separator(text)
     first, *following = [*islice(_lines(text, separator, where), _SNIFFED)] or [Row(1, ())]
     if not any(first.cells) or (not following and not any(map(looks_like_a_path, first.cells))):
@@ -102,10 +106,15 @@ def _lines(text: str, separator: str, where: Path, *, strict: bool = True) -> It
     """Read the lines that are not blank."""
     if separator == " ":
         for number, line in enumerate(text.splitlines(), 1):
-            if line.strip() and not line.startswith("#"):
+            alone = (
+                number == 1 and line.strip().isdecimal()
+            )  # CelebA begins with the number of lines
+            if line.strip() and not line.startswith("#") and not alone:
                 yield Row(number, tuple(_by_spaces(line.strip())))
         return
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=strict
+    )
     try:
         for cells in reader:
             if any(cells):
@@ -123,11 +132,11 @@ def _by_spaces(line: str) -> list[str]:
     found = _PATH_AND_REST.fullmatch(line)
     if found is None:
         tokens = line.split()
-        numbers = len(tokens) > 2 and all(token.isdecimal() for token in tokens[1:])
+        numbers = len(tokens) > 2 and all(map(_SIGNED.fullmatch, tokens[1:]))
         return tokens if numbers else line.rsplit(None, 1)
     path, rest = found.groups()
     tokens = rest.split()
-    return [path, *tokens] if all(token.isdecimal() for token in tokens) else [path, rest]
+    return [path, *tokens] if all(map(_SIGNED.fullmatch, tokens)) else [path, rest]
 
 
 def _fit(row: Row, width: int, where: Path) -> Row:

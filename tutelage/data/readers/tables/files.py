@@ -6,6 +6,7 @@ of another machine, may be left away; others never are, since `cat/1.jpg` is not
 """
 
 import os
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.source import Split
 from tutelage.data.readers.tables.words import split_in
 
+_NUMBER = re.compile("[0-9]{1,18}")
 Find = Callable[[str], "File | str | None"]
 """From a path in the table to the file, the reason why it may not be read, or None if it is missing."""
 
@@ -137,7 +139,8 @@ class Files:
                             found[place] = file
             if found:
                 return found
-        return {}
+        same = self._by_number.get(int(cell.name), []) if _NUMBER.fullmatch(cell.name) else []
+        return {_Place("", ""): same[0]} if len(same) == 1 else {}
 
     @cached_property
     def _by_name(self) -> dict[str, list[File]]:
@@ -146,6 +149,16 @@ class Files:
         for file in self.listing.files:
             for name, _ in _names(file):
                 found[_key(name.rpartition("/")[2])].append(file)
+        return found
+
+    @cached_property
+    def _by_number(self) -> dict[int, list[File]]:
+        """Files whose name is a number: 1 stands for 00001.jpg, since spreadsheets drop zeros."""
+        found: dict[int, list[File]] = defaultdict(list)
+        for file in self.listing.files:
+            stem = _names(file)[-1][0].rpartition("/")[2]
+            if _NUMBER.fullmatch(stem):
+                found[int(stem)].append(file)
         return found
 
 

@@ -1,4 +1,4 @@
-"""Tables of JSON: one object a line, as Hugging Face's `metadata.jsonl`, or one list of objects."""
+"""Tables of JSON: one object a line, as Hugging Face's `metadata.jsonl`, or a file of one value."""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.data.readers.tables.encoding import decode
+from tutelage.data.readers.tables.json_shapes import objects_of
 from tutelage.data.readers.tables.table import MOST_COLUMNS, Row, Table, cell_text
 from tutelage.errors import InputError
 from tutelage.text import escape
@@ -18,15 +19,15 @@ def read_json_lines(raw: bytes, where: Path) -> Table:
         InputError: a line is no JSON object; the message names it.
     """
     text, encoding = decode(raw, where)
-    whole = text.lstrip()[:1] == "["
+    whole = _whole(text, where)
 
     def objects() -> Iterator[tuple[int, dict[str, Any]]]:
-        if whole:
-            yield from enumerate(_load(text, where, 1, list), 1)
+        if whole is not None:
+            yield from enumerate(whole, 1)
             return
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                yield number, _load(line, where, number, dict)
+                yield number, _load(line, where, number)
 
     keys: dict[str, None] = {}
     for number, one in objects():
@@ -44,18 +45,39 @@ def read_json_lines(raw: bytes, where: Path) -> Table:
         for number, one in objects():
             yield Row(number, tuple(cell_text(one.get(key)) for key in keys))
 
-    told = "a list of JSON objects" if whole else "JSON lines"
+    told = "JSON lines" if whole is None else "JSON"
     columns = tuple(map(escape, keys))
-    unit = "object" if whole else "line"
+    unit = "line" if whole is None else "object"
     return Table(", ".join(filter(None, [told, encoding])), where, columns, rows, unit)
 
 
-def _load(text: str, where: Path, number: int, kind: type[Any]) -> Any:
+def _whole(text: str, where: Path) -> list[Any] | None:
+    """Return the objects of a file that is one value; None: it has an object a line."""
+    if text.lstrip()[:1] != "[":
+        try:
+            _load(text.lstrip().partition("\n")[0], where, 1)
+        except InputError:
+            pass  # the first line is no object: the file may be one
+        else:
+            if where.suffix.lower() != ".json" or len(text.split("\n", 2)) > 2:
+                return None
+    try:
+        objects = objects_of(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        if where.suffix.lower() != ".json" and text.lstrip()[:1] != "[":
+            return None  # the line that is wrong will be named
+        raise _no_object(where, 1, error) from error
+    if objects is None:
+        raise _no_object(where, 1, text)
+    return objects
+
+
+def _load(text: str, where: Path, number: int) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _no_object(where, number, error) from error
-    if not isinstance(value, kind):
+    if not isinstance(value, dict):
         raise _no_object(where, number, text)
     return value
 

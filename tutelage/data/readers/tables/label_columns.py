@@ -49,10 +49,9 @@ def find_labels(
         return hot, "one-hot: the column with the 1 is the class"
     few = [place for place in usable if profiles[place].classlike]
     likely = [place for place in few if not _seldom(table.columns[place])] or few
+    _refuse_many_binary(table, profiles, usable)
     if not likely:
         return (), ""
-    if len(likely) > 1:
-        _refuse_many_binary(table, profiles, likely)
     return _one_of(table, profiles, likely), "the only column of few, repeated values"
 
 
@@ -160,7 +159,13 @@ def _require_binary(table: Table, profiles: Sequence[Profile], places: Sequence[
 def _refuse_many_binary(table: Table, profiles: Sequence[Profile], places: Sequence[int]) -> None:
     """Refuse a table of yes-or-no columns, -1 and 1, or with empty cells: several labels each."""
     yes_no = {"0", "1", "-1", "0.0", "1.0", "-1.0", "True", "False", "true", "false"}
-    marked = [place for place in places if yes_no.issuperset(profiles[place].distinct)]
+    marked = [
+        place
+        for place in places
+        if profiles[place].distinct
+        and yes_no.issuperset(profiles[place].distinct)
+        and not _seldom(table.columns[place])
+    ]
     if len(marked) > 2:
         raise InputError(
             "the images have several labels each",

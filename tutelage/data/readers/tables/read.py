@@ -14,6 +14,7 @@ from tutelage.data.readers.tables import labels
 from tutelage.data.readers.tables.class_names import names_beside
 from tutelage.data.readers.tables.columns import Choice, Roles, find_columns, read_choice
 from tutelage.data.readers.tables.files import Files, Missing
+from tutelage.data.readers.tables.merge import merge_rows
 from tutelage.data.readers.tables.profile import Profile, profile_columns, whole_text
 from tutelage.data.readers.tables.rows import PlacedRow, place_rows
 from tutelage.data.readers.tables.table import Table
@@ -30,6 +31,8 @@ class Part(NamedTuple):
     """That all of its images are in, as the name of the table or of its folder says."""
     prefix: str = ""
     """Goes before the names of its images, so that those of several folders differ."""
+    labelled: bool = True
+    """Whether it must have labels; otherwise it lists images of a split."""
 
 
 class _Understood(NamedTuple):
@@ -69,12 +72,15 @@ def read_parts(
         understood.append(_understand(part, _like(understood, part, choice), settings))
     names, order, source_of_names = _class_names(understood)
     separator = labels.separator_of(sorted({v for one in understood for v in _values(one)}))
-    rows: list[PlacedRow] = []
+    tables: list[list[PlacedRow]] = []
     for part, roles, profile in understood:
         reader = labels.label_reader(
             part.table, roles.labels, profile, names, separator, settings.multi_label
         )
-        rows += place_rows(part.table, part.files, part.split, part.prefix, roles, reader, listing)
+        tables.append(
+            place_rows(part.table, part.files, part.split, part.prefix, roles, reader, listing)
+        )
+    rows = merge_rows(tables, listing)
     _require_files(rows, settings, parts)
     items = _items(rows, listing, split_by_folder(rows))
     there = {item.name for item in items}
@@ -96,6 +102,8 @@ def read_parts(
 
 def _like(before: Sequence[_Understood], part: Part, choice: Choice) -> Choice:
     """Return the choice of columns for a table of test images: the others' label column, if it has it."""
+    if not part.labelled:
+        return Choice({**choice.columns, "label": ()})
     if part.split != "test" or not before or "label" in choice.columns:
         return choice
     first = before[0]
@@ -110,7 +118,7 @@ def _understand(part: Part, choice: Choice, settings: DataConfig) -> _Understood
         part.table,
         part.files,
         choice,
-        labelled=part.split != "test",
+        labelled=part.labelled,
         several=settings.multi_label is not None,
     )
     profile = profile_columns(part.table)[roles.labels[0]] if len(roles.labels) == 1 else None

@@ -20,6 +20,8 @@ class PlacedRow(NamedTuple):
     found: Found
     label: str | None
     split: Split | None
+    labelled: bool
+    """Whether its table has labels."""
 
 
 def place_rows(
@@ -59,13 +61,22 @@ def place_rows(
         _check(table, row, path, one, label)
         if one.name in lines:
             table.refuse(
-                row.line, f"an image listed before, in {table.unit} {lines[one.name]}", path
+                row.line,
+                f"an image listed before, in {table.unit} {lines[one.name]}",
+                path,
+                "one line for each image",
             )
         lines[one.name] = row.line
         name = f"{prefix}{one.name}"
         placed.append(
             PlacedRow(
-                table, row.line, path, Found(name, one.file), label, _split(row, roles) or split
+                table,
+                row.line,
+                path,
+                Found(name, one.file),
+                label,
+                _split(row, roles) or split,
+                bool(roles.labels),
             )
         )
     _require_all_splits(placed)
