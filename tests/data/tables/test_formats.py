@@ -283,3 +283,19 @@ def test_numbers_without_their_zeros_are_found(
     write_images([f"imgs/{n:03}.png" for n in range(30)])
     with pytest.raises(InputError, match=r"no column of the table leads to images"):
         open_source(tmp_path / "t.csv", DataConfig())
+
+
+@pytest.mark.parametrize("lines", ["{path}", "{number} {path}", "{number}\t{path}"])
+@pytest.mark.parametrize("ending", ["", ".jpg"])
+def test_a_list_of_paths_alone_has_its_labels_in_the_folders(
+    tmp_path: Path, write_images: Callable, labels_of: Callable, lines: str, ending: str
+) -> None:
+    """As in Food-101 and CUB: `apple pie/1005649`, numbered or not."""
+    if "{number}" in lines and not ending:
+        return  # without its ending, a path of two words is none
+    names = [f"images/{('apple_pie', 'ribs', 'tacos')[n % 3]}/{n * 7919}" for n in range(30)]
+    contents = write_images([f"{name}.jpg" for name in names])
+    text = [lines.format(path=f"{name}{ending}", number=n + 1) for n, name in enumerate(names)]
+    (tmp_path / "list.txt").write_text("\n".join(text))
+    expected = {one: (names[n].split("/")[1], None) for n, one in enumerate(contents)}
+    assert labels_of(tmp_path / "list.txt") == expected

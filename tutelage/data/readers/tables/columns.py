@@ -18,7 +18,7 @@ from tutelage.data.readers.tables.delimited import looks_like_a_path
 from tutelage.data.readers.tables.files import Files
 from tutelage.data.readers.tables.label_columns import find_labels
 from tutelage.data.readers.tables.profile import Profile, profile_columns
-from tutelage.data.readers.tables.table import Table
+from tutelage.data.readers.tables.table import Table, column_flags
 from tutelage.errors import InputError, UsageError
 from tutelage.text import escape
 
@@ -37,6 +37,8 @@ class Roles(NamedTuple):
     split_values: Mapping[str, Split]
     told: tuple[str, ...]
     """What was understood, and why."""
+    by_folder: bool = False
+    """Whether the label is the folder of the image: a list of paths alone, as in Food-101."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def find_columns(
     """
     path, why = _path_column(table, files, choice)
     told = [f"path: {_named(table, path)} ({why})"]
-    profiles = profile_columns(table)
+    profiles, by_folder = profile_columns(table), False
     chosen_split = choice.of("split", table)
     by_name = choice.of("label", table) or ()
     split, values = _split_column(table, profiles, chosen_split, {path, *by_name})
@@ -107,6 +109,8 @@ def find_columns(
     )
     if labels:
         told.append(f"label: {_listed(table, labels)} ({why})")
+    elif by_folder := labelled and _names_folders(table, path, profiles):
+        told.append("label: the folder of each image, since there is no other column")
     elif labelled:
         raise _unclear("no column is the label", table, profiles, {path, split})
     if split is not None:
@@ -114,7 +118,7 @@ def find_columns(
             f"{escape(value)} = {meant}" for value, meant in sorted(values.items())[:8]
         )
         told.append(f"split: {_named(table, split)} ({shown})")
-    return Roles(path, labels, split, values, tuple(told))
+    return Roles(path, labels, split, values, tuple(told), by_folder)
 
 
 def _path_column(table: Table, files: Files, choice: Choice) -> tuple[int, str]:
@@ -147,6 +151,23 @@ def _path_column(table: Table, files: Files, choice: Choice) -> tuple[int, str]:
         expected=f"a column of image files in {files.root}",
         fix=f"{flag('data.images')} FOLDER, the folder they are in",
     )
+
+
+def _names_folders(table: Table, path: int, profiles: Sequence[Profile]) -> bool:
+    """Return whether a table holds paths alone, or numbered, in two or more folders of several images."""
+    if any(place != path and not one.counts_up for place, one in enumerate(profiles)):
+        return False
+    folders = Counter(folder_of(row.cells[path]) for row in table.rows())
+    return len(folders) > 1 and "" not in folders and max(folders.values()) > 1
+
+
+def folder_of(cell: str) -> str:
+    """Return the name of the folder that a path is in.
+
+    >>> folder_of("images/pie/1.jpg"), folder_of("1.jpg")
+    ('pie', '')
+    """
+    return cell.replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
 
 
 def _likely_path(columns: Mapping[int, Sequence[str]], files: Files) -> list[int]:
@@ -230,8 +251,8 @@ def _ask(
         f"{table.columns[place]} ({', '.join(dict.fromkeys(filter(None, cells[place][:20])))[:60]})"
         for place in places[:10]
     )
-    choices = " or ".join(f"{role}={table.columns[place]}" for place in places[:10])
-    return InputError(what, where=table.where, found=shown, fix=f"{flag('data.columns')} {choices}")
+    choices = column_flags(role, [table.columns[place] for place in places[:10]])
+    return InputError(what, where=table.where, found=shown, fix=choices)
 
 
 def _unclear(

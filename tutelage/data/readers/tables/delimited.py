@@ -69,7 +69,8 @@ def read_delimited(
             yield _fit(row, len(columns), where)
 
     kind = {",": "CSV", "\t": "TSV"}.get(separator, "text")
-    told = [f"{kind} separated by {_NAMES[separator]}", encoding, "" if header else "no header"]
+    form = f"{kind} separated by {_NAMES[separator]}" if len(columns) > 1 else "a list"
+    told = [form, encoding, "" if header else "no header"]
     return Table(", ".join(filter(None, told)), where, columns, rows)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from tutelage.config.schema import flag
 from tutelage.data.readers.tables import words
 from tutelage.data.readers.tables.profile import Profile
-from tutelage.data.readers.tables.table import Table
+from tutelage.data.readers.tables.table import Table, column_flags
 from tutelage.errors import InputError
 from tutelage.text import escape
 
@@ -85,12 +85,11 @@ def _one_of(table: Table, profiles: Sequence[Profile], places: Sequence[int]) ->
             f"{table.columns[place]} ({', '.join(map(escape, profiles[place].distinct[:5]))})"
             for place in places[:10]
         ]
-        choices = [f"label={table.columns[place]}" for place in places[:10]]
         raise InputError(
             "it is not clear which column is the label",
             where=table.where,
             found="; ".join(shown),
-            fix=f"{flag('data.columns')} {' or '.join(choices)}",
+            fix=column_flags("label", [table.columns[place] for place in places[:10]]),
         )
     return (min(places, key=lambda place: (profiles[place].whole, place)),)
 
@@ -139,7 +138,7 @@ def _one_hot(
             + ", ".join(table.columns[place] for place in run[:8]),
             expected="one class for each image: networks here answer one of several classes",
             fix=f"{flag('data.multi_label')} drop to leave these rows out, or "
-            f"{flag('data.columns')} label={table.columns[run[0]]} to learn one column, yes or no",
+            f"{column_flags('label', [table.columns[run[0]]])} to learn one column, yes or no",
         )
     return tuple(run) if ones else ()
 
@@ -173,5 +172,5 @@ def _refuse_many_binary(table: Table, profiles: Sequence[Profile], places: Seque
             found=f"{len(marked)} columns of yes and no, such as "
             + ", ".join(table.columns[place] for place in marked[:5]),
             expected="one class for each image: networks here answer one of several classes",
-            fix=f"{flag('data.columns')} label={table.columns[marked[0]]} to learn one of them",
+            fix=f"{column_flags('label', [table.columns[marked[0]]])} to learn one of them",
         )

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from tutelage.data.readers.listing import File, Listing
+from tutelage.data.readers.names import class_name
 from tutelage.data.readers.source import Split
-from tutelage.data.readers.tables.columns import Roles
+from tutelage.data.readers.tables.columns import Roles, folder_of
 from tutelage.data.readers.tables.files import Files, Found, Missing
 from tutelage.data.readers.tables.labels import DROPPED, LabelReader
 from tutelage.data.readers.tables.table import Row, Table
@@ -50,6 +51,8 @@ def place_rows(
     rows = []
     for row in table.rows():
         several = labels.read(row)
+        if roles.by_folder:
+            several = (class_name(folder_of(row.cells[roles.path])),)
         if len(several) > 1:
             listing.ignored[DROPPED] += 1
         else:
@@ -76,7 +79,7 @@ def place_rows(
                 Found(name, one.file),
                 label,
                 _split(row, roles) or split,
-                bool(roles.labels),
+                bool(roles.labels) or roles.by_folder,
             )
         )
     _require_all_splits(placed)

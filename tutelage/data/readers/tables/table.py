@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from tutelage.config.schema import flag
 from tutelage.errors import InputError
 from tutelage.text import escape
 
@@ -54,6 +56,16 @@ class Table(NamedTuple):
         raise InputError(
             what, where=f"{self.where}, {self.unit} {line}", found=escape(str(found)), fix=fix
         )
+
+
+def column_flags(role: str, columns: Sequence[str]) -> str:
+    """Return the flags, one for each column, that choose it for a role.
+
+    >>> column_flags("label", ["dx", "Finding Labels"])
+    "--data.columns label=dx or --data.columns 'label=Finding Labels'"
+    """
+    name = flag("data.columns")
+    return " or ".join(f"{name} {shlex.quote(f'{role}={column}')}" for column in columns)
 
 
 def cell_text(value: object) -> str:
