@@ -6,53 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from support.images.tables import csv_text
+from support.images.known_sets import DX, write_competition, write_ham10000, write_table
 from tutelage.cli import call
 from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import open_pack
 from tutelage.data.readers.open import open_source
 from tutelage.errors import InputError
-
-DX = ("nv", "mel", "bkl", "bcc", "akiec", "vasc", "df")
-
-
-def write(path: Path, rows: list[list[object]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(csv_text(rows), encoding="utf-8")
-
-
-def draw_images(folder: Path, names: list[str]) -> None:
-    """Write small images of noise."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, name in enumerate(names):
-        pixels = np.random.default_rng([number, *folder.name.encode()]).integers(
-            0, 255, (12, 16, 3), np.uint8
-        )
-        Image.fromarray(pixels).save(folder / name)
-
-
-def ham(folder: Path, count: int = 84) -> dict[str, str]:
-    """Write a small HAM10000 as Kaggle has it; return the class of each image."""
-    names = [f"ISIC_{24306 + number:07}" for number in range(count)]
-    draw_images(folder / "HAM10000_images_part_1", [f"{name}.jpg" for name in names[: count // 2]])
-    draw_images(folder / "HAM10000_images_part_2", [f"{name}.jpg" for name in names[count // 2 :]])
-    rows: list[list[object]] = [
-        ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
-    ]
-    for n, name in enumerate(names):
-        age = "" if n == 3 else f"{40 + n % 5 * 5}.0"
-        part = ("scalp", "ear", "face")[n % 3]
-        rows.append(
-            [f"HAM_{n // 2:07}", name, DX[n % 7], ("histo", "consensus")[n % 2], age, "male", part]
-        )
-    write(folder / "HAM10000_metadata.csv", rows)
-    pixels: list[list[object]] = [[f"pixel{n:04}" for n in range(784)] + ["label"]]
-    write(folder / "hmnist_28_28_L.csv", pixels + [[n % 255] * 784 + [n % 7] for n in range(count)])
-    return {name: DX[n % 7] for n, name in enumerate(names)}
 
 
 @pytest.mark.parametrize("given", ["", "HAM10000_metadata.csv"])
@@ -60,23 +21,15 @@ def test_ham10000_is_checked_and_packed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
     """The whole way: the folder or its table, through `check` and `pack`."""
-    truth = ham(tmp_path / "ham")
+    truth = write_ham10000(tmp_path / "ham")
     call(["check", str(tmp_path / "ham" / given)])
     said = capsys.readouterr().out
     assert "84 images of 7 classes" in said
     assert "path: image_id (100% of its cells lead to files)" in said
     assert "label: dx (by its name)" in said
     pack = tmp_path / "pack"
-    words = [
-        "pack",
-        str(tmp_path / "ham" / given),
-        "--image-size",
-        "8",
-        "--out",
-        str(pack),
-        "--quiet",
-    ]
-    call(words)
+    folder = tmp_path / "ham" / given
+    call(["pack", str(folder), "--image-size", "8", "--out", str(pack), "--quiet"])
     packed = open_pack(pack)
     assert packed.classes == tuple(sorted(DX))
     lines = (pack / "images.csv").read_text().splitlines()[1:]
@@ -95,24 +48,12 @@ def test_kaggle_is_checked_and_packed(
 ) -> None:
     """Images of test have no labels, even where they have the names of training images."""
     root = tmp_path / "competition"
-    train = [f"{n}.jpg" if numbered else f"{n * 7919:07x}.jpg" for n in range(40)]
-    test = [f"{n}.jpg" if numbered else f"t{n * 7919:06x}.jpg" for n in range(50)]
-    draw_images(root / names[0], train)
-    draw_images(root / names[1], test)
-    truth = {f"{names[0]}/{name}": ("crow", "jay", "owl")[n % 3] for n, name in enumerate(train)}
-    rows = [[Path(name).stem, label] for name, label in truth.items()]
-    write(root / "train.csv", [["id", "species"], *rows])
-    if test_table:
-        write(root / "test.csv", [["id"], *([Path(name).stem] for name in test)])
-    write(
-        root / "sample_submission.csv", [["id", "species"], *([Path(n).stem, "crow"] for n in test)]
-    )
+    truth, test = write_competition(root, names, numbered=numbered, test_table=test_table)
     call(["check", str(root)])
-    said = capsys.readouterr().out
-    assert "sample_submission.csv (an example of a submission)" in said
+    assert "sample_submission.csv (an example of a submission)" in capsys.readouterr().out
     source = open_source(root, DataConfig())
     assert {i.name: i.label for i in source.items if i.split == "train"} == truth
-    assert {i.name for i in source.items if i.split == "test"} == {f"{names[1]}/{n}" for n in test}
+    assert {i.name for i in source.items if i.split == "test"} == test
     assert all(i.label is None for i in source.items if i.split == "test")
     pack = tmp_path / "pack"
     call(["pack", str(root), "--image-size", "8", "--out", str(pack), "--quiet"])
@@ -142,7 +83,7 @@ def test_imagefolder_of_hugging_face(
             {"file_name": path, "label": label, "text": f"see {path}"} for path, label in pairs
         ]
         if kind == "csv":
-            write(table, [[*objects[0]], *([*one.values()] for one in objects)])
+            write_table(table, [[*objects[0]], *([*one.values()] for one in objects)])
         else:
             table.write_text("".join(json.dumps(one) + "\n" for one in objects))
     assert labels_of(tmp_path) == expected
@@ -163,7 +104,7 @@ def test_a_table_for_each_split(
             (35, "test", "test"),
         ):
             rows = range(first, first + (25 if split == "train" else 10))
-            write(
+            write_table(
                 tmp_path / where / f"{name}.csv",
                 [["filename", "class"], *([f"imgs/{n}.jpg", "xy"[n % 2]] for n in rows)],
             )
@@ -195,7 +136,7 @@ def test_class_folders_win_over_a_table(tmp_path: Path, write_images: Callable, 
         names += [name.replace("train/", "val/") for name in names]
     write_images(names)
     before = open_source(tmp_path, DataConfig())
-    write(
+    write_table(
         tmp_path / "photographers.csv",
         [["file", "label"], *([n, "ab"[i % 2]] for i, n in enumerate(names))],
     )
@@ -213,7 +154,7 @@ def test_several_tables_are_refused_with_their_names(
     names = [f"imgs/{n}.jpg" for n in range(20)]
     write_images(names)
     for table, letters in (("first.csv", "ab"), ("second.csv", "cd")):
-        write(
+        write_table(
             tmp_path / table,
             [["path", "label"], *([n, letters[i % 2]] for i, n in enumerate(names))],
         )
@@ -228,7 +169,7 @@ def test_a_missing_training_image_is_not_the_test_image_of_its_number(
     """train/7.jpg is missing, test/7.jpg is there: the row is set aside."""
     write_images([f"{n}.jpg" for n in range(40) if n != 7], "train")
     test = write_images([f"{n}.jpg" for n in range(60)], "test")
-    write(tmp_path / "labels.csv", [["id", "label"], *([n, "ab"[n % 2]] for n in range(40))])
+    write_table(tmp_path / "labels.csv", [["id", "label"], *([n, "ab"[n % 2]] for n in range(40))])
     assert test[7] not in labels_of(tmp_path / "labels.csv")
     assert labels_of(tmp_path)[test[7]] == (None, "test")
 
@@ -237,7 +178,7 @@ def test_files_that_are_mostly_missing_are_said(tmp_path: Path, write_images: Ca
     """The message names an example, its line, and where it looked; `--data.images` mends it."""
     contents = write_images([f"{n}.jpg" for n in range(20)], "far/away")
     table = tmp_path / "tables" / "t.csv"
-    write(table, [["path", "label"], *([f"{n}.jpg", "ab"[n % 2]] for n in range(20))])
+    write_table(table, [["path", "label"], *([f"{n}.jpg", "ab"[n % 2]] for n in range(20))])
     with pytest.raises(InputError) as error:
         open_source(table, DataConfig())
     for part in ("line 2", "0.jpg", str(tmp_path / "tables"), "--data.images", "20 of 20"):
@@ -252,7 +193,7 @@ def test_lists_of_images_are_the_splits_of_a_table_of_labels(
 ) -> None:
     """As in NIH's chest X-rays: labels in one table, a list of paths for each split."""
     contents = write_images([f"imgs/{n}.jpg" for n in range(40)])
-    write(
+    write_table(
         tmp_path / "labels.csv",
         [["path", "label"], *([f"imgs/{n}.jpg", "xyz"[n % 3]] for n in range(40))],
     )
@@ -276,7 +217,7 @@ def test_an_image_in_two_tables_is_refused(tmp_path: Path, write_images: Callabl
     """Both tables are named, with their lines."""
     write_images([f"{n}.jpg" for n in range(30)], "imgs")
     for name, rows in (("train", range(20)), ("test", range(19, 30))):
-        write(
+        write_table(
             tmp_path / f"{name}.csv", [["path", "label"], *([f"imgs/{n}.jpg", n % 2] for n in rows)]
         )
     with pytest.raises(InputError, match=r"listed before, in train.csv, line 21"):
@@ -298,8 +239,12 @@ def test_archives_hold_tables_too(
         ]
         (tmp_path / "set" / "metadata.jsonl").write_text("\n".join(lines))
     else:
-        write(tmp_path / "set" / "train.csv", [[*names], *([n, "ab"[n % 2]] for n in range(30))])
-        write(tmp_path / "set" / "sample_submission.csv", [[*names], *([n, "a"] for n in range(9))])
+        write_table(
+            tmp_path / "set" / "train.csv", [[*names], *([n, "ab"[n % 2]] for n in range(30))]
+        )
+        write_table(
+            tmp_path / "set" / "sample_submission.csv", [[*names], *([n, "a"] for n in range(9))]
+        )
     data = Path(
         shutil.make_archive(
             str(tmp_path / "data"), {"tar.gz": "gztar"}.get(kind, kind), tmp_path, "set"
