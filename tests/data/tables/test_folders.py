@@ -94,7 +94,7 @@ def test_a_table_for_each_split(
 ) -> None:
     """train, val and test: tables beside the images, or in a folder of annotations."""
     contents = write_images([f"imgs/{n}.jpg" for n in range(45)])
-    for where in ("", "annotations"):
+    for where in ("", "annotations", "anno/{}"):
         for path in tmp_path.rglob("*.csv"):
             path.unlink()
         expected = {}
@@ -105,7 +105,7 @@ def test_a_table_for_each_split(
         ):
             rows = range(first, first + (25 if split == "train" else 10))
             write_table(
-                tmp_path / where / f"{name}.csv",
+                tmp_path / where.format(name) / f"{name if '{' not in where else 'labels'}.csv",
                 [["filename", "class"], *([f"imgs/{n}.jpg", "xy"[n % 2]] for n in rows)],
             )
             expected |= {contents[n]: ("xy"[n % 2], split) for n in rows}

@@ -253,3 +253,70 @@ def test_two_label_columns_that_say_the_same_are_one(
     assert "label=diagnosis" in str(error.value)
     found = labels_of(table, columns="label=target")
     assert {label for label, _ in found.values()} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_columns_beside_a_one_hot_block_are_left_away(
+    tmp_path: Path, write_images: Callable, labels_of: Callable, seed: int
+) -> None:
+    """A 0/1 column that is no class, before or after, unless it makes more than half of them."""
+    draw = random.Random(seed)
+    classes = draw.sample(ISIC, draw.randint(3, 7))
+    names = [f"{number}.png" for number in range(40)]
+    contents = write_images(names)
+    truth = [classes[number % len(classes)] for number in range(40)]
+    left, right = draw.choice(((["male"], []), ([], ["biopsied"]), (["male"], ["biopsied"])))
+    if len(classes) == 3:
+        right = []
+    rows: list[list[object]] = [["image", *left, *classes, *right]]
+    for number, (name, label) in enumerate(zip(names, truth, strict=True)):
+        more = [(number // 2 + place) % 2 for place in range(2)]
+        hot = [int(label == each) for each in classes]
+        rows.append([name, *more[: len(left)], *hot, *more[: len(right)]])
+    found = labels_of(write(tmp_path / "t.csv", rows))
+    assert {key: label for key, (label, _) in found.items()} == dict(
+        zip(contents, truth, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "label"),
+    [
+        ({"kind": "ab", "weather": "xyz"}, None),
+        ({"dog_breed": "ab", "colour": "xyz"}, "dog_breed"),
+        ({"cell_type": "ab"}, "cell_type"),
+        ({"cell_type": "ab", "localization": "xyz", "sex": "mf"}, "cell_type"),
+        ({"dx": "ab", "dx_type": "xyz"}, "dx"),
+        ({"answer": "ab", "site": "xyz"}, "answer"),
+        ({"answer": "ab", "question": "xyz"}, None),
+        ({"sex": "mf"}, "sex"),
+        ({"label": "ab", "sublabel": "xyz", "label_source": "pq"}, "label"),
+        ({"landmark_id": "12", "url": "ab"}, "landmark_id"),
+        ({"diagnosis": "ab", "target": "010"}, None),
+        ({"class_id": "123", "class_name": "xyz"}, "class_name"),
+    ],
+)
+def test_the_label_is_taken_where_it_is_clear(
+    tmp_path: Path,
+    write_images: Callable,
+    labels_of: Callable,
+    columns: dict[str, str],
+    label: str | None,
+) -> None:
+    """A usual name, a word in a name, the only column that may be one; else the candidates are named."""
+    names = [f"{number}.png" for number in range(30)]
+    contents = write_images(names)
+    rows: list[list[object]] = [["image", *columns]]
+    rows += [[name, *(v[n % len(v)] for v in columns.values())] for n, name in enumerate(names)]
+    table = write(tmp_path / "t.csv", rows)
+    if label is None:
+        with pytest.raises(InputError, match="not clear which column is the label") as error:
+            open_source(table, DataConfig())
+        for name in columns:
+            assert f"--data.columns label={name}" in str(error.value)
+            found = labels_of(table, columns=f"label={name}")
+            assert {label for label, _ in found.values()} == set(columns[name])
+    else:
+        values = columns[label]
+        expected = {one: (values[n % len(values)], None) for n, one in enumerate(contents)}
+        assert labels_of(table) == expected

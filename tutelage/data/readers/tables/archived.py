@@ -9,7 +9,6 @@ from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.source import Source, Unreadable
 from tutelage.data.readers.tables import words
 from tutelage.data.readers.tables.choose import Offer, open_tables
-from tutelage.data.readers.tables.class_names import is_list_of_names
 from tutelage.data.readers.tables.encoding import decode
 from tutelage.data.readers.tables.files import Files
 from tutelage.data.readers.tables.open import read_text
@@ -40,11 +39,7 @@ def open_archived_tables(
             offer.read()
         raise InputError("no table leads to the images of the archive", where=where)
 
-    offers = [
-        Offer(where / file.name, partial(read, file), members)
-        for file in listing.tables
-        if not is_list_of_names(file.name)
-    ]
+    offers = [Offer(where / file.name, partial(read, file), members) for file in listing.tables]
     tests = {file.name.split("/")[0] for file in listing.files if "/" in file.name}
     return open_tables(
         offers,

@@ -1,17 +1,23 @@
 """From the tables of a folder or archive to a source: which are read, and which split each is."""
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tutelage.config.data import DataConfig
 from tutelage.data.readers.source import Item, Source, Split
-from tutelage.data.readers.tables.columns import find_columns, read_choice
+from tutelage.data.readers.tables.columns import Choice, find_columns, read_choice
 from tutelage.data.readers.tables.files import Files
 from tutelage.data.readers.tables.read import Part, read_parts
 from tutelage.data.readers.tables.table import Table
 from tutelage.data.readers.tables.words import split_in
 from tutelage.errors import InputError, MachineError, TutelageError
+
+_LOOKED_AT = 20
+"""Rows."""
+_DOUBTS = ("it is", "the images have")
+"""How messages begin that speak of a table of images, rather than of none."""
 
 
 class Offer(NamedTuple):
@@ -26,6 +32,8 @@ class Offer(NamedTuple):
     """Goes before the names of its images: its folder, if its paths lead there."""
     folder: str = ""
     """Name of the folder it is in, if that is not the top."""
+    top: Files | None = None
+    """Where its paths lead if not there: to the top."""
 
 
 class _Candidate(NamedTuple):
@@ -95,18 +103,34 @@ def _read_all(
             passed_over.append(f"{name} (an example of a submission)")
             continue
         try:
-            table = offer.read()
-            roles = find_columns(table, offer.files, choice, labelled=False, several=several)
+            candidates.append(_read(offer, choice, several))
         except (InputError, MachineError) as error:
-            if isinstance(error, MachineError) or error.what.startswith(
-                ("it is", "the images have")
-            ):
+            if isinstance(error, MachineError) or error.what.startswith(_DOUBTS):
                 doubts.append(error)
             passed_over.append(name)
-            continue
-        split = split_in(offer.path.stem) or split_in(offer.folder)
-        candidates.append(_Candidate(offer, table, split, bool(roles.labels)))
     return candidates, [f"passed over: {', '.join(passed_over[:8])}"] if passed_over else [], doubts
+
+
+def _read(offer: Offer, choice: Choice, several: bool) -> _Candidate:
+    """Find out what an offer is; its paths may lead to its own folder or to the top.
+
+    Raises:
+        InputError: no table of images, or none that is clear.
+    """
+    table = offer.read()
+    split = split_in(offer.path.stem) or split_in(offer.folder)
+    if offer.top and not _leads(table, offer.files):
+        offer = offer._replace(files=offer.top, prefix="")
+    roles = find_columns(table, offer.files, choice, labelled=False, several=several)
+    return _Candidate(offer, table, split, bool(roles.labels))
+
+
+def _leads(table: Table, files: Files) -> bool:
+    """Return whether any of the first cells of a table leads to a file."""
+    if table.embedded is not None:
+        return True
+    rows = [row.cells for row in islice(table.rows(), _LOOKED_AT)]
+    return any(files.share(cells, search=True) for cells in zip(*rows, strict=True))
 
 
 def _choose(labelled: Sequence[_Candidate], where: Path) -> list[_Candidate]:

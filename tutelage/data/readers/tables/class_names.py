@@ -34,13 +34,15 @@ class ClassNames(NamedTuple):
     told: str
 
 
-def is_list_of_names(name: str) -> bool:
-    """Return whether a file of this name lists classes, rather than images.
-
-    >>> is_list_of_names("classes.txt"), is_list_of_names("train.txt")
-    (True, False)
-    """
-    return _NAMED.fullmatch(name) is not None
+def is_list_of_names(path: Path) -> bool:
+    """Return whether a file lists classes: it has such a name, and its first lines do not name images."""
+    if not _NAMED.fullmatch(path.name):
+        return False
+    try:
+        with path.open("rb") as file:
+            return not _ENDS_LIKE_AN_IMAGE.search(file.read(4096).decode("latin-1"))
+    except OSError:
+        return True
 
 
 def names_beside(folder: Path, table: Path, numbers: Sequence[int]) -> ClassNames | None:
@@ -59,7 +61,7 @@ def names_beside(folder: Path, table: Path, numbers: Sequence[int]) -> ClassName
     """
     fitting = []
     for path in sorted(folder.iterdir()):
-        if path != table and is_list_of_names(path.name) and path.is_file():
+        if path != table and path.is_file() and is_list_of_names(path):
             names = _read(path, numbers)
             if names is not None:
                 fitting.append(ClassNames(names, f"class names from {path.name}"))

@@ -64,6 +64,11 @@ class Files:
         """All files."""
         return self._scan()
 
+    @property
+    def scanned(self) -> list[File]:
+        """All files, if they had to be listed; else none."""
+        return self.listing.files if "listing" in self.__dict__ else []
+
     def stamp(self, name: str) -> str:
         """Return what changes when a file does; empty if there is no such file."""
         found = self._direct(name)

@@ -30,7 +30,7 @@ MOST_TABLES = 1000
 """Tables of one folder."""
 _PLAIN = re.compile(
     "images?|imgs?|photos?|pictures?|jpe?gs?|pngs?|data|dataset|raw|files|frames|patches|tiles|crops"
-    "|annotations?|masks|labels|metadata|lists|splits"
+    "|annos?|annotations?|masks|labels|metadata|lists|splits"
 )
 """Words of folder names that stand for no class."""
 _NO_DATA = re.compile(r"readme|license|licence|requirements|citation|changelog|notes|robots", re.I)
@@ -59,20 +59,26 @@ def open_folder_with_table(folder: Path, settings: DataConfig) -> Source:
 def _offers(folder: Path, settings: DataConfig) -> list[Offer]:
     shared, offers = files_of(folder, settings), []
     for path in tables_in(folder):
-        inner = path.parent.name if path.parent != folder else ""
+        inner = path.parent.relative_to(folder).as_posix().removeprefix(".")
         own = bool(split_in(inner)) and not settings.images
         files = files_of(path.parent, settings) if own else shared
         read = partial(read_any, path, files)
-        offers.append(Offer(path, read, files, f"{inner}/" if own else "", inner))
+        prefix, top = (f"{inner}/", shared) if own else ("", None)
+        offers.append(Offer(path, read, files, prefix, inner, top))
     return offers
 
 
-def tables_in(folder: Path) -> list[Path]:
-    """List what may be tables in a folder: at its top, and in folders that name a split or no class."""
+def tables_in(folder: Path, deep: int = 2) -> list[Path]:
+    """List what may be tables in a folder: at its top, and in folders that name a split or no class.
+
+    Args:
+        folder: where to look.
+        deep: how many such folders deep.
+    """
     found = [path for path in _sorted(folder) if _may_be_table(path)]
-    for inner in _sorted(folder):
-        if inner.is_dir() and not inner.is_symlink() and _names_no_class(inner.name):
-            found += [path for path in _sorted(inner) if _may_be_table(path)]
+    for inner in _sorted(folder) if deep else ():
+        if _names_no_class(inner.name) and inner.is_dir() and not inner.is_symlink():
+            found += tables_in(inner, deep - 1)
     return found[:MOST_TABLES]
 
 
@@ -125,10 +131,10 @@ def _holds_files(folder: Path) -> bool:
 def _may_be_table(path: Path) -> bool:
     return (
         path.suffix.lower() in TEXT | JSON | PARQUET
-        and not is_list_of_names(path.name)
         and not _NO_DATA.search(path.stem)
         and path.is_file()
         and not path.is_symlink()
+        and not is_list_of_names(path)
     )
 
 

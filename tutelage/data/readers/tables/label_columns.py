@@ -9,6 +9,9 @@ from tutelage.data.readers.tables.table import Table, column_flags
 from tutelage.errors import InputError
 from tutelage.text import escape
 
+_MOST_HOT = 100
+"""0/1 columns of which parts are tried; of more, all are taken together."""
+
 
 def find_labels(
     table: Table,
@@ -41,14 +44,14 @@ def find_labels(
     if best:
         named = [place for place in usable if ranks[place] == best]
         named = [place for place in named if profiles[place].classlike] or named
-        if len(named) == 1 and (best > 1 or profiles[named[0]].classlike):
-            return (named[0],), "by its name"
-        if len(named) > 1:
+        if len(named) > 1 or best == 2 or profiles[named[0]].classlike:
             return _one_of(table, profiles, named), "by its name"
     if hot := _one_hot(table, profiles, rest, several=several):
         return hot, "one-hot: the column with the 1 is the class"
     few = [place for place in usable if profiles[place].classlike]
     likely = [place for place in few if not _seldom(table.columns[place])] or few
+    if len(likely) == 1 and words.parts_of(table.columns[likely[0]]) & words.LABEL_HINTS:
+        return (likely[0],), "by its name"
     _refuse_many_binary(table, profiles, usable)
     if not likely:
         return (), ""
@@ -56,12 +59,12 @@ def find_labels(
 
 
 def _rank(name: str) -> int:
+    """Return 2 for a usual name of a label, 1 for a name that has such a word, else 0."""
     if words.squeeze(name) in words.LABELS:
-        return 3
+        return 2
     parts = words.parts_of(name)
-    if parts & words.LABEL_PARTS and not parts & words.PATH_PARTS - {"id", "idx", "index", "name"}:
-        return 1
-    return 0
+    files = words.PATH_PARTS - {"id", "idx", "index", "name"}
+    return int(bool(parts & (words.LABELS - {"y"}) and not parts & files))
 
 
 def _seldom(name: str) -> bool:
@@ -69,7 +72,7 @@ def _seldom(name: str) -> bool:
     return (
         not squeezed
         or squeezed.startswith("unnamed")
-        or squeezed in words.SPLITS_WEAK
+        or squeezed in words.SPLITS_WEAK | {"x", "y", "w", "h"}
         or bool(words.parts_of(name) & words.SELDOM_LABELS)
     )
 
@@ -124,6 +127,7 @@ def _one_hot(
     run = max(runs, key=len, default=[])
     if len(run) < 2:
         return ()
+    run = _all_but_strangers(table, run)
     ones, more, line = 0, 0, 0
     for row in table.rows():
         count = sum(row.cells[place].startswith("1") for place in run)
@@ -141,6 +145,27 @@ def _one_hot(
             f"{column_flags('label', [table.columns[run[0]]])} to learn one column, yes or no",
         )
     return tuple(run) if ones else ()
+
+
+def _all_but_strangers(table: Table, run: list[int]) -> list[int]:
+    """Leave away 0/1 columns beside a one-hot block, such as `male`: the longest part with one 1 in each row.
+
+    It must be more than half of the columns, and three at least, so that a pair of opposites is none.
+    """
+    least = max(3, len(run) // 2 + 1)
+    parts = {
+        (first, last)
+        for first in range(len(run))
+        for last in range(first + least, len(run) + 1)
+        if len(run) <= _MOST_HOT
+    }
+    for row in table.rows():
+        ones = [row.cells[place].startswith("1") for place in run]
+        parts = {(first, last) for first, last in parts if sum(ones[first:last]) == 1}
+        if not parts:
+            return run
+    first, last = max(parts, key=lambda part: part[1] - part[0], default=(0, len(run)))
+    return run[first:last]
 
 
 def _require_binary(table: Table, profiles: Sequence[Profile], places: Sequence[int]) -> None:

@@ -50,7 +50,7 @@ def read_parquet(path: Path) -> Table:
 
     def read_rows() -> Iterator[Row]:
         wanted = [f"{images[0].name}.path" if n == embedded else c for n, c in enumerate(columns)]
-        if embedded is not None and "path" not in {f.name for f in images[0].type.fields}:
+        if embedded is not None and "path" not in _inner(images[0]):
             wanted.pop(embedded)
         with _errors(path):
             number = 0
@@ -110,8 +110,10 @@ class EmbeddedImages:
                     if row < start + about.num_rows:
                         if about.total_byte_size > LARGEST_GROUP:
                             raise Unreadable(f"in a row group above {LARGEST_GROUP >> 20} MB")
-                        part = file.read_row_group(group, columns=[f"{self._column}.bytes"])
-                        return start, compute.struct_field(part.column(0), "bytes")
+                        inner = "bytes" in _inner(file.schema_arrow.field(self._column))
+                        name = f"{self._column}.bytes" if inner else self._column
+                        values = file.read_row_group(group, columns=[name]).column(0)
+                        return start, compute.struct_field(values, "bytes") if inner else values
                     start += about.num_rows
         except InputError as error:
             raise Unreadable("the Parquet file is damaged") from error
@@ -145,12 +147,19 @@ def _errors(path: Path) -> Iterator[None]:
 
 
 def _holds_images(column: Any) -> bool:
+    """Return whether a column holds the bytes of images, by themselves or beside their paths."""
     from pyarrow import types
 
-    return types.is_struct(column.type) and any(
-        field.name == "bytes" and (types.is_binary(field.type) or types.is_large_binary(field.type))
-        for field in column.type.fields
-    )
+    kind = _inner(column).get("bytes", column.type)
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _inner(column: Any) -> dict[str, Any]:
+    """Return the types of what a column of structures holds, by name."""
+    from pyarrow import types
+
+    fields = column.type.fields if types.is_struct(column.type) else ()
+    return {field.name: field.type for field in fields}
 
 
 def _is_plain(kind: Any) -> bool:

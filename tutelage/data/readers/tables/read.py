@@ -82,12 +82,22 @@ def read_parts(
         )
     rows = merge_rows(tables, listing)
     _require_files(rows, settings, parts)
+    _count_others(rows, parts, beside, listing)
     items = _items(rows, listing, split_by_folder(rows))
     there = {item.name for item in items}
     beside = [item for item in beside if item.name not in there]
     if beside:
         items = [item._replace(split=item.split or "train") for item in items]
         told = [*told, f"test: {len(beside):,} images without labels, in no table"]
+    splits = {str(item.split) for item in items}
+    if "train" not in splits and not splits <= {"None", "test"}:
+        raise InputError(
+            "there are no images to train on",
+            where=where,
+            found=f"rows of {' and '.join(sorted(splits))} alone",
+            expected="rows of train",
+            fix=f"{flag('data.columns')} split= to pass over the column of splits",
+        )
     reading = [line for one in understood for line in _told(one, parts)]
     layout = "train, val, test" if any(item.split for item in items) else "classes"
     source = finish_source(
@@ -178,6 +188,16 @@ def _items(rows: Sequence[PlacedRow], listing: Listing, by_folder: bool) -> list
                 split = "test"  # an image without a label is there to be predicted
             items.append(Item(row.found.name, split, row.label, found.read, found.stamp))
     return items
+
+
+def _count_others(
+    rows: Sequence[PlacedRow], parts: Sequence[Part], beside: Sequence[Item], listing: Listing
+) -> None:
+    """Count the images that no table names, where all files were listed anyway."""
+    named = {row.found.name for row in rows} | {item.name for item in beside}
+    there = {f"{part.prefix}{file.name}" for part in parts for file in part.files.scanned}
+    if others := len(there - named):
+        listing.ignored["image in no row of the table"] += others
 
 
 def _require_files(rows: Sequence[PlacedRow], settings: DataConfig, parts: Sequence[Part]) -> None:

@@ -26,10 +26,11 @@ LABELS = _set(
     "diagnosis dx species breed y groundtruth gt disease classification"
 )
 """Names of the column of labels."""
-LABEL_PARTS = LABELS - {"y"} | _set(
+LABEL_HINTS = _set(
     "type kind tag tags variety cultivar genus family grade stage emotion expression finding findings truth "
     "outcome condition annotation"
 )
+"""Words that are labels only where no other column may be one."""
 SPLITS_STRONG = _set("split splits splitname subset partition")
 SPLITS_WEAK = _set(
     "set dataset fold phase part usage mode datasplit traintest trainvaltest trainvalid traintestsplit "
@@ -37,7 +38,7 @@ SPLITS_WEAK = _set(
 )
 SELDOM_LABELS = _set(
     "width height area size bytes channels dpi age sex gender date year month day time hour lat lon latitude "
-    "longitude x y xmin xmax ymin ymax x1 x2 y1 y2 patient site fold seed camera source author photographer "
+    "longitude xmin xmax ymin ymax x1 x2 y1 y2 patient site fold seed camera source author photographer "
     "license licence url caption description text comment age_approx localization row"
 )
 """Words of columns that hold few values and are still seldom what is to be learned."""
@@ -54,7 +55,6 @@ _YES_NO: dict[str, tuple[Split, Split]] = {
     "isvalid": ("val", "train"),
     "isval": ("val", "train"),
     "isvalidation": ("val", "train"),
-    "valid": ("val", "train"),
     "istest": ("test", "train"),
     "istrain": ("train", "test"),
     "istraining": ("train", "test"),
