@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from tutelage.commands.inference import MOST, Model, answer_all, load
+from tutelage.commands.network_data import open_for_network
 from tutelage.commands.run_images import RunImages, run_images
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import validate
 from tutelage.data.pack.pack import Pack, open_pack
-from tutelage.data.readers.open import open_source
 from tutelage.data.readers.source import Source
 from tutelage.data.readers.split_names import split_of_path
 from tutelage.data.requirements import require_readable
@@ -81,7 +81,7 @@ def evaluate(
             run = run._replace(index=index_of_pack(pack))
         found = _measure_pack(model, pack, split, run)
     else:
-        source = open_source(str(data), model.settings())
+        source = open_for_network(data, model.settings(), run)
         found = _measure_source(model, source, split, run, max_unreadable)
     if not len(found.labels):
         raise _nothing_to_measure(data, split, found)
