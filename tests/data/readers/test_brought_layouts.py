@@ -69,7 +69,7 @@ INTEL = {
 
 BY_NAME = {"label_from": "name"}
 BROUGHT = {
-    "dogs": (DOGS, BY_NAME, ("cat", "dog"), "2 classes by the names of the files"),
+    "dogs": (DOGS, BY_NAME, ("cat", "dog"), "labels from the names of files: cat.0.jpg is cat"),
     "imagenet": (
         IMAGENET,
         {},
