@@ -88,3 +88,11 @@ def test_class_names_stay_in_their_line() -> None:
     assert listed[4] == "- Zürich 日本"
     assert "\u202e" not in listed[6]
     assert "\n# heading" not in card(classes=names)
+
+
+def test_classes_that_are_numbers() -> None:
+    """The card says in which order they stand, an old one included; other names need no word."""
+    assert "whole numbers in numeric order: output 2 is class 2." in card(classes=("0", "1", "2"))
+    old = card(classes=("0", "1", "10", "2"))
+    assert "whole numbers in the order of text: output 2 is class 10." in old
+    assert "whole numbers" not in card()

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tutelage.commands.network_data import open_for_network
+from tutelage.commands.run_images import run_images
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import validate
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.readers.archive import is_archive, scan_archive
 from tutelage.data.readers.folder import open_image_file, scan_folder
 from tutelage.data.readers.listing import Listing
-from tutelage.data.readers.open import open_source
 from tutelage.data.readers.source import Item
 from tutelage.data.requirements import require_readable
 from tutelage.errors import InputError, UsageError, suggest
@@ -147,7 +148,9 @@ def export(
     folder = Path(folder)
     model = load(folder)
     target = Path(out) if out is not None else folder / f"model{exporter.suffix}"
-    items = open_source(str(data), model.settings()).items
+    items = open_for_network(
+        data, model.settings(), run_images(folder), instead="--data sample"
+    ).items
     step = max(1, len(items) // 8)  # from all over the data; others where some cannot be read
     spread = [item for start in range(step) for item in items[start::step]]
     with closing(prepare_all(spread, model.settings(), workers=1)) as found:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tutelage.config.job import TrainConfig
+from tutelage.data.readers.names import order_note
 from tutelage.methods.registry import spec_of
 from tutelage.storage.scores import measured_classes
 
@@ -49,6 +50,8 @@ def model_card(
     epoch += ", chosen on the validation split)" if moment == "best" else ")"
     who = f"Companion of a student ({peer})" if peer else settings.role.capitalize()
     names = "".join(f"- {_plain(name)}\n" for name in classes)
+    note = order_note(classes)
+    names = f"They are {note}.\n\n{names}" if note else names
     return f"""---
 library_name: {"tutelage" if limitation else "timm"}
 pipeline_tag: image-classification

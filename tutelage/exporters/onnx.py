@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutelage.data.readers.names import order_note
 from tutelage.errors import MachineError
 from tutelage.exporters.check import require_same_outputs
 from tutelage.exporters.exporter import Exporter, ExportResult, PixelsToLogits
@@ -68,6 +69,8 @@ def export_onnx(
         f"{size} x {size}; uint8, no scaling: the graph standardises",
         "producer": "tutelage",
     }
+    if note := order_note(classes):
+        facts["class_order"] = note
     _remove_paths(model)
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model)

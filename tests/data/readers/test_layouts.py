@@ -169,3 +169,22 @@ def test_folders_of_no_class_are_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(InputError, match="do not look like classes"):
         open_source(data, DATA)
+
+
+@pytest.mark.parametrize("container", ["folder", "zip", "tgz"])
+def test_a_copy_of_the_folders_beside_it_is_passed_over(container: str, tmp_path: Path) -> None:
+    """As in the archive of chest X-rays on Kaggle; with one file more it is no copy, and refused."""
+    made = Made({}, {})
+    for split in ("train", "val", "test"):
+        for label in ("normal", "pneumonia"):
+            add(made, f"chest_xray/{split}/{label}", 2, (split, label))
+    copy = {f"chest_xray/{name}": raw for name, raw in made.files.items()}
+    data = write(made.files | copy, tmp_path, container, random.Random(0))
+    source = open_source(data, DATA)
+    assert source.ignored == {"second copy of the folders beside it": 12}
+    require_truth(source, made)
+    (tmp_path / "more").mkdir()
+    copy["chest_xray/chest_xray/train/normal/more.png"] = png(99)
+    data = write(made.files | copy, tmp_path / "more", container, random.Random(0))
+    with pytest.raises(InputError, match="two readings"):
+        open_source(data, DATA)

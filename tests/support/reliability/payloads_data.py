@@ -6,6 +6,7 @@ import os
 import pickle
 import stat
 import struct
+import tarfile
 import warnings
 import zipfile
 import zlib
@@ -122,6 +123,50 @@ def _zip_locked(folder: Path, _marker: Path) -> Action:
 @payload("zip: a table that names a file outside")
 def _zip_table(folder: Path, _marker: Path) -> Action:
     return looks(archive(folder, {"t.csv": b"path,label\n../../../etc/passwd,a\n"}))
+
+
+def tarred(
+    folder: Path, mode: str, name: str, kind: bytes = tarfile.REGTYPE, size: int = 0
+) -> Action:
+    """A tar of two good classes, and one member more: of zeros, or a link to /etc/passwd."""
+    with tarfile.open(folder / "data.tar", mode) as made:  # type: ignore[call-overload]
+        for place, content in {"a/1.png": png(), "b/1.png": png("blue"), name: bytes(size)}.items():
+            info = tarfile.TarInfo(place)
+            info.size = len(content)
+            if place == name:
+                info.type, info.linkname = kind, "/etc/passwd"
+            made.addfile(info, io.BytesIO(content))
+    return looks(folder / "data.tar")
+
+
+for _mode in ("w", "w:gz", "w:bz2", "w:xz"):
+
+    @payload(f"tar ({_mode}): a member at ../../evil.png")
+    def _tar_slip(folder: Path, _marker: Path, mode: str = _mode) -> Action:
+        return tarred(folder, mode, "../../evil.png", size=9)
+
+    @payload(f"tar ({_mode}): a link to /etc/passwd", ends="set aside")
+    def _tar_link(folder: Path, _marker: Path, mode: str = _mode) -> Action:
+        return tarred(folder, mode, "a/link.png", tarfile.SYMTYPE)
+
+    @payload(f"tar ({_mode}): a second name of /etc/passwd", ends="set aside")
+    def _tar_hard_link(folder: Path, _marker: Path, mode: str = _mode) -> Action:
+        return tarred(folder, mode, "a/link.png", tarfile.LNKTYPE)
+
+
+for _mode in ("w:gz", "w:bz2", "w:xz"):
+
+    @payload(f"tar ({_mode}): little that inflates to 100 MB")
+    def _tar_bomb(folder: Path, _marker: Path, mode: str = _mode) -> Action:
+        return tarred(folder, mode, "a/bomb.png", size=100 << 20)
+
+
+@payload("tar: a name of 1 TB")
+def _tar_name(folder: Path, _marker: Path) -> Action:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1 << 40
+    (folder / "data.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    return looks(folder / "data.tar")
 
 
 def table(folder: Path, line: str) -> Action:

@@ -66,11 +66,11 @@ def scan_archive(path: Path) -> Listing:
     for member in found:
         _require_safe(member, members, kind, path)
         members[member.name] = member
-    ignored = {name: found for name in members if (found := find_ignored(name))}
+    ignored = {name: reason for name in members if (reason := find_ignored(name))}
     around = _around([name for name in members if name not in ignored])
     listing = Listing()
-    for path, reason in sorted(set(ignored.values())):  # a folder of a system once, as on disk
-        listing.pass_over(path.removeprefix(around), reason)
+    for place, why in sorted(set(ignored.values())):  # a folder of a system once, as on disk
+        listing.pass_over(place.removeprefix(around), why)
     for name, member in members.items():
         if name not in ignored:
             _list(name.removeprefix(around), member, listing)

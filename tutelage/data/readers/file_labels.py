@@ -5,7 +5,7 @@ never taken unasked: `--data.label-from name`.
 """
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tutelage.config.schema import flag
 from tutelage.data.readers.listing import Listing
@@ -16,6 +16,7 @@ from tutelage.errors import InputError
 from tutelage.text import escape
 
 _NUMBERED = re.compile(r"(.*[^\W_].*?)[ _.\-]+\(?[0-9]+\)?", re.DOTALL)
+_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 
 
 def label_of(name: str) -> str | None:
@@ -25,9 +26,7 @@ def label_of(name: str) -> str | None:
     ('great_pyrenees', 'cat', None, 'oak')
     """
     base = name.rpartition("/")[2]
-    suffix = PurePosixPath(base).suffix
-    stem = base if suffix[1:].isdigit() else base.removesuffix(suffix)
-    found = _NUMBERED.fullmatch(stem)
+    found = _NUMBERED.fullmatch(_ENDING.sub("", base))
     return found[1].strip() if found else None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.config.data import DataConfig
+from tutelage.data.readers.copies import drop_copies
 from tutelage.data.readers.file_labels import label_of, names_with_labels, read_file_names
 from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.names import class_name, order_classes, same_class_key
@@ -38,7 +39,7 @@ def infer_layout(
     """
     if not listing.files:
         raise no_images(listing, where)
-    tree = folder_tree(listing)
+    tree = drop_copies(listing, folder_tree(listing))
     reading = (
         read_file_names(listing, tree, where)
         if settings.label_from == "name"

@@ -10,20 +10,20 @@ from tutelage.text import escape
 
 def describe_reading(reading: Reading, source: Source) -> str:
     """Return the sentence, with what a person may not expect: folders around, in between and below."""
-    count = f"{len(source.classes)} classes"
-    if reading.by_name:
-        count += f" by the names of the files, {_example(source.items)}"
+    text = f"{len(source.classes)} classes"
     if reading.splits:
+        count = len(set(reading.splits.values()))
         inside = " inside each class folder" if any(part.label for part in reading.parts) else ""
-        splits = len(set(reading.splits.values()))
-        text = f"{count} in {splits} splits{inside}: {_splits(reading.splits)}"
-        text = text.replace(" 1 splits", " 1 split")
-    elif reading.by_name:
-        text = f"{count}, without given splits"
+        splits = "split" if count == 1 else "splits"
+        text += f" in {count} {splits}{inside}: {_splits(reading.splits)}"
     else:
-        text = f"{count}, a folder each, without given splits"
-        if words := [name for name in source.classes if split_of(name)]:
-            text += f"; {', '.join(words)} is a class like those beside it"
+        text += (
+            ", without given splits" if reading.by_name else ", a folder each, without given splits"
+        )
+    if words := [name for name in source.classes if not reading.splits and split_of(name)]:
+        text += f"; {', '.join(words)} is a class like those beside it"
+    if reading.by_name:
+        text += f"; labels from the names of files: {_example(source.items)}"
     if "train" in reading.splits.values() and "val" not in reading.splits.values():
         text += "; val is drawn from train"
     if reading.root.path:

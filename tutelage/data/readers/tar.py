@@ -58,7 +58,9 @@ def tar_members(path: Path) -> Iterator[Member]:
 
 def _members(stream: TarStream, path: Path) -> Iterator[Member]:
     name, size, kept, count = "", -1, 0, 0
-    while (block := stream.read(_BLOCK)) and block.strip(b"\0"):
+    while (block := stream.read(_BLOCK)) != bytes(_BLOCK):
+        if not block:
+            raise EOFError("it ends without an end mark")
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         if info.size < 0 or (info.type == tarfile.GNUTYPE_SPARSE):
             raise tarfile.HeaderError("a sparse member or one of negative size")
@@ -87,6 +89,9 @@ def _members(stream: TarStream, path: Path) -> Iterator[Member]:
             )
         yield member
         name, size = "", -1
+    if not stream.plain:  # the checksum of a compressed file stands behind it
+        while stream.read(_BLOCK << 10):
+            pass
 
 
 def _member(
@@ -102,22 +107,22 @@ def _member(
     if not info.isreg():
         refusal = "a link or device in a tar"
         return Member(name, raw_name, 0, refusal, bytes, bytes, stamp), 0
-    refusal = f"larger than {LARGEST_FILE >> 20} MB" if size > LARGEST_FILE else None
+    too_large = f"larger than {LARGEST_FILE >> 20} MB" if size > LARGEST_FILE else None
     if stream.plain:
         stream.skip(size + -size % _BLOCK)
-        if stream.position > stream.length + _BLOCK:
+        if place + size > stream.length:
             raise EOFError("it ends within a member")
         read = partial(_read_at, stream.path, place, size)
         head = partial(_head_at, stream.path, place, min(size, HEAD))
-        return Member(name, raw_name, size, refusal, read, head, stamp), 0
+        return Member(name, raw_name, size, too_large, read, head, stamp), 0
     start = stream.read_exactly(min(size, HEAD))
     table = name.count("/") < 2 and size <= _LARGEST_TABLE
     image = has_image_ending(name) or (may_be_image(name) and is_image_start(start))
     whole = b""
-    if (image or table) and not refusal:
+    if (image or table) and not too_large:
         whole = start + stream.read_exactly(size - len(start))
     stream.skip(size - max(len(whole), len(start)) + -size % _BLOCK)
-    member = Member(name, raw_name, size, refusal, lambda: whole, lambda: start, stamp)
+    member = Member(name, raw_name, size, too_large, lambda: whole, lambda: start, stamp)
     return member, len(whole)
 
 

@@ -30,7 +30,7 @@ class TarStream:
         kind = compression_of(self._raw.read(8))
         self._raw.seek(0)
         self.plain = kind is None
-        self._file: IO[bytes] = self._raw
+        self._file: IO[bytes] | gzip.GzipFile = self._raw
         if kind == "gz":
             self._file = gzip.GzipFile(fileobj=self._raw)
         elif kind == "bz2":
