@@ -69,7 +69,7 @@ def _step(classifier: Classifier, settings: TrainConfig, pack: Pack, name: str) 
         logits = classifier(pixels).logits
     _require_logits(logits, len(rows), len(pack.classes), name)
     targets = torch.arange(len(rows), device=runtime.device) % len(pack.classes)
-    cross_entropy(logits.float(), targets).backward()
+    cross_entropy(logits.float(), targets).backward()  # type: ignore[no-untyped-call]
     if not any(parameter.grad is not None for parameter in classifier.parameters()):
         raise UsageError(
             f"nothing in {name} can be trained",
@@ -88,7 +88,9 @@ def _require_module(network: object, name: str) -> None:
 
 
 def _require_logits(logits: object, batch: int, classes: int, name: str) -> None:
-    expected = f"a float tensor of shape [{batch}, {classes}]: a batch of {batch}, {classes} classes"
+    expected = (
+        f"a float tensor of shape [{batch}, {classes}]: a batch of {batch}, {classes} classes"
+    )
     if not isinstance(logits, Tensor):
         found = type(logits).__name__
         if isinstance(logits, tuple | list | dict):
