@@ -138,6 +138,8 @@ def _measure_source(
         elif split != "train" and given:
             rows = np.flatnonzero([not index.trained_on(key) for key in answers.keys])
             left_out = len(parts) - len(rows)
+        if given and [parts[row] for row in rows] == [split] * len(index.files(split)):
+            own = True  # the run's images, whatever else lies beside them now
     labels = _indices(model, [str(answers.items[row].label) for row in rows])
     keys = [answers.keys[row] for row in rows]
     part: Part = split if given or own else "all"
