@@ -36,6 +36,22 @@ def test_ham10000_is_checked_and_packed(
     assert {Path(line.split(",")[3]).stem: line.split(",")[2] for line in lines} == truth
 
 
+@pytest.mark.parametrize("given", ["", "HAM10000_metadata.csv"])
+def test_ham10000_comes_with_its_folders_twice(tmp_path: Path, given: str) -> None:
+    """One of two copies is read; files of one name that differ are not found."""
+    truth = write_ham10000(tmp_path)
+    for part in "12":
+        copy = tmp_path / f"ham10000_images_part_{part}_copy"
+        shutil.copytree(tmp_path / f"HAM10000_images_part_{part}", copy)
+    source = open_source(tmp_path / given, DataConfig())
+    assert {Path(item.name).stem: item.label for item in source.items} == truth
+    assert len(source.items) == len(truth)
+    for changed in tmp_path.glob("ham*/*"):
+        changed.write_bytes(changed.read_bytes()[::-1])
+    with pytest.raises(InputError, match="several files have that name"):
+        open_source(tmp_path / given, DataConfig())
+
+
 @pytest.mark.parametrize("numbered", [True, False])
 @pytest.mark.parametrize("names", [("train", "test"), ("train_images", "test_images")])
 @pytest.mark.parametrize("test_table", [True, False])

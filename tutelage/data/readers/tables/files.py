@@ -17,9 +17,11 @@ from typing import NamedTuple
 
 from tutelage.data.readers.file_names import IMAGE_SUFFIXES, OTHER_IMAGES
 from tutelage.data.readers.listing import File, Listing
-from tutelage.data.readers.source import Split
+from tutelage.data.readers.source import Split, Unreadable
 from tutelage.data.readers.tables.words import split_in
 
+_COMPARED = 10
+"""Files whose contents are compared before others of equal sizes are taken for copies, too."""
 _NUMBER = re.compile("[0-9]{1,18}")
 Find = Callable[[str], "File | str | None"]
 """From a path in the table to the file, the reason why it may not be read, or None if it is missing."""
@@ -109,6 +111,7 @@ class Files:
             if hit is None
         }
         _agree_on_places(open_ones, prefer)
+        _take_one_of_copies(open_ones)
         elsewhere = any(open_ones[row] for row in open_ones if plain[row].outside)
         result = []
         for row, (cell, hit) in enumerate(zip(plain, direct, strict=True)):
@@ -193,6 +196,27 @@ def _agree_on_places(rows: dict[int, dict[_Place, File]], prefer: Split | None) 
         kept = {place: file for place, file in below.items() if place not in losers}
         best = max(map(rank, kept), default=None)
         rows[row] = {place: file for place, file in kept.items() if rank(place) == best}
+
+
+def _take_one_of_copies(rows: dict[int, dict[_Place, File]]) -> None:
+    """Where all files that are left side by side are copies of each other, leave the first by name.
+
+    HAM10000 comes with its folders twice. Sizes are compared of all files, and contents of a few.
+    """
+    several = [row for row, below in rows.items() if len(below) > 1]
+    step = max(1, len(several) // _COMPARED)
+    for number, row in enumerate(several):
+        files = rows[row].values()
+        if len({file.stamp.partition(":")[0] for file in files}) > 1:
+            return
+        try:
+            if number % step == 0 and len({file.read() for file in files}) > 1:
+                return
+        except Unreadable:
+            continue
+    for row in several:
+        place, file = min(rows[row].items(), key=lambda pair: pair[1].name)
+        rows[row] = {place: file}
 
 
 def _only(cell: _Cell, below: dict[_Place, File], elsewhere: bool) -> Found:
