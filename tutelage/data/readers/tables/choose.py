@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from tutelage.config.data import DataConfig
 from tutelage.data.readers.source import Item, Source, Split
-from tutelage.data.readers.tables.columns import Choice, find_columns, read_choice
+from tutelage.data.readers.tables.choice import Choice, read_choice
+from tutelage.data.readers.tables.columns import find_columns
 from tutelage.data.readers.tables.files import Files
 from tutelage.data.readers.tables.read import SourceTable, read_parts
 from tutelage.data.readers.tables.table import Table

@@ -11,8 +11,9 @@ from tutelage.data.readers.layout import finish_source
 from tutelage.data.readers.listing import Listing
 from tutelage.data.readers.source import Item, Source, Split
 from tutelage.data.readers.tables import labels
+from tutelage.data.readers.tables.choice import Choice, read_choice
 from tutelage.data.readers.tables.class_names import names_beside
-from tutelage.data.readers.tables.columns import Choice, Roles, find_columns, read_choice
+from tutelage.data.readers.tables.columns import Roles, find_columns
 from tutelage.data.readers.tables.files import Files, Missing
 from tutelage.data.readers.tables.merge import merge_rows
 from tutelage.data.readers.tables.profile import Profile, profile_columns, whole_text
