@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.examples import register_profiles
-from support.tiers import set_tiers
+from support.tiers import longest_first, set_tiers
 from tutelage.config.data import DataConfig
 from tutelage.config.job import TrainConfig
 from tutelage.config.model import ModelConfig
@@ -38,8 +38,9 @@ collect_ignore = ["support"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test its tier."""
+    """Give every test its tier; what takes long comes first."""
     set_tiers(items)
+    longest_first(items)
 
 
 @pytest.fixture(scope="session")

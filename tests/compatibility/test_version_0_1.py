@@ -5,6 +5,7 @@ they have now: the images, a pack, an offline job, a job of deep mutual learning
 interrupted in its student's first epoch, and the cache of the teacher's outputs.
 """
 
+import hashlib
 import json
 import shutil
 import tarfile
@@ -17,13 +18,12 @@ from safetensors.numpy import load_file
 
 from tutelage.cli import call
 from tutelage.config.renamed import current_run_name
-from tutelage.config.training import DeviceConfig
-from tutelage.engine.runtime.device import resolve_runtime
-from tutelage.engine.runtime.environment import environment
 from tutelage.errors import UsageError
 from tutelage.storage.checksums import read_sealed, write_sealed
 
 ARCHIVE = Path(__file__).with_name("version-0.1.tar.xz")
+RECORDED = json.loads(Path(__file__).with_name("digests.json").read_text(encoding="utf-8"))
+"""What the same commit made of the same commands on another kind of processor."""
 NETWORKS = [
     part
     for role, optimizer in (("teacher", []), ("student", ["optimizer", "sgd", "lr", "0.05"]))
@@ -72,30 +72,43 @@ def one_thread() -> object:
     torch.set_num_threads(threads)
 
 
-def same_machine(old: Path) -> bool:
-    """Whether the bytes must be equal: torch and the kind of processor are those that wrote the folders."""
-    written = json.loads((old / "jobs/offline/teacher/environment.json").read_text())
-    here = environment(resolve_runtime(DeviceConfig(device="cpu")))
-    return all(written[key] == here[key] for key in ("torch", "timm", "numpy", "device"))
+def processor() -> str:
+    """Name the kind of processor: kernels, and with them the last bits of sums, differ between kinds."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = {name.strip(): value.strip() for name, value in facts.items()}
+    return f"{facts.get('vendor_id')} {facts.get('cpu family')} {facts.get('model')}"
 
 
-def require_same_run(new: Path, old: Path, *, exact: bool) -> None:
-    """Weights, logits and scores of two run folders are equal: to the byte on the machine that wrote them."""
-    files = sorted(path.relative_to(old) for path in old.rglob("*.safetensors"))
-    assert files
-    for file in files:
-        if exact:
-            assert (new / file).read_bytes() == (old / file).read_bytes(), file
-            continue
-        ours, theirs = load_file(new / file), load_file(old / file)
-        assert ours.keys() == theirs.keys()
-        for name, tensor in theirs.items():
-            np.testing.assert_allclose(ours[name], tensor, rtol=1e-2, atol=1e-2, err_msg=name)
-    ours, theirs = (json.loads((run / "scores.json").read_text()) for run in (new, old))
-    for scores in (ours, theirs):
-        assert scores.pop("role")
-        scores["name"] = current_run_name(scores["name"])
-    assert not exact or ours == theirs
+def digests_of(run: Path) -> dict[str, str]:
+    """SHA-256 of every file of weights and logits of a run, and of its scores but for names of roles."""
+    files = {path.relative_to(run).as_posix(): path for path in run.rglob("*.safetensors")}
+    found = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    scores = json.loads((run / "scores.json").read_text())
+    assert scores.pop("role")
+    scores["name"] = current_run_name(scores["name"])
+    plain = json.dumps(scores, sort_keys=True).encode()
+    return {**found, "scores": hashlib.sha256(plain).hexdigest()}
+
+
+def require_same_run(new: Path, old: Path, recorded: dict[str, str]) -> None:
+    """Weights, logits and scores of a run are, to the byte, those that version 0.1 made.
+
+    Either those in the archive, or those recorded from version 0.1 on another kind of processor. On a third
+    kind, where its bytes are not known, numbers are compared.
+    """
+    ours, theirs = digests_of(new), digests_of(old)
+    assert ours.keys() == theirs.keys() == recorded.keys()
+    if ours in (theirs, recorded):
+        return
+    differing = sorted(name for name in ours if ours[name] != recorded[name])
+    known = torch.__version__.startswith(RECORDED["torch"]) and processor() == RECORDED["processor"]
+    assert not known, f"other bytes than version 0.1: {differing}"
+    for name in ours.keys() - {"scores"}:
+        mine, its = load_file(new / name), load_file(old / name)
+        assert mine.keys() == its.keys()
+        for key, tensor in its.items():
+            np.testing.assert_allclose(mine[key], tensor, rtol=5e-2, atol=5e-2, err_msg=name)
 
 
 @pytest.mark.parametrize("job", ["offline", "mutual"])
@@ -107,7 +120,7 @@ def test_same_commands_make_the_same_bytes(
     call(["run", "photos", "--out", str(tmp_path / job), *COMMON, *COMMANDS[job]])
     for run in RUNS[job]:
         found = tmp_path / job / current_run_name(run)
-        require_same_run(found, old / "jobs" / job / run, exact=same_machine(old))
+        require_same_run(found, old / "jobs" / job / run, RECORDED[job][run])
 
 
 @pytest.fixture
@@ -176,9 +189,8 @@ def test_interrupted_job_is_resumed(jobs: Path, old: Path) -> None:
     incidents = (jobs / "interrupted/student-0/incidents.jsonl").read_text()
     assert "continued" in incidents
     for run in RUNS["offline"]:
-        require_same_run(
-            jobs / "interrupted" / run, old / "jobs/offline" / run, exact=same_machine(old)
-        )
+        found = jobs / "interrupted" / run
+        require_same_run(found, old / "jobs/offline" / run, RECORDED["interrupted"][run])
 
 
 @pytest.mark.parametrize("job", ["offline", "mutual"])

@@ -16,13 +16,13 @@ import pytest
 from torch import nn
 
 from support.stop_requests import AtSteps
+from tutelage.commands.train import train
 from tutelage.config.job import TrainConfig
 from tutelage.config.schema import build
 from tutelage.config.toml import read_toml
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.context import RunContext
 from tutelage.engine.run import train_one
-from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.engine.teachers import NetworkFactory
 from tutelage.engine.train.step import train_step
@@ -234,12 +234,5 @@ def test_interrupted_process(small_pack: Pack, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert f"step {facts['step']}" in again.stderr
     settings = build(TrainConfig, read_toml(out / "config.toml"), where="")
-    whole = RunContext(
-        settings.role,
-        tmp_path / "whole",
-        tmp_path / "cache",
-        Console(quiet=True),
-        StopRequest(),
-    )
-    train_one(settings, small_pack, whole)
-    assert contents(out) == contents(whole.folder)
+    whole = train(small_pack.folder, settings, out=tmp_path / "whole", quiet=True)
+    assert contents(out) == contents(whole)

@@ -68,9 +68,13 @@ def write_list() -> None:
     for line in SECONDS.read_text(encoding="utf-8").splitlines():
         seconds, name = line.split("\t")
         sums[name] += float(seconds)
-    slow = {name: "full" if s > FULL else "medium" for name, s in sums.items() if s > MEDIUM}
-    lines = ["# Tests and fixtures that took long, by tier. Written by tests/support/measure.py."]
-    lines += [f"{tier} {name}" for name, tier in sorted(slow.items())]
+    slow = {name: s for name, s in sums.items() if s > MEDIUM}
+    lines = [
+        "# Tests and fixtures that took long: tier, seconds. Written by tests/support/measure.py."
+    ]
+    lines += [
+        f"{'full' if s > FULL else 'medium'} {s:.0f} {name}" for name, s in sorted(slow.items())
+    ]
     LIST.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -4,8 +4,10 @@
 and `full` runs in CI (`make test-all`). A test that has one of these markers already keeps it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,15 +21,31 @@ PLACES = ("benchmarks", "compatibility", "reliability", "walk")
 PROGRAMS = ("import subprocess", "support.two_processes", "support.benchmark_script")
 """What a test file that starts programs contains."""
 
-Measured = Mapping[str, str]
-"""Tier by `FILE::FUNCTION` and by `fixture NAME`."""
+
+class Slow(NamedTuple):
+    """A test or fixture that takes long."""
+
+    tier: str
+    seconds: int
+
+
+Measured = Mapping[str, Slow]
+"""By `FILE::FUNCTION` and by `fixture NAME`."""
 
 
 def read_list() -> Measured:
-    """Read what `support.measure` wrote: lines of a tier and a name."""
+    """Read what `support.measure` wrote: lines of a tier, seconds and a name."""
     lines = LIST.read_text(encoding="utf-8").splitlines()
-    pairs = (line.split(maxsplit=1) for line in lines if not line.startswith("#"))
-    return {name: tier for tier, name in pairs}
+    rows = (line.split(maxsplit=2) for line in lines if not line.startswith("#"))
+    return {name: Slow(tier, int(seconds)) for tier, seconds, name in rows}
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Order tests by how long their files take, so that two workers end together."""
+    seconds: Counter[Path] = Counter()
+    for name, slow in read_list().items():
+        seconds[TESTS / name.partition("::")[0]] += slow.seconds
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 def name_of(item: pytest.Item) -> str:
@@ -52,5 +70,5 @@ def _tier(item: pytest.Item, text: str, measured: Measured) -> str:
     place = item.path.relative_to(TESTS).parts[0]
     slow = place in PLACES or any(word in text for word in PROGRAMS)
     names = {name_of(item), *(f"fixture {name}" for name in getattr(item, "fixturenames", ()))}
-    found = [measured[name] for name in names & measured.keys()]
+    found = [measured[name].tier for name in names & measured.keys()]
     return max([*found, "medium" if slow else "fast"], key=TIERS.index)

@@ -78,14 +78,14 @@ def evaluate(
     if (Path(data) / "manifest.json").is_file():
         pack = open_pack(Path(data))
         if pack.fingerprint == run.pack:
-            run = run._replace(index=index_of_pack(pack))
+            run = run._replace(splits=index_of_pack(pack))
         found = _measure_pack(model, pack, split, run)
     else:
         source = open_for_network(data, model.settings(), run)
         found = _measure_source(model, source, split, run, max_unreadable)
     if not len(found.labels):
         raise _nothing_to_measure(data, split, found)
-    seen = None if run.index is None else run.index.count(found.keys)
+    seen = None if run.splits is None else run.splits.count_splits(found.keys)
     return EvaluationResult(
         **scores_of(found.logits, found.labels, model.classes),
         measured=_sentence(found, seen),
@@ -100,8 +100,8 @@ def _measure_pack(model: Model, pack: Pack, split: Part, run: RunImages) -> _Mea
     rows = np.arange(len(pack)) if split == "all" else pack.rows(split)
     rows = rows[pack.labels[rows] >= 0]
     own, left_out = pack.fingerprint == run.pack, 0
-    if run.index and not own and split in ("val", "test"):
-        fresh = [not run.index.trained_on(key) for key in pack.keys[rows].tolist()]
+    if run.splits and not own and split in ("val", "test"):
+        fresh = [not run.splits.trained_on(key) for key in pack.keys[rows].tolist()]
         left_out = len(rows) - sum(fresh)
         rows = rows[np.asarray(fresh, bool)]
     logits = read_logits(model.classifier, pack, rows, device=torch.device("cpu"))
@@ -115,7 +115,7 @@ def _measure_source(
 ) -> _Measured:
     _require_known(model, source.classes)
     items = [item for item in source.items if item.label is not None]
-    refused, index = source.refused, run.index
+    refused, index = source.refused, run.splits
     given = any(item.split for item in items)
     own = index is not None and run.made_from(source)
     if split != "all" and index and own:
@@ -138,6 +138,8 @@ def _measure_source(
         elif split != "train" and given:
             rows = np.flatnonzero([not index.trained_on(key) for key in answers.keys])
             left_out = len(parts) - len(rows)
+        if given and [parts[row] for row in rows] == [split] * len(index.files(split)):
+            own = True  # the run's images, whatever else lies beside them now
     labels = _indices(model, [str(answers.items[row].label) for row in rows])
     keys = [answers.keys[row] for row in rows]
     part: Part = split if given or own else "all"

@@ -18,7 +18,7 @@ from tutelage.storage.json_files import LARGEST_JSON, parse_json, read_file
 class RunImages(NamedTuple):
     """What is known of a run's images."""
 
-    index: SplitIndex | None
+    splits: SplitIndex | None
     """Split by pixels; None: it is not known which images the run has seen."""
     pack: str
     """The fingerprint of its pack."""

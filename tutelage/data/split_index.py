@@ -45,9 +45,9 @@ class SplitIndex(NamedTuple):
         """Return the files of a split, as the run's source named them."""
         return {file for all_ in self.places.values() for part, file in all_ if part == split}
 
-    def count(self, keys: Iterable[int]) -> dict[str, int]:
+    def count_splits(self, keys: Iterable[int]) -> dict[str, int]:
         """Count images by what the run did with them: train, val, test, unknown."""
-        found = Counter(self.split_of(key) or "unknown" for key in keys)
+        found: Counter[str] = Counter(self.split_of(key) or "unknown" for key in keys)
         return {name: found[name] for name in (*SPLITS, "unknown")}
 
 
@@ -88,7 +88,7 @@ def read_split(path: Path) -> SplitIndex | None:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                split = SPLITS[SPLITS.index(row["split"])]  # type: ignore[arg-type]
+                split = SPLITS[SPLITS.index(row["split"])]
                 name = escape(unescape_csv(row["file"]))
                 places.setdefault(int(row["key"], 16), []).append((split, name))
     except (OSError, KeyError, ValueError, TypeError, csv.Error):

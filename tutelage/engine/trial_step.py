@@ -69,7 +69,7 @@ def _step(classifier: Classifier, settings: TrainConfig, pack: Pack, name: str) 
         logits = classifier(pixels).logits
     _require_logits(logits, len(rows), len(pack.classes), name)
     targets = torch.arange(len(rows), device=runtime.device) % len(pack.classes)
-    cross_entropy(logits.float(), targets).backward()
+    cross_entropy(logits.float(), targets).backward()  # type: ignore[no-untyped-call]
     if not any(parameter.grad is not None for parameter in classifier.parameters()):
         raise UsageError(
             f"nothing in {name} can be trained",

@@ -78,7 +78,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise InputError(
             "a checkpoint of no tensors", where=folder / TENSORS, found=error
         ) from error
-    facts["tensors"] = [current_tensor_name(name) for name in facts.get("tensors", ())]
+    if isinstance(names := facts.get("tensors"), list):
+        facts["tensors"] = [current_tensor_name(str(name)) for name in names]
     return Checkpoint({current_tensor_name(n): tensor for n, tensor in found.items()}, facts)
 
 

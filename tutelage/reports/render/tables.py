@@ -63,7 +63,8 @@ def comparison_table(record: JobRecord, verdict: Verdict) -> list[TableLine]:
     measured: Mapping[str, Any] = next(
         (found for run in record.runs if (found := run.last.on(split))), {}
     )
-    some = f", {found}" if (found := measured_classes(measured)) else ""
+    present = measured_classes(measured)
+    some = f", {present}" if present else ""
     lines = [
         _line(record, "accuracy", "Accuracy, last epoch (%)", _last("accuracy", split), 1, 100),
         _line(record, "best_accuracy", "Accuracy, best epoch (%)", _best(split), 1, 100),
