@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 import random
 import struct
 import tarfile
@@ -17,6 +18,7 @@ from mutate import mutated
 from parsing import Parser, image, plainly, tabled
 from safetensors.torch import save
 
+from tutelage.config.data import DataConfig
 from tutelage.config.job import DistillConfig
 from tutelage.config.loss_weights import loss_weights
 from tutelage.config.plugins import custom_settings
@@ -24,11 +26,13 @@ from tutelage.config.recipes import FOLDER
 from tutelage.config.schema import build, to_table
 from tutelage.config.toml import parse_toml, to_toml
 from tutelage.data.readers.archive import scan_archive
-from tutelage.data.readers.csv import read_csv
 from tutelage.data.readers.idx import parse_idx
 from tutelage.data.readers.layout import infer_layout
 from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.source import Unreadable
+from tutelage.data.readers.tables.files import Files
+from tutelage.data.readers.tables.open import read_text
+from tutelage.data.readers.tables.read import Part, read_parts
 from tutelage.models.weights import read_weights
 from tutelage.reports.record.files import to_record
 from tutelage.reports.record.read import run_folders, specialist_folders
@@ -149,6 +153,11 @@ def of_tables() -> Parser:
         csv.writer(text).writerows([header, *(row[:width] for row in rows)])
         texts.append(text.getvalue().encode())
     texts.append(b"\xef\xbb\xbf" + texts[0])
+    texts += [texts[1].replace(b",", b";"), texts[0].decode().encode("utf-16")]
+    texts.append("\n".join(f"{row[0]} {n % 2}" for n, row in enumerate(rows)).encode())
+    texts.append(
+        "\n".join(json.dumps({"file_name": row[0], "label": row[1]}) for row in rows).encode()
+    )
     words = [
         b",",
         b'"',
@@ -164,13 +173,14 @@ def of_tables() -> Parser:
         b" ",
         b"a/1.png,cat\n",
     ]
-    where = Path("t.csv")
 
     def find(name: str) -> File | str | None:
         return File(name, bytes, "") if name in names else None
 
     def parse(raw: bytes) -> None:
-        read_csv(raw, find, Listing(), {}, where)
+        where = Path("t.jsonl" if raw.lstrip()[:1] == b"{" else "t.csv")
+        files = Files(Path(), find, Listing)
+        read_parts([Part(read_text(raw, where, files), files)], DataConfig(), {}, where=where)
 
     return Parser("label table", texts, plainly(texts, words), parse)
 

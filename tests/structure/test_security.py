@@ -25,13 +25,14 @@ def test_bounds_are_those_of_the_code(number: str, unit: str, module: str, name:
 
 def test_there_are_bounds_and_floors() -> None:
     assert len(BOUNDS) > 20
-    assert [name for name, _ in FLOORS] == ["torch", "pillow", "onnx"]
+    assert [name for name, _ in FLOORS] == ["torch", "pillow", "pyarrow", "onnx"]
 
 
 @pytest.mark.parametrize(("package", "floor"), FLOORS)
 def test_dependencies_begin_where_holes_are_mended(package: str, floor: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["onnx"]]
+    wanted += project["optional-dependencies"]["parquet"]
     found = next(
         match[1] for one in wanted if (match := re.fullmatch(rf"{package}>=([\d.]+)", one))
     )

@@ -183,7 +183,9 @@ READER = Reader(
     },
     {
         "data/readers/open.py": (
-            Insert("from tutelage.data.readers import builtin, csv, folder,", " shortcut,"),
+            Insert(
+                "from tutelage.data.readers import archive, builtin, folder, sample", " shortcut,"
+            ),
             Insert("READERS: tuple[Reader, ...] = (\n", "    shortcut.READER,\n"),
         )
     },

@@ -12,6 +12,8 @@ from typing import get_args
 
 import pytest
 
+from support.images.known_sets import write_competition, write_ham10000
+
 pytestmark = pytest.mark.timeout(900)  # a page is walked as a whole, training and all
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -59,6 +61,15 @@ def test_commands_of_a_page_run(
 ) -> None:
     """Every command of a page does what the page says, in its order, after docs/walk.md."""
     run_page(page, least, walked, tutelage_command)
+
+
+def test_the_page_of_tables_holds(tmp_path: Path, tutelage_command: Callable) -> None:
+    """Its commands run on replicas of the data sets that it names, and `check` says what it shows."""
+    write_ham10000(tmp_path / "HAM10000")
+    write_competition(tmp_path / "birds", numbered=True, test_table=True)
+    run_page("your-tables.md", 4, tmp_path, tutelage_command)
+    (shown,) = blocks(DOCS / "your-tables.md", "text")
+    assert shown in tutelage_command("check", "HAM10000", cwd=tmp_path).stdout
 
 
 def test_python_of_the_deploy_page_runs(walked: Path, monkeypatch: pytest.MonkeyPatch) -> None:

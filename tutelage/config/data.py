@@ -39,6 +39,19 @@ class DataConfig:
     dir: str | None = None
     """Folder with a local copy of a known dataset such as cifar10."""
 
+    images: str | None = None
+    """Folder that the paths of a table lead to, if it is not the folder of the table."""
+
+    columns: str | None = None
+    """Columns of a table by role: `path=image_id,label=diagnosis,split=part`. What is left out is found
+    by names and contents; `split=` passes over a column of splits; `label=MEL|NV` takes 0/1 columns.
+    """
+
+    multi_label: Literal["drop", "joint"] | None = None
+    """Rows of a table with several labels, which are refused otherwise: `drop` leaves them out and counts
+    them, `joint` makes each combination a class.
+    """
+
     layout: Literal["classes", "splits"] | None = None
     """What the top folders are: `classes`, or `splits` with a folder for each class in them. By default it is
     read off the folders; `check` shows what was read.

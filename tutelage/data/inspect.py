@@ -138,6 +138,7 @@ def format_check(report: CheckReport) -> list[str]:
         f"{report.images:,} images of {len(report.classes)} classes",
         *([f"read as {reading}"] if isinstance(reading, str) else []),
         f"width {_between(report.widths)}, height {_between(report.heights)} pixels",
+        *_reading(report.description.get("reading")),
         "",
         f"{'class':<{width}}" + "".join(f"{split:>9}" for split in splits),
     ]
@@ -173,6 +174,11 @@ def _between(found: ValueRange) -> str:
     if found.smallest == found.largest:
         return str(found.smallest)
     return f"{found.smallest} to {found.largest} (median {found.median})"
+
+
+def _reading(lines: object) -> list[str]:
+    """Return how a table was read, which only tables have."""
+    return [f"  {escape(str(line))}" for line in lines] if isinstance(lines, list) else []
 
 
 def _counted(title: str, found: Mapping[str, int]) -> list[str]:

@@ -149,7 +149,9 @@ def _table(content: str) -> Callable[[Path], Path]:
     return plant
 
 
-def table(letter: str, name: str, content: str, says: str, kind: str = "E") -> Case:
+def table(
+    letter: str, name: str, content: str, says: str, kind: str = "E", seen: tuple[Seen, ...] = ()
+) -> Case:
     """A case of a label file; `predict` takes it for an image, which it is not."""
     head = "" if content.startswith("\ufeff") else "path,label,split\n"
     return data_case(
@@ -158,6 +160,7 @@ def table(letter: str, name: str, content: str, says: str, kind: str = "E") -> C
         kind,
         _table(head + content),
         says=says,
+        seen=seen,
         cells={"predict": ("E", "labels.csv")},
         alone=True,
     )
@@ -238,12 +241,16 @@ FOLDERS: tuple[Case, ...] = (
               lambda folder: [klass(folder, name) for name in ("1", "2", "10")] and None,
               seen=(Seen("train/10/0.png", "H"),), cells=STRANGE),
     table("a", "label file: class that train lacks", ROWS + "val/Coat/5.png,Stranger,val\n", "Stranger"),
-    table("b", "label file: no such image", ROWS + "val/Coat/none.png,Coat,val\n", NEXT),
+    table("b", "label file: no such image", ROWS + "val/Coat/none.png,Coat,val\n", "", "Q",
+          (Seen("val/Coat/none.png", "Q", "there is no such file"),)),
     table("c", "label file: a row twice", ROWS + "val/Bag/1.png,Bag,val\n", NEXT),
     table("d", "label file: rows that disagree", ROWS + "val/Bag/1.png,Coat,val\n", NEXT),
     table("e", "label file: byte-order mark", "\ufeffpath,label,split\n" + ROWS, "", "H"),
     table("f", "label file: other line ends", ROWS.replace("\n", "\r\n"), "", "H"),
-    table("g", "label file: not UTF-8", ROWS + "val/Coat/\udce9.png,Coat,val\n", NEXT),
+    table("g", "label file: not UTF-8", ROWS + "val/Coat/\udce9.png,Coat,val\n", "", "Q",
+          (Seen("val/Coat/é.png", "Q", "there is no such file"),)),
+    table("j", "label file: most images are missing", ROWS.replace("train/", "none/"), "labels.csv"),
+    table("k", "label file: bytes that are no text", ROWS + "val/Coat/\udc81.png,Coat,val\n", NEXT),
     data_case("85", "image in train and in val", "H", _copy("train/Bag/0.png", "val/Bag/c85.png"),
               seen=(Seen("val/Bag/c85.png", "H", "in val or test, and in train too"),)),
     data_case("86", "the same pixels in another encoding", "H", _other_encoding,

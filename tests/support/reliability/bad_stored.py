@@ -246,7 +246,7 @@ STORED: tuple[Case, ...] = (
          "place", cells=WRITES_FILE),
     Case("132 d", "folder of another run", "E", "place",
          place(lambda path, places: shutil.copytree(places["run"], path)), "place"),
-    data_case("83 h", "label file: another header", "E",
+    data_case("83 h", "label file: a header alone", "E",
               lambda folder: (folder / "labels.csv").write_text("name;class\n") and folder / "labels.csv",
               says="line 1", cells={"predict": ("E", "labels.csv")}),
     data_case("83 i", "label file: too few cells", "E",

@@ -59,7 +59,8 @@ class PackContents:
         train = [one.image.sums for one in self.kept if one.assigned.split == "train"]
         mean, std = channel_mean_std(train, len(train) * self.settings.image_size**2)
         settings = to_table(self.settings)
-        settings.pop("dir", None)
+        for place in ("dir", "images"):
+            settings.pop(place, None)
         plain: dict[str, Any] = {
             "format": FORMAT,
             "fingerprint": pack_fingerprint(

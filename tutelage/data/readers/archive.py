@@ -1,6 +1,6 @@
 """Read a zip or a tar as the list of files that a folder would be; nothing is ever extracted.
 
-It holds what a folder may hold, or one CSV table at its top with its images. Anything harmful is refused:
+It holds what a folder may hold, or tables at its top with their images. Anything harmful is refused:
 absolute names, `..`, links, names that occur twice, members that inflate out of proportion.
 """
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tutelage.config.data import DataConfig
 from tutelage.data.readers.archive_member import Member
-from tutelage.data.readers.csv import LARGEST_TABLE, is_csv, read_csv
 from tutelage.data.readers.file_names import (
     find_ignored,
     has_image_ending,
@@ -17,10 +16,12 @@ from tutelage.data.readers.file_names import (
     not_an_image,
 )
 from tutelage.data.readers.layout import infer_layout
-from tutelage.data.readers.listing import File, Listing
+from tutelage.data.readers.listing import File, Listing, is_table_name
 from tutelage.data.readers.reader import Reader
-from tutelage.data.readers.source import Source, Unreadable
+from tutelage.data.readers.source import Source
 from tutelage.data.readers.split_names import split_of
+from tutelage.data.readers.tables.archived import has_named_table, open_archived_tables
+from tutelage.data.readers.tables.table import LARGEST_TABLE
 from tutelage.data.readers.tar import is_tar, tar_members
 from tutelage.data.readers.zip import zip_members
 from tutelage.errors import InputError
@@ -28,29 +29,24 @@ from tutelage.text import escape
 
 
 def open_archive(path: Path, settings: DataConfig) -> Source:
-    """Open a source from a zip or tar of what a folder may hold, or of a CSV table and its images.
+    """Open a source from a zip or tar of what a folder may hold, or of tables and their images.
 
     Raises:
         InputError: neither, encrypted, with harmful names, or of another layout.
     """
     listing = scan_archive(path)
     about = {"kind": "tar" if is_tar(path) else "zip", "name": escape(path.name)}
+    if has_named_table(listing, path):
+        return open_archived_tables(listing, settings, about, where=path)
     try:
-        tables = [file for file in listing.tables if is_csv(file.read())]
-    except Unreadable as error:
-        raise InputError("cannot read the table", where=path, found=error.reason) from error
-    if len(tables) == 1:
-        files = {file.name: file for file in listing.files}
-        reasons = dict(listing.refused)
-        listing.refused.clear()
-        return read_csv(
-            tables[0].read(),
-            lambda name: files.get(name) or reasons.get(name),
-            listing,
-            about,
-            path,
-        )
-    return infer_layout(listing, about, where=path, settings=settings)
+        return infer_layout(listing, about, where=path, settings=settings)
+    except InputError as error:
+        if not listing.tables:
+            raise
+        try:
+            return open_archived_tables(listing, settings, about, where=path)
+        except InputError:
+            raise error from None
 
 
 def is_archive(path: Path) -> bool:
@@ -111,7 +107,7 @@ def _around(names: list[str]) -> str:
         return ""
     (top,) = tops
     inner = {parts[1] for name in names if len(parts := name.split("/")) > 2}
-    has_table = any(name.lower().endswith(".csv") and name.count("/") == 1 for name in names)
+    has_table = any(name.count("/") == 1 and is_table_name(name) for name in names)
     wraps = len(inner) > 1 or has_table
     return f"{top}/" if wraps and not split_of(top) else ""
 

@@ -19,7 +19,7 @@ from tutelage.data.readers.copies import drop_copies
 from tutelage.data.readers.file_labels import label_of, names_with_labels, read_file_names
 from tutelage.data.readers.listing import LINK_OUT, File, Listing
 from tutelage.data.readers.names import class_name, order_classes, same_class_key
-from tutelage.data.readers.reading import EXPECTED, Part, Reading, read_folders
+from tutelage.data.readers.reading import EXPECTED, LayoutPart, Reading, read_folders
 from tutelage.data.readers.reading_text import describe_reading
 from tutelage.data.readers.source import Item, Source
 from tutelage.data.readers.tree import Folder, folder_tree
@@ -153,7 +153,7 @@ def _items(listing: Listing, reading: Reading) -> list[Item]:
     return items
 
 
-def _label(part: Part, name: str, below: list[str]) -> str | None:
+def _label(part: LayoutPart, name: str, below: list[str]) -> str | None:
     """Return the label of an image in a part, given the folders below the part's."""
     if not part.labelled:
         return None
@@ -162,7 +162,7 @@ def _label(part: Part, name: str, below: list[str]) -> str | None:
     return part.label or (below[0] if below else None)
 
 
-def _item(file: File, part: Part, label: str | None) -> Item:
+def _item(file: File, part: LayoutPart, label: str | None) -> Item:
     return Item(file.name, part.split, label and class_name(label), file.read, file.stamp)
 
 

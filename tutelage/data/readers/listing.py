@@ -40,7 +40,7 @@ class Listing:
     refused: list[tuple[str, str]] = field(default_factory=list)
     """(name, reason) of images that are not opened."""
     tables: list[File] = field(default_factory=list)
-    """CSV files at the top, which a zip may hold instead of class folders."""
+    """Tables at the top, which an archive may hold instead of class folders."""
     archives: list[str] = field(default_factory=list)
     """Names of archives in it: they are not opened."""
 
@@ -53,7 +53,7 @@ class Listing:
     def note_top_file(self, file: File) -> None:
         """Keep a file at the top that is no image, if it may be a table or an archive."""
         suffix = file.name.lower().rpartition(".")[2]
-        if suffix == "csv":
+        if is_table_name(file.name):
             self.tables.append(file)
         elif suffix in _ARCHIVES:
             self.archives.append(file.name)
@@ -61,6 +61,11 @@ class Listing:
     def passed_over(self) -> list[str]:
         """Return what was skipped and why, a reason each: `.txt file (40): a/1.txt, a/2.txt, ...`."""
         return format_ignored(self.ignored, self.examples)
+
+
+def is_table_name(name: str) -> bool:
+    """Return whether a file may be a table, by its ending; Parquet is not read inside archives."""
+    return name.lower().endswith((".csv", ".tsv", ".jsonl", ".ndjson"))
 
 
 def format_ignored(ignored: Mapping[str, int], examples: Mapping[str, Sequence[str]]) -> list[str]:

@@ -8,18 +8,21 @@ from pathlib import Path
 
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import flag
-from tutelage.data.readers import archive, builtin, csv, folder, sample
+from tutelage.data.readers import archive, builtin, folder, sample
 from tutelage.data.readers.names import alike_classes
 from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Source
+from tutelage.data.readers.tables import folder as table_folder
+from tutelage.data.readers.tables import open as tables
 from tutelage.errors import InputError
 from tutelage.storage.atomic import expand_user
 
 READERS: tuple[Reader, ...] = (
     sample.READER,
     builtin.READER,
+    table_folder.READER,
     folder.READER,
-    csv.READER,
+    tables.READER,
     archive.READER,
 )
 """Every reader; the first that accepts reads. A dataset's name wins over a folder of that name."""
@@ -35,7 +38,7 @@ def require_data(data: str | os.PathLike[str]) -> None:
 
 
 def open_source(data: str | os.PathLike[str], settings: DataConfig) -> Source:
-    """Scan a folder, a table (CSV), a zip or tar, the bundled sample, or a known dataset.
+    """Scan a folder, a table, a zip or tar, the bundled sample, or a known dataset.
 
     A known name wins over a folder of the same name; write `./cifar10` for the folder.
 

@@ -19,7 +19,10 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
-_SEEN_IN_ITEMS = ("layout", "label_from", "class_names", "links")
+_SEEN_IN_ITEMS = (
+    *("layout", "label_from", "class_names", "links"),
+    *("images", "columns", "multi_label"),
+)
 """Settings whose whole effect is in the items and classes, so that a fingerprint holds it already."""
 
 

@@ -17,7 +17,7 @@ from tutelage.errors import InputError, TutelageError
 from tutelage.storage.atomic import expand_user, make_folder, write_bytes
 from tutelage.storage.json_files import read_file
 
-_PLACES = ("data.dir", "teacher", "cache", *TRACKING)
+_PLACES = ("data.dir", "data.images", "teacher", "cache", *TRACKING)
 """Settings that name places on this machine, or only concern trackers: no tracker is given them."""
 
 
