@@ -84,6 +84,9 @@ def read_folders(tree: Folder, settings: DataConfig, where: Path) -> Reading:
     if splits and not _is_class_named_train(splits, tops):
         raise _two_readings(splits, others, tops, where)
     if found := _splits_inside(root):
+        if any(part.base.filled for part in found.parts):  # site/train/cat: which is the class?
+            inner = sorted({name for part in found.parts for name in part.base.filled})
+            raise _unclear_level(list(tops), inner, where)
         return found
     if set(map(str.casefold, tops)) <= _NO_CLASSES:
         raise _no_classes(list(tops.values()), where)
@@ -204,7 +207,7 @@ def _unclear_level(tops: list[str], shared: list[str], where: Path) -> InputErro
     return InputError(
         "the classes may be the top folders or the folders in them",
         where=where,
-        found=f"the same folders in each. Top folders: {_listed(tops)}. In each: {_listed(shared)}",
+        found=f"the same folders in each. Top folders: {_listed(tops)}. In them: {_listed(shared)}",
         fix=f"{flag('data.layout')} classes, if the top folders are the classes; for the others, "
         f"rename the top folders to train, val and test, or give one of them: {where / tops[0]}",
     )
