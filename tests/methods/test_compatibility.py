@@ -38,7 +38,7 @@ def test_every_cell() -> None:
         if line.startswith("|")
     )
     notes = dict(re.findall(r"^(\d+)\. (.+)$", table, flags=re.MULTILINE))
-    assert head == ["kind", "term", *METHODS]
+    assert head == ["kind", "loss", *METHODS]
     assert [row[1].replace("-", "_") for row in rows] == list(settings_classes())
     kinds = {term: kind for kind, terms in terms_by_kind().items() for term in terms}
     for kind, term, *cells in rows:

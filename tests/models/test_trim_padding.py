@@ -1,6 +1,5 @@
 """Leaving out weights that only meet padding changes nothing that is computed."""
 
-from contextlib import suppress
 
 import pytest
 import timm
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from support.examples import examples
-from tutelage.models.trim_padding import TrimmedConv2d, trim_padding, trimmed_padding
+from tutelage.models.trim_padding import TrimmedConv2d, trim_padding
 
 
 @examples(100)
@@ -77,16 +76,6 @@ def test_a_whole_network(size: int) -> None:
     assert any(type(module) is TrimmedConv2d for module in network.modules())
     trim_padding(network, on=False)
     assert not any(type(module) is TrimmedConv2d for module in network.modules())
-
-
-def test_trimmed_while_a_block_runs() -> None:
-    """Networks are trimmed inside the block if it applies, and plain after it, also after an error."""
-    networks = [nn.Sequential(nn.Conv2d(2, 2, 3, padding=1)) for _ in range(2)]
-    for when, expected in ((True, TrimmedConv2d), (False, nn.Conv2d)):
-        with suppress(KeyError), trimmed_padding(networks, when=when):
-            assert all(type(network[0]) is expected for network in networks)
-            raise KeyError
-        assert all(type(network[0]) is nn.Conv2d for network in networks)
 
 
 def test_other_paddings_are_left_alone() -> None:

@@ -162,16 +162,6 @@ class BYOTConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
-    """PS-KD: the network's own outputs of the epoch before, with growing weight."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassWise:
-    """CS-KD: the network's output for another image of the same class."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class TfKDConfig:
     """Tf-KD: a virtual teacher: a fixed probability for the right class, the rest shared by the others."""
 

@@ -1,4 +1,4 @@
-"""One specialist: what it sees of the images, the weights it goes on from, and what it must be told.
+"""One specialist: what it sees of the images, the weights it goes on from, and what it must be given.
 
 Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 5.2: it begins as the generalist, but for the last
 layer, which has a class for each of its group and one for all others.

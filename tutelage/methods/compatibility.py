@@ -62,7 +62,7 @@ def caveat(method: MethodName, term: str) -> str | None:
 
 def compatibility_table(methods: Sequence[MethodName] = tuple(METHODS)) -> str:
     """Return a Markdown table of terms (rows) and methods (columns), with the reasons numbered below."""
-    head, rows, reasons = ["kind", "term", *methods], [], list[str]()
+    head, rows, reasons = ["kind", "loss", *methods], [], list[str]()
     for kind, terms in terms_by_kind().items():
         for term in terms:
             cells = [_cell(caveat(method, term), reasons) for method in methods]

@@ -6,8 +6,6 @@ pixels casting, reordering and differentiating them is a third of a small batch'
 the same up to rounding; only the weights that matter take part.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 
 from torch import Tensor, nn
@@ -23,18 +21,6 @@ def trim_padding(network: nn.Module, *, on: bool = True) -> None:
     for module in network.modules():
         if type(module) is old:
             module.__class__ = new
-
-
-@contextmanager
-def trimmed_padding(networks: Sequence[nn.Module], *, when: bool = True) -> Iterator[None]:
-    """Trim networks while the block runs (if `when`), and restore them at its end, also after an error."""
-    for network in networks:
-        trim_padding(network, on=when)
-    try:
-        yield
-    finally:
-        for network in networks:
-            trim_padding(network, on=False)
 
 
 class TrimmedConv2d(nn.Conv2d):

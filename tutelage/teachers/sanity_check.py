@@ -73,7 +73,7 @@ def check_teacher(
         )
     if len(logits) > 1 and np.ptp(logits, axis=0).max() <= _ALIKE * np.abs(logits).max():
         raise InputError(
-            "the teacher says the same about every image",
+            "the teacher gives the same output for every image",
             where=where,
             found=f"equal logits for {len(rows)} images",
             expected="answers that depend on the image",

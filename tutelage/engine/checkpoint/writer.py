@@ -31,7 +31,7 @@ class CheckpointWriter:
 
     Args:
         run: the run's folder.
-        tell: told, for a person, what could not be saved.
+        tell: called with a sentence for a person about what could not be saved.
         whole: the checkpoint that training goes on from.
     """
 

@@ -28,7 +28,7 @@ def backward(
     Args:
         state: the method in training.
         batch: images of this process.
-        signal: what the teacher says about them.
+        signal: the teacher's output for them.
         progress: where training stands.
         share: the batch's weight in the coming update, by images.
         last: whether `optimizer_step` follows; processes exchange gradients only then.
@@ -73,7 +73,7 @@ def train_step(
     Args:
         state: the method in training.
         batch: images of this process.
-        signal: what the teacher says about them.
+        signal: the teacher's output for them.
         progress: where training stands.
         rate: learning rate.
         clip: largest norm of a learner's gradient; None: any.

@@ -213,7 +213,7 @@ def audit_cache(
     worst = int(difference.argmax())
     if not difference[worst] <= allowed:
         raise InputError(
-            "the teacher no longer says what its cache holds",
+            "the teacher no longer gives what its cache holds",
             where=table.folder,
             found=f"image {ids[worst]}, view {view}: logits differ by {difference[worst]:.3g}",
             expected=f"at most {allowed:.3g}",
