@@ -51,11 +51,15 @@ def predict(
         Parameter(help="Classes named for each image: the most probable one and its runners-up"),
     ] = 3,
     max_unreadable: MaxUnreadable = MAX_UNREADABLE,
+    links: Annotated[
+        Literal["follow"] | None,
+        Parameter(name="--data.links", help="Read what links lead to outside the folder, too"),
+    ] = None,
 ) -> str:
     _require_installed()
     from tutelage.commands.inference import predict as classify
 
-    result = classify(network, images, out=out, top=top, max_unreadable=max_unreadable)
+    result = classify(network, images, out=out, top=top, max_unreadable=max_unreadable, links=links)
     _report(result.unreadable)
     passed_over = "".join(f"\npassed over: {line}" for line in result.passed_over)
     count = f"{result.classified} images classified, {len(result.unreadable)} unreadable: {out}"

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tutelage.commands.network_data import open_for_network
+from tutelage.commands.open_data import open_data
 from tutelage.commands.run_images import run_images
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import validate
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.readers.archive import is_archive, scan_archive
 from tutelage.data.readers.folder import open_image_file, scan_folder
-from tutelage.data.readers.listing import Listing
+from tutelage.data.readers.listing import LINK_OUT, Listing
 from tutelage.data.readers.source import Item
 from tutelage.data.requirements import require_readable
 from tutelage.errors import InputError, UsageError, suggest
@@ -84,6 +84,7 @@ def predict(
     out: str | Path = "predictions.csv",
     top: int = 3,
     max_unreadable: float = MOST,
+    links: Literal["follow"] | None = None,
 ) -> PredictionResult:
     """Classify every image in a folder or archive and write a CSV; what cannot be read is listed apart.
 
@@ -93,6 +94,7 @@ def predict(
         out: the CSV.
         top: how many classes to name for each image.
         max_unreadable: largest share of files that may be set aside.
+        links: `follow` reads what symbolic links lead to outside the folder.
 
     Raises:
         InputError: no network, no folder, no readable image in it, or too many unreadable ones.
@@ -102,7 +104,7 @@ def predict(
         raise UsageError("--top wants at least 1", found=top)
     validate(DataConfig(max_unreadable=max_unreadable))
     model = load(folder)
-    listing = _images(Path(images))
+    listing = _images(Path(images), follow=links == "follow")
     items = [Item(file.name, None, None, file.read) for file in listing.files]
     refused = [(escape(name), reason) for name, reason in listing.refused]
     answers = answer_all(model, items)
@@ -115,6 +117,7 @@ def predict(
             where=images,
             found=f"{len(unreadable)} unreadable files{first}{others}",
             expected="images such as .jpg or .png, in any folder below",
+            fix="--data.links follow" if any(why == LINK_OUT for _, why in refused) else None,
         )
     require_readable(unreadable, len(items) + len(refused), max_unreadable, flag="--max-unreadable")
     names = [escape(item.name) for item in answers.items]
@@ -148,9 +151,10 @@ def export(
     folder = Path(folder)
     model = load(folder)
     target = Path(out) if out is not None else folder / f"model{exporter.suffix}"
-    items = open_for_network(
-        data, model.settings(), run_images(folder), instead="--data sample"
-    ).items
+    source = open_data(
+        data, model.settings(), most=MOST, run=run_images(folder), instead="--data sample"
+    )
+    items = source.items
     step = max(1, len(items) // 8)  # from all over the data; others where some cannot be read
     spread = [item for start in range(step) for item in items[start::step]]
     with closing(prepare_all(spread, model.settings(), workers=1)) as found:
@@ -209,8 +213,8 @@ def answer_all(model: Model, items: Sequence[Item]) -> Answers:
     return Answers(read, np.concatenate(parts), keys, unreadable)
 
 
-def _images(place: Path) -> Listing:
+def _images(place: Path, *, follow: bool = False) -> Listing:
     """List every image below a folder or in an archive, or the one file."""
     if place.is_dir():
-        return scan_folder(place)
+        return scan_folder(place, follow=follow)
     return scan_archive(place) if is_archive(place) else open_image_file(place)

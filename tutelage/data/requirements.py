@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from tutelage.data.readers.listing import LINK_OUT
 from tutelage.errors import InputError
 
 
@@ -30,6 +31,7 @@ def require_readable(
         return
     reasons = Counter(reason for _, reason in set_aside).most_common(3)
     name, reason = set_aside[0]
+    links = any(why == LINK_OUT for _, why in set_aside) and flag.startswith("--data.")
     raise InputError(
         "too many files cannot be used",
         where=where,
@@ -37,5 +39,6 @@ def require_readable(
         + ", ".join(f"{reason} ({count})" for reason, count in reasons)
         + f"; for example {name} ({reason})",
         expected=f"at most {most:.0%}",
-        fix=f"remove them (tutelage check DATA lists them all), or {flag} SHARE",
+        fix=f"remove them (tutelage check DATA lists them all), or {flag} SHARE"
+        + ("; --data.links follow reads what the links lead to" if links else ""),
     )

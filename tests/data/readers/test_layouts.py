@@ -188,3 +188,16 @@ def test_a_copy_of_the_folders_beside_it_is_passed_over(container: str, tmp_path
     data = write(made.files | copy, tmp_path / "more", container, random.Random(0))
     with pytest.raises(InputError, match="two readings"):
         open_source(data, DATA)
+
+
+def test_splits_in_folders_that_hold_classes_are_refused(tmp_path: Path) -> None:
+    """In site/train/cat the class may be the site or the cat."""
+    made = Made({}, {})
+    for site in ("north", "south"):
+        for split in ("train", "test"):
+            for label in ("cat", "dog"):
+                add(made, f"{site}/{split}/{label}", 2, (split, label))
+    data = write(made.files, tmp_path, "folder", random.Random(0))
+    with pytest.raises(InputError, match="cat, dog"):
+        open_source(data, DATA)
+    assert open_source(data / "south", DATA).classes == ("cat", "dog")

@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import os
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,23 @@ def test_bounds_of_a_compressed_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "c.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
     with pytest.raises(InputError, match="a header of"):
         open_source(tmp_path / "c.tar", DATA)
+
+
+@pytest.mark.parametrize("flag", ["-cf", "-czf", "-cjf", "-cJf"])
+def test_a_tar_of_a_folder_with_its_folders(flag: str, tmp_path: Path) -> None:
+    """As `tar -c .` makes it, with `./` and an entry for each folder, an empty class among them."""
+    data = tmp_path / "data"
+    for label in ("a", "b"):
+        (data / label).mkdir(parents=True)
+        (data / label / "1.png").write_bytes(png(len(label)))
+    for number, what in enumerate((["-C", str(data), "."], ["-C", str(tmp_path), "data"])):
+        path = tmp_path / f"{number}.tar"
+        subprocess.run(["tar", flag, str(path), *what], check=True)
+        assert open_source(path, DATA).classes == ("a", "b")
+    (data / "empty").mkdir()
+    subprocess.run(["tar", flag, str(tmp_path / "2.tar"), "-C", str(data), "."], check=True)
+    with pytest.raises(InputError, match=r"a class folder holds no images(?s:.*)empty"):
+        open_source(tmp_path / "2.tar", DATA)
 
 
 def test_a_tar_may_hold_a_table(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from support.images import odd_modes
 from support.reliability.bad_case import Case, Seen, data_case
 from support.reliability.bad_entries import MANY
 
+ANY_IMAGES = {"predict": "H", "export": ("E", "--data sample")}
+"""Cells of what no verb can read but one that takes any images."""
 _SHADES = iter(range(10**6))
 
 
@@ -193,13 +195,13 @@ FOLDERS: tuple[Case, ...] = (
               seen=(Seen("top/Bag/0.png", "H"),), alone=True),
     data_case("69 b", "folders that are classes or splits", "E",
               _mine(*(f"{top}/{name}/1.png" for top in ("train", "more") for name in ("Bag", "Coat"))),
-              says="--data.layout", cells={"predict": "H"}),
+              says="--data.layout", cells=ANY_IMAGES),
     data_case("69 c", "the same folders in every folder", "E",
               _mine(*(f"{top}/{name}/1.png" for top in ("Art", "Photo") for name in ("Bag", "Coat"))),
-              says="--data.layout", cells={"predict": "H"}),
+              says="--data.layout", cells=ANY_IMAGES),
     data_case("69 d", "labels in the names of the files", "E",
               _mine(*(f"{name}_{n}.png" for name in ("Bag", "Coat") for n in range(6))),
-              says="--data.label-from name", cells={"predict": "H"}),
+              says="--data.label-from name", cells=ANY_IMAGES),
     data_case("70", "class that train lacks", "E", _only_val, says="Stranger",
               cells={"predict": "H"}),
     data_case("71", "class that val lacks", "H", _made("Untested", 3, 0),

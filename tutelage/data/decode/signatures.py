@@ -12,6 +12,7 @@ _STARTS = {
     "JPEG2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
     "SGI": (b"\x01\xda\0", b"\x01\xda\x01"),
     "QOI": (b"qoif",),
+    "SUN": (b"\x59\xa6\x6a\x95",),
 }
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+[0-9]+(?:\s|#[^\n]*\n)")
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
@@ -32,6 +33,8 @@ _OTHERS = (
     (b"DDS ", "DDS"),
     (b"\x76\x2f\x31\x01", "OpenEXR"),
     (b"#?RADIANCE", "Radiance HDR"),
+    (b"gimp xcf", "GIMP"),
+    (b"icns", "icon"),
     (b"version https://git-lfs", "Git LFS pointer, not the file itself"),
 )
 _SHORTEST = 12
@@ -49,6 +52,7 @@ _SUFFIXES = {
     "PCX": (".pcx",),
     "TGA": (".tga", ".icb", ".vda", ".vst"),
     "QOI": (".qoi",),
+    "SUN": (".ras", ".sun"),
 }
 FAMILIES = tuple(_SUFFIXES)
 """Formats that are read, by the names of Pillow; MPO is opened as a JPEG."""
@@ -159,7 +163,9 @@ def foreign_format(raw: bytes) -> str:
     return "not an image"
 
 
-_IMAGES = frozenset({"Photoshop", "icon", "FITS", "JPEG XL", "DDS", "OpenEXR", "Radiance HDR"})
+_IMAGES = frozenset(
+    {"Photoshop", "icon", "FITS", "JPEG XL", "DDS", "OpenEXR", "Radiance HDR", "GIMP"}
+)
 
 
 def is_truncated(raw: bytes) -> bool:

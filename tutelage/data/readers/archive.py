@@ -4,7 +4,6 @@ It holds what a folder may hold, or tables at its top with their images. Anythin
 absolute names, `..`, links, names that occur twice, members that inflate out of proportion.
 """
 
-import zipfile
 from pathlib import Path
 
 from tutelage.config.data import DataConfig
@@ -51,8 +50,12 @@ def open_archive(path: Path, settings: DataConfig) -> Source:
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether a file is a zip or a tar, by its content."""
-    return is_tar(path) or zipfile.is_zipfile(path)
+    """Return whether a file is a zip or a tar, by its first bytes: an image may have a zip behind it."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"PK" or is_tar(path)
+    except OSError:
+        return False
 
 
 def scan_archive(path: Path) -> Listing:

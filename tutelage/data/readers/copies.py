@@ -10,7 +10,7 @@ _REASON = "second copy of the folders beside it"
 
 
 def drop_copies(listing: Listing, tree: Folder) -> Folder:
-    """Pass over a copy, which has the same names and sizes of files in the same folders; return the new tree."""
+    """Pass over a copy: files of the same names and sizes in the same folders; return the new tree."""
     root = inner_folder(tree)
     for name, folder in root.filled.items():
         inner = inner_folder(folder)

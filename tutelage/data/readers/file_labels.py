@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tutelage.config.schema import flag
 from tutelage.data.readers.listing import Listing
-from tutelage.data.readers.reading import Part, Reading
+from tutelage.data.readers.reading import LayoutPart, Reading
 from tutelage.data.readers.split_names import split_folders, split_of
 from tutelage.data.readers.tree import Folder
 from tutelage.errors import InputError
@@ -98,11 +98,11 @@ def _root(folder: Folder) -> Folder:
     return folder
 
 
-def _flat_parts(tree: Folder) -> list[Part]:
+def _flat_parts(tree: Folder) -> list[LayoutPart]:
     """Return the flat folders that hold all images: one, or one for each split; none if they do not."""
     root = _root(tree)
     if root.flat:
-        return [Part(root, None, by_name=True)]
+        return [LayoutPart(root, None, by_name=True)]
     splits = split_folders(root.filled)
     parts = []
     for name, folder in root.filled.items():
@@ -111,6 +111,6 @@ def _flat_parts(tree: Folder) -> list[Part]:
             base = only
         if root.images or not base.flat or name not in splits:
             return []
-        parts.append(Part(base, splits[name], top=name, by_name=True))
+        parts.append(LayoutPart(base, splits[name], top=name, by_name=True))
     given = [part.split for part in parts]
     return parts if "train" in given and len(set(given)) == len(given) else []

@@ -18,9 +18,9 @@ def _endings(text: str) -> frozenset[str]:
 
 IMAGE_SUFFIXES = _endings(
     "jpg jpeg jpe jfif mpo png apng webp bmp dib gif tif tiff ppm pgm pbm pnm avif avifs jp2 j2k j2c jpc jpf "
-    "jpx tga pcx sgi qoi"
+    "jpx tga pcx sgi qoi ras"
 )
-OTHER_IMAGES = _endings("heic heif jxl svg psd")
+OTHER_IMAGES = _endings("heic heif jxl svg psd ico icns dds exr hdr eps dcm xcf")
 """Images of other kinds: listed, so that they are set aside with a reason rather than skipped."""
 HEAD = 64
 """Bytes of a file that are looked at where its name does not say what it is."""

@@ -18,7 +18,7 @@ from tutelage.data.readers.file_names import (
     not_an_image,
 )
 from tutelage.data.readers.layout import infer_layout
-from tutelage.data.readers.listing import LARGEST_FILE, File, Listing
+from tutelage.data.readers.listing import LARGEST_FILE, LINK_OUT, File, Listing
 from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Source, Unreadable
 from tutelage.errors import InputError
@@ -141,7 +141,7 @@ class _Scan:
         folder = stat.S_ISDIR(status.st_mode)
         if not is_within(target, self.root):
             if not self.into_others:
-                self.listing.refused.append((name, "a link out of the folder"))
+                self.listing.refused.append((name, LINK_OUT))
                 return
             if folder and is_within(self.root, target):
                 self.listing.refused.append((name, "a link to a folder around this one"))

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.config.data import DataConfig
+from tutelage.config.schema import flag
 from tutelage.data.readers.copies import drop_copies
 from tutelage.data.readers.file_labels import label_of, names_with_labels, read_file_names
-from tutelage.data.readers.listing import File, Listing
+from tutelage.data.readers.listing import LINK_OUT, File, Listing
 from tutelage.data.readers.names import class_name, order_classes, same_class_key
-from tutelage.data.readers.reading import EXPECTED, Part, Reading, read_folders
+from tutelage.data.readers.reading import EXPECTED, LayoutPart, Reading, read_folders
 from tutelage.data.readers.reading_text import describe_reading
 from tutelage.data.readers.source import Item, Source
 from tutelage.data.readers.tree import Folder, folder_tree
@@ -58,12 +59,15 @@ def no_images(listing: Listing, where: object) -> InputError:
         name, reason = listing.refused[0]
         seen.append(f"not opened ({len(listing.refused):,}): {escape(name)}, {reason}")
     inner = next(iter(listing.archives), None)
+    fix = f"the archive itself: {Path(str(where)) / inner}" if inner else None
+    if any(reason == LINK_OUT for _, reason in listing.refused):
+        fix = f"{flag('data.links')} follow, to read what the links lead to"
     return InputError(
         "there are no images",
         where=where,
         found="passed over: " + "; ".join(seen) if seen else "no files",
         expected=EXPECTED,
-        fix=f"the archive itself: {Path(str(where)) / inner}" if inner else None,
+        fix=fix,
     )
 
 
@@ -149,7 +153,7 @@ def _items(listing: Listing, reading: Reading) -> list[Item]:
     return items
 
 
-def _label(part: Part, name: str, below: list[str]) -> str | None:
+def _label(part: LayoutPart, name: str, below: list[str]) -> str | None:
     """Return the label of an image in a part, given the folders below the part's."""
     if not part.labelled:
         return None
@@ -158,7 +162,7 @@ def _label(part: Part, name: str, below: list[str]) -> str | None:
     return part.label or (below[0] if below else None)
 
 
-def _item(file: File, part: Part, label: str | None) -> Item:
+def _item(file: File, part: LayoutPart, label: str | None) -> Item:
     return Item(file.name, part.split, label and class_name(label), file.read, file.stamp)
 
 

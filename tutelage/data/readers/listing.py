@@ -9,6 +9,7 @@ from tutelage.text import escape
 
 LARGEST_FILE = 512 << 20
 """Bytes."""
+LINK_OUT = "a link out of the folder"
 _NAMED = 3
 _ARCHIVES = ("zip", "tar", "tgz", "tbz2", "txz", "gz", "bz2", "xz")
 

@@ -31,7 +31,7 @@ _NO_CLASSES = frozenset(
 ) | {"mask", "masks", "trimaps"}
 
 
-class Part(NamedTuple):
+class LayoutPart(NamedTuple):
     """A folder whose images have one split, and from which their labels are read."""
 
     base: Folder
@@ -51,7 +51,7 @@ class Reading(NamedTuple):
 
     root: Folder
     """Around everything that was read."""
-    parts: list[Part]
+    parts: list[LayoutPart]
     splits: Mapping[str, Split]
     """Folders that stand for a split, by name; empty: the split is to be drawn."""
     beside: list[Folder]
@@ -72,7 +72,7 @@ def read_folders(tree: Folder, settings: DataConfig, where: Path) -> Reading:
     root = _inside_wrappers(tree)
     tops = root.filled
     if settings.layout == "classes":
-        return Reading(root, [Part(root, None)], {}, [])
+        return Reading(root, [LayoutPart(root, None)], {}, [])
     splits = split_folders(tops, lenient=settings.layout == "splits" or _all_splits(tops))
     beside = [one for name, one in tops.items() if name not in splits]
     if settings.layout == "splits":
@@ -84,12 +84,15 @@ def read_folders(tree: Folder, settings: DataConfig, where: Path) -> Reading:
     if splits and not _is_class_named_train(splits, tops):
         raise _two_readings(splits, others, tops, where)
     if found := _splits_inside(root):
+        if any(part.base.filled for part in found.parts):  # site/train/cat: which is the class?
+            inner = sorted({name for part in found.parts for name in part.base.filled})
+            raise _unclear_level(list(tops), inner, where)
         return found
     if set(map(str.casefold, tops)) <= _NO_CLASSES:
         raise _no_classes(list(tops.values()), where)
     if not splits and (shared := same_inside(tops.values())) and _all_inside(tops):
         raise _unclear_level(list(tops), sorted(shared), where)
-    return Reading(root, [Part(root, None)], {}, [])
+    return Reading(root, [LayoutPart(root, None)], {}, [])
 
 
 def _inside_wrappers(folder: Folder) -> Folder:
@@ -125,7 +128,7 @@ def _splits_inside(root: Folder) -> Reading | None:
         if folder.images or len(splits) < len(folder.filled) or "train" not in splits.values():
             return None
         names |= splits
-        parts += [Part(folder.filled[name], split, label) for name, split in splits.items()]
+        parts += [LayoutPart(folder.filled[name], split, label) for name, split in splits.items()]
     return Reading(root, parts, names, []) if len(set(names.values())) > 1 else None
 
 
@@ -162,7 +165,7 @@ def _as_splits(
         unlabelled = split == "test" and base.flat
         if base.flat and not unlabelled:
             raise _no_images_in(base, where, as_classes if root.folders[name].flat else None)
-        parts.append(Part(base, split, labelled=not unlabelled))
+        parts.append(LayoutPart(base, split, labelled=not unlabelled))
     return Reading(root, parts, splits, beside)
 
 
@@ -204,7 +207,7 @@ def _unclear_level(tops: list[str], shared: list[str], where: Path) -> InputErro
     return InputError(
         "the classes may be the top folders or the folders in them",
         where=where,
-        found=f"the same folders in each. Top folders: {_listed(tops)}. In each: {_listed(shared)}",
+        found=f"the same folders in each. Top folders: {_listed(tops)}. In them: {_listed(shared)}",
         fix=f"{flag('data.layout')} classes, if the top folders are the classes; for the others, "
         f"rename the top folders to train, val and test, or give one of them: {where / tops[0]}",
     )

@@ -87,7 +87,8 @@ def _members(stream: TarStream, path: Path) -> Iterator[Member]:
                 expected=f"at most {LARGEST_IN_MEMORY >> 30} GiB of images",
                 fix="unpack it and give the folder, or make a zip or a plain .tar of it",
             )
-        yield member
+        if member.name != "./":  # the folder itself, which `tar -c .` begins with
+            yield member
         name, size = "", -1
     if not stream.plain:  # the checksum of a compressed file stands behind it
         while stream.read(_BLOCK << 10):
@@ -100,7 +101,7 @@ def _member(
     """Return the member whose header was just read, and the bytes of it that are held in memory."""
     name = raw_name.replace("\\", "/")
     while name.startswith("./"):
-        name = name[2:].lstrip("/") if name != "./" else "."
+        name = name[2:].lstrip("/") or "."
     stamp, place = f"{size}:{int(info.mtime)}", stream.position
     if info.isdir():
         return Member(f"{name.rstrip('/')}/", raw_name, 0, None, bytes, bytes, stamp), 0
