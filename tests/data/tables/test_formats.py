@@ -43,6 +43,10 @@ def test_lists_of_path_and_label(
         settings = {"columns": "path=1,label=2"}
     elif draw.random() < 0.4:
         lines.insert(0, f"image{separator}label")
+    elif separator == " " and spaces and draw.random() < 0.4:
+        lines = [f'"{name}{ending}" {label}' for name, label in zip(names, labels, strict=True)]
+    elif separator == " " and by_number and spaces and draw.random() < 0.4:
+        lines = [f"{label} {name}{ending}" for name, label in zip(names, labels, strict=True)]
     if separator == " " and draw.random() < 0.3:
         lines.insert(0, "# image label")
     table = tmp_path / draw.choice(("train.txt", "list.lst", "imgs.list", "labels.txt"))

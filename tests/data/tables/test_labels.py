@@ -30,7 +30,7 @@ def test_one_hot_columns_give_the_class_of_the_one(
     """0 and 1, 0.0 and 1.0; among other columns, in any place; a column without a one is no class."""
     draw = random.Random(seed)
     classes = draw.sample(ISIC, draw.randint(2, 7))
-    one, zero = draw.choice((("1", "0"), ("1.0", "0.0")))
+    one, zero = draw.choice((("1", "0"), ("1.0", "0.0"), ("True", "False"), ("1.00", "0.00")))
     names = [f"ISIC_{number:07}" for number in range(30)]
     contents = write_images([f"{name}.jpg" for name in names], draw.choice(("", "images")))
     truth = [draw.choice(classes) for _ in names]
@@ -289,6 +289,8 @@ def test_columns_beside_a_one_hot_block_are_left_away(
         ({"dx": "ab", "dx_type": "xyz"}, "dx"),
         ({"answer": "ab", "site": "xyz"}, "answer"),
         ({"answer": "ab", "question": "xyz"}, None),
+        ({"answer": "abc", "cropped": "0100", "blurry": "00010"}, None),
+        ({"label": "abc", "cropped": "0100", "blurry": "1010"}, "label"),
         ({"sex": "mf"}, "sex"),
         ({"label": "ab", "sublabel": "xyz", "label_source": "pq"}, "label"),
         ({"landmark_id": "12", "url": "ab"}, "landmark_id"),

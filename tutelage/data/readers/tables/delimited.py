@@ -27,6 +27,8 @@ _SNIFFED = 50
 """Lines."""
 _ENDINGS = "|".join(re.escape(suffix[1:]) for suffix in IMAGE_SUFFIXES | OTHER_IMAGES)
 _PATH_AND_REST = re.compile(rf"(.*?\.(?:{_ENDINGS}))\s+(.*)", re.IGNORECASE)
+_QUOTED_PATH = re.compile(r'(["\'])(.+?)\1\s+(.*)')
+_NUMBER_AND_PATH = re.compile(rf"([+-]?\d+)\s+(.*\.(?:{_ENDINGS}))", re.IGNORECASE)
 _ENDS_LIKE_AN_IMAGE = re.compile(rf".*\.(?:{_ENDINGS})", re.IGNORECASE)
 
 
@@ -130,14 +132,15 @@ def _by_spaces(line: str) -> list[str]:
     >>> _by_spaces("my cats/1 b.jpg 3"), _by_spaces("Abyssinian_100 1 1 1"), _by_spaces("a.png red fox")
     (['my cats/1 b.jpg', '3'], ['Abyssinian_100', '1', '1', '1'], ['a.png', 'red fox'])
     """
-    found = _PATH_AND_REST.fullmatch(line)
-    if found is None:
-        tokens = line.split()
-        numbers = len(tokens) > 2 and all(map(_SIGNED.fullmatch, tokens[1:]))
-        return tokens if numbers else line.rsplit(None, 1)
-    path, rest = found.groups()
-    tokens = rest.split()
-    return [path, *tokens] if all(map(_SIGNED.fullmatch, tokens)) else [path, rest]
+    if found := _NUMBER_AND_PATH.fullmatch(line):
+        return list(found.groups())
+    if found := _QUOTED_PATH.fullmatch(line) or _PATH_AND_REST.fullmatch(line):
+        *_, path, rest = found.groups()
+        tokens = rest.split()
+        return [path, *tokens] if all(map(_SIGNED.fullmatch, tokens)) else [path, rest]
+    tokens = line.split()
+    numbers = len(tokens) > 2 and all(map(_SIGNED.fullmatch, tokens[1:]))
+    return tokens if numbers else line.rsplit(None, 1)
 
 
 def _fit(row: Row, width: int, where: Path) -> Row:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from tutelage.config.schema import flag
 from tutelage.data.readers.tables import words
-from tutelage.data.readers.tables.profile import Profile
+from tutelage.data.readers.tables.profile import Profile, is_one
 from tutelage.data.readers.tables.table import Table, ask_for_column, column_flags
 from tutelage.errors import InputError
 from tutelage.text import escape
@@ -123,10 +123,14 @@ def _one_hot(
     run = _all_but_strangers(table, run)
     ones, more, line = 0, 0, 0
     for row in table.rows():
-        count = sum(row.cells[place].startswith("1") for place in run)
+        count = sum(is_one(row.cells[place]) for place in run)
         ones += count == 1
         if count > 1:
             more, line = more + 1, line or row.line
+    pair = len(run) == 2
+    others = [place for place in rest if place not in run and not _seldom(table.columns[place])]
+    if pair and (ones < profiles[run[0]].rows and any(profiles[one].classlike for one in others)):
+        return ()  # two flags that say something beside the label
     if more and not several:
         raise InputError(
             "the images have several labels each",
@@ -137,7 +141,8 @@ def _one_hot(
             fix=f"{flag('data.multi_label')} drop to leave these rows out, or "
             f"{column_flags('label', [table.columns[run[0]]])} to learn one column, yes or no",
         )
-    return tuple(run) if ones else ()
+    most = 2 * ones >= profiles[run[0]].rows  # flags are seldom set, classes nearly always
+    return tuple(run) if most or several else ()
 
 
 def _all_but_strangers(table: Table, run: list[int]) -> list[int]:
@@ -153,7 +158,7 @@ def _all_but_strangers(table: Table, run: list[int]) -> list[int]:
         if len(run) <= _MOST_HOT
     }
     for row in table.rows():
-        ones = [row.cells[place].startswith("1") for place in run]
+        ones = [is_one(row.cells[place]) for place in run]
         parts = {(first, last) for first, last in parts if sum(ones[first:last]) == 1}
         if not parts:
             return run

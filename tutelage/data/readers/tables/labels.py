@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tutelage.config.schema import flag
 from tutelage.data.readers.names import class_name
-from tutelage.data.readers.tables.profile import Profile, whole_text
+from tutelage.data.readers.tables.profile import Profile, is_one, whole_text
 from tutelage.data.readers.tables.table import Row, Table
 from tutelage.errors import InputError
 from tutelage.text import escape
@@ -52,7 +52,7 @@ class LabelReader(NamedTuple):
     def _raw(self, row: Row) -> tuple[str, ...]:
         if len(self.places) > 1:
             pairs = zip(self.places, self.names, strict=True)
-            return tuple(name for place, name in pairs if row.cells[place].startswith("1"))
+            return tuple(name for place, name in pairs if is_one(row.cells[place]))
         labels = _labels_of(row.cells[self.places[0]], self.separator) if self.places else ()
         if self.whole:
             labels = tuple(map(whole_text, labels))

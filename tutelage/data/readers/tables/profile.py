@@ -11,7 +11,8 @@ MOST_VALUES = 100_000
 """A column of more different values is no column of classes."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?")
-_BINARY = frozenset({"0", "1", "0.0", "1.0", "0.", "1."})
+_ONE = re.compile(r"1(\.0*)?|true", re.IGNORECASE)
+_BINARY = re.compile(r"[01](\.0*)?|true|false", re.IGNORECASE)
 
 
 @dataclass
@@ -49,8 +50,8 @@ class Profile:
 
     @property
     def binary(self) -> bool:
-        """Whether all cells are 0 or 1."""
-        return 0 < len(self.distinct) <= len(_BINARY) and _BINARY.issuperset(self.distinct)
+        """Whether all cells are 0 and 1, or true and false as pandas writes them."""
+        return 0 < len(self.distinct) <= 10 and all(map(_BINARY.fullmatch, self.distinct))
 
     @property
     def whole(self) -> bool:
@@ -76,6 +77,15 @@ def profile_columns(table: Table) -> list[Profile]:
         for profile, cell in zip(profiles, row.cells, strict=True):
             profile.add(cell, row.line)
     return profiles
+
+
+def is_one(cell: str) -> bool:
+    """Return whether a cell of a 0/1 column says yes.
+
+    >>> is_one("1"), is_one("1.0"), is_one("True"), is_one("0")
+    (True, True, True, False)
+    """
+    return _ONE.fullmatch(cell) is not None
 
 
 def whole_text(text: str) -> str:
