@@ -32,7 +32,7 @@ from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.source import Unreadable
 from tutelage.data.readers.tables.files import Files
 from tutelage.data.readers.tables.open import read_text
-from tutelage.data.readers.tables.read import Part, read_parts
+from tutelage.data.readers.tables.read import SourceTable, read_parts
 from tutelage.models.weights import read_weights
 from tutelage.reports.record.files import to_record
 from tutelage.reports.record.read import run_folders, specialist_folders
@@ -180,7 +180,9 @@ def of_tables() -> Parser:
     def parse(raw: bytes) -> None:
         where = Path("t.jsonl" if raw.lstrip()[:1] == b"{" else "t.csv")
         files = Files(Path(), find, Listing)
-        read_parts([Part(read_text(raw, where, files), files)], DataConfig(), {}, where=where)
+        read_parts(
+            [SourceTable(read_text(raw, where, files), files)], DataConfig(), {}, where=where
+        )
 
     return Parser("label table", texts, plainly(texts, words), parse)
 

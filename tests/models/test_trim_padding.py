@@ -1,6 +1,5 @@
 """Leaving out weights that only meet padding changes nothing that is computed."""
 
-
 import pytest
 import timm
 import torch

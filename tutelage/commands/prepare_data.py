@@ -35,8 +35,8 @@ def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) ->
     write_sealed(out / "data.json", {**pack.manifest, "quarantine": quarantine})
     write_split(pack, out / "split.csv")
     reading = pack.manifest.get("source", {}).get("reading") or []
-    for line in [reading] if isinstance(reading, str) else reading:
-        context.console.line(f"data: read as {escape(str(line))}")
+    for line in [f"read as {reading}"] if isinstance(reading, str) else reading:
+        context.console.line(f"data: {escape(str(line))}")
     sizes = ", ".join(f"{len(pack.rows(split))} {split}" for split in ("train", "val", "test"))
     context.console.line(
         f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable"

@@ -36,6 +36,22 @@ def test_ham10000_is_checked_and_packed(
     assert {Path(line.split(",")[3]).stem: line.split(",")[2] for line in lines} == truth
 
 
+@pytest.mark.parametrize("given", ["", "HAM10000_metadata.csv"])
+def test_ham10000_comes_with_its_folders_twice(tmp_path: Path, given: str) -> None:
+    """One of two copies is read; files of one name that differ are not found."""
+    truth = write_ham10000(tmp_path)
+    for part in "12":
+        copy = tmp_path / f"ham10000_images_part_{part}_copy"
+        shutil.copytree(tmp_path / f"HAM10000_images_part_{part}", copy)
+    source = open_source(tmp_path / given, DataConfig())
+    assert {Path(item.name).stem: item.label for item in source.items} == truth
+    assert len(source.items) == len(truth)
+    for changed in tmp_path.glob("ham*/*"):
+        changed.write_bytes(changed.read_bytes()[::-1])
+    with pytest.raises(InputError, match="several files have that name"):
+        open_source(tmp_path / given, DataConfig())
+
+
 @pytest.mark.parametrize("numbered", [True, False])
 @pytest.mark.parametrize("names", [("train", "test"), ("train_images", "test_images")])
 @pytest.mark.parametrize("test_table", [True, False])
@@ -127,7 +143,7 @@ def test_one_hot_tables_as_roboflow_exports_them(
 
 @pytest.mark.parametrize("seed", range(20))
 def test_class_folders_win_over_a_table(tmp_path: Path, write_images: Callable, seed: int) -> None:
-    """A table beside class folders changes nothing."""
+    """A table beside class folders changes nothing, if it says the same or nothing of labels."""
     draw = random.Random(seed)
     classes = draw.sample(("cat", "dog", "cow", "0", "1", "oak tree", "Übung"), 3)
     top = draw.choice(("", "train/"))
@@ -136,15 +152,58 @@ def test_class_folders_win_over_a_table(tmp_path: Path, write_images: Callable, 
         names += [name.replace("train/", "val/") for name in names]
     write_images(names)
     before = open_source(tmp_path, DataConfig())
-    write_table(
-        tmp_path / "photographers.csv",
-        [["file", "label"], *([n, "ab"[i % 2]] for i, n in enumerate(names))],
-    )
+    values = {name: name.split("/")[-2].upper() for name in names}
+    column = draw.choice(("label", "photographer"))
+    if column == "photographer":
+        values = {name: "ab"[place % 2] for place, name in enumerate(names)}
+    write_table(tmp_path / "t.csv", [["file", column], *([*pair] for pair in values.items())])
     after = open_source(tmp_path, DataConfig())
     assert after.classes == before.classes == tuple(sorted(classes))
     assert [(i.name, i.label, i.split) for i in after.items] == [
         (i.name, i.label, i.split) for i in before.items
     ]
+
+
+@pytest.mark.parametrize("top", ["", "images/", "train/"])
+@pytest.mark.parametrize("labels", ["ab", "abc", "a"])
+def test_a_table_that_contradicts_class_folders_is_refused(
+    tmp_path: Path, write_images: Callable, labels_of: Callable, top: str, labels: str
+) -> None:
+    """Folders by person and labels by table: both readings are named, and both remedies work."""
+    names = [f"{top}{name}/{n}.jpg" for name in ("john", "mary", "ann") for n in range(12)]
+    if top == "train/":
+        names += [name.replace("train/", "test/") for name in names]
+    contents = write_images(names)
+    values = [labels[n // 3 % len(labels)] if n % 7 else "z" for n in range(len(names))]
+    table = tmp_path / "labels.csv"
+    write_table(table, [["path", "label"], *([*pair] for pair in zip(names, values, strict=True))])
+    with pytest.raises(InputError, match="group the images differently") as error:
+        open_source(tmp_path, DataConfig())
+    layout = "splits" if top == "train/" else "classes"
+    assert f"--data.layout {layout}" in str(error.value)
+    assert str(table) in str(error.value)
+    assert open_source(tmp_path, DataConfig(layout=layout)).classes == ("ann", "john", "mary")
+    found = labels_of(table)
+    assert {one: label for one, (label, _) in found.items()} == dict(
+        zip(contents, values, strict=True)
+    )
+
+
+def test_splits_of_a_table_beside_class_folders_are_said(
+    tmp_path: Path, write_images: Callable
+) -> None:
+    """The folders have none: that the table's are not used stands in the reading."""
+    names = [f"{name}/{n}.jpg" for name in ("cat", "dog") for n in range(12)]
+    write_images(names)
+    rows = [[n, n.split("/")[0], ("train", "test")[i % 2]] for i, n in enumerate(names)]
+    write_table(tmp_path / "t.csv", [["path", "label", "split"], *rows])
+    assert (
+        "splits of t.csv are not used" in open_source(tmp_path, DataConfig()).description["reading"]
+    )
+    assert {i.split for i in open_source(tmp_path / "t.csv", DataConfig()).items} == {
+        "train",
+        "test",
+    }
 
 
 def test_several_tables_are_refused_with_their_names(

@@ -187,16 +187,16 @@ def _images(
 
 
 def _splits(labels: Sequence[str], draw: random.Random) -> list[str | None]:
-    """Give each image a split, every class at least one of train; or none."""
+    """Give each image a split, every class at least two of train; or none."""
     if draw.random() < 0.5:
         return [None] * len(labels)
-    seen: set[str] = set()
+    seen: list[str] = []
     splits: list[str | None] = []
     for label in labels:
         splits.append(
-            "train" if label not in seen else draw.choice(("train", "train", "val", "test"))
+            "train" if seen.count(label) < 2 else draw.choice(("train", "train", "val", "test"))
         )
-        seen.add(label)
+        seen.append(label)
     return splits
 
 

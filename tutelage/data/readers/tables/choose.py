@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from tutelage.config.data import DataConfig
 from tutelage.data.readers.source import Item, Source, Split
-from tutelage.data.readers.tables.columns import Choice, find_columns, read_choice
+from tutelage.data.readers.tables.choice import Choice, read_choice
+from tutelage.data.readers.tables.columns import find_columns
 from tutelage.data.readers.tables.files import Files
-from tutelage.data.readers.tables.read import Part, read_parts
+from tutelage.data.readers.tables.read import SourceTable, read_parts
 from tutelage.data.readers.tables.table import Table
 from tutelage.data.readers.tables.words import split_in
 from tutelage.errors import InputError, MachineError, TutelageError
@@ -76,7 +77,7 @@ def open_tables(
     chosen += [one for one in candidates if not one.labelled and one.split in lists]
     named = len(chosen) > 1 or bool(tests) or bool(chosen[0].offer.prefix)
     parts = [
-        Part(
+        SourceTable(
             one.table,
             one.offer.files,
             one.split if named else None,
@@ -154,7 +155,7 @@ def _choose(labelled: Sequence[_Candidate], where: Path) -> list[_Candidate]:
     )
 
 
-def _unlabelled(parts: Sequence[Part], tests: Sequence[str]) -> list[Item]:
+def _unlabelled(parts: Sequence[SourceTable], tests: Sequence[str]) -> list[Item]:
     """Return the images of test folders that have no table of their own."""
     tabled = {part.prefix.rstrip("/") for part in parts}
     free = [name for name in tests if name not in tabled]

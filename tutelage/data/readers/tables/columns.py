@@ -4,27 +4,26 @@ The path is the column whose cells lead to files. The label has a usual name, or
 values that come again and again. What is not clear is refused with the candidates; `--data.columns` decides.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
 from tutelage.config.schema import flag
 from tutelage.data.readers.source import Split
 from tutelage.data.readers.tables import words
+from tutelage.data.readers.tables.choice import Choice
 from tutelage.data.readers.tables.delimited import looks_like_a_path
 from tutelage.data.readers.tables.files import Files
 from tutelage.data.readers.tables.label_columns import find_labels
 from tutelage.data.readers.tables.profile import Profile, profile_columns
-from tutelage.data.readers.tables.table import Table, column_flags
-from tutelage.errors import InputError, UsageError
+from tutelage.data.readers.tables.split_column import find_split
+from tutelage.data.readers.tables.table import Table, ask_for_column
+from tutelage.errors import InputError
 from tutelage.text import escape
 
 _LOOKED_AT = 300
 """Rows whose cells are looked up as files."""
-_KEYS = ("path", "label", "split")
 
 
 class Roles(NamedTuple):
@@ -39,44 +38,6 @@ class Roles(NamedTuple):
     """What was understood, and why."""
     by_folder: bool = False
     """Whether the label is the folder of the image: a list of paths alone, as in Food-101."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The columns that a person has chosen: names or numbers, by role."""
-
-    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def of(self, role: str, table: Table) -> tuple[int, ...] | None:
-        """Return the places of the columns chosen for a role; None: none was.
-
-        Raises:
-            InputError: the table has no such column.
-        """
-        if role not in self.columns:
-            return None
-        return tuple(_place(name, table) for name in self.columns[role])
-
-
-def read_choice(text: str | None) -> Choice:
-    """Read `path=image_id,label=diagnosis,split=part`; of 0/1 columns `label=MEL|NV|BCC`; no split: `split=`.
-
-    Raises:
-        UsageError: it has another form.
-    """
-    parts = re.split(rf",(?=\s*(?:{'|'.join(_KEYS)})\s*=)", text) if text else []
-    found: dict[str, tuple[str, ...]] = {}
-    for part in parts:
-        key, equals, value = part.partition("=")
-        if key.strip() not in _KEYS or not equals or key.strip() in found:
-            raise UsageError(
-                f"{flag('data.columns')} cannot be read",
-                found=text,
-                expected="path=COLUMN,label=COLUMN,split=COLUMN, or some of them",
-            )
-        names = tuple(name.strip() for name in value.split("|"))
-        found[key.strip()] = names if any(names) else ()
-    return Choice(found)
 
 
 def find_columns(
@@ -99,7 +60,7 @@ def find_columns(
     profiles, by_folder = profile_columns(table), False
     chosen_split = choice.of("split", table)
     by_name = choice.of("label", table) or ()
-    split, values = _split_column(table, profiles, chosen_split, {path, *by_name})
+    split, values = find_split(table, profiles, chosen_split, {path, *by_name})
     labels, why = find_labels(
         table,
         profiles,
@@ -143,7 +104,9 @@ def _path_column(table: Table, files: Files, choice: Choice) -> tuple[int, str]:
     if len(first) == 1:
         return first[0], f"{shares[first[0]]:.0%} of its cells lead to files"
     if first:
-        raise _ask("it is not clear which column is the path", table, first, "path", columns)
+        raise ask_for_column(
+            "it is not clear which column is the path", table, first, "path", columns
+        )
     raise InputError(
         "no column of the table leads to images",
         where=table.where,
@@ -184,77 +147,6 @@ def _path_rank(name: str) -> int:
     return int(bool(words.parts_of(name) & words.PATH_PARTS))
 
 
-def _split_column(
-    table: Table, profiles: Sequence[Profile], chosen: tuple[int, ...] | None, taken: set[int]
-) -> tuple[int | None, Mapping[str, Split]]:
-    if chosen is not None:
-        if not chosen:
-            return None, {}
-        profile = profiles[chosen[0]]
-        known = words.split_values(table.columns[chosen[0]], profile.values or ())
-        if known is None:
-            raise _unknown_split(table, chosen[0], profile)
-        return chosen[0], known
-    found: dict[int, Mapping[str, Split]] = {}
-    for place, name in enumerate(table.columns):
-        values = profiles[place].values
-        if place in taken or values is None or len(values) > 50:
-            continue
-        squeezed = words.squeeze(name)
-        meant = words.split_values(name, values)
-        named = squeezed in words.SPLITS_STRONG | words.SPLITS_WEAK
-        if meant and (named or (len(set(meant.values())) > 1 and squeezed not in words.LABELS)):
-            found[place] = meant
-        elif squeezed in words.SPLITS_STRONG and any(values):
-            raise _unknown_split(table, place, profiles[place])
-    by_name = [
-        place for place in found if words.squeeze(table.columns[place]) in words.SPLITS_STRONG
-    ]
-    first = by_name or list(found)
-    if len(first) > 1:
-        shown = {place: list(filter(None, profiles[place].values or ())) for place in first}
-        raise _ask("it is not clear which column is the split", table, first, "split", shown)
-    return (first[0], found[first[0]]) if first else (None, {})
-
-
-def _unknown_split(table: Table, place: int, profile: Profile) -> InputError:
-    values = profile.values or Counter[str]()
-    unknown = [value for value in values if value and not words.split_word(value)]
-    line = profile.lines.get(unknown[0]) if unknown else None
-    return InputError(
-        "an unknown split (train, val or test)",
-        where=f"{table.where}, {table.unit} {line}" if line else table.where,
-        found=f"{_named(table, place)}: {', '.join(map(escape, unknown[:8]))}",
-        fix=f"correct the line, or {flag('data.columns')} split= to pass over the column",
-    )
-
-
-def _place(name: str, table: Table) -> int:
-    squeezed = [words.squeeze(column) for column in table.columns]
-    for names, wanted in ((list(table.columns), name), (squeezed, words.squeeze(name))):
-        if names.count(wanted) == 1:
-            return names.index(wanted)
-    if name.isdecimal() and len(name) < 6 and 0 < int(name) <= len(table.columns):
-        return int(name) - 1
-    raise InputError(
-        f"the table has no column {escape(name)!r}",
-        where=table.where,
-        expected="one of " + ", ".join(table.columns[:50]),
-        fix=f"{flag('data.columns')} with one of these names",
-    )
-
-
-def _ask(
-    what: str, table: Table, places: Sequence[int], role: str, cells: Mapping[int, Sequence[str]]
-) -> InputError:
-    shown = "; ".join(
-        f"{table.columns[place]} ({', '.join(dict.fromkeys(filter(None, cells[place][:20])))[:60]})"
-        for place in places[:10]
-    )
-    choices = column_flags(role, [table.columns[place] for place in places[:10]])
-    return InputError(what, where=table.where, found=shown, fix=choices)
-
-
 def _unclear(
     what: str, table: Table, profiles: Sequence[Profile], taken: set[int | None]
 ) -> InputError:
@@ -268,7 +160,7 @@ def _unclear(
             fix="a table with labels",
         )
     cells = {place: list(profiles[place].values or ("many different values",)) for place in rest}
-    return _ask(what, table, rest, "label", cells)
+    return ask_for_column(what, table, rest, "label", cells)
 
 
 def _some(table: Table, rows: Sequence[tuple[str, ...]]) -> str:

@@ -8,7 +8,7 @@ of another machine, may be left away; others never are, since `cat/1.jpg` is not
 import os
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import takewhile
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from tutelage.data.readers.file_names import IMAGE_SUFFIXES, OTHER_IMAGES
 from tutelage.data.readers.listing import File, Listing
 from tutelage.data.readers.source import Split
-from tutelage.data.readers.tables.words import split_in
+from tutelage.data.readers.tables.places import Place, agree_on_places, take_one_of_copies
 
 _NUMBER = re.compile("[0-9]{1,18}")
 Find = Callable[[str], "File | str | None"]
@@ -108,7 +108,8 @@ class Files:
             for row, (cell, hit) in enumerate(zip(plain, direct, strict=True))
             if hit is None
         }
-        _agree_on_places(open_ones, prefer)
+        agree_on_places(open_ones, prefer)
+        take_one_of_copies(open_ones)
         elsewhere = any(open_ones[row] for row in open_ones if plain[row].outside)
         result = []
         for row, (cell, hit) in enumerate(zip(plain, direct, strict=True)):
@@ -124,7 +125,7 @@ class Files:
         hit = self._direct(cell.name)
         return hit is not None and hit != "a folder, not a file"
 
-    def _below(self, cell: _Cell, shared: int) -> "dict[_Place, File]":
+    def _below(self, cell: _Cell, shared: int) -> dict[Place, File]:
         """Return the files whose path ends as the cell does, by (folder before it, ending)."""
         if cell.outside and shared < 0:
             return {}  # one stray path, not a table from another machine
@@ -139,13 +140,13 @@ class Files:
                 for name, ending in _names(file):
                     key = _key(name)
                     if key == tail or key.endswith("/" + tail):
-                        place = _Place(name[: len(name) - len("/".join(parts))], ending)
+                        place = Place(name[: len(name) - len("/".join(parts))], ending)
                         if place not in found or name.endswith("/".join(parts)):
                             found[place] = file
             if found:
                 return found
         same = self._by_number.get(int(cell.name), []) if _NUMBER.fullmatch(cell.name) else []
-        return {_Place("", ""): same[0]} if len(same) == 1 else {}
+        return {Place("", ""): same[0]} if len(same) == 1 else {}
 
     @cached_property
     def _by_name(self) -> dict[str, list[File]]:
@@ -167,35 +168,7 @@ class Files:
         return found
 
 
-class _Place(NamedTuple):
-    folder: str
-    ending: str
-
-
-def _agree_on_places(rows: dict[int, dict[_Place, File]], prefer: Split | None) -> None:
-    """Leave one file to each row: that of the split's folder, not of test, in the place that holds most rows.
-
-    A place that loses most of its rows so loses all: a training image that is missing is not the test image
-    of the same number.
-    """
-    held = Counter(place for below in rows.values() for place in below)
-    lost: Counter[_Place] = Counter()
-
-    def rank(place: _Place) -> tuple[bool, bool, int]:
-        split = split_in(place.folder)
-        return (prefer is not None and split == prefer, split != "test", held[place])
-
-    for below in rows.values():
-        best = max(map(rank, below), default=None)
-        lost.update(place for place in below if rank(place) != best)
-    losers = {place for place, count in lost.items() if 2 * count > held[place]}
-    for row, below in rows.items():
-        kept = {place: file for place, file in below.items() if place not in losers}
-        best = max(map(rank, kept), default=None)
-        rows[row] = {place: file for place, file in kept.items() if rank(place) == best}
-
-
-def _only(cell: _Cell, below: dict[_Place, File], elsewhere: bool) -> Found:
+def _only(cell: _Cell, below: dict[Place, File], elsewhere: bool) -> Found:
     """Return the one file there is for a cell; `elsewhere`: other paths from another machine are found."""
     if len(below) == 1:
         (file,) = below.values()

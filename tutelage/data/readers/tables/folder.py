@@ -5,7 +5,7 @@
     train.csv, val.csv, test.csv                          a table for each split
     data/train-00000-of-00002.parquet                     the images are in it
 
-Folders that name classes win: a table beside them is passed over.
+Folders that name classes win over a table that says the same, or nothing of labels.
 """
 
 import os
@@ -22,6 +22,7 @@ from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Source
 from tutelage.data.readers.tables.choose import Offer, open_tables
 from tutelage.data.readers.tables.class_names import is_list_of_names
+from tutelage.data.readers.tables.compare import require_agreement
 from tutelage.data.readers.tables.open import JSON, PARQUET, TEXT, files_of, read_any
 from tutelage.data.readers.tables.words import parts_of, split_in
 from tutelage.text import escape
@@ -39,15 +40,19 @@ _LOOKED_AT = 1000
 
 
 def open_folder_with_table(folder: Path, settings: DataConfig) -> Source:
-    """Open a source from the tables of a folder, or from its class folders if no table fits.
+    """Open a source from the tables of a folder, or from its class folders if it has any or no table fits.
 
     Raises:
-        InputError: the tables are not clear.
+        InputError: the tables are not clear, or say something else than class folders.
     """
     if settings.layout or settings.label_from:  # a person has said what the folders are
         return class_folders.READER.open("", folder, settings)
+    offers = _offers(folder, settings)
+    if has_class_folders(folder):
+        source = class_folders.READER.open("", folder, settings)
+        return require_agreement(source, offers, settings, folder)
     return open_tables(
-        _offers(folder, settings),
+        offers,
         _test_folders(folder),
         settings,
         {"kind": "folder", "name": escape(folder.resolve().name)},
@@ -149,8 +154,6 @@ def _sorted(folder: Path) -> list[Path]:
 
 READER = Reader(
     "a folder with a table and images",
-    accepts=lambda _text, path: (
-        path.is_dir() and bool(tables_in(path)) and not has_class_folders(path)
-    ),
+    accepts=lambda _text, path: path.is_dir() and bool(tables_in(path)),
     open=lambda _text, path, settings: open_folder_with_table(path, settings),
 )

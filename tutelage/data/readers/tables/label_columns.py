@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from tutelage.config.schema import flag
 from tutelage.data.readers.tables import words
 from tutelage.data.readers.tables.profile import Profile
-from tutelage.data.readers.tables.table import Table, column_flags
+from tutelage.data.readers.tables.table import Table, ask_for_column, column_flags
 from tutelage.errors import InputError
 from tutelage.text import escape
 
@@ -84,16 +84,9 @@ def _one_of(table: Table, profiles: Sequence[Profile], places: Sequence[int]) ->
         InputError: they do not say the same.
     """
     if len(places) > 1 and not _say_the_same(table, places):
-        shown = [
-            f"{table.columns[place]} ({', '.join(map(escape, profiles[place].distinct[:5]))})"
-            for place in places[:10]
-        ]
-        raise InputError(
-            "it is not clear which column is the label",
-            where=table.where,
-            found="; ".join(shown),
-            fix=column_flags("label", [table.columns[place] for place in places[:10]]),
-        )
+        cells = {place: profiles[place].distinct for place in places}
+        what = "it is not clear which column is the label"
+        raise ask_for_column(what, table, places, "label", cells)
     return (min(places, key=lambda place: (profiles[place].whole, place)),)
 
 

@@ -14,7 +14,7 @@ from tutelage.data.readers.tables.files import Files
 from tutelage.data.readers.tables.header import has_header
 from tutelage.data.readers.tables.json_lines import read_json_lines
 from tutelage.data.readers.tables.parquet import read_parquet
-from tutelage.data.readers.tables.read import Part, read_parts
+from tutelage.data.readers.tables.read import SourceTable, read_parts
 from tutelage.data.readers.tables.table import LARGEST_TABLE, Table
 from tutelage.errors import InputError
 from tutelage.storage.atomic import expand_user
@@ -35,7 +35,7 @@ def open_table(path: Path, settings: DataConfig) -> Source:
     """
     files = files_of(path.parent, settings)
     about = {"kind": "table", "name": escape(path.name)}
-    return read_parts([Part(read_any(path, files), files)], settings, about, where=path)
+    return read_parts([SourceTable(read_any(path, files), files)], settings, about, where=path)
 
 
 def read_any(path: Path, files: Files) -> Table:

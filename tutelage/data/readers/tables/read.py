@@ -11,8 +11,9 @@ from tutelage.data.readers.layout import finish_source
 from tutelage.data.readers.listing import Listing
 from tutelage.data.readers.source import Item, Source, Split
 from tutelage.data.readers.tables import labels
+from tutelage.data.readers.tables.choice import Choice, read_choice
 from tutelage.data.readers.tables.class_names import names_beside
-from tutelage.data.readers.tables.columns import Choice, Roles, find_columns, read_choice
+from tutelage.data.readers.tables.columns import Roles, find_columns
 from tutelage.data.readers.tables.files import Files, Missing
 from tutelage.data.readers.tables.merge import merge_rows
 from tutelage.data.readers.tables.profile import Profile, profile_columns, whole_text
@@ -22,7 +23,7 @@ from tutelage.data.readers.tables.words import split_in
 from tutelage.errors import InputError
 
 
-class Part(NamedTuple):
+class SourceTable(NamedTuple):
     """One table of a source."""
 
     table: Table
@@ -36,14 +37,14 @@ class Part(NamedTuple):
 
 
 class _Understood(NamedTuple):
-    part: Part
+    part: SourceTable
     roles: Roles
     profile: Profile | None
     """Of the label column, where there is one only."""
 
 
 def read_parts(
-    parts: Sequence[Part],
+    parts: Sequence[SourceTable],
     settings: DataConfig,
     about: dict[str, Any],
     *,
@@ -110,7 +111,7 @@ def read_parts(
     return replace(source, classes=ordered) if ordered else source
 
 
-def _like(before: Sequence[_Understood], part: Part, choice: Choice) -> Choice:
+def _like(before: Sequence[_Understood], part: SourceTable, choice: Choice) -> Choice:
     """Return the choice of columns for a table of test images: the others' label column, if it has it."""
     if not part.labelled:
         return Choice({**choice.columns, "label": ()})
@@ -123,7 +124,7 @@ def _like(before: Sequence[_Understood], part: Part, choice: Choice) -> Choice:
     )
 
 
-def _understand(part: Part, choice: Choice, settings: DataConfig) -> _Understood:
+def _understand(part: SourceTable, choice: Choice, settings: DataConfig) -> _Understood:
     roles = find_columns(
         part.table,
         part.files,
@@ -191,7 +192,10 @@ def _items(rows: Sequence[PlacedRow], listing: Listing, by_folder: bool) -> list
 
 
 def _count_others(
-    rows: Sequence[PlacedRow], parts: Sequence[Part], beside: Sequence[Item], listing: Listing
+    rows: Sequence[PlacedRow],
+    parts: Sequence[SourceTable],
+    beside: Sequence[Item],
+    listing: Listing,
 ) -> None:
     """Count the images that no table names, where all files were listed anyway."""
     named = {row.found.name for row in rows} | {item.name for item in beside}
@@ -200,7 +204,9 @@ def _count_others(
         listing.ignored["image in no row of the table"] += others
 
 
-def _require_files(rows: Sequence[PlacedRow], settings: DataConfig, parts: Sequence[Part]) -> None:
+def _require_files(
+    rows: Sequence[PlacedRow], settings: DataConfig, parts: Sequence[SourceTable]
+) -> None:
     """Refuse tables of which more files are missing than may be unreadable."""
     missing = [row for row in rows if isinstance(row.found.file, Missing)]
     if not missing or len(missing) <= settings.max_unreadable * len(rows):
@@ -219,7 +225,7 @@ def _require_files(rows: Sequence[PlacedRow], settings: DataConfig, parts: Seque
     )
 
 
-def _told(one: _Understood, parts: Sequence[Part]) -> list[str]:
+def _told(one: _Understood, parts: Sequence[SourceTable]) -> list[str]:
     """Return what was understood of one table, its name first where there are several."""
     name = f"{one.part.table.where.name}: " if len(parts) > 1 else ""
     split = [f"split: {one.part.split}, by its name"] if one.part.split else []

@@ -68,6 +68,18 @@ def column_flags(role: str, columns: Sequence[str]) -> str:
     return " or ".join(f"{name} {shlex.quote(f'{role}={column}')}" for column in columns)
 
 
+def ask_for_column(
+    what: str, table: Table, places: Sequence[int], role: str, cells: Mapping[int, Sequence[str]]
+) -> InputError:
+    """Return the error for columns that all may be what is looked for, with the flags that choose one."""
+    shown = "; ".join(
+        f"{table.columns[place]} ({', '.join(dict.fromkeys(filter(None, cells[place][:20])))[:60]})"
+        for place in places[:10]
+    )
+    choices = column_flags(role, [table.columns[place] for place in places[:10]])
+    return InputError(what, where=table.where, found=shown, fix=choices)
+
+
 def cell_text(value: object) -> str:
     """Return a value of JSON or Parquet as the text that a CSV file would hold.
 
