@@ -1,6 +1,7 @@
 """Measure a finished network, and say on which images: a figure is over those that its reader thinks of."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypedDict
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 
 from tutelage.commands.inference import MOST, Model, answer_all, load
-from tutelage.commands.open_data import open_data
+from tutelage.commands.network_data import open_for_network
 from tutelage.commands.run_images import RunImages, run_images
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import validate
@@ -81,7 +82,8 @@ def evaluate(
             run = run._replace(splits=index_of_pack(pack))
         found = _measure_pack(model, pack, split, run)
     else:
-        source = open_data(data, model.settings(), most=max_unreadable, run=run)
+        settings = replace(model.settings(), max_unreadable=max_unreadable)
+        source = open_for_network(data, settings, run)
         found = _measure_source(model, source, split, run, max_unreadable)
     if not len(found.labels):
         raise _nothing_to_measure(data, split, found)

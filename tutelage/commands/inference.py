@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tutelage.commands.open_data import open_data
+from tutelage.commands.network_data import open_for_network
 from tutelage.commands.run_images import run_images
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import validate
@@ -151,10 +151,9 @@ def export(
     folder = Path(folder)
     model = load(folder)
     target = Path(out) if out is not None else folder / f"model{exporter.suffix}"
-    source = open_data(
-        data, model.settings(), most=MOST, run=run_images(folder), instead="--data sample"
-    )
-    items = source.items
+    items = open_for_network(
+        data, model.settings(), run_images(folder), instead="--data sample"
+    ).items
     step = max(1, len(items) // 8)  # from all over the data; others where some cannot be read
     spread = [item for start in range(step) for item in items[start::step]]
     with closing(prepare_all(spread, model.settings(), workers=1)) as found:

@@ -34,9 +34,8 @@ def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) ->
     quarantine = [{"file": name, "reason": reason} for name, reason in pack.quarantine()]
     write_sealed(out / "data.json", {**pack.manifest, "quarantine": quarantine})
     write_split(pack, out / "split.csv")
-    reading = pack.manifest.get("source", {}).get("reading") or []
-    for line in [f"read as {reading}"] if isinstance(reading, str) else reading:
-        context.console.line(f"data: {escape(str(line))}")
+    for line in _reading(pack):
+        context.console.line(f"data: {escape(line)}")
     sizes = ", ".join(f"{len(pack.rows(split))} {split}" for split in ("train", "val", "test"))
     context.console.line(
         f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable"
@@ -84,3 +83,12 @@ def open_or_pack(
     pack = write_pack(source, settings, out, progress=progress, world=world)
     console.clear()
     return pack
+
+
+def _reading(pack: Pack) -> list[str]:
+    """Return how the data were read when they were packed; nothing where an earlier version packed them."""
+    source = pack.manifest.get("source")
+    reading = source.get("reading") if isinstance(source, dict) else None
+    if isinstance(reading, str):
+        return [f"read as {reading}"]
+    return list(map(str, reading)) if isinstance(reading, list) else []

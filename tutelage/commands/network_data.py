@@ -1,9 +1,9 @@
-"""Open data for the verbs that have no settings of how data are read: evaluate, export."""
+"""Open the data that a finished network is to be used on."""
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 
-from tutelage.commands.run_images import NOTHING_KNOWN, RunImages
+from tutelage.commands.run_images import RunImages
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import build
 from tutelage.data.readers.open import open_source
@@ -11,34 +11,27 @@ from tutelage.data.readers.source import Source
 from tutelage.errors import InputError, TutelageError
 
 _READING = ("layout", "label_from", "class_names", "columns", "multi_label")
-"""Settings by which a run's data were read. Those that name other places are not among them, nor is `links`:
-a run may be a stranger's.
+"""Settings by which a run's data were read; those that lead to other places (`links`, `images`) are not
+among them, since a run may be a stranger's.
 """
 
 
-def open_data(
-    data: str | Path,
-    settings: DataConfig,
-    *,
-    most: float,
-    run: RunImages = NOTHING_KNOWN,
-    instead: str = "",
+def open_for_network(
+    data: str | Path, settings: DataConfig, run: RunImages, *, instead: str = ""
 ) -> Source:
-    """Open data as a network has learned to see them, or, where that fails, as its run has read its own.
+    """Open data as they are; where they cannot be read so, as the network's run has read its own.
 
     The columns that a run has taken from its table come first: others would be other labels.
 
     Args:
         data: whatever can be packed.
-        settings: of the network.
-        most: largest share of a table's files that may be missing.
+        settings: by which images are prepared for the network.
         run: what is known of the images of its run.
-        instead: what to do where a setting would help; by default, to make a pack with it.
+        instead: what to do where a flag of `tutelage pack` would help; by default, to pack them.
 
     Raises:
-        InputError: the data cannot be read; where a setting would help, the remedy is a pack made with it.
+        InputError: they cannot be read in either way.
     """
-    settings = replace(settings, max_unreadable=most)
     given = run.facts.get("settings")
     chosen = isinstance(given, dict) and given.get("columns")
     if chosen and (source := _as_in_run(data, settings, run)) is not None:
@@ -48,16 +41,16 @@ def open_data(
     except InputError as error:
         if (source := _as_in_run(data, settings, run)) is not None:
             return source
-        if error.fix is None or "--data." not in error.fix:
+        if "--data." not in (error.fix or ""):
             raise
-        pack = f"tutelage pack {data} --data.image-size {settings.image_size} --out DATA.pack"
         raise InputError(
             error.what,
             where=error.where,
             found=error.found,
             expected=error.expected,
             fix=instead
-            or f"{error.fix}; as a flag of `{pack}`, and then DATA.pack in place of the data",
+            or f"{error.fix}. These are flags of `tutelage pack {data} --out PACK`: pack the data, and "
+            "give the pack instead",
         ) from error
 
 
@@ -66,6 +59,6 @@ def _as_in_run(data: str | Path, settings: DataConfig, run: RunImages) -> Source
     try:
         reading = {name: given[name] for name in _READING if given.get(name)}
         build(DataConfig, reading, where="data.json")
-        return open_source(str(data), replace(settings, **reading)) if reading else None
+        return open_source(str(data), dataclasses.replace(settings, **reading)) if reading else None
     except (TutelageError, AttributeError, TypeError):
         return None
