@@ -322,3 +322,19 @@ def test_the_label_is_taken_where_it_is_clear(
         values = columns[label]
         expected = {one: (values[n % len(values)], None) for n, one in enumerate(contents)}
         assert labels_of(table) == expected
+
+
+def test_zeros_before_a_number_belong_to_the_name(
+    tmp_path: Path, write_images: Callable, labels_of: Callable
+) -> None:
+    """007 is a code; a list of names counts it as 7."""
+    names = [f"{number}.png" for number in range(30)]
+    contents = write_images(names)
+    rows: list[list[object]] = [
+        ["image", "label"],
+        *([n, f"{i % 3:03}"] for i, n in enumerate(names)),
+    ]
+    table = write(tmp_path / "t.csv", rows)
+    assert labels_of(table) == {one: (f"{i % 3:03}", None) for i, one in enumerate(contents)}
+    (tmp_path / "classes.txt").write_text("ant\nbee\ncow\n")
+    assert {label for label, _ in labels_of(table).values()} == {"ant", "bee", "cow"}

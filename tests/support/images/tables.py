@@ -59,7 +59,7 @@ CLASSES = (
 )
 FORMS = (
     *("as written", "below", "without ending", "backslashes", "absolute", "dot"),
-    *("parts", "another machine", "images elsewhere", "other case"),
+    *("parts", "another machine", "another Windows", "images elsewhere", "other case"),
 )
 
 
@@ -178,6 +178,7 @@ def _images(
                 "dot": f"./{inside}",
                 "parts": name,
                 "another machine": f"/home/bob/sets/{folder.name}/{inside}",
+                "another Windows": f"C:\\Users\\bob\\{folder.name}\\{inside}".replace("/", "\\"),
                 "images elsewhere": f"deep/{name}.{ending}",
                 "other case": f"{name}.{ending.swapcase()}",
             }[form]

@@ -18,7 +18,7 @@ LARGEST_NAMES = 8 << 20
 """Bytes of a file of class names."""
 _STEMS = (
     "class(es)?([_ -]?(names?|list|index|labels?))?|labels?([_ -]?(names?|list|map))?|(obj|coco|data)?names"
-    "|categor(y|ies)([_ -]?names?)?|synsets?([_ -]?words)?|(idx|id|num)[_ -]?to[_ -]?(class|label|name)s?"
+    "|categor(y|ies)([_ -]?names?)?|synsets?([_ -]?words)?|(idx|id|num|cat)[_ -]?to[_ -]?(class|label|name)s?"
     "|label[_ -]num[_ -]to.*|.*_map|meta[_ -]?classes|wnids"
 )
 _NAMED = re.compile(rf"(?:{_STEMS})\.(?:txt|names|json|lst)|[^.]*\.names", re.IGNORECASE)

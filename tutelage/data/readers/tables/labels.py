@@ -56,8 +56,9 @@ class LabelReader(NamedTuple):
         labels = _labels_of(row.cells[self.places[0]], self.separator) if self.places else ()
         if self.whole:
             labels = tuple(map(whole_text, labels))
-        named = (self.numbers.get(label, label) for label in labels)
-        return tuple(class_name(label) for label in named)
+        if self.numbers:
+            labels = tuple(self.numbers.get(str(int(label)), label) for label in labels)
+        return tuple(map(class_name, labels))
 
 
 def label_reader(

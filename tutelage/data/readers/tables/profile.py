@@ -89,9 +89,9 @@ def is_one(cell: str) -> bool:
 
 
 def whole_text(text: str) -> str:
-    """Write a whole number plainly.
+    """Write a whole number without the fraction that pandas gives it; zeros before it stay.
 
     >>> whole_text("3.0"), whole_text("-2"), whole_text("007")
-    ('3', '-2', '7')
+    ('3', '-2', '007')
     """
-    return str(int(text.partition(".")[0]))
+    return text.partition(".")[0]

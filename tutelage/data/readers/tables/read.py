@@ -145,7 +145,7 @@ def _class_names(understood: Sequence[_Understood]) -> tuple[dict[str, str], lis
     with_labels = [one for one in understood if one.profile and one.profile.distinct]
     if not with_labels or not all(one.profile and one.profile.whole for one in with_labels):
         return {}, [], []
-    numbers = {whole_text(value) for one in with_labels for value in _values(one)}
+    numbers = {str(int(whole_text(value))) for one in with_labels for value in _values(one)}
     for part, roles, _ in with_labels:
         given = part.table.class_names.get(part.table.columns[roles.labels[0]])
         if given:
