@@ -303,3 +303,32 @@ def test_a_list_of_paths_alone_has_its_labels_in_the_folders(
     (tmp_path / "list.txt").write_text("\n".join(text))
     expected = {one: (names[n].split("/")[1], None) for n, one in enumerate(contents)}
     assert labels_of(tmp_path / "list.txt") == expected
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ",", ";"])
+@pytest.mark.parametrize("quoted", [True, False])
+def test_a_table_as_r_writes_it(
+    tmp_path: Path, write_images: Callable, labels_of: Callable, separator: str, quoted: bool
+) -> None:
+    """`write.table`: no name above the names of the rows, and quotes around all texts."""
+    names = [f"imgs/{n}.jpg" for n in range(30)]
+    contents = write_images(names)
+    rows = [["path", "label"], *([str(n + 1), name, "ab"[n % 2]] for n, name in enumerate(names))]
+    if separator == " " and not quoted:
+        return  # a list of three words a line
+    lines = [separator.join(f'"{cell}"' if quoted else cell for cell in row) for row in rows]
+    (tmp_path / "t.txt").write_text("\n".join(lines))
+    assert labels_of(tmp_path / "t.txt") == {c: ("ab"[n % 2], None) for n, c in enumerate(contents)}
+
+
+def test_labels_that_are_numbers_of_files_are_no_paths(
+    tmp_path: Path, write_images: Callable, labels_of: Callable
+) -> None:
+    """0 and 1 lead to 0.jpg and 1.jpg, while half of the paths are missing."""
+    contents = write_images([f"imgs/{n}.jpg" for n in range(30)])
+    rows = [f"{'imgs' if n > 14 else 'gone'}/{n}.jpg,{n % 2}\n" for n in range(30)]
+    (tmp_path / "t.csv").write_text("".join(["image,label\n", *rows]))
+    with pytest.raises(InputError, match=r"15 of 30 files of the table are missing"):
+        open_source(tmp_path / "t.csv", DataConfig())
+    expected = {contents[n]: (str(n % 2), None) for n in range(15, 30)}
+    assert labels_of(tmp_path / "t.csv", max_unreadable=0.6) == expected

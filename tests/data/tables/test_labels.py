@@ -338,3 +338,18 @@ def test_zeros_before_a_number_belong_to_the_name(
     assert labels_of(table) == {one: (f"{i % 3:03}", None) for i, one in enumerate(contents)}
     (tmp_path / "classes.txt").write_text("ant\nbee\ncow\n")
     assert {label for label, _ in labels_of(table).values()} == {"ant", "bee", "cow"}
+
+
+def test_labels_that_differ_by_spaces_are_refused_as_folders_are(
+    tmp_path: Path, write_images: Callable
+) -> None:
+    """They are too alike to be told apart, and no labels of two words."""
+    names = [f"{number}.png" for number in range(30)]
+    write_images(names)
+    labels = ("golden retriever", "golden  retriever", "cat")
+    table = write(
+        tmp_path / "t.csv", [["image", "label"], *([n, labels[i % 3]] for i, n in enumerate(names))]
+    )
+    with pytest.raises(InputError, match="the same but for case, spaces"):
+        open_source(table, DataConfig())
+    assert len(open_source(table, DataConfig(class_names="exact")).classes) == 3

@@ -90,7 +90,10 @@ def _path_column(table: Table, files: Files, choice: Choice) -> tuple[int, str]:
     rows = [row.cells for row in islice(table.rows(), _LOOKED_AT)]
     columns = {place: [cells[place] for cells in rows] for place in range(len(table.columns))}
     for search in (False, True):
-        shares = {place: files.share(cells, search=search) for place, cells in columns.items()}
+        shares = {
+            place: files.share(cells, search=search) * _distinct(cells)
+            for place, cells in columns.items()
+        }
         best = max(shares.values(), default=0)
         if best > 0.5:
             break
@@ -102,7 +105,8 @@ def _path_column(table: Table, files: Files, choice: Choice) -> tuple[int, str]:
     if len(first) > 1:
         first = _likely_path({place: columns[place] for place in first}, files)
     if len(first) == 1:
-        return first[0], f"{shares[first[0]]:.0%} of its cells lead to files"
+        share = files.share(columns[first[0]], search=True)
+        return first[0], f"{share:.0%} of its cells lead to files"
     if first:
         raise ask_for_column(
             "it is not clear which column is the path", table, first, "path", columns
@@ -114,6 +118,11 @@ def _path_column(table: Table, files: Files, choice: Choice) -> tuple[int, str]:
         expected=f"a column of image files in {files.root}",
         fix=f"{flag('data.images')} FOLDER, the folder they are in",
     )
+
+
+def _distinct(cells: Sequence[str]) -> float:
+    """Return how many cells differ, 0 to 1: a label 0 is not 0.jpg, though it leads to it."""
+    return len(set(cells)) / max(len(cells), 1)
 
 
 def _names_folders(table: Table, path: int, profiles: Sequence[Profile]) -> bool:

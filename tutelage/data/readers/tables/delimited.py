@@ -60,6 +60,8 @@ def read_delimited(
             "the table has too many columns", where=f"{where}, line 1", expected=MOST_COLUMNS
         )
     header = has_header(first.cells, following)
+    if header and following and all(len(row.cells) == len(first.cells) + 1 for row in following):
+        first = Row(first.line, ("", *first.cells))  # R writes no name for the column of row names
     columns = tuple(
         escape(name) if header and name else f"column {number}"
         for number, name in enumerate(first.cells, 1)
@@ -99,7 +101,9 @@ def _score(head: str, separator: str) -> tuple[float, ...]:
         rows.pop()  # it may be cut off
     if not rows or len(rows[0]) < 2:
         return (0.0,)
-    equal = sum(len(cells) == len(rows[0]) for cells in rows) / len(rows)
+    first, *following = map(len, rows)
+    shorter = len(following) > 1 and all(width == first + 1 for width in following)
+    equal = 1.0 if shorter else sum(len(cells) == first for cells in rows) / len(rows)
     known = any(squeeze(cell) in PATHS | LABELS for cell in rows[0])
     paths = sum(any(map(looks_like_a_path, cells)) for cells in rows) / len(rows)
     return (float(equal > 0.5), round(max(paths, known), 1), equal, separator != " ", len(rows[0]))
@@ -132,6 +136,8 @@ def _by_spaces(line: str) -> list[str]:
     >>> _by_spaces("my cats/1 b.jpg 3"), _by_spaces("Abyssinian_100 1 1 1"), _by_spaces("a.png red fox")
     (['my cats/1 b.jpg', '3'], ['Abyssinian_100', '1', '1', '1'], ['a.png', 'red fox'])
     """
+    if line.startswith('"') and line.count('"') >= 4:
+        return next(csv.reader([line], delimiter=" ", skipinitialspace=True))
     if found := _NUMBER_AND_PATH.fullmatch(line):
         return list(found.groups())
     if found := _QUOTED_PATH.fullmatch(line) or _PATH_AND_REST.fullmatch(line):

@@ -133,7 +133,7 @@ def _ever_new(parts: Sequence[tuple[str, ...]]) -> bool:
     """Return whether few words make many labels of many lengths, at places that change."""
     words = Counter(word for one in parts for word in one)
     lengths = {len(one) for one in parts}
-    same = Counter(frozenset(one) for one in parts)
+    same = Counter(frozenset(one) for one in set(parts))
     return max(same.values()) > 1 or (len(parts) > 2 * len(words) and len(lengths) > 2)
 
 
