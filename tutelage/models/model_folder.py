@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from timm.models import save_for_hf
 from torch import nn
 
@@ -25,7 +25,7 @@ from tutelage.models.metadata import FIX, FORMAT, KIND, read_metadata
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.simkd import SimKDInfo, SimKDNetwork
 from tutelage.models.trim_padding import trim_padding
-from tutelage.models.weights import load_weights, read_weights
+from tutelage.models.weights import load_weights
 from tutelage.storage.checksums import checksums_of, require_checksums, write_sealed
 from tutelage.storage.run_results import require_network_files
 from tutelage.storage.safe_paths import path_inside, require_plain
@@ -210,7 +210,7 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> SavedModel:
 def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) -> None:
     """Read a saved folder back and compare weights, and logits where the network can be rebuilt."""
     state = classifier.network.state_dict()
-    for name, tensor in read_weights(folder / "model.safetensors").items():
+    for name, tensor in load_file(folder / "model.safetensors").items():
         if not torch.equal(tensor, state[name].cpu()):
             raise RuntimeError(f"{folder}: {name} was not saved as it is")
     if not named:
