@@ -16,6 +16,7 @@ from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.runtime.sync_batchnorm import sync_batchnorm
 from tutelage.engine.specialists import init_from_generalist
 from tutelage.engine.teachers import NetworkFactory, Teachers
+from tutelage.errors import InputError
 from tutelage.losses.term import Term
 from tutelage.methods.describe import architecture_warnings
 from tutelage.methods.factory import TrainingFacts, build_method
@@ -82,6 +83,7 @@ def build_run(
         seed=initial_seed(settings),
         network=network,
     )
+    _require_trained_head(settings, built)
     if starts_from_teacher:
         built = init_from_generalist(built, Path(settings.teacher[0]))
         teachers = teachers._replace(models=[])
@@ -91,6 +93,20 @@ def build_run(
         others = build_peers(settings, pack, factory)
     method = _method(settings, built.classifier, others, pack, shares)
     return RunModel(built, method, teachers, others, shares)
+
+
+def _require_trained_head(settings: TrainConfig, built: BuiltModel) -> None:
+    """Refuse to take a network as it is whose classifier is random under the name of its weights."""
+    loaded = built.weights.loaded
+    if settings.epochs or loaded is None or not loaded.random:
+        return
+    raise InputError(
+        "a network with a random head is to be used as it is",
+        where=built.weights.path,
+        found=str(built.weights),
+        expected="weights with a classifier for the classes of the data",
+        fix="--epochs 5 to train it (the teacher of `tutelage run`: --teacher-epochs 5)",
+    )
 
 
 def to_device(method: Method, runtime: Runtime, world: World, *, compiled: bool) -> None:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError
-from tutelage.models.metadata import FIX, KIND, read_metadata
+from tutelage.models.metadata import FIX, KIND, network_folder, read_metadata
 from tutelage.models.weight_files.candidates import require_bytes
-from tutelage.models.weight_files.contents import list_contents
+from tutelage.models.weight_files.contents import channel_numbers, list_contents
 from tutelage.models.weight_files.fit import fit_contents
 from tutelage.models.weight_files.nearest import suggest_network
 from tutelage.models.weight_files.tables import bare_tables
@@ -36,6 +36,25 @@ MOST_TIMES = 4
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
+class LoadedWeights(NamedTuple):
+    """What of a network came from a file."""
+
+    taken: int
+    """Tensors that it gave."""
+
+    of: int
+    """Tensors of the network, without the counters that torch fills in."""
+
+    random: tuple[str, ...]
+    """Names of the classifier layer that were left random."""
+
+    notes: tuple[str, ...]
+    """What else is to be said: which table was taken, what was adapted."""
+
+    says: Mapping[str, Any]
+    """What the file itself tells of its network; see `weight_files.contents`."""
+
+
 class WeightSource(NamedTuple):
     """Where a network's first weights come from."""
 
@@ -43,10 +62,18 @@ class WeightSource(NamedTuple):
     """`none` (random), `tag` (timm's pretrained) or `file`."""
     path: Path | None = None
     """Of the file, where they come from one."""
+    loaded: LoadedWeights | None = None
+    """What was taken from it, once it is loaded."""
 
     def __str__(self) -> str:
-        """Return the text for the report."""
-        return f"file {self.path.name}" if self.path else self.kind
+        """Return the text for screen, model card and report."""
+        if self.path is None:
+            return self.kind
+        if self.loaded is None:
+            return f"file {self.path.name}"
+        taken, of, random, notes, _ = self.loaded
+        start = f"{taken} of {of} tensors from" if random else "file"
+        return "; ".join([f"{start} {self.path.name}", *notes])
 
 
 def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSource:
@@ -60,7 +87,8 @@ def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSou
     if settings.weights is not None:
         path = expand_user(settings.weights)
         if path.is_dir():
-            folder, path = path, path / "model.safetensors"
+            folder = network_folder(path)
+            path = folder / "model.safetensors"
             if not is_within(path, folder):
                 raise InputError(
                     "the weights in the folder are a link out of it",
@@ -74,7 +102,7 @@ def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSou
         if not path.is_file():
             raise InputError(
                 f"no weights at {settings.weights}",
-                expected="a .safetensors or checkpoint file, a model folder, or none",
+                expected="a .safetensors or checkpoint file, a run or model folder, or none",
                 fix=f"{flag} none   (random weights)",
             )
         return WeightSource("file", path)
@@ -170,25 +198,6 @@ def _require_finite(state: Mapping[str, Tensor], path: Path) -> None:
             )
 
 
-class LoadedWeights(NamedTuple):
-    """What of a network came from a file."""
-
-    taken: int
-    """Tensors that it gave."""
-
-    of: int
-    """Tensors of the network, without the counters that torch fills in."""
-
-    random: tuple[str, ...]
-    """Names of the classifier layer that were left random."""
-
-    notes: tuple[str, ...]
-    """What else is to be said: which table was taken, what was adapted."""
-
-    says: Mapping[str, Any]
-    """What the file itself tells of its network; see `weight_files.contents`."""
-
-
 def load_weights(
     network: nn.Module, path: Path, *, classifier: str | tuple[str, ...] | None
 ) -> LoadedWeights:
@@ -206,6 +215,7 @@ def load_weights(
     rules = TimmRules() if classifier is None else timm_rules(network, classifier)
     with _reading(path):
         contents = list_contents(path)
+        says = {**contents.says, **channel_numbers(contents)}
         fit = fit_contents(contents, network, rules, most=MOST_TIMES * path.stat().st_size)
     if fit.misfits:
         found = "; ".join(f"{what}: {', '.join(n[:10])}" for what, n in fit.misfits.items())
@@ -220,9 +230,7 @@ def load_weights(
     current = network.state_dict()
     network.load_state_dict({**current, **fit.state})
     numbers = {name for name, tensor in current.items() if tensor.is_floating_point()}
-    return LoadedWeights(
-        len(numbers & fit.state.keys()), len(numbers), fit.random, fit.notes, contents.says
-    )
+    return LoadedWeights(len(numbers & fit.state.keys()), len(numbers), fit.random, fit.notes, says)
 
 
 def fingerprint_of(network: nn.Module) -> str:

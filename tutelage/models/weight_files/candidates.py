@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from functools import partial
+from inspect import signature
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -76,7 +77,9 @@ def converted(
     stored = {name: contents.tensors[path] for name, path in names.items()}
     require_bytes(stored, most)
     try:
-        found = rules.convert({name: one.read() for name, one in stored.items()}, network)
+        state = {name: one.read() for name, one in stored.items()}
+        takes_network = len(signature(rules.convert).parameters) > 1
+        found = rules.convert(state, network) if takes_network else rules.convert(state)
     except Exception:  # a table of anything, in a function that expects its own
         return None
     tensors = {
@@ -86,8 +89,13 @@ def converted(
     }
     wanted = network.state_dict().keys()
     rest = {name: tensor for name, tensor in tensors.items() if name not in wanted}
-    key = next(iter(names.values())).removesuffix(next(iter(names))).rstrip(".")
-    return Candidate(key, {n: tensors[n] for n in tensors if n in wanted}, rest, {})
+    return Candidate(key_of(names), {n: tensors[n] for n in tensors if n in wanted}, rest, {})
+
+
+def key_of(names: Mapping[str, str]) -> str:
+    """Return what stands before the names of a table in the file."""
+    name, path = next(iter(names.items()), ("", ""))
+    return path.removesuffix(name).rstrip(".")
 
 
 def _itself(tensor: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """List what a weight file holds, at any depth: its tensors by path, and what it says about its network."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -18,6 +19,7 @@ from tutelage.models.weight_files.torch_file import ReadStorage, open_torch_file
 LARGEST_HEADER = 16 << 20
 """Bytes."""
 _DEEPEST = 24
+_CHANNELS = re.compile(r"(image_|pixel_|norm_)?(mean|std)")
 _SAYS = re.compile(
     r"(model|encoder|backbone|net|network)?_?(arch|architecture|model|name|net|network|backbone|encoder|variant)"
     r"|(image_|pixel_|norm_)?(mean|std)"
@@ -74,6 +76,20 @@ def list_tree(content: Any, read: ReadStorage) -> Contents:
         else:
             _note(found.says, place.path, place.value)
     return found
+
+
+def channel_numbers(contents: Contents) -> dict[str, list[float]]:
+    """Read the tensors that hold a mean or a deviation of each channel, as layers that normalize have them.
+
+    Raises:
+        ValueError: the file does not store one whole.
+    """
+    return {
+        path: [float(number) for number in tensor.read().flatten()]
+        for path, tensor in contents.tensors.items()
+        if _CHANNELS.fullmatch(path.rpartition(".")[2].lower())
+        and math.prod(tensor.shape) in (1, 3)
+    }
 
 
 class _Place(NamedTuple):

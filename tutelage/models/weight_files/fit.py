@@ -18,11 +18,12 @@ from tutelage.models.weight_files.candidates import (
     candidate_of,
     converted,
     convertible,
+    key_of,
     require_bytes,
 )
 from tutelage.models.weight_files.contents import Contents
 from tutelage.models.weight_files.stored_tensor import StoredTensor
-from tutelage.models.weight_files.tables import Table, find_tables
+from tutelage.models.weight_files.tables import Table, bare_tables, find_tables
 from tutelage.models.weight_files.timm_rules import TimmRules, adapt_first_conv
 
 _COUNTERS = re.compile(
@@ -31,9 +32,9 @@ _COUNTERS = re.compile(
 _BESIDE = re.compile(
     r"\w*(loss|criterion|metric|accuracy|auroc|confmat|confusion|precision|recall|kappa|teacher|queue|mixup)\w*"
     r"|(train|val|valid|validation|test)?_?(acc|auc|f1|top1|top5)\w*|normali[sz]e\w*|norm_?(mean|std)|mean|std"
-    r"|center|preprocess\w*"
+    r"|center|preprocess\w*|aux\w*"
 )
-"""First parts of names that stand beside a network: losses, metrics, normalization."""
+"""First parts of names that stand beside a network: losses, metrics, normalization, auxiliary classifiers."""
 
 
 class Fit(NamedTuple):
@@ -90,7 +91,11 @@ def fit_contents(contents: Contents, network: nn.Module, rules: TimmRules, *, mo
             tried.append(fit(other))
             if not tried[-1].misfits:
                 return tried[-1]
-    return tried[0] if tried else fit(Candidate("", {}, {}, {}))
+    if best is None or len(best.names) < len(wanted) // 2:
+        names = next(iter(bare_tables(contents)), {})
+        rest = {name: contents.tensors[path] for name, path in names.items()}
+        return fit(Candidate(key_of(names), {}, rest, {}))
+    return tried[0]
 
 
 def _fit(candidate: Candidate, *, network: nn.Module, rules: TimmRules, most: int) -> Fit:

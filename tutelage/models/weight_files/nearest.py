@@ -1,7 +1,8 @@
 """Name the network that a file's weights are of, where they are not those of the one that was asked for."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import NamedTuple
 
 import timm
 import torch
@@ -24,57 +25,59 @@ _FAMILIES = (
     "mobilenetv4_conv_small",
 )
 """A small network of each family whose others are looked at."""
-_MOST = 60
-"""Networks of a family that are compared; each takes some hundredths of a second."""
+_SAME_FAMILY, _CERTAIN = 0.3, 0.97
+_MOST = 20
+"""Networks of a family that are compared; each takes some hundredths of a second, or tenths."""
 _ENOUGH = 0.9
 """Share of the names of a network that a file must have to be called its weights."""
 
 
 def suggest_network(contents: Contents, network: nn.Module) -> str | None:
-    """Suggest a network of timm for the tensors of a file, by what it says and by names and shapes.
+    """Suggest another network of timm for the tensors of a file, by what it says and by names and shapes.
 
     Returns:
-        The flag to try, with the share of tensors that fit; None: no network is near.
+        The flag to try; None: no network is near.
     """
-    said = [timm_name(value) for path, value in contents.says.items() if isinstance(value, str)]
-    known = [name for name in said if name is not None]
-    architecture = (getattr(network, "pretrained_cfg", None) or {}).get("architecture", "")
-    families = [*known, *([architecture] if timm.is_model(str(architecture)) else []), *_FAMILIES]
-    best = max(_shares(contents, families[: len(known) + 1 + len(_FAMILIES)]), default=None)
-    if best is None or not best[0]:
+    said = [timm_name(value) for value in contents.says.values() if isinstance(value, str)]
+    asked = str((getattr(network, "pretrained_cfg", None) or {}).get("architecture", ""))
+    near = [name for name in (*said, asked) if name and timm.is_model(name.partition(".")[0])]
+    best = max(_compared(contents, [*near, *_FAMILIES]))
+    if best.fits < _ENOUGH and best.names > _SAME_FAMILY:
+        best = max([best, *_compared(contents, _family(best.name))])
+    if best.fits < _ENOUGH or best.name == asked:
         return None
-    nearest = max([best, *_shares(contents, _family(best[1]))])
-    if nearest[0] < _ENOUGH:
-        return f"--model {known[0]}, which the file names" if known else None
-    return f"--model {nearest[1]}, which has these names and shapes"
+    return f"--model {best.name}, which has these names and shapes"
 
 
-def _family(name: str) -> Iterable[str]:
+class _Likeness(NamedTuple):
+    """What share of the tensors of a network, and of a file, are in both: with the same shape; by name."""
+
+    fits: float
+    names: float
+    name: str
+
+
+def _family(name: str) -> list[str]:
     """List the networks of one module of timm, those with the nearest names first."""
-    module = timm.model_entrypoint(name).__module__.rpartition(".")[2]
-    start = re.match(r"[a-z]+", name)
-    names = [n for n in timm.list_models(module=module) if not n.startswith("test_")]
-    names.sort(key=lambda other: not other.startswith(start.group() if start else name))
-    return names[:_MOST]
+    module = timm.model_entrypoint(name.partition(".")[0]).__module__.rpartition(".")[2]
+    names = [other for other in timm.list_models(module=module) if other != name]
+    return get_close_matches(name, names, n=_MOST, cutoff=0.0)
 
 
-def _shares(contents: Contents, names: Iterable[str]) -> list[tuple[float, str]]:
-    """Return what share of each network's names and shapes a file has, less what it has beside them."""
-    largest = len(next(iter(bare_tables(contents)), ()))
-    found = []
+def _compared(contents: Contents, names: Iterable[str]) -> Iterator[_Likeness]:
+    """Compare a file with networks, up to the first that is certain."""
+    largest = max((len(table) for table in bare_tables(contents)[:2]), default=0)
     for name in dict.fromkeys(names):
         with torch.device("meta"):  # shapes without numbers
             wanted = timm.create_model(name).state_dict()
         tables = find_tables(contents, wanted.keys())
-        fitting = max(
-            (
-                sum(
-                    contents.tensors[path].shape == tuple(wanted[own].shape)
-                    for own, path in table.names.items()
-                )
-                for table in tables
-            ),
-            default=0,
-        )
-        found.append((fitting / max(len(wanted), largest), name))
-    return found
+        table = max((one.names for one in tables), key=len, default={})
+        fitting = [
+            own
+            for own, path in table.items()
+            if contents.tensors[path].shape == tuple(wanted[own].shape)
+        ]
+        whole = max(len(wanted), largest)
+        yield _Likeness(len(fitting) / whole, len(table) / whole, name)
+        if len(fitting) > _CERTAIN * whole:
+            return
