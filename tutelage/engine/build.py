@@ -24,6 +24,7 @@ from tutelage.methods.method import Method
 from tutelage.methods.offline import supervised_training
 from tutelage.methods.registry import is_distilled, spec_of, teaches_itself
 from tutelage.models.build import BuiltModel, build_model
+from tutelage.models.class_order import reorder_classes
 from tutelage.models.preprocess import Classifier
 from tutelage.models.trim_padding import trim_padding
 
@@ -75,15 +76,19 @@ def build_run(
         UsageError, InputError: a network, weights or terms that do not go together.
     """
     starts_from_teacher = settings.is_specialist and bool(teachers.models)
+    names = settings.teacher_classes if settings.weights and not settings.teacher else None
     built = build_model(
         dataclasses.replace(settings, weights="none") if starts_from_teacher else settings,
-        classes=len(pack.classes),
+        classes=len(names or pack.classes),
         stored_size=pack.image_size,
         train_statistics=(pack.mean, pack.std),
         seed=initial_seed(settings),
         network=network,
     )
     _require_trained_head(settings, built)
+    if names is not None:
+        where = built.weights.path
+        reorder_classes(built.classifier.network, names, pack.classes, where=where)
     if starts_from_teacher:
         built = init_from_generalist(built, Path(settings.teacher[0]))
         teachers = teachers._replace(models=[])

@@ -10,6 +10,7 @@ from torch import nn
 import tutelage.models.cifar.names  # noqa: F401  registers them with timm
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError, UsageError, suggest
+from tutelage.models.names import timm_name
 from tutelage.models.normalization import choose_normalization
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.small_stem import use_small_stem
@@ -40,10 +41,11 @@ def require_known(model: str, *, flag: str = "--model") -> None:
     """
     name, _, tag = model.partition(".")
     if not timm.is_model(name):
+        known = timm_name(model)
         raise UsageError(
             f"no such network: {model}",
             found=f"{flag} {model}",
-            expected=suggest(name, timm.list_models()),
+            expected=f"did you mean {known}?" if known else suggest(name, timm.list_models()),
             fix="tutelage models --filter resnet",
         )
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]

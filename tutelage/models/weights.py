@@ -5,8 +5,6 @@ an error that names the file to fetch, never a silent random start.
 """
 
 import hashlib
-import socket
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,9 @@ from torch import Tensor, nn
 
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError
+from tutelage.models.hub import FILES
 from tutelage.models.metadata import FIX, KIND, network_folder, read_metadata
+from tutelage.models.reach import answers
 from tutelage.models.weight_files.candidates import require_bytes
 from tutelage.models.weight_files.contents import channel_numbers, list_contents
 from tutelage.models.weight_files.fit import fit_contents
@@ -33,7 +33,6 @@ from tutelage.storage.safe_paths import find_irregular, is_within
 
 MOST_TIMES = 4
 """How many times its size a file's tensors may add up to; tied weights count each time."""
-_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 class LoadedWeights(NamedTuple):
@@ -88,7 +87,7 @@ def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSou
         path = expand_user(settings.weights)
         if path.is_dir():
             folder = network_folder(path)
-            path = folder / "model.safetensors"
+            path = next((folder / n for n in FILES if (folder / n).is_file()), folder / FILES[0])
             if not is_within(path, folder):
                 raise InputError(
                     "the weights in the folder are a link out of it",
@@ -116,38 +115,20 @@ def _require_within_reach(model: str, flag: str) -> None:
     """Fail within seconds where a download would fail after a minute."""
     config = timm.models.get_pretrained_cfg(model)
     hub, url = (str(config.hf_hub_id or ""), str(config.url or "")) if config else ("", "")
-    if hub and any(isinstance(try_to_load_from_cache(hub, name), str) for name in _FILES):
+    if hub and any(isinstance(try_to_load_from_cache(hub, name), str) for name in FILES):
         return
     if url:
         cached = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
         if cached.is_file():
             return
-    host = urlparse(constants.ENDPOINT if hub else url).hostname
-    if not constants.HF_HUB_OFFLINE and host and _answers(host):
+    if not constants.HF_HUB_OFFLINE and answers(constants.ENDPOINT if hub else url):
         return
-    files = [f"{_FILES[0]} of {hub}" if hub else "", url]
+    files = [f"{FILES[0]} of {hub}" if hub else "", url]
     raise InputError(
         f"the pretrained weights of {model} are not on this machine and no network answers",
         expected=" or ".join(filter(None, files)),
         fix=f"fetch that file elsewhere and pass it: {flag} PATH; or start from random weights: {flag} none",
     )
-
-
-def _answers(host: str, seconds: float = 3.0) -> bool:
-    """Return whether a TCP connection to the host's port 443 opens; a slow name look-up counts as no."""
-    opened = threading.Event()
-
-    def connect() -> None:
-        try:
-            socket.create_connection((host, 443), timeout=seconds).close()
-            opened.set()
-        except OSError:
-            pass
-
-    attempt = threading.Thread(target=connect, daemon=True)
-    attempt.start()
-    attempt.join(seconds)
-    return opened.is_set()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
