@@ -30,7 +30,8 @@ TIMM = (
     "mobilevit_xxs", "pvt_v2_b0", "levit_128s", "mixer_s32_224", "hardcorenas_a", "semnasnet_075",
 )  # fmt: skip
 TORCHVISION = {
-    "resnet18": "resnet18", "regnet_y_400mf": "regnety_004", "resnet34": "resnet34", "densenet121": "densenet121",
+    "resnet18": "resnet18", "regnet_y_400mf": "regnety_004", "resnet34": "resnet34",
+    "densenet121": "densenet121",
 }  # fmt: skip
 
 

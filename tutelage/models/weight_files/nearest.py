@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from os.path import commonprefix
 from typing import NamedTuple
 
 import timm
@@ -26,7 +27,7 @@ _FAMILIES = (
 )
 """A small network of each family whose others are looked at."""
 _SAME_FAMILY, _CERTAIN = 0.3, 0.97
-_MOST = 20
+_MOST = 12
 """Networks of a family that are compared; each takes some hundredths of a second, or tenths."""
 _ENOUGH = 0.9
 """Share of the names of a network that a file must have to be called its weights."""
@@ -58,10 +59,12 @@ class _Likeness(NamedTuple):
 
 
 def _family(name: str) -> list[str]:
-    """List the networks of one module of timm, those with the nearest names first."""
+    """List the networks of one module of timm: those with the nearest names, and the plainest names."""
     module = timm.model_entrypoint(name.partition(".")[0]).__module__.rpartition(".")[2]
     names = [other for other in timm.list_models(module=module) if other != name]
-    return get_close_matches(name, names, n=_MOST, cutoff=0.0)
+    near = get_close_matches(name, names, n=_MOST, cutoff=0.0)
+    plain = sorted(names, key=lambda other: (-len(commonprefix([name, other])) // 4, len(other)))
+    return [*near, *plain[:_MOST]]
 
 
 def _compared(contents: Contents, names: Iterable[str]) -> Iterator[_Likeness]:
