@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from os.path import commonprefix
 from typing import NamedTuple
 
 import timm
@@ -42,9 +41,9 @@ def suggest_network(contents: Contents, network: nn.Module) -> str | None:
     said = [timm_name(value) for value in contents.says.values() if isinstance(value, str)]
     asked = str((getattr(network, "pretrained_cfg", None) or {}).get("architecture", ""))
     near = [name for name in (*said, asked) if name and timm.is_model(name.partition(".")[0])]
-    best = max(_compared(contents, [*near, *_FAMILIES]))
+    best = max(_compared(contents, [*near, *_FAMILIES]), key=_rank)
     if best.fits < _ENOUGH and best.names > _SAME_FAMILY:
-        best = max([best, *_compared(contents, _family(best.name))])
+        best = max([best, *_compared(contents, _family(best.name))], key=_rank)
     if best.fits < _ENOUGH or best.name == asked:
         return None
     return f"--model {best.name}, which has these names and shapes"
@@ -58,12 +57,17 @@ class _Likeness(NamedTuple):
     name: str
 
 
+def _rank(found: _Likeness) -> tuple[bool, float, float]:
+    return found.fits >= _ENOUGH, found.names, found.fits
+
+
 def _family(name: str) -> list[str]:
     """List the networks of one module of timm: those with the nearest names, and the plainest names."""
     module = timm.model_entrypoint(name.partition(".")[0]).__module__.rpartition(".")[2]
     names = [other for other in timm.list_models(module=module) if other != name]
     near = get_close_matches(name, names, n=_MOST, cutoff=0.0)
-    plain = sorted(names, key=lambda other: (-len(commonprefix([name, other])) // 4, len(other)))
+    start = name.partition("_")[0]
+    plain = sorted(names, key=lambda other: (not other.startswith(start), len(other)))
     return [*near, *plain[:_MOST]]
 
 
