@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tutelage.commands.adopt import adopt
     from tutelage.commands.inference import Model, evaluate, export, load, predict
     from tutelage.commands.pack import check, pack
     from tutelage.commands.sweep import sweep
@@ -48,6 +49,7 @@ _HOMES = {
     "tutelage.config.recipes": ("recipe",),
     "tutelage.config.job": ("DistillConfig", "TrainConfig", "NetworkConfig"),
     "tutelage.commands.sweep": ("sweep",),
+    "tutelage.commands.adopt": ("adopt",),
     "tutelage.commands.inference": ("Model", "evaluate", "export", "load", "predict"),
     "tutelage.commands.train": ("distill", "resume", "run", "train"),
     "tutelage.commands.pack": ("check", "pack"),
@@ -70,6 +72,7 @@ __all__ = [
     "TrainConfig",
     "TutelageError",
     "UsageError",
+    "adopt",
     "check",
     "distill",
     "evaluate",

@@ -14,7 +14,9 @@ from tutelage.text import escape
 
 LARGEST_NAMES = 8 << 20
 """Bytes of a file of class names."""
-_NAMES = re.compile(r"(class|label|category|display)?_?(name|label|class|category)s?", re.I)
+_NAMES = re.compile(
+    r"(class|label|category|display)?_?(names?|labels?|class(es)?|categor(y|ies))", re.I
+)
 _NUMBERED = re.compile(r"(\d+)\s*[:=,;\t ]\s*(.+)")
 
 

@@ -77,14 +77,14 @@ def _records(
     network: nn.Module, weights: Path | None, says: Mapping[str, Any]
 ) -> Iterator[Normalization]:
     """List what is recorded, the nearest to the weights first."""
-    for name in _BESIDE if weights is not None else ():
-        path = weights.with_name(name)
+    beside = [] if weights is None else [weights.with_name(name) for name in _BESIDE]
+    for path in beside:
         if path.is_file():
             table = parse_json(read_file(path, largest=_LARGEST), path)
             inner = table.get("pretrained_cfg")
             for one in (inner, table):
                 yield from _pairs(
-                    one if isinstance(one, dict) else {}, f"by {name} beside the weights"
+                    one if isinstance(one, dict) else {}, f"by {path.name} beside the weights"
                 )
     if weights is not None:
         yield from _pairs(says, "by the weight file itself")
@@ -109,7 +109,7 @@ def _pairs(table: Mapping[str, Any], source: str) -> Iterator[Normalization]:
 
 def _three(value: object) -> tuple[float, ...]:
     """Return three numbers, one for each channel; empty: they are none."""
-    numbers = value if isinstance(value, list | tuple) else [value]
+    numbers: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
     if len(numbers) not in (1, 3) or not all(
         isinstance(n, int | float) and not isinstance(n, bool) for n in numbers
     ):
