@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -102,13 +102,18 @@ def build_run(
 
 def _require_trained_head(settings: TrainConfig, built: BuiltModel) -> None:
     """Refuse to take a network as it is whose classifier is random under the name of its weights."""
-    loaded = built.weights.loaded
-    if settings.epochs or loaded is None or not loaded.random:
+    loaded, network = built.weights.loaded, built.classifier.network
+    record: Any = getattr(network, "pretrained_cfg", None) or {}
+    outputs = getattr(network, "num_classes", None)
+    of_tag = built.weights.kind == "tag" and record.get("num_classes") != outputs
+    if settings.epochs or not (of_tag or (loaded is not None and loaded.random)):
         return
     raise InputError(
         "a network with a random head is to be used as it is",
-        where=built.weights.path,
-        found=str(built.weights),
+        where=built.weights.path or settings.model,
+        found=str(built.weights)
+        if loaded
+        else f"weights for {record.get('num_classes')} classes, {outputs} are wanted",
         expected="weights with a classifier for the classes of the data",
         fix="--epochs 5 to train it (the teacher of `tutelage run`: --teacher-epochs 5)",
     )

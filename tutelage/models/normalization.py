@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from torch import nn
 
 from tutelage.config.model import ModelConfig
-from tutelage.errors import UsageError
+from tutelage.errors import InputError, UsageError
 from tutelage.storage.json_files import parse_json, read_file
 
 _LARGEST = 4 << 20
@@ -80,7 +80,10 @@ def _records(
     beside = [] if weights is None else [weights.with_name(name) for name in _BESIDE]
     for path in beside:
         if path.is_file():
-            table = parse_json(read_file(path, largest=_LARGEST), path)
+            try:
+                table = parse_json(read_file(path, largest=_LARGEST), path)
+            except InputError:  # a file of that name of anything else
+                continue
             inner = table.get("pretrained_cfg")
             for one in (inner, table):
                 yield from _pairs(
