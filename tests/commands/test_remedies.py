@@ -18,6 +18,7 @@ from tutelage.models.build import require_known
 from tutelage.models.class_names import read_class_names
 from tutelage.models.weights import load_weights
 
+pytestmark = pytest.mark.medium  # trains
 CLASSES = ("ant", "bee", "cat")
 NET = {"model": "test_resnet", "batch_size": 16, "lr": 0.003, "device": "cpu"}
 
