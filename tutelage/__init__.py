@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tutelage.commands.adopt import adopt
     from tutelage.commands.evaluate import evaluate
     from tutelage.commands.inference import Model, export, load, predict
     from tutelage.commands.pack import check, pack
@@ -49,6 +50,7 @@ _HOMES = {
     "tutelage.config.recipes": ("recipe",),
     "tutelage.config.job": ("DistillConfig", "TrainConfig", "NetworkConfig"),
     "tutelage.commands.sweep": ("sweep",),
+    "tutelage.commands.adopt": ("adopt",),
     "tutelage.commands.evaluate": ("evaluate",),
     "tutelage.commands.inference": ("Model", "export", "load", "predict"),
     "tutelage.commands.train": ("distill", "resume", "run", "train"),
@@ -72,6 +74,7 @@ __all__ = [
     "TrainConfig",
     "TutelageError",
     "UsageError",
+    "adopt",
     "check",
     "distill",
     "evaluate",

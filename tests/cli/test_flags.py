@@ -31,7 +31,11 @@ def refused(command: str) -> str:
         ("--teacher a.b --student c", {"teacher.model": "a.b", "student.model": "c"}),
         (
             "--teacher-weights none --student-weights f",
-            {"teacher.weights": "none", "student.weights": "f"},
+            {
+                "teacher.weights": "none",
+                "student.weights": "f",
+                "student.normalization": "weights",
+            },
         ),
         ("--epochs 3 --teacher-epochs 4", {"student.epochs": 3, "teacher.epochs": 4}),
         ("--lr 0.1", {"teacher.lr": 0.1, "student.lr": 0.1}),

@@ -33,6 +33,10 @@ TYPED = {
     "evaluate n d --split test --max-unreadable 0.5": {
         "network": P("n"), "data": "d", "split": "test", "max_unreadable": 0.5,
     },
+    "adopt f --model m --classes a b --out o --mean 0 0 1 --std 1 1 1 --input-size 64 --data d --split val": {
+        "weights": P("f"), "model": "m", "classes": ("a", "b"), "out": P("o"), "mean": (0.0, 0.0, 1.0),
+        "std": (1.0, 1.0, 1.0), "input_size": 64, "data": "d", "split": "val",
+    },
     "predict n i --out o.csv --top 5 --max-unreadable 0": {
         "network": P("n"), "images": P("i"), "out": P("o.csv"), "top": 5, "max_unreadable": 0,
     },

@@ -203,14 +203,18 @@ def test_other_class_count(tmp_path: Path) -> None:
     save_file(state(classes=7), tmp_path / "a.safetensors")
     target = network(4)
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
-    names = load_weights(target, tmp_path / "a.safetensors", classifier="2")
-    assert names == ["2.bias", "2.weight"]
+    loaded = load_weights(target, tmp_path / "a.safetensors", classifier="2")
+    names = loaded.random
+    assert sorted(names) == ["2.bias", "2.weight"]
+    assert loaded.notes == ("head left random: the file has 7 classes, the network 4",)
+    assert (loaded.taken, loaded.of) == (6, 8)
     after = target.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in names)
     for name, tensor in state(7).items():
         assert name in names or torch.equal(after[name], tensor)
     save_file(state(4), tmp_path / "b.safetensors")
-    assert load_weights(target, tmp_path / "b.safetensors", classifier="2") == []
+    whole = load_weights(target, tmp_path / "b.safetensors", classifier="2")
+    assert (whole.random, whole.notes, whole.taken, whole.of) == ((), (), 8, 8)
     assert torch.equal(target.state_dict()["2.weight"], state(4)["2.weight"])
 
 

@@ -47,8 +47,12 @@ def test_open_teacher(teacher_folder: Path, small_pack: Pack) -> None:
     assert open_teacher(teacher_folder, classes).classes == classes
     assert open_teacher(teacher_folder, classes).model == "test_resnet"
     assert open_teacher(teacher_folder.parent, classes).classes == classes
+    backwards = open_teacher(teacher_folder, tuple(reversed(classes)))
+    assert backwards.classes == tuple(reversed(classes))
+    images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    plain = open_teacher(teacher_folder, classes).classifier(images).logits
+    assert torch.allclose(backwards.classifier(images).logits.flip(1), plain, atol=1e-5)
     cases = {
-        "another order": tuple(reversed(classes)),
         "knows 10 classes, the data have 9": classes[:9],
         "knows other classes": ("zebra", *classes[1:]),
     }

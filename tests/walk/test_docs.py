@@ -54,7 +54,14 @@ def walked(workplace: Path, tutelage_command: Callable) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("page", "least"), [("losses.md", 5), ("data.md", 2), ("your-data.md", 2), ("deploy.md", 5)]
+    ("page", "least"),
+    [
+        ("losses.md", 5),
+        ("data.md", 2),
+        ("your-data.md", 2),
+        ("deploy.md", 5),
+        ("your-networks.md", 6),
+    ],
 )
 def test_commands_of_a_page_run(
     page: str, least: int, walked: Path, tutelage_command: Callable

@@ -34,6 +34,11 @@ VERBS = {
     ),
     **_verbs(
         "Use",
+        "adopt",
+        adopt="Take in a finished network: a weight file becomes a folder that every command takes.",
+    ),
+    **_verbs(
+        "Use",
         "inference",
         evaluate="Measure a network on labelled images; prints JSON.",
         predict="Classify a folder of images: file, class, probability and runners-up in a CSV.",

@@ -107,11 +107,14 @@ def _continue(
     changed = sorted(key for key in compared if old.get(key) != new.get(key))
     if changed:
         lines = [f"{key}: {old.get(key)} there, {new.get(key)} here" for key in changed[:5]]
+        fix = f"another folder: --out {out}-2"
+        if changed == ["epochs"] and found.get("finished"):
+            fix += f"; to go on from its weights, with --weights {out} and the epochs to add"
         raise UsageError(
             "the folder holds a run with other settings or data",
             where=out,
             found="; ".join(lines),
-            fix=f"another folder: --out {out}-2",
+            fix=fix,
         )
     if found.get("finished"):
         require_job(out)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.commands import job_folder as folders
+from tutelage.commands.outside_names import resolve_job, resolve_run
 from tutelage.commands.preflight import (
     BYTES_A_NETWORK,
     Job,
@@ -59,7 +60,7 @@ def run(
     Raises:
         TutelageError: see `tutelage.errors`.
     """
-    settings, out = settings or DistillConfig(), Path(out)
+    settings, out = resolve_job(settings or DistillConfig()), Path(out)
     job = Job(settings, plan_job(settings), networks or {})
     preflight([job], data, out)
     facts = {
@@ -100,7 +101,7 @@ def train(
     Arguments and errors are those of `run`; `network` makes a module of your own, given the class
     count. Returns the run folder, which is `out`.
     """
-    settings, out = settings or TrainConfig(), Path(out)
+    settings, out = resolve_run(settings or TrainConfig()), Path(out)
     if spec_of(settings).several_runs and settings.is_student:
         raise UsageError(
             f"the method {settings.method} takes several runs",

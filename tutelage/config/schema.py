@@ -170,10 +170,15 @@ def _describe(hint: Any) -> str:
 
 
 def to_table(settings: Any) -> dict[str, Any]:
-    """Convert a settings object to a plain table that `build` accepts, without unset (None) keys."""
+    """Convert a settings object to a plain table that `build` accepts, without unset (None) keys.
+
+    What `settings.when_unset` gives a meaning is written as what it means.
+    """
     result: dict[str, Any] = {}
+    meant = settings.when_unset() if hasattr(settings, "when_unset") else {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
+        value = meant.get(field.name) if value is None else value
         if dataclasses.is_dataclass(value):
             result[field.name] = to_table(value)
         elif isinstance(value, Mapping):

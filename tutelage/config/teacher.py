@@ -18,6 +18,11 @@ class TeacherOutputConfig:
     cache: str | None = None
     """Folder of the cached teacher outputs; unset: `teacher-cache` beside the run folder."""
 
+    teacher_classes: tuple[str, ...] | None = None
+    """Names of the teacher's classes in the order of its outputs, or a file of them: a name a line, CSV or
+    JSON. The outputs are put into the order of the data's classes. Unset: the names in its folder.
+    """
+
     skip_teacher_check: bool = False
     """Accept a teacher that is no better than chance, or whose classes seem to be in another order. One with
     the same output for every image, or with outputs that are not finite, is refused all the same.

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from tutelage.engine.runtime.device import Runtime
 from tutelage.engine.runtime.sync_batchnorm import sync_batchnorm
 from tutelage.engine.specialists import init_from_generalist
 from tutelage.engine.teachers import NetworkFactory, Teachers
+from tutelage.errors import InputError
 from tutelage.losses.term import Term
 from tutelage.methods.describe import architecture_warnings
 from tutelage.methods.factory import TrainingFacts, build_method
@@ -23,6 +24,7 @@ from tutelage.methods.method import Method
 from tutelage.methods.offline import supervised_training
 from tutelage.methods.registry import is_distilled, spec_of, teaches_itself
 from tutelage.models.build import BuiltModel, build_model
+from tutelage.models.class_order import reorder_classes
 from tutelage.models.preprocess import Classifier
 from tutelage.models.trim_padding import trim_padding
 
@@ -74,14 +76,19 @@ def build_run(
         UsageError, InputError: a network, weights or terms that do not go together.
     """
     starts_from_teacher = settings.is_specialist and bool(teachers.models)
+    names = settings.teacher_classes if settings.weights and not settings.teacher else None
     built = build_model(
         dataclasses.replace(settings, weights="none") if starts_from_teacher else settings,
-        classes=len(pack.classes),
+        classes=len(names or pack.classes),
         stored_size=pack.image_size,
         train_statistics=(pack.mean, pack.std),
         seed=initial_seed(settings),
         network=network,
     )
+    _require_trained_head(settings, built)
+    if names is not None:
+        where = built.weights.path
+        reorder_classes(built.classifier.network, names, pack.classes, where=where)
     if starts_from_teacher:
         built = init_from_generalist(built, Path(settings.teacher[0]))
         teachers = teachers._replace(models=[])
@@ -91,6 +98,25 @@ def build_run(
         others = build_peers(settings, pack, factory)
     method = _method(settings, built.classifier, others, pack, shares)
     return RunModel(built, method, teachers, others, shares)
+
+
+def _require_trained_head(settings: TrainConfig, built: BuiltModel) -> None:
+    """Refuse to take a network as it is whose classifier is random under the name of its weights."""
+    loaded, network = built.weights.loaded, built.classifier.network
+    record: Any = getattr(network, "pretrained_cfg", None) or {}
+    outputs = getattr(network, "num_classes", None)
+    of_tag = built.weights.kind == "tag" and record.get("num_classes") != outputs
+    if settings.epochs or not (of_tag or (loaded is not None and loaded.random)):
+        return
+    raise InputError(
+        "a network with a random head is to be used as it is",
+        where=built.weights.path or settings.model,
+        found=str(built.weights)
+        if loaded
+        else f"weights for {record.get('num_classes')} classes, {outputs} are wanted",
+        expected="weights with a classifier for the classes of the data",
+        fix="--epochs 5 to train it (the teacher of `tutelage run`: --teacher-epochs 5)",
+    )
 
 
 def to_device(method: Method, runtime: Runtime, world: World, *, compiled: bool) -> None:

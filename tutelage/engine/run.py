@@ -203,7 +203,8 @@ def _train(opened: OpenedRun, built: BuiltRun, context: RunContext, log: EventLo
     """Train to the last epoch, from the newest checkpoint where there is one."""
     settings, pack, model = opened.settings, opened.pack, built.model
     notes = architecture_notes(model)
-    for line in (_headline(settings, built), *(f"note: {note}" for note in notes)):
+    said = [model.built.normalization] if model.built.weights.kind == "file" else []
+    for line in (_headline(settings, built), *said, *(f"note: {note}" for note in notes)):
         context.line(line)
     arguments = FitArguments(
         context=context,
@@ -215,6 +216,8 @@ def _train(opened: OpenedRun, built: BuiltRun, context: RunContext, log: EventLo
         facts={
             "computes": str(built.runtime),
             "processes": context.world.size,
+            "weights": str(model.built.weights),
+            "normalization": model.built.normalization,
             "teacher": built.teacher.mode._asdict() if built.teacher.mode else None,
             "teachers": model.teachers.summary(model.shares),
             "terms": describe_terms(model.method),

@@ -20,7 +20,7 @@ from tutelage.data.pack.pack import Pack, require_validation
 from tutelage.engine.context import RunContext
 from tutelage.engine.precompute import CheckOutputs, PreparedTeacher, prepare_teacher
 from tutelage.engine.runtime.device import Runtime
-from tutelage.errors import InputError
+from tutelage.errors import InputError, UsageError
 from tutelage.evaluation.metrics import scores_of
 from tutelage.evaluation.predict import read_logits
 from tutelage.losses.term import Needs
@@ -233,8 +233,15 @@ def open_teachers(
         spec.check_teachers(settings, len(folders))
     if folders and spec.combination(settings.methods) == "specialist-ensemble":
         return Teachers(settings, open_specialists(folders, classes))
+    names = settings.teacher_classes
+    if names is not None and len(settings.teacher) > 1:
+        raise UsageError(
+            "one order of classes for several teachers",
+            found=f"--teacher-classes, {len(settings.teacher)} teachers",
+            fix="tutelage adopt FILE --classes FILE for each, and --teacher with the folders it makes",
+        )
     models = [
-        open_teacher(folder, classes, network=make(len(classes)) if make else None)
+        open_teacher(folder, classes, network=make(len(classes)) if make else None, names=names)
         for folder, make in zip(folders, networks, strict=True)
     ]
     return Teachers(settings, models)

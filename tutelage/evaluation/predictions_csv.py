@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tutelage.storage.atomic import write_bytes
+from tutelage.storage.atomic import make_folder, write_bytes
+from tutelage.storage.disk import disk_errors
 from tutelage.text import escape, escape_csv
 
 
@@ -15,6 +16,8 @@ def write_predictions(
     path: Path, files: Sequence[str], logits: np.ndarray, classes: Sequence[str], *, top: int = 3
 ) -> None:
     """Write one row per image: file, class, probability, then class_2, probability_2 and so on.
+
+    A folder that is missing is made.
 
     Args:
         path: the CSV file.
@@ -34,6 +37,8 @@ def write_predictions(
     for name, row, best in zip(files, shares, order, strict=True):
         cells = [part for k in best for part in (_safe(classes[k]), f"{row[k]:.6f}")]
         writer.writerow([_safe(name), *cells])
+    with disk_errors(path):
+        make_folder(path.parent)
     write_bytes(path, out.getvalue().encode())
 
 

@@ -55,6 +55,8 @@ def train_config(
     common = {**shared_fields(TrainConfig, job), **shared_fields(NetworkConfig, network)}
     if role in UNTAUGHT:
         common |= shared_fields(MethodConfig, MethodConfig())
+    if role != TEACHER:  # its outputs are in the order of the data's classes from then on
+        common["teacher_classes"] = None
     return TrainConfig(**{**common, "teacher": (), "role": role, "seed": seed})
 
 

@@ -10,6 +10,8 @@ from torch import nn
 import tutelage.models.cifar.names  # noqa: F401  registers them with timm
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError, UsageError, suggest
+from tutelage.models.names import timm_name
+from tutelage.models.normalization import choose_normalization
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.small_stem import use_small_stem
 from tutelage.models.weights import MOST_TIMES, WeightSource, find_weights, load_weights
@@ -27,6 +29,8 @@ class BuiltModel(NamedTuple):
     """The network with its preprocessing."""
     weights: WeightSource
     """Where its first weights came from."""
+    normalization: str = ""
+    """How its input is standardized, and by whose numbers, for the screen and the journal."""
 
 
 def require_known(model: str, *, flag: str = "--model") -> None:
@@ -37,10 +41,11 @@ def require_known(model: str, *, flag: str = "--model") -> None:
     """
     name, _, tag = model.partition(".")
     if not timm.is_model(name):
+        known = timm_name(model)
         raise UsageError(
             f"no such network: {model}",
             found=f"{flag} {model}",
-            expected=suggest(name, timm.list_models()),
+            expected=f"did you mean {known}?" if known else suggest(name, timm.list_models()),
             fix="tutelage models --filter resnet",
         )
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
@@ -102,9 +107,16 @@ def build_model(
     weights = WeightSource("none")
     if network is None:
         network, weights = _named(settings, classes)
-    mean, std = _statistics(settings, network, train_statistics)
-    preprocess = Preprocess(size=settings.input_size or stored_size, mean=mean, std=std)
-    return BuiltModel(Classifier(network, preprocess), weights)
+    chosen = choose_normalization(
+        settings,
+        network,
+        train_statistics,
+        weights=weights.path,
+        says=weights.loaded.says if weights.loaded else {},
+    )
+    size = settings.input_size or stored_size
+    preprocess = Preprocess(size=size, mean=chosen.mean, std=chosen.std)
+    return BuiltModel(Classifier(network, preprocess), weights, str(chosen))
 
 
 def _named(settings: ModelConfig, classes: int) -> tuple[nn.Module, WeightSource]:
@@ -117,7 +129,9 @@ def _named(settings: ModelConfig, classes: int) -> tuple[nn.Module, WeightSource
     network: nn.Module = timm.create_model(settings.model, pretrained=pretrained, **options)
     if weights.path is not None:
         config = cast(dict[str, object], network.pretrained_cfg)
-        load_weights(network, weights.path, classifier=str(config.get("classifier", "")))
+        heads = cast(str | tuple[str, ...], config.get("classifier") or ())
+        loaded = load_weights(network, weights.path, classifier=heads)
+        weights = weights._replace(loaded=loaded)
     if settings.stem == "small":
         use_small_stem(network, settings.model)
     return network, weights
@@ -127,18 +141,3 @@ def _takes_zero_init(model: str) -> bool:
     """Return whether the network takes timm's `zero_init_last`: those of its ResNet class do."""
     entry = timm.model_entrypoint(model.partition(".")[0])
     return bool(entry.__module__ == "timm.models.resnet")
-
-
-def _statistics(settings: ModelConfig, network: nn.Module, train: Statistics) -> Statistics:
-    if settings.normalization == "train":
-        return train
-    if settings.normalization == "half":
-        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-    config = cast(dict[str, object] | None, getattr(network, "pretrained_cfg", None))
-    if not config or "mean" not in config:
-        raise UsageError(
-            "this network has no record of how its pretrained weights were normalised",
-            found="normalization = weights",
-            fix="--normalization train",
-        )
-    return cast(Statistics, (config["mean"], config["std"]))

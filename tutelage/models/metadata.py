@@ -7,6 +7,8 @@ from typing import Any
 
 from tutelage.errors import InputError
 from tutelage.storage.checksums import read_sealed
+from tutelage.storage.run_results import require_network_files
+from tutelage.storage.safe_paths import path_inside
 from tutelage.text import escape
 
 FORMAT = 2
@@ -16,6 +18,19 @@ MOST_CLASSES = 100_000
 LARGEST_SIDE = 4096
 """Pixels; as `data.image_size`."""
 _NEEDED = {"files", "network", "classes", "stored_size", "input_size", "background", "mean", "std"}
+
+
+def network_folder(path: Path) -> Path:
+    """Return the model folder inside a run folder, or the folder itself if it is one.
+
+    Raises:
+        InputError: the one in a run folder is a link out of it, or not the one the run finished with.
+    """
+    if not (path / "model").is_dir():
+        return path
+    if (path / "run.json").is_file():
+        require_network_files(path)
+    return path_inside(path, "model", where=path)
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from timm.models import save_for_hf
 from torch import nn
 
@@ -21,14 +21,15 @@ from tutelage.config.schema import build as build_settings
 from tutelage.config.schema import shared_fields, to_table
 from tutelage.errors import InputError
 from tutelage.models.build import build_model, require_of_size
-from tutelage.models.metadata import FIX, FORMAT, KIND, read_metadata
+from tutelage.models.metadata import FIX, FORMAT, KIND, network_folder, read_metadata
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.simkd import SimKDInfo, SimKDNetwork
 from tutelage.models.trim_padding import trim_padding
-from tutelage.models.weights import load_weights, read_weights
+from tutelage.models.weights import load_weights
 from tutelage.storage.checksums import checksums_of, require_checksums, write_sealed
-from tutelage.storage.run_results import require_network_files
-from tutelage.storage.safe_paths import path_inside, require_plain
+from tutelage.storage.safe_paths import require_plain
+
+__all__ = ["SavedModel", "load_model", "network_folder", "save_model", "timm_limitation"]
 
 
 class SavedModel(NamedTuple):
@@ -138,19 +139,6 @@ def _loads_with(limitation: str | None, *, named: bool) -> str:
     return f'tutelage.load("FOLDER"{argument}): {limitation}'
 
 
-def network_folder(path: Path) -> Path:
-    """Return the model folder inside a run folder, or the folder itself if it is one.
-
-    Raises:
-        InputError: the one in a run folder is a link out of it, or not the one the run finished with.
-    """
-    if not (path / "model").is_dir():
-        return path
-    if (path / "run.json").is_file():
-        require_network_files(path)
-    return path_inside(path, "model", where=path)
-
-
 def load_model(folder: Path, *, network: nn.Module | None = None) -> SavedModel:
     """Read a model folder, in eval mode.
 
@@ -180,7 +168,11 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> SavedModel:
     else:
         settings = build_settings(
             ModelConfig,
-            {**metadata["network"], "weights": "none", "normalization": "train"},
+            {
+                **{k: v for k, v in metadata["network"].items() if k not in ("mean", "std")},
+                "weights": "none",
+                "normalization": "train",
+            },
             where=str(folder),
         )
         with torch.random.fork_rng(devices=[]):  # keeps the caller's random state
@@ -210,7 +202,7 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> SavedModel:
 def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) -> None:
     """Read a saved folder back and compare weights, and logits where the network can be rebuilt."""
     state = classifier.network.state_dict()
-    for name, tensor in read_weights(folder / "model.safetensors").items():
+    for name, tensor in load_file(folder / "model.safetensors").items():
         if not torch.equal(tensor, state[name].cpu()):
             raise RuntimeError(f"{folder}: {name} was not saved as it is")
     if not named:

@@ -1,36 +1,57 @@
 """Find and load a network's first weights; where they come from is decided before any long work.
 
-Files are read as tensors only: safetensors first, PyTorch files with an explicit `weights_only=True`. Weights
-that cannot be reached are an error that names the file to fetch, never a silent random start.
+Files are read as data, and nothing in them is executed (`weight_files`). Weights that cannot be reached are
+an error that names the file to fetch, never a silent random start.
 """
 
 import hashlib
-import json
-import socket
-import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
 import timm
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError
-from tutelage.models.metadata import FIX, KIND, read_metadata
-from tutelage.models.pickle_scan import require_only_tensors
+from tutelage.models.hub import FILES
+from tutelage.models.metadata import FIX, KIND, network_folder, read_metadata
+from tutelage.models.reach import answers
+from tutelage.models.weight_files.candidates import require_bytes
+from tutelage.models.weight_files.contents import channel_numbers, list_contents
+from tutelage.models.weight_files.fit import fit_contents
+from tutelage.models.weight_files.nearest import suggest_network
+from tutelage.models.weight_files.tables import bare_tables
+from tutelage.models.weight_files.timm_rules import TimmRules, timm_rules
 from tutelage.storage.atomic import expand_user
 from tutelage.storage.checksums import require_checksums
 from tutelage.storage.safe_paths import find_irregular, is_within
 
-LARGEST_HEADER = 16 << 20
-"""Bytes."""
 MOST_TIMES = 4
 """How many times its size a file's tensors may add up to; tied weights count each time."""
-_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+class LoadedWeights(NamedTuple):
+    """What of a network came from a file."""
+
+    taken: int
+    """Tensors that it gave."""
+
+    of: int
+    """Tensors of the network, without the counters that torch fills in."""
+
+    random: tuple[str, ...]
+    """Names of the classifier layer that were left random."""
+
+    notes: tuple[str, ...]
+    """What else is to be said: which table was taken, what was adapted."""
+
+    says: Mapping[str, Any]
+    """What the file itself tells of its network; see `weight_files.contents`."""
 
 
 class WeightSource(NamedTuple):
@@ -40,10 +61,18 @@ class WeightSource(NamedTuple):
     """`none` (random), `tag` (timm's pretrained) or `file`."""
     path: Path | None = None
     """Of the file, where they come from one."""
+    loaded: LoadedWeights | None = None
+    """What was taken from it, once it is loaded."""
 
     def __str__(self) -> str:
-        """Return the text for the report."""
-        return f"file {self.path.name}" if self.path else self.kind
+        """Return the text for screen, model card and report."""
+        if self.path is None:
+            return self.kind
+        if self.loaded is None:
+            return f"file {self.path.name}"
+        taken, of, random, notes, _ = self.loaded
+        start = f"{taken} of {of} tensors from" if random else "file"
+        return "; ".join([f"{start} {self.path.name}", *notes])
 
 
 def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSource:
@@ -57,7 +86,8 @@ def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSou
     if settings.weights is not None:
         path = expand_user(settings.weights)
         if path.is_dir():
-            folder, path = path, path / "model.safetensors"
+            folder = network_folder(path)
+            path = next((folder / n for n in FILES if (folder / n).is_file()), folder / FILES[0])
             if not is_within(path, folder):
                 raise InputError(
                     "the weights in the folder are a link out of it",
@@ -71,7 +101,7 @@ def find_weights(settings: ModelConfig, *, flag: str = "--weights") -> WeightSou
         if not path.is_file():
             raise InputError(
                 f"no weights at {settings.weights}",
-                expected="a .safetensors or checkpoint file, a model folder, or none",
+                expected="a .safetensors or checkpoint file, a run or model folder, or none",
                 fix=f"{flag} none   (random weights)",
             )
         return WeightSource("file", path)
@@ -85,16 +115,15 @@ def _require_within_reach(model: str, flag: str) -> None:
     """Fail within seconds where a download would fail after a minute."""
     config = timm.models.get_pretrained_cfg(model)
     hub, url = (str(config.hf_hub_id or ""), str(config.url or "")) if config else ("", "")
-    if hub and any(isinstance(try_to_load_from_cache(hub, name), str) for name in _FILES):
+    if hub and any(isinstance(try_to_load_from_cache(hub, name), str) for name in FILES):
         return
     if url:
         cached = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
         if cached.is_file():
             return
-    host = urlparse(constants.ENDPOINT if hub else url).hostname
-    if not constants.HF_HUB_OFFLINE and host and _answers(host):
+    if not constants.HF_HUB_OFFLINE and answers(constants.ENDPOINT if hub else url):
         return
-    files = [f"{_FILES[0]} of {hub}" if hub else "", url]
+    files = [f"{FILES[0]} of {hub}" if hub else "", url]
     raise InputError(
         f"the pretrained weights of {model} are not on this machine and no network answers",
         expected=" or ".join(filter(None, files)),
@@ -102,50 +131,44 @@ def _require_within_reach(model: str, flag: str) -> None:
     )
 
 
-def _answers(host: str, seconds: float = 3.0) -> bool:
-    """Return whether a TCP connection to the host's port 443 opens; a slow name look-up counts as no."""
-    opened = threading.Event()
-
-    def connect() -> None:
-        try:
-            socket.create_connection((host, 443), timeout=seconds).close()
-            opened.set()
-        except OSError:
-            pass
-
-    attempt = threading.Thread(target=connect, daemon=True)
-    attempt.start()
-    attempt.join(seconds)
-    return opened.is_set()
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors or PyTorch checkpoint file; nothing in it is executed.
+    """Read the likeliest table of tensors of a file, without prefixes; nothing in it is executed.
 
-    Memory stays below `MOST_TIMES` the file's size: a file that would unpack to more is refused first.
+    Memory stays below `MOST_TIMES` the file's size: tensors that would unpack to more are refused first.
 
     Raises:
-        InputError: no such file, a file that holds code, or tensors that are not finite.
+        InputError: no such file, one without a table of tensors, or tensors that are not finite.
     """
+    with _reading(path):
+        contents = list_contents(path)
+        names = next(iter(bare_tables(contents)), None)
+        if names is None:
+            raise ValueError("it holds no table of tensors")
+        tensors = {name: contents.tensors[stored] for name, stored in names.items()}
+        require_bytes(tensors, MOST_TIMES * path.stat().st_size)
+        state = {name: tensor.read() for name, tensor in tensors.items()}
+    _require_finite(state, path)
+    return state
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tell whatever goes wrong while a file is read as one error for the user."""
     try:
         if kind := find_irregular(path.stat().st_mode):
             raise ValueError(kind)
-        if path.suffix == ".safetensors":
-            _require_header(path)
-            state = load_file(path)
-        else:
-            require_only_tensors(path)
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-            state = _tensors(loaded)
-            _require_modest(state, path)
-    except Exception as error:  # on damaged files torch's reader raises a dozen kinds, some empty
+        yield
+    except Exception as error:  # on damaged files the readers raise a dozen kinds, some empty
         raise InputError(
             "cannot read the weights",
             where=path,
-            found=_reason(error),
-            expected="a whole .safetensors file, or a PyTorch file of tensors only",
+            found=next(iter(str(error).splitlines()), type(error).__name__),
+            expected="a whole .safetensors file, or a PyTorch file with a table of tensors",
             fix="save the weights with safetensors.torch.save_file(model.state_dict(), PATH)",
         ) from error
+
+
+def _require_finite(state: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise InputError(
@@ -154,103 +177,41 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 found=name,
                 fix="other weights: these come from a network that has diverged",
             )
-    return state
 
 
-def _reason(error: Exception) -> str:
-    """Return the first line of the error, but never torch's advice to load the file unsafely."""
-    first = next(iter(str(error).splitlines()), type(error).__name__)
-    return "it holds more than tensors" if "weights_only" in str(error) else first
-
-
-def _require_header(path: Path) -> None:
-    """Check the header of a safetensors file: it is of a bounded length, and no name occurs twice in it."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > LARGEST_HEADER:
-            raise ValueError(f"its header claims {length:,} bytes, more than {LARGEST_HEADER:,}")
-        json.loads(file.read(length), object_pairs_hook=_each_once)
-
-
-def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise ValueError("its header holds a name twice")
-    return table
-
-
-def _require_modest(state: dict[str, Tensor], path: Path) -> None:
-    """Refuse tensors that are much larger than their storage (for example stride 0)."""
-    for name, tensor in state.items():
-        if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-            raise ValueError(f"{name} is not a plain tensor")
-        if tensor.nbytes > tensor.untyped_storage().nbytes():
-            raise ValueError(f"{name} has more numbers than the file stores")
-    if sum(tensor.nbytes for tensor in state.values()) > MOST_TIMES * path.stat().st_size:
-        raise ValueError("its tensors share their numbers too often")
-
-
-def _tensors(loaded: object) -> dict[str, Tensor]:
-    """Return the state dict inside the usual wrappers (`state_dict`, `model`), names without `module.`."""
-    for key in ("state_dict", "model", "model_state_dict", "state_dict_ema"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-            break
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise RuntimeError(f"it holds a {type(loaded).__name__}, not a table of tensors")
-    tensors = cast(dict[str, Tensor], loaded)
-    for prefix in ("module.", "_orig_mod."):
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
-
-
-def load_weights(network: nn.Module, path: Path, *, classifier: str | None) -> list[str]:
+def load_weights(
+    network: nn.Module, path: Path, *, classifier: str | tuple[str, ...] | None
+) -> LoadedWeights:
     """Fill a network from a file, by name and shape.
 
     Args:
         network: changed in place.
         path: the file.
-        classifier: parameter prefix of the classifier layer, which stays random where its shape differs;
+        classifier: the classifier layers, which stay random where their shape differs or the file has none;
             None: everything must fit. Nothing else may be missing, extra or of another shape.
-
-    Returns:
-        The names left random.
 
     Raises:
         InputError: other names or shapes; the first ten of each are printed.
     """
-    state, current = read_weights(path), network.state_dict()
-    head = {name for name in current if classifier and name.startswith(f"{classifier}.")}
-    replaced = {n for n in head if n not in state or state[n].shape != current[n].shape}
-    missing = [n for n in current if n not in state and n not in replaced]
-    extra = [n for n in state if n not in current]
-    shapes = [
-        f"{n} {list(state[n].shape)} (network: {list(current[n].shape)})"
-        for n in current
-        if n in state and n not in replaced and state[n].shape != current[n].shape
-    ]
-    kinds = [
-        f"{n} {state[n].dtype}".replace("torch.", "")
-        for n in current
-        if n in state and current[n].is_floating_point() and not state[n].is_floating_point()
-    ]
-    parts = {
-        "missing": missing,
-        "not in the network": extra,
-        "of another shape": shapes,
-        "whole numbers": kinds,
-    }
-    if any(parts.values()):
-        found = "; ".join(f"{what}: {', '.join(n[:10])}" for what, n in parts.items() if n)
+    rules = TimmRules() if classifier is None else timm_rules(network, classifier)
+    with _reading(path):
+        contents = list_contents(path)
+        says = {**contents.says, **channel_numbers(contents)}
+        fit = fit_contents(contents, network, rules, most=MOST_TIMES * path.stat().st_size)
+    if fit.misfits:
+        found = "; ".join(f"{what}: {', '.join(n[:10])}" for what, n in fit.misfits.items())
         raise InputError(
             "these weights are of another network",
             where=path,
-            found=found,
+            found=f"under {fit.key}: {found}" if fit.key else found,
             expected="the names and shapes of --model, as floating-point numbers",
+            fix=None if classifier is None else suggest_network(contents, network),
         )
-    network.load_state_dict({**current, **{n: state[n] for n in current if n not in replaced}})
-    return sorted(replaced)
+    _require_finite(fit.state, path)
+    current = network.state_dict()
+    network.load_state_dict({**current, **fit.state})
+    numbers = {name for name, tensor in current.items() if tensor.is_floating_point()}
+    return LoadedWeights(len(numbers & fit.state.keys()), len(numbers), fit.random, fit.notes, says)
 
 
 def fingerprint_of(network: nn.Module) -> str:

@@ -10,20 +10,28 @@ from pathlib import Path
 
 from tutelage.errors import InputError, MachineError, TutelageError
 
-_ROOM = "make room or choose another --out, then the same command with --resume"
+_AGAIN = "the same command again (a run that has begun: tutelage resume FOLDER)"
+_ROOM = f"make room or choose another --out, then {_AGAIN}"
 
 FIXES = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: f"the quota of your account is used up: {_ROOM}",
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then the same command with --resume",
+    errno.EFBIG: f"raise the limit on the size of files (ulimit -f), then {_AGAIN}",
     errno.EIO: "the disk itself reports an error: look at the system's log, and choose another --out",
     errno.EROFS: "the disk can only be read: mount it for writing, or choose another --out",
     errno.EACCES: "permission to write there, or another --out",
     errno.EPERM: "permission to write there, or another --out",
-    errno.EMFILE: "raise the limit on open files (ulimit -n 4096), then the same command with --resume",
-    errno.ENFILE: "the system has too many files open: close programs, then the same command with --resume",
+    errno.EMFILE: f"raise the limit on open files (ulimit -n 4096), then {_AGAIN}",
+    errno.ENFILE: f"the system has too many files open: close programs, then {_AGAIN}",
 }
 """What to do, by error number: failures of the machine, not of the program."""
+
+_NO_PLACE = {
+    errno.ENOENT: "a folder that is there, or another --out",
+    errno.ENOTDIR: "a folder in place of the file on the way there, or another --out",
+    errno.EISDIR: "the name of a file rather than of a folder",
+}
+"""What to do where a path cannot be."""
 
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # in messages of libraries written in Rust
 
@@ -45,7 +53,7 @@ def machine_error(path: Path, error: OSError, *, needed: int | None = None) -> M
         f"cannot write {path.name}",
         where=path.parent,
         found=found,
-        fix=FIXES.get(error.errno or 0, _ROOM),
+        fix={**FIXES, **_NO_PLACE}.get(error.errno or 0, _ROOM),
     )
 
 

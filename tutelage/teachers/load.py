@@ -7,24 +7,36 @@ from torch import nn
 
 from tutelage.data.class_subset import dustbin_class
 from tutelage.errors import InputError
+from tutelage.models.class_order import reorder_classes
 from tutelage.models.model_folder import SavedModel, load_model, network_folder
 
 
 def open_teacher(
-    path: Path, classes: Sequence[str], *, network: nn.Module | None = None
+    path: Path,
+    classes: Sequence[str],
+    *,
+    network: nn.Module | None = None,
+    names: Sequence[str] | None = None,
 ) -> SavedModel:
-    """Load the network of a run folder (last epoch) or a model folder; `network` is the user's own module.
+    """Load the network of a run folder (last epoch) or a model folder, with its outputs in our order.
+
+    Args:
+        path: the folder.
+        classes: of the data.
+        network: the user's own module, where the folder holds its weights.
+        names: of its outputs in their order; None: those that its folder holds.
 
     Raises:
-        InputError: no network there, or one with other classes or another class order.
+        InputError: no network there, or one with other classes.
     """
     saved = load_model(network_folder(path), network=network)
-    if saved.classes == tuple(classes):
+    if names is None and saved.classes == tuple(classes):
         return saved
+    if names is not None or set(saved.classes) == set(classes):
+        reorder_classes(saved.classifier.network, names or saved.classes, classes, where=path)
+        return saved._replace(classes=tuple(classes))
     if len(saved.classes) != len(classes):
         what = f"the teacher knows {len(saved.classes)} classes, the data have {len(classes)}"
-    elif set(saved.classes) == set(classes):
-        what = "the teacher has the same classes in another order"
     else:
         what = "the teacher knows other classes than the data have"
     raise InputError(
@@ -32,7 +44,8 @@ def open_teacher(
         where=path,
         found=_short(saved.classes),
         expected=_short(classes),
-        fix="train a teacher on these data: tutelage train DATA --role teacher",
+        fix="--teacher-classes FILE, if these are its classes under other names; or train one on these data: "
+        "tutelage train DATA --role teacher",
     )
 
 

@@ -90,7 +90,8 @@ def check_teacher(
             found=f"accuracy {_percent(verdict.accuracy)} of {verdict.images} images, and "
             f"{_percent(verdict.ordered)} where it is read so: {_pairs(verdict.order, classes)}",
             expected="the classes of the data, in their order",
-            fix="correct the names of the teacher's classes, or --skip-teacher-check to take it as it is",
+            fix="--teacher-classes FILE, the names in the order of the teacher's outputs, or "
+            "--skip-teacher-check to take it as it is",
         )
     if verdict.lucky and not early:
         raise InputError(

@@ -218,8 +218,7 @@ BEGINS = {"train": "H", "run": "H", "sweep": "H"}
 NETWORKS: tuple[Case, ...] = (
     Case("91", "network of another number of classes", "E", "network", saved("A", "B", "C"),
          says="classes", cells={**BEGINS, "predict": "H", "export": "H"}),
-    Case("92", "network of the classes in another order", "H", "network", saved("Coat", "Bag"),
-         cells={**BEGINS, "distill": ("E", "another order")}),
+    Case("92", "network of the classes in another order", "H", "network", saved("Coat", "Bag")),
     Case("93", "network of another image size", "H", "network", saved("Bag", "Coat", size=40)),
     Case("94", "network of a single output", "E", "network", saved("Bag"), says="class",
          cells={**BEGINS, "predict": "H", "export": "H"}),

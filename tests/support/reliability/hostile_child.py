@@ -12,7 +12,7 @@ import torch
 from support.reliability import payloads, watch
 from tutelage.errors import TutelageError
 
-for _kind in ("data", "folders", "weights"):
+for _kind in ("data", "folders", "weights", "pickles"):
     import_module(f"support.reliability.payloads_{_kind}")
 
 
