@@ -3,7 +3,12 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from tutelage.config.data import DataConfig
+from tutelage.config.schema import flag
+from tutelage.data.decode.deep import LEVELS
+from tutelage.data.decode.loss import crop_warning
 from tutelage.data.pack.pack import Pack, open_pack, require_validation
 from tutelage.data.pack.write import remove_partial, write_pack
 from tutelage.data.readers.open import open_source
@@ -13,6 +18,9 @@ from tutelage.engine.runtime.console import Console
 from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
 from tutelage.storage.checksums import write_sealed
+
+_LOOKED_AT = 256
+"""Images whose grey levels are counted."""
 
 
 def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) -> Pack:
@@ -36,7 +44,23 @@ def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) ->
     context.console.line(
         f"data: {len(pack.classes)} classes; {sizes}; {len(quarantine)} unreadable"
     )
+    for told in (crop_warning(pack.sizes(), pack.prepared), few_levels(pack)):
+        if told:
+            context.console.line(f"data: {told}")
     return pack
+
+
+def few_levels(pack: Pack) -> str | None:
+    """Return a line about 16-bit images that have become few grey levels; None where there are none."""
+    if not pack.manifest["notes"].get("16-bit") or "range" in pack.preparation:
+        return None
+    seen = np.zeros(LEVELS, bool)
+    for row in pack.rows("train")[:_LOOKED_AT]:
+        seen[pack.images[row]] = True
+    if 2 * seen.sum() > LEVELS:
+        return None
+    left = f"16-bit images are {seen.sum()} of {LEVELS} grey levels"
+    return f"{left}: `tutelage check` offers a {flag('data.range')}"
 
 
 def open_or_pack(

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import tutelage.models.cifar.names  # noqa: F401  registers them with timm
+from tutelage.config.image_size import ImageSize
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError, UsageError, suggest
 from tutelage.models.preprocess import Classifier, Preprocess
@@ -16,6 +17,8 @@ from tutelage.models.weights import MOST_TIMES, WeightSource, find_weights, load
 
 SMALL = 64 << 20
 """Bytes that any network may take, however small its weight file."""
+RGB = 3
+"""Channels of a network that is not told otherwise."""
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel."""
 
@@ -77,7 +80,7 @@ def build_model(
     settings: ModelConfig,
     *,
     classes: int,
-    stored_size: int,
+    stored_size: ImageSize,
     train_statistics: Statistics,
     seed: int,
     network: nn.Module | None = None,
@@ -87,11 +90,11 @@ def build_model(
     Args:
         settings: which network, weights, stem, input size and normalization.
         classes: outputs of the last layer.
-        stored_size: side of the images it will be given, in pixels.
-        train_statistics: mean and standard deviation of the training split, used where the settings want
-            them.
+        stored_size: size of the images it will be given, in pixels.
+        train_statistics: mean and standard deviation of each channel of the training split, used where the
+            settings want them; there are as many as the network takes channels.
         seed: of the random weights.
-        network: a module of the caller's own, [B, 3, S, S] float -> [B, classes]; it keeps its weights and
+        network: a module of the caller's own, [B, C, H, W] float -> [B, classes]; it keeps its weights and
             stem.
 
     Raises:
@@ -101,16 +104,18 @@ def build_model(
     torch.manual_seed(seed)
     weights = WeightSource("none")
     if network is None:
-        network, weights = _named(settings, classes)
+        network, weights = _named(settings, classes, len(train_statistics[0]))
     mean, std = _statistics(settings, network, train_statistics)
     preprocess = Preprocess(size=settings.input_size or stored_size, mean=mean, std=std)
     return BuiltModel(Classifier(network, preprocess), weights)
 
 
-def _named(settings: ModelConfig, classes: int) -> tuple[nn.Module, WeightSource]:
+def _named(settings: ModelConfig, classes: int, channels: int) -> tuple[nn.Module, WeightSource]:
     require_known(settings.model)
     weights = find_weights(settings)
     options: dict[str, Any] = {"num_classes": classes}
+    if channels != RGB:
+        options["in_chans"] = channels
     if not settings.zero_init_last and _takes_zero_init(settings.model):
         options["zero_init_last"] = False
     pretrained = weights.kind == "tag"
@@ -133,7 +138,7 @@ def _statistics(settings: ModelConfig, network: nn.Module, train: Statistics) ->
     if settings.normalization == "train":
         return train
     if settings.normalization == "half":
-        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+        return (0.5,) * len(train[0]), (0.5,) * len(train[0])
     config = cast(dict[str, object] | None, getattr(network, "pretrained_cfg", None))
     if not config or "mean" not in config:
         raise UsageError(
@@ -141,4 +146,7 @@ def _statistics(settings: ModelConfig, network: nn.Module, train: Statistics) ->
             found="normalization = weights",
             fix="--normalization train",
         )
-    return cast(Statistics, (config["mean"], config["std"]))
+    mean, std = cast(Statistics, (config["mean"], config["std"]))
+    if len(train[0]) == 1 and len(mean) == RGB:  # of grey images whose channels were the same
+        return (sum(mean) / RGB,), (sum(std) / RGB,)
+    return mean, std
