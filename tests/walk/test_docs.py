@@ -51,7 +51,9 @@ def walked(workplace: Path, tutelage_command: Callable) -> Path:
     return workplace
 
 
-@pytest.mark.parametrize(("page", "least"), [("losses.md", 5), ("data.md", 2), ("deploy.md", 5)])
+@pytest.mark.parametrize(
+    ("page", "least"), [("losses.md", 5), ("data.md", 2), ("your-images.md", 3), ("deploy.md", 5)]
+)
 def test_commands_of_a_page_run(
     page: str, least: int, walked: Path, tutelage_command: Callable
 ) -> None:

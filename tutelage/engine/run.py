@@ -39,6 +39,7 @@ from tutelage.engine.train.state import TrainingState
 from tutelage.engine.validate import validation
 from tutelage.methods.describe import describe_terms
 from tutelage.models.trim_padding import trim_padding
+from tutelage.teachers.load import require_channels
 
 Networks = Mapping[str, NetworkFactory]
 """Factories of modules of the caller's own, by the network they stand for: `teacher`, `student`."""
@@ -137,6 +138,7 @@ def _open(
     if network is not None:
         settings = dataclasses.replace(settings, model=type(network).__name__)
     teachers = open_teachers(settings, classes, teacher_networks)
+    require_channels(teachers.models, len(pack.mean))
     inputs = run_inputs(settings, pack, teachers.networks, network)
     facts = {
         "name": context.name,

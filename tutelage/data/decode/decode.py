@@ -27,7 +27,7 @@ from tutelage.errors import MachineError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # MPO is opened as a JPEG
 _LARGE = 16_000_000
-_large_ones = threading.Lock()  # one at a time, so that memory does not grow with the cores
+_large_ones = threading.Lock()
 _ORIENTATION = 274
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -115,6 +115,12 @@ _users = 0
 _filters: "warnings.catch_warnings[None]" = warnings.catch_warnings()
 
 
+def taking_turns(image: Image.Image) -> contextlib.AbstractContextManager[object]:
+    """Decode large images one at a time, so that memory does not grow with the cores."""
+    large = image.width * image.height > _LARGE
+    return _large_ones if large else contextlib.nullcontext()
+
+
 def _reason(error: Exception, raw: bytes, settings: DataConfig) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return _too_large(settings)
@@ -138,8 +144,7 @@ def _decoded(image: Image.Image, raw: bytes, settings: DataConfig, notes: list[s
         notes.append("first of several")
     tags = getattr(image, "tag_v2", {})
     turned = tags.get(_ORIENTATION) in _TURNS  # load rotates a TIFF itself
-    large = image.width * image.height > _LARGE
-    with _large_ones if large else contextlib.nullcontext():
+    with taking_turns(image):
         return _converted(image, raw, settings, notes, turned)
 
 

@@ -66,18 +66,19 @@ def to_levels(deep: Deep, limits: tuple[float, float] | None) -> NDArray[np.uint
         deep: with a defined range, or any where there are limits.
         limits: what becomes 0 and 255; values beyond are cut off. None: the high bits.
     """
-    if (
-        deep.values.dtype.kind == "u"
-    ):  # a table of all 16-bit values takes no memory for large images
-        every = np.arange(1 << 16)
-        table = (every >> ((deep.bits or 16) - 8)).astype(np.uint8)
-        table = table if limits is None else _in_range(every, *limits)
-        levels = table[deep.values]
+    every = np.arange(1 << 16)
+    if limits is None:
+        assert deep.bits is not None
+        table = (every >> (deep.bits - 8)).astype(np.uint8)
     else:
-        assert limits is not None
-        rows = [_in_range(row, *limits) for row in deep.values]
-        levels = np.stack(rows)
-    return 255 - levels if deep.inverted else levels
+        table = _in_range(every, *limits)
+    levels = np.empty(deep.values.shape, np.uint8)
+    for row, values in zip(levels, deep.values, strict=True):  # little memory for large images
+        if values.dtype.kind == "u":
+            row[:] = table[values]
+        elif limits is not None:
+            row[:] = _in_range(values, *limits)
+    return np.subtract(255, levels, out=levels) if deep.inverted else levels
 
 
 def _in_range(values: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
@@ -110,15 +111,18 @@ def _rawmode(image: Image.Image) -> str:
 def _colour(image: Image.Image, raw: bytes, rawmode: str) -> Deep:
     name, _, order = rawmode.partition(";")
     if name == "LA":  # four bytes a pixel, as those of an 8-bit RGBA
-        parts = np.asarray(_read_as(image, raw, "RGBA", "RGBA")).astype(np.uint16)
+        parts = _read_as(image, raw, "RGBA", "RGBA").astype(np.uint16)
         return Deep(parts[..., 0] << 8 | parts[..., 1], parts[..., 2].astype(np.uint8), 16, False)
-    high = np.asarray(_read_as(image, raw, image.mode, rawmode))
-    low = np.asarray(_read_as(image, raw, image.mode, f"{name};{_LOW[order]}"))
+    high = _read_as(image, raw, image.mode, rawmode)
+    low = _read_as(image, raw, image.mode, f"{name};{_LOW[order]}")
     alpha = high[..., 3] if high.shape[-1] == 4 else None
-    return Deep(high[..., :3].astype(np.uint16) << 8 | low[..., :3], alpha, 16, False)
+    values = high[..., :3].astype(np.uint16)
+    values <<= 8
+    values |= low[..., :3]
+    return Deep(values, alpha, 16, False)
 
 
-def _read_as(image: Image.Image, raw: bytes, mode: str, rawmode: str) -> Image.Image:
+def _read_as(image: Image.Image, raw: bytes, mode: str, rawmode: str) -> NDArray[np.uint8]:
     """Read a file with another unpacker than Pillow's own choice."""
     with Image.open(io.BytesIO(raw), formats=(str(image.format),)) as again:
         again._mode = mode
@@ -128,5 +132,4 @@ def _read_as(image: Image.Image, raw: bytes, mode: str, rawmode: str) -> Image.I
             )
             for part in again.tile
         ]
-        again.load()
-        return again.copy()
+        return np.asarray(again)

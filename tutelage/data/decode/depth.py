@@ -9,8 +9,8 @@ from PIL import Image
 
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import flag
-from tutelage.data.decode.decode import FORMATS
-from tutelage.data.decode.deep import LEVELS, is_deep, read_deep, to_levels
+from tutelage.data.decode.decode import FORMATS, taking_turns
+from tutelage.data.decode.deep import LEVELS, Deep, is_deep, read_deep, to_levels
 from tutelage.data.decode.prepare import Prepared, try_prepare
 from tutelage.data.readers.source import Item, Unreadable
 
@@ -53,9 +53,13 @@ def measure_depth(raw: bytes, settings: DataConfig) -> Depth | None:
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             if not is_deep(image) or image.width * image.height > settings.max_pixels:
                 return None
-            deep = read_deep(image, raw)
+            with taking_turns(image):
+                return _measured(read_deep(image, raw), settings)
     except Exception:  # preparing it gives the reason
         return None
+
+
+def _measured(deep: Deep | None, settings: DataConfig) -> Depth | None:
     if deep is None:
         return None
     values, whole = deep.values, deep.values.dtype.kind != "f"
