@@ -13,19 +13,24 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from torch import Tensor
 
-from tutelage.commands.inference import Model, export, load, predict
+from tutelage.commands.inference import Model, evaluate, export, load, predict
 from tutelage.config.data import DataConfig, prepared_as
+from tutelage.config.job import TrainConfig
 from tutelage.config.model import ModelConfig
 from tutelage.config.schema import fingerprint
 from tutelage.data.decode.prepare import prepare_all, prepare_item
 from tutelage.data.pack.pack import Pack, open_pack
 from tutelage.data.pack.write import write_pack
 from tutelage.data.readers.open import open_source
+from tutelage.engine.build import preparation_notes
+from tutelage.engine.teachers import Teachers
+from tutelage.errors import InputError
 from tutelage.evaluation.predict import read_logits
 from tutelage.models.build import build_model
 from tutelage.models.metadata import read_metadata
-from tutelage.models.model_folder import save_model
+from tutelage.models.model_folder import load_model, save_model
 from tutelage.models.preprocess import Classifier
+from tutelage.teachers.load import require_channels
 
 FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
@@ -195,3 +200,61 @@ def test_exported_files_say_how_images_are_prepared(tmp_path: Path, seed: int, f
         props = {one.key: one.value for one in onnx.load(str(result.path)).metadata_props}
         assert json.loads(props["preparation"])["fit"] == "pad"
         assert "padded with" in props["preprocessing"]
+
+
+def test_a_pack_prepared_otherwise_is_not_measured(tmp_path: Path) -> None:
+    """For 20 pairs of choices: the same preparation is measured, another is refused; the files always are."""
+    rng = random.Random(11)
+    data = plant(tmp_path / "data", rng)
+    for number in range(10):
+        one, two = draw(rng, image_size=24), draw(rng, image_size=24)
+        packs = [
+            pack_of(data, settings, tmp_path / f"{number}{name}")
+            for settings, name in ((one, "a"), (two, "b"))
+        ]
+        network_of(packs[0], tmp_path / f"model{number}")
+        run = tmp_path / f"model{number}"
+        assert evaluate(run, packs[0].folder)["images"] == len(packs[0].rows("val"))
+        assert evaluate(run, data)["images"]
+        if packs[1].preparation != packs[0].preparation:
+            with pytest.raises(InputError, match="prepared otherwise"):
+                evaluate(run, packs[1].folder)
+
+
+def test_a_teacher_prepared_otherwise_is_told_and_one_of_grey_refused(tmp_path: Path) -> None:
+    data = plant(tmp_path / "data", random.Random(12))
+    settings = DataConfig(image_size=24, fit="pad", interpolation="bicubic", channels=1)
+    pack = pack_of(data, settings, tmp_path / "pack")
+    network_of(pack, tmp_path / "model")
+    saved = load_model(tmp_path / "model")
+    teachers = Teachers(TrainConfig(), [saved])
+    assert preparation_notes(teachers, pack) == []
+    require_channels([saved], 1)
+    other = pack_of(data, DataConfig(image_size=24), tmp_path / "other")
+    (note,) = preparation_notes(teachers, other)
+    assert "--data.fit pad (here crop), --data.interpolation bicubic (here bilinear)" in note
+    with pytest.raises(InputError, match="1 channel"):
+        require_channels([saved], 3)
+
+
+def test_a_network_of_colour_sees_grey_in_each_channel(tmp_path: Path) -> None:
+    """A teacher of RGB answers one-channel images as it answers their RGB."""
+    data = plant(tmp_path / "data", random.Random(13))
+    classifier = network_of(
+        pack_of(data, DataConfig(image_size=24), tmp_path / "pack"), tmp_path / "model"
+    )
+    grey = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 1, 24, 24))).byte()
+    with torch.no_grad():
+        one, three = classifier(grey).logits, classifier(grey.repeat(1, 3, 1, 1)).logits
+    assert torch.allclose(one, three, atol=1e-6)
+
+
+def test_statistics_of_weights_for_one_channel() -> None:
+    """The mean of those of three channels, which is what the first convolution's sum needs."""
+    settings = ModelConfig(model="test_resnet", weights="none", normalization="weights")
+    statistics = ((0.3,), (0.2,))
+    built = build_model(settings, classes=2, stored_size=32, train_statistics=statistics, seed=0)
+    usual = built.classifier.network.pretrained_cfg["mean"]  # type: ignore[index]
+    assert built.classifier.preprocess.mean.flatten().tolist() == pytest.approx([sum(usual) / 3])
+    with torch.no_grad():
+        assert built.classifier.eval()(torch.zeros(1, 1, 32, 32).byte()).logits.shape == (1, 2)

@@ -14,6 +14,7 @@ from tutelage.config.data import DataConfig, prepared_as
 from tutelage.config.schema import validate
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.pack.pack import Pack, open_pack
+from tutelage.data.prepared_alike import require_prepared_alike
 from tutelage.data.readers.folder import open_image_file, scan_folder
 from tutelage.data.readers.names import SPLIT_FOLDERS
 from tutelage.data.readers.open import open_source
@@ -244,6 +245,7 @@ def _ask_all(model: Model, items: Sequence[Item]) -> _Answers:
 
 def _read_pack(model: Model, pack: Pack, split: Split) -> tuple[np.ndarray, np.ndarray]:
     _same_classes(model, pack.classes)
+    require_prepared_alike(pack.preparation, model.preparation, where=pack.folder)
     rows = pack.rows(split)
     rows = rows[pack.labels[rows] >= 0]
     logits = read_logits(model.classifier, pack, rows, device=torch.device("cpu"))

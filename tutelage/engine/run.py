@@ -12,7 +12,14 @@ from torch import nn
 from tutelage.config.job import TrainConfig
 from tutelage.data.loading.loader import Loader, training_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.build import RunModel, architecture_notes, build_run, initial_seed, to_device
+from tutelage.engine.build import (
+    RunModel,
+    architecture_notes,
+    build_run,
+    initial_seed,
+    preparation_notes,
+    to_device,
+)
 from tutelage.engine.context import RunContext
 from tutelage.engine.finish import finish_run
 from tutelage.engine.precompute import PreparedTeacher
@@ -204,7 +211,7 @@ def _build(opened: OpenedRun, context: RunContext) -> BuiltRun:
 def _train(opened: OpenedRun, built: BuiltRun, context: RunContext, log: EventLog | None) -> None:
     """Train to the last epoch, from the newest checkpoint where there is one."""
     settings, pack, model = opened.settings, opened.pack, built.model
-    notes = architecture_notes(model)
+    notes = [*architecture_notes(model), *preparation_notes(model.teachers, opened.pack)]
     for line in (_headline(settings, built), *(f"note: {note}" for note in notes)):
         context.line(line)
     arguments = FitArguments(

@@ -24,7 +24,7 @@ def apply_operations(images: Tensor, steps: Tensor) -> Tensor:
     Returns:
         uint8 [B, C, H, W].
     """
-    for step in steps.split(COLUMNS, 1):
+    for step in torch.split(steps, COLUMNS, 1):
         code = step[:, 0]
         images = _where(_within(code, GEOMETRY), _warp, images, step)
         images = _where(_within(code, BLENDS), blend, images, step)
