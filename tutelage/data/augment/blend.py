@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tutelage.data.augment.operations import BRIGHTNESS, CONTRAST, ONE, SATURATION
+from tutelage.data.augment.operations import BRIGHTNESS, CONTRAST, ONE, SATURATION, SHARPNESS
 
 _LUMA = (4899, 9617, 1868)
 """Of red, green and blue, in 1 / 2^14 (ITU-R BT.601)."""
@@ -25,7 +25,9 @@ def blend(images: Tensor, step: Tensor) -> Tensor:
     code, own = step[:, 0, None, None, None], step[:, 1, None, None, None].to(torch.int32)
     grey = _grey(whole)
     mean = grey.sum((1, 2, 3), keepdim=True) * _FINE // grey[0].numel()
-    poorer = _blurred(whole).to(torch.int32) * _FINE
+    # The most costly one is left out where no image needs it, which on a CPU can be asked without waiting.
+    sharp = code.device.type != "cpu" or bool((code == SHARPNESS).any())
+    poorer = _blurred(whole) * _FINE if sharp else torch.zeros_like(whole)
     poorer = torch.where(code == BRIGHTNESS, 0, poorer)
     poorer = torch.where(code == SATURATION, grey * _FINE, poorer)
     poorer = torch.where(code == CONTRAST, mean.to(torch.int32), poorer)
