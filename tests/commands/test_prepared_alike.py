@@ -14,6 +14,7 @@ from timm.data import create_transform, resolve_data_config
 from torch import Tensor
 
 from tutelage.commands.inference import Model, evaluate, export, load, predict
+from tutelage.commands.prepare_data import few_levels
 from tutelage.config.data import DataConfig, prepared_as
 from tutelage.config.job import TrainConfig
 from tutelage.config.model import ModelConfig
@@ -258,3 +259,21 @@ def test_statistics_of_weights_for_one_channel() -> None:
     assert built.classifier.preprocess.mean.flatten().tolist() == pytest.approx([sum(usual) / 3])
     with torch.no_grad():
         assert built.classifier.eval()(torch.zeros(1, 1, 32, 32).byte()).logits.shape == (1, 2)
+
+
+def test_a_run_says_that_few_grey_levels_are_left(tmp_path: Path) -> None:
+    """Of 16-bit images that fill few of their bits; not of full ones, of 8 bits, or with a range."""
+    numbers = np.random.default_rng(0)
+    for most, kind in ((1500, np.uint16), (65535, np.uint16), (255, np.uint8)):
+        data = tmp_path / f"{most}"
+        for place in ("train/a", "train/b", "val/a", "val/b"):
+            (data / place).mkdir(parents=True)
+            for number in range(3):
+                values = numbers.integers(0, most + 1, (32, 32)).astype(kind)
+                Image.fromarray(values).save(data / place / f"{number}.png")
+        pack = pack_of(data, DataConfig(image_size=32), tmp_path / f"pack{most}")
+        told = few_levels(pack)
+        assert (told is not None) == (most == 1500)
+        assert told is None or told.startswith("16-bit images are 6 of 256 grey levels")
+    ranged = DataConfig(image_size=32, range=(0, 2047))
+    assert few_levels(pack_of(tmp_path / "1500", ranged, tmp_path / "ranged")) is None

@@ -54,9 +54,10 @@ def few_levels(pack: Pack) -> str | None:
     """Return a line about 16-bit images that have become few grey levels; None where there are none."""
     if not pack.manifest["notes"].get("16-bit") or "range" in pack.preparation:
         return None
-    seen = np.zeros(LEVELS, bool)
+    seen, pixels = np.zeros(LEVELS, bool), np.empty((1, *pack.images.shape[1:]), np.uint8)
     for row in pack.rows("train")[:_LOOKED_AT]:
-        seen[pack.images[row]] = True
+        pack.gather(np.array([row]), pixels)
+        seen[pixels] = True
     if 2 * seen.sum() > LEVELS:
         return None
     left = f"16-bit images are {seen.sum()} of {LEVELS} grey levels"
