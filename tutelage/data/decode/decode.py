@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import flag
-from tutelage.data.decode.deep import from_levels, read_deep, to_levels
+from tutelage.data.decode.deep import from_levels, read_deep, states_range, to_levels
 from tutelage.data.decode.signatures import end_note, file_family, foreign_format, is_truncated
 from tutelage.data.readers.source import Unreadable
 from tutelage.errors import MachineError
@@ -156,7 +156,7 @@ def _converted(
     turned: bool,
 ) -> Image.Image:
     deep = None
-    if settings.range is not None or image.mode.startswith("I;16"):
+    if settings.range is not None or states_range(image):
         deep = read_deep(image, raw)
     if deep is None:
         image.load()
@@ -167,7 +167,7 @@ def _converted(
     if turned or upright is not levels:
         notes.append("rotated")
     if deep is not None:
-        notes.append(_DEEP.get(image.mode, "16-bit"))
+        notes.append("16-bit" if deep.bits else _DEEP[image.mode])
     return _rgb(upright, settings.background, notes)
 
 

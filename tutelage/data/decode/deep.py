@@ -36,6 +36,11 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16") or _rawmode(image) != ""
 
 
+def states_range(image: Image.Image) -> bool:
+    """Return whether a grey image of more than 8 bits says how many; PPM does so by its maximum."""
+    return image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM")
+
+
 def read_deep(image: Image.Image, raw: bytes) -> Deep | None:
     """Return the values of an opened image, in the order of the file; None: 8 bits hold them.
 
@@ -50,12 +55,14 @@ def read_deep(image: Image.Image, raw: bytes) -> Deep | None:
     tags = getattr(image, "tag_v2", {})
     image.load()
     values = np.asarray(image)
+    if states_range(image):
+        values = values.astype(np.uint16, copy=False)
     alpha = None
     if isinstance(clear := image.info.get("transparency"), int):
         alpha = np.where(values == clear, np.uint8(0), np.uint8(255))
     bits = tags.get(_BITS, (16,))
     depth = bits[0] if isinstance(bits, tuple) else 16
-    stated = depth if image.mode.startswith("I;16") else None
+    stated = depth if states_range(image) else None
     return Deep(values, alpha, stated, tags.get(_PHOTOMETRIC) == 0)
 
 

@@ -9,9 +9,10 @@ from PIL import Image
 
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import flag
-from tutelage.data.decode.decode import FORMATS, taking_turns
+from tutelage.data.decode.decode import taking_turns
 from tutelage.data.decode.deep import LEVELS, Deep, is_deep, read_deep, to_levels
 from tutelage.data.decode.prepare import Prepared, try_prepare
+from tutelage.data.decode.signatures import file_family
 from tutelage.data.readers.source import Item, Unreadable
 
 
@@ -49,8 +50,11 @@ def examine(item: Item, settings: DataConfig) -> tuple[Prepared | str, Depth | N
 
 def measure_depth(raw: bytes, settings: DataConfig) -> Depth | None:
     """Return what an image of more than 8 bits holds; None for all others, and for damaged ones."""
+    family = file_family(raw)
+    if family is None:
+        return None
     try:
-        with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(raw), formats=(family,)) as image:
             if not is_deep(image) or image.width * image.height > settings.max_pixels:
                 return None
             with taking_turns(image):
