@@ -42,6 +42,11 @@ def refused(command: str) -> str:
         ("--batch-size 8", {"teacher.batch_size": 8, "student.batch_size": 8}),
         ("--optimizer sgd", {"teacher.optimizer": "sgd", "student.optimizer": "sgd"}),
         ("--image-size 64", {"data.image_size": 64}),
+        ("--image-size 64 128", {"data.image_size": [64, 128]}),
+        ("--image-size 64x128", {"data.image_size": [64, 128]}),
+        ("--data.image-size=64x64", {"data.image_size": 64}),
+        ("--student.input-size 32x48", {"student.input_size": [32, 48]}),
+        ("--data.channels 1 --data.range 0 4095", {"data.channels": 1, "data.range": [0, 4095]}),
         (
             "--splits redraw --split 0.5 0.25 0.25",
             {"data.splits": "redraw", "data.split": [0.5, 0.25, 0.25]},

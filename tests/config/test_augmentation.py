@@ -5,7 +5,11 @@ import dataclasses
 from tutelage.config.augmentation import NOT_IN_KEY, AugmentationConfig, view_key
 from tutelage.config.renamed import first_names
 
-IN_KEY = {"flip", "translate", "crop_scale", "mixup", "cutmix", "view_seed"}
+FIRST = {"flip", "translate", "crop_scale", "mixup", "cutmix", "view_seed"}
+"""Settings that every key has; later ones are in a key where they are not as by default."""
+IN_KEY = FIRST | {
+    "color_jitter", "rotation", "rand_augment", "trivial_augment", "random_erasing"
+}  # fmt: skip
 """Settings that change what a numbered view shows. Add a new one here, or to `NOT_IN_KEY` in the code."""
 
 
@@ -26,6 +30,11 @@ def test_every_setting_in_the_key_changes_it() -> None:
         "mixup": 0.2,
         "cutmix": 0.3,
         "view_seed": 7,
+        "color_jitter": (0.4, 0.4, 0.4, 0.1),
+        "rotation": 10.0,
+        "rand_augment": (2, 9),
+        "trivial_augment": True,
+        "random_erasing": 0.25,
     }
     assert others.keys() == IN_KEY
     for name, value in others.items():
@@ -35,6 +44,5 @@ def test_every_setting_in_the_key_changes_it() -> None:
 
 def test_names_are_the_first_ones() -> None:
     """Renaming a setting must not make all caches others."""
-    plain = {field.name: None for field in dataclasses.fields(AugmentationConfig)}
-    first = set(first_names(plain)) - {"distinct", "view_seed"}
+    first = set(first_names(dict.fromkeys(FIRST))) - {"view_seed"}
     assert set(view_key(AugmentationConfig())) == first | {"seed"}

@@ -16,7 +16,7 @@ from support.examples import examples
 from tutelage.config.data import DataConfig
 from tutelage.data.decode.decode import decided_warnings, decode
 from tutelage.data.decode.prepare import prepare_all, prepare_item
-from tutelage.data.decode.resize import square
+from tutelage.data.decode.resize import resize
 from tutelage.data.readers.folder import read_image_file
 from tutelage.data.readers.names import class_name
 from tutelage.data.readers.source import Item, Unreadable
@@ -111,7 +111,9 @@ def test_the_square_is_that_of_torchvision(shape: tuple[int, int], side: int) ->
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     image = Image.fromarray(pixels)
     usual = transforms.Compose([transforms.Resize(side), transforms.CenterCrop(side)])
-    assert np.array_equal(np.asarray(square(image, side)), np.asarray(usual(image)))
+    assert np.array_equal(
+        np.asarray(resize(image, DataConfig(image_size=side))), np.asarray(usual(image))
+    )
 
 
 def test_the_square_at_224_is_that_of_torchvision(bags: list[bytes]) -> None:
@@ -119,14 +121,14 @@ def test_the_square_at_224_is_that_of_torchvision(bags: list[bytes]) -> None:
     pixels = decode(bags[0], DATA).pixels
     usual = transforms.Compose([transforms.Resize(224), transforms.CenterCrop(224)])
     for image in (Image.fromarray(pixels), Image.fromarray(pixels[:, :19])):
-        assert np.array_equal(np.asarray(square(image, 224)), np.asarray(usual(image)))
+        assert np.array_equal(np.asarray(resize(image, DataConfig())), np.asarray(usual(image)))
 
 
 def test_a_strip_of_any_length_stays_small() -> None:
     """A 1 x 60,000 strip, whose resized whole would take 2 GB, is right to one level."""
     column = np.random.default_rng(0).integers(0, 256, (60_000, 1, 3), np.uint8)
-    found = np.asarray(square(Image.fromarray(column), 224)).astype(int)
-    near = np.asarray(square(Image.fromarray(column[29_990:30_010]), 224)).astype(int)
+    found = np.asarray(resize(Image.fromarray(column), DataConfig())).astype(int)
+    near = np.asarray(resize(Image.fromarray(column[29_990:30_010]), DataConfig())).astype(int)
     assert np.abs(found - near).max() <= 1
 
 

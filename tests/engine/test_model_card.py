@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from tutelage.config.data import DataConfig
 from tutelage.config.job import TrainConfig
 from tutelage.engine.model_card import model_card
 
+DEFAULT = DataConfig(image_size=32)
 METRICS = {"images": 80, "accuracy": 0.8912, "macro_f1": 0.8765, "ece": 0.0321}
 SCORES: dict[str, Any] = {
     "weights": "file w.pt",
@@ -21,6 +23,7 @@ def card(
     moment: str = "last",
     classes: tuple[str, ...] = ("a", "b"),
     limitation: str | None = None,
+    prepared: DataConfig = DEFAULT,
     **changes: Any,
 ) -> str:
     settings = dataclasses.replace(TrainConfig(model="resnet18", role="student"), **changes)
@@ -29,7 +32,7 @@ def card(
         classes=classes,
         scores=SCORES,
         moment=moment,
-        stored_size=32,
+        prepared=prepared,
         limitation=limitation,
     )
 
@@ -96,3 +99,15 @@ def test_classes_that_are_numbers() -> None:
     old = card(classes=("0", "1", "10", "2"))
     assert "whole numbers in the order of text: output 2 is class 10." in old
     assert "whole numbers" not in card()
+
+
+def test_preparation() -> None:
+    """What an image goes through on its way to the network is told, step by step."""
+    text = card().replace("\n", " ")
+    assert (
+        "made RGB, resized so that its shorter edge has 32 pixels (bilinear, antialiased)" in text
+    )
+    other = DataConfig(image_size=(24, 64), fit="pad", channels=1, range=(0, 4095))
+    text = card(prepared=other).replace("\n", " ")
+    assert "values 0 to 4095 of more than 8 bits become 0 to 255; grey; resized to fit into" in text
+    assert "padded with white to 24 x 64; divided by 255" in text

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError, MachineError
 from tutelage.exporters import onnx as deploy
@@ -43,7 +44,7 @@ def exported(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> ExportResult:
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    return export_onnx(classifier, path, images=batch_images, classes=small_pack.classes)
+    return export_onnx(classifier, path, batch_images, small_pack.classes, small_pack.prepared)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8, 33])
@@ -148,7 +149,7 @@ def test_nothing_is_written_when_refused(
 
     monkeypatch.setattr(deploy, "require_same_outputs", check)
     with pytest.raises(InputError, match="nothing was written"):
-        export_onnx(classifier, tmp_path / "m.onnx", images=batch_images, classes=["a"] * 10)
+        export_onnx(classifier, tmp_path / "m.onnx", batch_images, ["a"] * 10, DataConfig())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,7 +159,7 @@ def test_missing_packages(
     """Without the packages of the extra the message says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(MachineError, match=r'pip install "tutelage\[onnx\]"'):
-        export_onnx(classifier, tmp_path / "m.onnx", images=batch_images, classes=["a"] * 10)
+        export_onnx(classifier, tmp_path / "m.onnx", batch_images, ["a"] * 10, DataConfig())
 
 
 def test_nothing_lies_elsewhere_and_no_path_is_told(exported: ExportResult) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tutelage.config.data import DataConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.errors import InputError
 from tutelage.exporters.registry import EXPORTERS
@@ -26,7 +27,9 @@ def test_file_gives_the_networks_logits(
 ) -> None:
     """Loaded by torch alone, at batches it was not traced with; class names and checksum are there."""
     classifier = make_network().classifier.eval()
-    result = export_torch(classifier, tmp_path / "m.pt2", images, small_pack.classes)
+    result = export_torch(
+        classifier, tmp_path / "m.pt2", images, small_pack.classes, small_pack.prepared
+    )
     assert result.size_bytes == (tmp_path / "m.pt2").stat().st_size
     assert result.difference < 1e-4
     require_checksum(tmp_path / "m.pt2")
@@ -50,7 +53,9 @@ def test_wrong_outputs_are_refused(
         "tutelage.exporters.torch_export._run", lambda _content: lambda pixels: pixels.float()
     )
     with pytest.raises(InputError, match="other classes"):
-        export_torch(make_network().classifier.eval(), tmp_path / "m.pt2", images, ["a"] * 10)
+        export_torch(
+            make_network().classifier.eval(), tmp_path / "m.pt2", images, ["a"] * 10, DataConfig()
+        )
     assert not list(tmp_path.iterdir())
 
 

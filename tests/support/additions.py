@@ -202,6 +202,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tutelage.config.data import DataConfig
 from tutelage.exporters.check import require_same_outputs
 from tutelage.exporters.exporter import Exporter, ExportResult, PixelsToLogits
 from tutelage.models.preprocess import Classifier
@@ -209,7 +210,11 @@ from tutelage.storage.atomic import write_bytes
 
 
 def export_traced(
-    classifier: Classifier, path: Path, images: Tensor, _classes: Sequence[str]
+    classifier: Classifier,
+    path: Path,
+    images: Tensor,
+    _classes: Sequence[str],
+    _settings: DataConfig,
 ) -> ExportResult:
     """Write and check one file."""
     graph = PixelsToLogits(classifier).eval()

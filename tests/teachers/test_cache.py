@@ -89,8 +89,11 @@ def counted(teacher: Teacher, asked: list[int]) -> Teacher:
         (AugmentationConfig(crop_scale=0.4, flip=True), 3),
         (AugmentationConfig(mixup=0.4), 2),
         (AugmentationConfig(cutmix=1.0, flip=True, num_views=3), 3),
+        (AugmentationConfig(color_jitter=(0.4, 0.4, 0.4, 0.1), rotation=20, num_views=2), 2),
+        (AugmentationConfig(rand_augment=(2, 9), random_erasing=0.5, mixup=0.2), 2),
+        (AugmentationConfig(trivial_augment=True, flip=True), 2),
     ],
-    ids=["fixed", "two views", "schedule", "mixup", "cutmix"],
+    ids=["fixed", "two views", "schedule", "mixup", "cutmix", "jitter", "rand", "trivial"],
 )
 def test_cached_is_live(
     tmp_path: Path,

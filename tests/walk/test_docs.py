@@ -59,6 +59,7 @@ def walked(workplace: Path, tutelage_command: Callable) -> Path:
         ("losses.md", 5),
         ("data.md", 2),
         ("your-data.md", 2),
+        ("your-images.md", 3),
         ("deploy.md", 5),
         ("your-networks.md", 6),
     ],

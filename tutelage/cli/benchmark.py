@@ -152,7 +152,10 @@ def latency(
     classifier = load(network).classifier
     size = classifier.preprocess.size
     runtime = resolve_runtime(DeviceConfig(device=device, precision="fp32"))
-    found = measure(classifier.network, size, batch_size, runtime.device, seconds=seconds)
+    channels = classifier.preprocess.channels
+    found = measure(
+        classifier.network, size, batch_size, runtime.device, seconds=seconds, channels=channels
+    )
     title = f"{network} at {size} px, {found[0]['device']}"
     rows = [
         f"batch {one['batch']:>5}  median {one['p50_ms']:9.3f} ms  95 % below {one['p95_ms']:9.3f} ms"

@@ -57,7 +57,8 @@ RESUME = Flag("--resume", "", "Continue the same command where it was interrupte
 QUIET = Flag("--quiet", "", "Print the result only")
 
 _IMAGES = (
-    Flag("--image-size", "PIXELS", "Side of the square images that are stored", ("data.image_size",)),
+    Flag("--image-size", "PIXELS", "Side of the stored images, or height and width", ("data.image_size",)),
+    Flag("--fit", "", "What becomes of the part of an image that does not fit", ("data.fit",)),
     Flag("--split", "TRAIN VAL TEST", "Shares that sum to 1, or numbers of images", ("data.split",)),
     Flag("--splits", "", "Keep the splits of the data, or draw new ones", ("data.splits",)),
 )  # fmt: skip

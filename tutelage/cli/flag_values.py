@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
+from tutelage.config.image_size import ImageSize, image_size
 from tutelage.config.listing import Setting
 from tutelage.config.schema import check_range, convert
 from tutelage.errors import UsageError
@@ -25,6 +26,8 @@ def read_setting(setting: Setting, name: str, texts: Sequence[str]) -> Any:
     """
     if setting.kind is bool and not texts:
         return True
+    if setting.kind == ImageSize:
+        return _read_size(setting, name, texts)
     if not texts or setting.size not in (None, len(texts)):
         wanted = "a value" if setting.size in (1, None) else f"{setting.size} values"
         raise _misfit(f"{name} needs {wanted}", " ".join(texts), setting)
@@ -35,6 +38,19 @@ def read_setting(setting: Setting, name: str, texts: Sequence[str]) -> Any:
         for value in values:
             check_range(name.removeprefix("--"), value, setting.bounds)
     return convert(setting.kind, values[0] if setting.item is setting.kind else values, None, name)
+
+
+def _read_size(setting: Setting, name: str, texts: Sequence[str]) -> Any:
+    """One number, or two: `64 128` or `64x128`."""
+    sides = [side for text in texts for side in text.lower().split("x")]
+    if setting.optional and sides == ["none"]:
+        return None
+    if len(sides) not in (1, 2):
+        raise _misfit(f"{name} needs a number, or height and width", " ".join(texts), setting)
+    values = [_read(setting, name, side) for side in sides]
+    for value in values:
+        check_range(name.removeprefix("--"), value, setting.bounds)
+    return image_size(values)
 
 
 def read_one(name: str, texts: Sequence[str]) -> str:
@@ -71,6 +87,8 @@ def _read(setting: Setting, name: str, text: str) -> Any:
         if text not in _SWITCH:
             raise UsageError(f"{name} is a switch", found=text, expected="true or false")
         return _SWITCH[text]
+    if get_origin(kind) is Literal:  # of numbers, too
+        return next((choice for choice in get_args(kind) if str(choice) == text), text)
     return text
 
 

@@ -13,6 +13,7 @@ from tutelage.cli.flag_values import read_custom, read_one, read_setting
 from tutelage.cli.near_flags import no_such_flag
 from tutelage.cli.objective import objective_table, temperature_path
 from tutelage.config.data import DataConfig
+from tutelage.config.image_size import ImageSize
 from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.listing import Setting, list_settings
 from tutelage.config.recipes import OBJECTIVE, lay_over, read_recipe
@@ -147,6 +148,10 @@ def _values(after: Sequence[str], setting: Setting | None) -> list[str]:
     found = list(takewhile(lambda token: not token.startswith("--"), after))
     if setting and setting.kind is bool:
         return found[:1] if found[:1] in (["true"], ["false"]) else []
+    if setting and setting.kind == ImageSize:  # one number or two; a folder may follow
+        return found[:1] + [
+            word for word in found[1:2] if word.isdecimal() and found[0].isdecimal()
+        ]
     return found[: setting.size] if setting else found[:1]
 
 

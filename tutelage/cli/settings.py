@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from tutelage.cli.help_page import default_text, paragraph, rows
+from tutelage.config.image_size import ImageSize
 from tutelage.config.job import DistillConfig, TrainConfig
 from tutelage.config.listing import Setting, list_settings
 from tutelage.config.roles import STUDENT
@@ -83,6 +84,8 @@ def _typed(setting: Setting, prefix: str) -> str:
         return "--custom.NAME.SETTING VALUE"
     value = {int: "N", float: "NUMBER", bool: ""}.get(setting.item, "TEXT")
     value = "CHOICE" if setting.choices else value
+    if setting.kind == ImageSize:
+        return f"{flag(prefix + setting.path)} N [N]"
     shown = " ".join([value] * setting.size) if setting.size else f"{value} ..."
     return f"{flag(prefix + setting.path)} {shown}".strip()
 

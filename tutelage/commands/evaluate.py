@@ -14,6 +14,7 @@ from tutelage.commands.run_images import RunImages, run_images
 from tutelage.config.data import DataConfig
 from tutelage.config.schema import validate
 from tutelage.data.pack.pack import Pack, open_pack
+from tutelage.data.prepared_alike import require_prepared_alike
 from tutelage.data.readers.source import Source
 from tutelage.data.readers.split_names import split_of_path
 from tutelage.data.requirements import require_readable
@@ -99,6 +100,7 @@ def evaluate(
 
 def _measure_pack(model: Model, pack: Pack, split: Part, run: RunImages) -> _Measured:
     _require_known(model, pack.classes)
+    require_prepared_alike(pack.preparation, model.preparation, where=pack.folder)
     rows = np.arange(len(pack)) if split == "all" else pack.rows(split)
     rows = rows[pack.labels[rows] >= 0]
     own, left_out = pack.fingerprint == run.pack, 0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tutelage.commands.network_data import open_for_network
 from tutelage.commands.run_images import run_images
-from tutelage.config.data import DataConfig
+from tutelage.config.data import DataConfig, prepared_as
 from tutelage.config.schema import validate
 from tutelage.data.decode.prepare import prepare_all
 from tutelage.data.readers.archive import is_archive, scan_archive
@@ -51,17 +51,17 @@ class Model(nn.Module):
         self.classes = saved.classes
         self.stored_size = saved.stored_size
         self.background = saved.background
+        self.preparation = saved.preparation
         self.classifier = saved.classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute logits [B, C] of uint8 images [B, 3, S, S] as `prepare` makes them."""
+        """Compute logits of uint8 images [B, C, H, W] as `prepare_all` makes them."""
         logits: Tensor = self.classifier(images).logits
         return logits
 
     def settings(self) -> DataConfig:
         """Return the settings by which images are prepared for this network."""
-        background: Literal["white", "black"] = "black" if self.background == "black" else "white"
-        return DataConfig(image_size=self.stored_size, background=background)
+        return prepared_as(self.stored_size, self.background, self.preparation)
 
 
 def load(folder: str | Path, *, network: nn.Module | None = None) -> Model:
@@ -162,7 +162,9 @@ def export(
     if len(pixels) < 8:
         raise InputError("too few images to check the export with", where=data, expected="eight")
     _ask(model, pixels)
-    return exporter.export(model.classifier, target, _stack(pixels), model.classes)
+    return exporter.export(
+        model.classifier, target, _stack(pixels), model.classes, model.settings()
+    )
 
 
 def _stack(pixels: Sequence[np.ndarray]) -> Tensor:

@@ -73,7 +73,7 @@ def preflight(jobs: Sequence[Job], data: str | Path, out: Path) -> None:
             if run.network not in job.networks:
                 networks.setdefault(_network(run.settings), job.flag(run.settings))
     for network, flag in networks.items():
-        require_network(network, flag=flag)
+        require_network(network, flag=flag, channels=jobs[0].settings.data.channels)
 
 
 def preflight_data(jobs: Sequence[Job], pack: Pack) -> None:
@@ -154,7 +154,7 @@ def check_settings(job: Job) -> None:
             require_known(run.settings.model, flag=f"{flag}model")
 
 
-def require_network(settings: ModelConfig, *, flag: str = "--") -> None:
+def require_network(settings: ModelConfig, *, flag: str = "--", channels: int = 3) -> None:
     """Refuse a network that does not exist, lacks its weights, or cannot be changed as asked.
 
     It is built once and thrown away, so that a mistake about the student shows before the teacher trains.
@@ -162,6 +162,7 @@ def require_network(settings: ModelConfig, *, flag: str = "--") -> None:
     Args:
         settings: of the network.
         flag: start of its flags, such as `--teacher.`.
+        channels: of its images.
 
     Raises:
         UsageError: an unknown network.
@@ -171,7 +172,7 @@ def require_network(settings: ModelConfig, *, flag: str = "--") -> None:
     weights = find_weights(settings, flag=f"{flag}weights")
     if weights.kind == "tag":  # they fit by their name, and a download is for later
         settings = dataclasses.replace(settings, weights="none")
-    neutral = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    neutral = ((0.0,) * channels, (1.0,) * channels)
     build_model(settings, classes=2, stored_size=224, train_statistics=neutral, seed=0)
 
 

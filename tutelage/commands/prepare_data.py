@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from tutelage.config.data import DataConfig
+from tutelage.config.schema import flag
+from tutelage.data.decode.deep import LEVELS
+from tutelage.data.decode.loss import crop_warning
 from tutelage.data.pack.pack import Pack, open_pack, require_validation
 from tutelage.data.pack.write import remove_partial, write_pack
 from tutelage.data.readers.open import open_source
@@ -15,6 +20,9 @@ from tutelage.engine.runtime.signals import StopRequest
 from tutelage.errors import Interrupted, UsageError
 from tutelage.storage.checksums import write_sealed
 from tutelage.text import escape
+
+_LOOKED_AT = 256
+"""Images whose grey levels are counted."""
 
 
 def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) -> Pack:
@@ -43,7 +51,24 @@ def prepare_data(data: str | Path, settings: DataConfig, context: RunContext) ->
     for split, names in missing_classes(pack_counts(pack), pack.classes).items():
         some = ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
         context.console.line(f"data: no {SPLIT_NAMES[split]} image of class {some}")
+    for told in (crop_warning(pack.sizes(), pack.prepared), few_levels(pack)):
+        if told:
+            context.console.line(f"data: {told}")
     return pack
+
+
+def few_levels(pack: Pack) -> str | None:
+    """Return a line about 16-bit images that have become few grey levels; None where there are none."""
+    if not pack.manifest["notes"].get("16-bit") or "range" in pack.preparation:
+        return None
+    seen, pixels = np.zeros(LEVELS, bool), np.empty((1, *pack.images.shape[1:]), np.uint8)
+    for row in pack.rows("train")[:_LOOKED_AT]:
+        pack.gather(np.array([row]), pixels)
+        seen[pixels] = True
+    if 2 * seen.sum() > LEVELS:
+        return None
+    left = f"16-bit images are {seen.sum()} of {LEVELS} grey levels"
+    return f"{left}: `tutelage check` offers a {flag('data.range')}"
 
 
 def open_or_pack(

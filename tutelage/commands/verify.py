@@ -9,6 +9,7 @@ import numpy as np
 
 from tutelage.config.tracking import FOLDER as TRACKERS
 from tutelage.data.pack import pack as packs
+from tutelage.data.pack.manifest import pixels_shape
 from tutelage.engine.checkpoint import format as checkpoints
 from tutelage.errors import InputError
 from tutelage.models.metadata import read_metadata as read_model
@@ -162,7 +163,7 @@ def _pack(folder: Path, found: _Findings) -> None:
         return
     manifest, pixels = read_sealed(path, kind=packs.KIND), folder / "images.bin"
     found.sums(folder, manifest["files"])
-    shape = (manifest["count"], *[manifest["image_size"]] * 2, 3)
+    shape = pixels_shape(manifest)
     if not found.sealed(pixels, lambda: packs.map_pixels(folder, shape)):
         return
     if found.known[folder / "keys.bin"]:

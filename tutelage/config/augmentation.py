@@ -26,6 +26,22 @@ class AugmentationConfig:
     cutmix: float | None = setting(None, above=0, at_most=1)
     """CutMix: paste a patch of another image, its area from Beta(a, a); this is a. Unset: no."""
 
+    color_jitter: tuple[float, float, float, float] | None = setting(None, at_least=0, at_most=1)
+    """Largest relative change of brightness, contrast and saturation, and largest shift of the hue as a share
+    of the circle (up to 0.5), such as 0.4 0.4 0.4 0.1. Unset: no."""
+
+    rotation: float | None = setting(None, above=0, at_most=180)
+    """Largest rotation in degrees, either way; black comes in at the corners. Unset: no."""
+
+    rand_augment: tuple[int, int] | None = setting(None, at_least=1, at_most=30)
+    """RandAugment: how many operations, and their magnitude from 1 to 30, such as 2 9. Unset: no."""
+
+    trivial_augment: bool = setting(False, added=True)
+    """TrivialAugment (wide): one operation of a random magnitude."""
+
+    random_erasing: float | None = setting(None, above=0, at_most=1)
+    """Random erasing: the share of views in which a box becomes the image's mean colour. Unset: no."""
+
     num_views: int | None = setting(None, at_least=1)
     """Number of different views of an image; epochs cycle through them. Unset: a new one each epoch."""
 
@@ -35,7 +51,9 @@ class AugmentationConfig:
     @property
     def fixed(self) -> bool:
         """Whether every epoch has the same pixels, so that teacher outputs need computing only once."""
-        return not (self.flip or self.translate or self.crop_scale is not None or self.mixing)
+        drawn = (self.crop_scale, self.color_jitter, self.rotation, self.rand_augment)
+        unset = all(one is None for one in (*drawn, self.random_erasing))
+        return unset and not (self.flip or self.translate or self.trivial_augment or self.mixing)
 
     @property
     def mixing(self) -> bool:
@@ -59,6 +77,9 @@ class AugmentationConfig:
         return epochs if self.num_views is None else min(self.num_views, epochs)
 
 
+_ADDED = ("color_jitter", "rotation", "rand_augment", "trivial_augment", "random_erasing")
+"""Settings that are in a key where they are not as by default."""
+
 NOT_IN_KEY = frozenset({"num_views"})
 """Settings that select views, and do not change the pixels of a numbered view."""
 
@@ -66,11 +87,13 @@ NOT_IN_KEY = frozenset({"num_views"})
 def view_key(settings: AugmentationConfig) -> dict[str, object]:
     """Collect the settings that change the pixels of a numbered view, by first names, for a cache key.
 
-    Every setting of `AugmentationConfig` is part of the key, unless it is in `NOT_IN_KEY`.
+    Every setting of `AugmentationConfig` is part of the key, unless it is in `NOT_IN_KEY`, or was added later
+    and has its default.
 
     >>> sorted(view_key(AugmentationConfig(translate=2)))
     ['crop', 'cutmix', 'flip', 'mixup', 'seed', 'shift']
     """
-    names = [field.name for field in dataclasses.fields(AugmentationConfig)]
-    plain = first_names({n: getattr(settings, n) for n in names if n not in NOT_IN_KEY})
+    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(AugmentationConfig)}
+    kept = {n: v for n, v in values.items() if n not in NOT_IN_KEY and (n not in _ADDED or v)}
+    plain = first_names(kept)
     return {"seed": plain.pop("view_seed"), **plain}

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from tutelage.config.schema import without_none
+from tutelage.config.image_size import ImageSize
+from tutelage.config.schema import bounds_of, without_none
 
 
 class Setting(NamedTuple):
@@ -51,11 +52,13 @@ class Setting(NamedTuple):
     @property
     def choices(self) -> tuple[str, ...]:
         """The allowed values; empty: any value of the type."""
-        return get_args(self.item) if get_origin(self.item) is Literal else ()
+        return tuple(map(str, get_args(self.item))) if get_origin(self.item) is Literal else ()
 
     @property
     def item(self) -> Any:
         """Type of one value of a setting that takes several."""
+        if self.kind == ImageSize:
+            return int
         return get_args(self.kind)[0] if get_origin(self.kind) is tuple else self.kind
 
     @property
@@ -90,7 +93,7 @@ def _walk(default: Any, prefix: str) -> Iterator[Setting]:
                 kind,
                 optional=kind is not hints[field.name],
                 default=value,
-                bounds=dict(field.metadata),
+                bounds=bounds_of(field),
                 owner=type(default),
             )
 

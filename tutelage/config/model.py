@@ -22,8 +22,8 @@ class ModelConfig:
     """`small` replaces the first convolution by one of 3 x 3 and stride 1 without pooling after it, for
     images of 28 to 64 pixels."""
 
-    input_size: int | None = setting(None, at_least=8)
-    """Side of the network's input in pixels; unset: that of the stored images."""
+    input_size: int | tuple[int, int] | None = setting(None, at_least=8)
+    """Side of the network's input in pixels, or height and width; unset: that of the stored images."""
 
     normalization: Literal["train", "weights", "half"] | None = None
     """Mean and standard deviation of the training split, of the weights, or 0.5. Unset: `weights` where

@@ -4,10 +4,13 @@ A setting is a dataclass field: its name, type, default, range and docstring mak
 TOML key and the Python argument. Unknown keys are rejected with a suggestion.
 """
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import math
+import operator
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -16,6 +19,7 @@ from tutelage.config.renamed import renamed_to, renamed_value
 from tutelage.errors import UsageError, suggest
 
 T = TypeVar("T")
+_ADDED = "added"
 
 
 def setting(
@@ -25,12 +29,26 @@ def setting(
     above: float | None = None,
     at_most: float | None = None,
     below: float | None = None,
+    added: bool = False,
 ) -> Any:
-    """Declare a field with a range, which `validate` checks unless the value is None."""
+    """Declare a field with a range, which `validate` checks unless the value is None.
+
+    A setting that was `added` to those of an earlier version is left out of tables while it has its default,
+    so that files, keys and fingerprints are what they were before it existed.
+    """
     bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
-    return dataclasses.field(
-        default=default, metadata={k: v for k, v in bounds.items() if v is not None}
-    )
+    metadata: dict[str, Any] = {k: v for k, v in bounds.items() if v is not None}
+    return dataclasses.field(default=default, metadata=metadata | ({_ADDED: True} if added else {}))
+
+
+def bounds_of(field: "dataclasses.Field[Any]") -> dict[str, float]:
+    """Return the declared range of a field's numbers."""
+    return {word: bound for word, bound in field.metadata.items() if word != _ADDED}
+
+
+def is_added_default(field: "dataclasses.Field[Any]", value: Any) -> bool:
+    """Return whether a value is the default of a setting that was added to those of an earlier version."""
+    return bool(field.metadata.get(_ADDED)) and value == field.default
 
 
 def validate(settings: Any, path: str = "") -> None:
@@ -48,7 +66,7 @@ def validate(settings: Any, path: str = "") -> None:
             raise UsageError(f"{name} takes several", found=value, fix=f"{name}=({value!r},)")
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float) and not isinstance(number, bool):
-                check_range(name, number, field.metadata)
+                check_range(name, number, bounds_of(field))
 
 
 def check_range(name: str, number: float, bounds: Mapping[str, float]) -> None:
@@ -116,7 +134,8 @@ def _replace(default: T, table: Mapping[str, Any], where: str, path: str) -> T:
 def without_none(hint: Any) -> Any:
     """Return the type X of `X | None`: a key that is present has a value."""
     if get_origin(hint) in (Union, types.UnionType):
-        return next(part for part in get_args(hint) if part is not types.NoneType)
+        parts = [part for part in get_args(hint) if part is not types.NoneType]
+        return functools.reduce(operator.or_, parts)
     return hint
 
 
@@ -148,8 +167,13 @@ def convert(hint: Any, value: Any, where: str | None, path: str) -> Any:
             str(key): convert(arguments[1], item, where, f"{path}.{key}")
             for key, item in value.items()
         }
-    elif origin in (Union, types.UnionType) and isinstance(value, arguments):
-        return value
+    elif origin in (Union, types.UnionType):
+        plain = tuple(kind for kind in arguments if get_origin(kind) is None)
+        if isinstance(value, plain) and (bool in plain or not isinstance(value, bool)):
+            return value
+        for kind in arguments[len(plain) :]:  # numbers before several of them
+            with contextlib.suppress(UsageError):
+                return convert(kind, value, where, path)
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         too_large = isinstance(value, int) and abs(value) >= 2**1023
         return math.inf if too_large else float(value)
@@ -179,6 +203,8 @@ def to_table(settings: Any) -> dict[str, Any]:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         value = meant.get(field.name) if value is None else value
+        if is_added_default(field, value):
+            continue
         if dataclasses.is_dataclass(value):
             result[field.name] = to_table(value)
         elif isinstance(value, Mapping):

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tutelage.config.data import DataConfig
-from tutelage.data.decode.prepare import prepare_all
+from tutelage.data.decode.depth import Depth, DepthReport, describe_depths, examine
+from tutelage.data.decode.loss import crop_warning
+from tutelage.data.decode.prepare import map_items
 from tutelage.data.pack.duplicates import find_duplicates
 from tutelage.data.readers.listing import format_ignored
 from tutelage.data.readers.source import SPLITS, Source, Split
@@ -60,6 +62,10 @@ class CheckReport(NamedTuple):
     """How many files were skipped, by reason."""
     examples: Mapping[str, Sequence[str]]
     """The first names of those skipped, by reason."""
+    cut: str | None = None
+    """What cropping cuts off, where that is much."""
+    depth: DepthReport | None = None
+    """What is left of images of more than 8 bits."""
 
     @property
     def clean(self) -> bool:
@@ -71,6 +77,8 @@ class CheckReport(NamedTuple):
             self.tiny_classes,
             self.missing,
             self.constant,
+            self.cut,
+            self.depth and self.depth.poor,
         )
         return not any(found)
 
@@ -84,8 +92,10 @@ def check_source(
     notes: Counter[str] = Counter()
     unreadable, constant, kept = list(source.refused), [], []
     index = {name: place for place, name in enumerate(source.classes)}
-    results = prepare_all((one.item for one in assigned), settings)
-    for done, (one, result) in enumerate(zip(assigned, results, strict=True), 1):
+    depths: list[Depth] = []
+    results = map_items(examine, (one.item for one in assigned), settings)
+    for done, (one, (result, depth)) in enumerate(zip(assigned, results, strict=True), 1):
+        depths += [depth] if depth else []
         name = escape(one.item.name)
         if isinstance(result, str):
             unreadable.append((name, result))
@@ -125,6 +135,8 @@ def check_source(
         constant=constant,
         ignored=source.ignored,
         examples=source.examples,
+        cut=crop_warning(sizes, settings),
+        depth=describe_depths(depths),
     )
 
 
@@ -158,6 +170,7 @@ def format_check(report: CheckReport) -> list[str]:
     lines += _listed(f"classes with fewer than {FEW} training images", few)
     for split, names in report.missing.items():
         lines += _listed(f"classes without a {SPLIT_NAMES[split]} image", names)
+    lines += [line for line in (report.depth and report.depth.text, report.cut) if line]
     return [*lines, "nothing is wrong" if report.clean else ""]
 
 

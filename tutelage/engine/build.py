@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from tutelage.config.data import PREPARATION, DataConfig
 from tutelage.config.job import TrainConfig
+from tutelage.config.schema import flag
 from tutelage.data.pack.pack import Pack
 from tutelage.distributed import World
 from tutelage.engine.peers import build_peers
@@ -149,6 +151,22 @@ def architecture_notes(model: RunModel) -> list[str]:
         )
     ]
     return list(dict.fromkeys(notes))  # several teachers may be of one kind
+
+
+def preparation_notes(teachers: Teachers, pack: Pack) -> list[str]:
+    """List the teachers that were trained on images prepared otherwise than these, a line each."""
+    usual = {name: getattr(DataConfig(), name) for name in PREPARATION}
+    notes = []
+    for saved in teachers.models:
+        theirs, ours = usual | dict(saved.preparation), usual | pack.preparation
+        other = [
+            f"{flag(f'data.{name}')} {theirs[name]} (here {ours[name]})"
+            for name in PREPARATION
+            if name != "channels" and theirs[name] != ours[name]
+        ]
+        if other:
+            notes.append(f"the teacher {saved.model} was trained with {', '.join(other)}")
+    return list(dict.fromkeys(notes))
 
 
 def _method(

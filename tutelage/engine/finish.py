@@ -131,7 +131,12 @@ def _write_timings(
     timings = {
         "epochs": state.epoch_timings,
         "teacher_pass_seconds": teacher_seconds,
-        "latency": measure_latency(network.network, network.preprocess.size, seconds=0.5),
+        "latency": measure_latency(
+            network.network,
+            network.preprocess.size,
+            seconds=0.5,
+            channels=network.preprocess.channels,
+        ),
         "total_seconds": round(
             training + (teacher_seconds or 0.0) + time.monotonic() - begin,
             3,

@@ -9,6 +9,7 @@ import timm
 import torch
 from safetensors.numpy import save
 
+from tutelage.config.image_size import ImageSize
 from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.data.readers.source import Split
@@ -69,11 +70,11 @@ def save_predictions(
         task.write_predictions(folder / "test.csv", names, logits["test"], pack.classes)
 
 
-def network_cost(classifier: Classifier, settings: TrainConfig) -> dict[str, int | None]:
+def network_cost(classifier: Classifier, settings: TrainConfig) -> dict[str, ImageSize | None]:
     """Count parameters and operations, for these classes and this size and in the published form."""
     size = classifier.preprocess.size
-    own = cost(classifier.network, size)
-    facts: dict[str, int | None] = {
+    own = cost(classifier.network, size, classifier.preprocess.channels)
+    facts: dict[str, ImageSize | None] = {
         "parameters": own.parameters,
         "flops": own.flops,
         "input_size": size,
@@ -110,7 +111,7 @@ def save_model_folder(
         classes=pack.classes,
         scores=facts,
         moment=moment,
-        stored_size=pack.image_size,
+        prepared=pack.prepared,
         limitation=timm_limitation(classifier.network, settings),
         peer=peer,
     )
@@ -121,6 +122,7 @@ def save_model_folder(
             settings=settings,
             classes=pack.classes,
             stored_size=pack.image_size,
-            background=str(pack.manifest["settings"].get("background", "white")),
+            background=pack.prepared.background,
+            preparation=pack.preparation,
             card=card,
         )

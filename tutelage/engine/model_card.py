@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tutelage.config.data import DataConfig, preparation
 from tutelage.config.job import TrainConfig
+from tutelage.config.schema import to_table
+from tutelage.data.decode.describe import preparation_steps
 from tutelage.data.readers.names import order_note
 from tutelage.methods.registry import spec_of
 from tutelage.storage.scores import measured_classes
@@ -27,7 +30,7 @@ def model_card(
     classes: Sequence[str],
     scores: Mapping[str, Any],
     moment: str,
-    stored_size: int,
+    prepared: DataConfig,
     limitation: str | None,
     peer: str = "",
 ) -> str:
@@ -38,7 +41,7 @@ def model_card(
         classes: in the order of the outputs.
         scores: what was measured.
         moment: "last" or "best" epoch.
-        stored_size: of the images, in pixels.
+        prepared: how an image becomes the pixels that it takes.
         limitation: why timm alone cannot load it; None where it can.
         peer: its name where it learned beside the student that the settings are of.
     """
@@ -72,8 +75,7 @@ pipeline_tag: image-classification
 ## Use
 
 {_USE_OWN.format(why=limitation) if limitation else _USE}
-An image is turned upright, made RGB, resized so that its shorter edge has {stored_size} pixels
-(bilinear, antialiased), cropped at the centre to {stored_size} x {stored_size}, divided by 255 and
+{_preparation(prepared)} divided by 255 and
 standardised with the mean and standard deviation in `tutelage.json`.
 
 `tutelage predict FOLDER IMAGES --out predictions.csv` does all of it.
@@ -81,6 +83,18 @@ standardised with the mean and standard deviation in `tutelage.json`.
 ## Classes, in the order of the outputs
 
 {names}"""
+
+
+def _preparation(prepared: DataConfig) -> str:
+    """Describe how an image becomes pixels, as the beginning of a sentence."""
+    size = prepared.image_size
+    if isinstance(size, int) and not preparation(to_table(prepared)):
+        return (
+            f"An image is turned upright, made RGB, resized so that its shorter edge has {size} pixels\n"
+            f"(bilinear, antialiased), cropped at the centre to {size} x {size},"
+        )
+    steps = ";\n".join(preparation_steps(prepared))
+    return f"An image is turned upright; then:\n{steps};"
 
 
 def _taught(settings: TrainConfig, peer: str) -> str:

@@ -124,7 +124,7 @@ def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teach
     points = sorted({*needs.teacher_points, *needs.teacher_vectors})
     runtime.place(classifier)
     classifier.eval()
-    short = None if points else fuse_batchnorm(classifier.network, classifier.preprocess.size)
+    short = None if points else _fused(classifier)
     if short is not None:
         classifier = Classifier(short, classifier.preprocess)
         runtime.place(classifier)
@@ -137,6 +137,11 @@ def _live(classifier: Classifier, needs: Needs, runtime: Runtime) -> tuple[Teach
             return teacher(batch)
 
     return teach, short is not None
+
+
+def _fused(classifier: Classifier) -> torch.nn.Module | None:
+    preprocess = classifier.preprocess
+    return fuse_batchnorm(classifier.network, preprocess.size, preprocess.channels)
 
 
 def _shapes(

@@ -12,7 +12,14 @@ from torch import nn
 from tutelage.config.job import TrainConfig
 from tutelage.data.loading.loader import Loader, training_loader
 from tutelage.data.pack.pack import Pack
-from tutelage.engine.build import RunModel, architecture_notes, build_run, initial_seed, to_device
+from tutelage.engine.build import (
+    RunModel,
+    architecture_notes,
+    build_run,
+    initial_seed,
+    preparation_notes,
+    to_device,
+)
 from tutelage.engine.context import RunContext
 from tutelage.engine.finish import finish_run
 from tutelage.engine.precompute import PreparedTeacher
@@ -39,6 +46,7 @@ from tutelage.engine.train.state import TrainingState
 from tutelage.engine.validate import validation
 from tutelage.methods.describe import describe_terms
 from tutelage.models.trim_padding import trim_padding
+from tutelage.teachers.load import require_channels
 
 Networks = Mapping[str, NetworkFactory]
 """Factories of modules of the caller's own, by the network they stand for: `teacher`, `student`."""
@@ -137,6 +145,7 @@ def _open(
     if network is not None:
         settings = dataclasses.replace(settings, model=type(network).__name__)
     teachers = open_teachers(settings, classes, teacher_networks)
+    require_channels(teachers.models, len(pack.mean))
     inputs = run_inputs(settings, pack, teachers.networks, network)
     facts = {
         "name": context.name,
@@ -202,7 +211,7 @@ def _build(opened: OpenedRun, context: RunContext) -> BuiltRun:
 def _train(opened: OpenedRun, built: BuiltRun, context: RunContext, log: EventLog | None) -> None:
     """Train to the last epoch, from the newest checkpoint where there is one."""
     settings, pack, model = opened.settings, opened.pack, built.model
-    notes = architecture_notes(model)
+    notes = [*architecture_notes(model), *preparation_notes(model.teachers, opened.pack)]
     said = [model.built.normalization] if model.built.weights.kind == "file" else []
     for line in (_headline(settings, built), *said, *(f"note: {note}" for note in notes)):
         context.line(line)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tutelage.config.image_size import ImageSize, height_width
 from tutelage.errors import InputError
 
 
@@ -21,7 +22,7 @@ class Cost(NamedTuple):
     """For one image; a multiply and an add count as two."""
 
 
-def cost(model: nn.Module, input_size: int, channels: int = 3) -> Cost:
+def cost(model: nn.Module, input_size: ImageSize, channels: int = 3) -> Cost:
     """Count the parameters of a network and the operations of one forward pass.
 
     Operations are those of `torch.utils.flop_counter`: convolutions, matrix products and attention,
@@ -31,8 +32,8 @@ def cost(model: nn.Module, input_size: int, channels: int = 3) -> Cost:
     `torch.device("meta")` costs neither memory nor time.
 
     Args:
-        model: takes float images [1, channels, input_size, input_size].
-        input_size: height and width in pixels.
+        model: takes float images [1, channels, H, W].
+        input_size: side of a square in pixels, or height and width.
         channels: colour channels of the image.
 
     >>> cost(nn.Conv2d(3, 8, kernel_size=3, padding=1, bias=False), input_size=10)
@@ -54,9 +55,9 @@ def file_size(path: Path) -> int:
         raise InputError("cannot read the file", where=path, found=error.strerror) from error
 
 
-def sample_images(model: nn.Module, batch: int, input_size: int, channels: int = 3) -> Tensor:
-    """Return blank images [batch, channels, size, size] in the model's precision, on its device."""
-    shape = (batch, channels, input_size, input_size)
+def sample_images(model: nn.Module, batch: int, input_size: ImageSize, channels: int = 3) -> Tensor:
+    """Return blank images [batch, channels, H, W] in the model's precision, on its device."""
+    shape = (batch, channels, *height_width(input_size))
     weight = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), None)
     if weight is None:
         return torch.zeros(shape)

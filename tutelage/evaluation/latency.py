@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.image_size import ImageSize
 from tutelage.errors import UsageError
 from tutelage.evaluation.cost import eval_mode, sample_images
 from tutelage.storage.scores import Latency
@@ -21,11 +22,12 @@ MOST_RUNS = 1000
 
 def measure_latency(
     model: nn.Module,
-    input_size: int,
+    input_size: ImageSize,
     batches: Sequence[int] = (1, 32),
     device: torch.device | str | None = None,
     *,
     seconds: float = 3.0,
+    channels: int = 3,
 ) -> list[Latency]:
     """Time forward passes in eval mode without gradients, in the model's own precision.
 
@@ -33,11 +35,12 @@ def measure_latency(
     is left as it was; for another `device` than its own a copy is measured.
 
     Args:
-        model: takes float images [B, 3, input_size, input_size].
-        input_size: height and width in pixels.
+        model: takes float images [B, channels, H, W].
+        input_size: side of a square in pixels, or height and width.
         batches: batch sizes; each gives one result.
         device: where to measure; by default where the model is.
         seconds: time for each batch size.
+        channels: of the images.
 
     Raises:
         UsageError: a batch size below 1.
@@ -50,7 +53,8 @@ def measure_latency(
         model = deepcopy(model).to(place)
     with eval_mode(model):
         return [
-            _measure(model, sample_images(model, batch, input_size), seconds) for batch in batches
+            _measure(model, sample_images(model, batch, input_size, channels), seconds)
+            for batch in batches
         ]
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from tutelage.config.data import DataConfig
 from tutelage.models.preprocess import Classifier
 
 
@@ -39,8 +40,9 @@ class Exporter(NamedTuple):
     line: str
     """One line for help: the format, and what runs it."""
 
-    export: Callable[[Classifier, Path, Tensor, Sequence[str]], ExportResult]
-    """Write and check a file: (network on the CPU, path, real images uint8 [8, 3, S, S], class names).
+    export: Callable[[Classifier, Path, Tensor, Sequence[str], DataConfig], ExportResult]
+    """Write and check a file: (network on the CPU, path, real images uint8 [8, C, H, W], class names, how
+    images are prepared).
 
     Raises:
         MachineError: a package is missing.
@@ -49,7 +51,7 @@ class Exporter(NamedTuple):
 
 
 class PixelsToLogits(nn.Module):
-    """The exported graph: uint8 pixels [B, 3, S, S] in, float32 logits [B, C] out."""
+    """The exported graph: uint8 pixels [B, C, H, W] in, float32 logits [B, C] out."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Export to ONNX: one file that takes raw pixels, checked against the network on real images.
 
-The standardisation is part of the graph, so the file takes uint8 pixels [B, 3, S, S], RGB, and gives
-float32 logits [B, C] for any B. The required preprocessing (resize, crop) and the class names are in the
-file's metadata. The file is checked in onnxruntime.
+The standardisation is part of the graph, so the file takes uint8 pixels [B, C, H, W] and gives
+float32 logits [B, classes] for any B. The required preprocessing (resize, crop or pad, range) and the class
+names are in the file's metadata. The file is checked in onnxruntime.
 """
 
 import json
@@ -17,6 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutelage.config.data import DataConfig, preparation
+from tutelage.config.schema import to_table
+from tutelage.data.decode.describe import preparation_steps
 from tutelage.data.readers.names import order_note
 from tutelage.errors import MachineError
 from tutelage.exporters.check import require_same_outputs
@@ -29,15 +32,20 @@ OPSET = 18
 
 
 def export_onnx(
-    classifier: Classifier, path: Path, images: Tensor, classes: Sequence[str]
+    classifier: Classifier,
+    path: Path,
+    images: Tensor,
+    classes: Sequence[str],
+    settings: DataConfig,
 ) -> ExportResult:
     """Write and check one ONNX file.
 
     Args:
         classifier: the network with its preprocessing, on the CPU.
         path: the file.
-        images: uint8 [8, 3, S, S], real images to check with.
+        images: uint8 [8, C, H, W], real images to check with.
         classes: names in the order of the outputs.
+        settings: how an image is prepared for it.
 
     Raises:
         MachineError: the packages of the extra `onnx` are missing.
@@ -62,15 +70,16 @@ def export_onnx(
             verbose=False,
         )
         model = onnx.load(str(raw))
-    size = images.shape[-1]
+    steps = [*preparation_steps(settings), "uint8, no scaling: the graph standardises"]
     facts = {
         "classes": json.dumps(list(classes), ensure_ascii=False),
-        "preprocessing": f"RGB; shorter edge resized to {size} (bilinear, antialiased); centre crop "
-        f"{size} x {size}; uint8, no scaling: the graph standardises",
+        "preprocessing": "; ".join(steps),
         "producer": "tutelage",
     }
     if note := order_note(classes):
         facts["class_order"] = note
+    if prepared := preparation(to_table(settings)):
+        facts["preparation"] = json.dumps(prepared | {"background": settings.background})
     _remove_paths(model)
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model)

@@ -1,7 +1,8 @@
 """Export with torch.export: one `.pt2` file that PyTorch runs without Tutelage, checked on real images.
 
-As in the ONNX file the standardisation is part of the graph: uint8 pixels [B, 3, S, S], RGB, for any B up to
-4096 -> float32 logits [B, C]. Class names are in the file's `classes.json`.
+As in the ONNX file the standardisation is part of the graph: uint8 pixels [B, C, H, W] for any B up to
+4096 -> float32 logits [B, C]. Class names are in the file's `classes.json`, and in
+`preparation.json` how images are prepared, where not as by default.
 """
 
 import io
@@ -12,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tutelage.config.data import DataConfig, preparation
+from tutelage.config.schema import to_table
 from tutelage.exporters.check import require_same_outputs
 from tutelage.exporters.exporter import Exporter, ExportResult, PixelsToLogits
 from tutelage.models.preprocess import Classifier
@@ -20,15 +23,20 @@ from tutelage.storage.sidecar import write_checksum
 
 
 def export_torch(
-    classifier: Classifier, path: Path, images: Tensor, classes: Sequence[str]
+    classifier: Classifier,
+    path: Path,
+    images: Tensor,
+    classes: Sequence[str],
+    settings: DataConfig,
 ) -> ExportResult:
     """Write and check one `.pt2` file.
 
     Args:
         classifier: the network with its preprocessing, on the CPU.
         path: the file.
-        images: uint8 [8, 3, S, S], real images to check with.
+        images: uint8 [8, C, H, W], real images to check with.
         classes: names in the order of the outputs.
+        settings: how an image is prepared for it.
 
     Raises:
         InputError: the outputs of the file differ from those of the network.
@@ -38,8 +46,10 @@ def export_torch(
     with torch.no_grad():
         program = torch.export.export(graph, (images[:2],), dynamic_shapes={"pixels": {0: batch}})
     buffer = io.BytesIO()
-    names = json.dumps(list(classes), ensure_ascii=False)
-    torch.export.save(program, buffer, extra_files={"classes.json": names})
+    files = {"classes.json": json.dumps(list(classes), ensure_ascii=False)}
+    if prepared := preparation(to_table(settings)):
+        files["preparation.json"] = json.dumps(prepared | {"background": settings.background})
+    torch.export.save(program, buffer, extra_files=files)
     content = buffer.getvalue()
     difference = require_same_outputs(_run(content), graph, images)
     write_bytes(path, content)

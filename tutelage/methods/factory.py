@@ -6,6 +6,7 @@ from typing import NamedTuple, cast
 
 from torch import Tensor
 
+from tutelage.config.image_size import ImageSize
 from tutelage.config.loss_schedule import FeatureLossConfig, weight_at
 from tutelage.config.loss_weights import loss_weights, selected_losses
 from tutelage.config.methods import MethodConfig
@@ -35,7 +36,7 @@ class TrainingFacts(NamedTuple):
     ids: Tensor
     """Rows of the training images in the pack, int64 [N]."""
 
-    size: int
+    size: ImageSize
     """Side of the stored images, in pixels."""
 
     label_smoothing: float = 0.0

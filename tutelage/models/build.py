@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import tutelage.models.cifar.names  # noqa: F401  registers them with timm
+from tutelage.config.image_size import ImageSize
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError, UsageError, suggest
 from tutelage.models.names import timm_name
@@ -18,6 +19,8 @@ from tutelage.models.weights import MOST_TIMES, WeightSource, find_weights, load
 
 SMALL = 64 << 20
 """Bytes that any network may take, however small its weight file."""
+RGB = 3
+"""Channels of a network that is not told otherwise."""
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel."""
 
@@ -82,7 +85,7 @@ def build_model(
     settings: ModelConfig,
     *,
     classes: int,
-    stored_size: int,
+    stored_size: ImageSize,
     train_statistics: Statistics,
     seed: int,
     network: nn.Module | None = None,
@@ -92,11 +95,11 @@ def build_model(
     Args:
         settings: which network, weights, stem, input size and normalization.
         classes: outputs of the last layer.
-        stored_size: side of the images it will be given, in pixels.
-        train_statistics: mean and standard deviation of the training split, used where the settings want
-            them.
+        stored_size: size of the images it will be given, in pixels.
+        train_statistics: mean and standard deviation of each channel of the training split, used where the
+            settings want them; there are as many as the network takes channels.
         seed: of the random weights.
-        network: a module of the caller's own, [B, 3, S, S] float -> [B, classes]; it keeps its weights and
+        network: a module of the caller's own, [B, C, H, W] float -> [B, classes]; it keeps its weights and
             stem.
 
     Raises:
@@ -106,7 +109,7 @@ def build_model(
     torch.manual_seed(seed)
     weights = WeightSource("none")
     if network is None:
-        network, weights = _named(settings, classes)
+        network, weights = _named(settings, classes, len(train_statistics[0]))
     chosen = choose_normalization(
         settings,
         network,
@@ -119,10 +122,12 @@ def build_model(
     return BuiltModel(Classifier(network, preprocess), weights, str(chosen))
 
 
-def _named(settings: ModelConfig, classes: int) -> tuple[nn.Module, WeightSource]:
+def _named(settings: ModelConfig, classes: int, channels: int) -> tuple[nn.Module, WeightSource]:
     require_known(settings.model)
     weights = find_weights(settings)
     options: dict[str, Any] = {"num_classes": classes}
+    if channels != RGB:
+        options["in_chans"] = channels
     if not settings.zero_init_last and _takes_zero_init(settings.model):
         options["zero_init_last"] = False
     pretrained = weights.kind == "tag"

@@ -7,6 +7,7 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.image_size import ImageSize
 from tutelage.models.feature_hooks import channels_first
 from tutelage.models.preprocess import Classifier
 from tutelage.types import FeaturePoint, NetworkInfo, Stage
@@ -39,7 +40,7 @@ class _Call(NamedTuple):
     """Height and width of the output, if it is a map."""
 
 
-def inspect_network(classifier: Classifier, size: int) -> NetworkInfo:
+def inspect_network(classifier: Classifier, size: ImageSize) -> NetworkInfo:
     """Run a network on one blank image and return the structure of what its modules take and return.
 
     Its activations no longer work in place afterwards: otherwise the features before them, which some losses
@@ -47,7 +48,7 @@ def inspect_network(classifier: Classifier, size: int) -> NetworkInfo:
 
     Args:
         classifier: the network.
-        size: side of the stored images, in pixels.
+        size: of the stored images, in pixels.
 
     Returns:
         Its structure. Stages are those the network lists in timm's way; otherwise they end where height and
@@ -72,7 +73,7 @@ def inspect_network(classifier: Classifier, size: int) -> NetworkInfo:
     return NetworkInfo(type(network).__name__, stages, vector, head, shapes, overwritten)
 
 
-def _watch(classifier: Classifier, size: int) -> tuple[list[_Call], Tensor]:
+def _watch(classifier: Classifier, size: ImageSize) -> tuple[list[_Call], Tensor]:
     """Return each call of a module that takes and returns a tensor, in the order they end, and the logits."""
     calls: list[_Call] = []
     network = classifier.network
@@ -87,8 +88,7 @@ def _watch(classifier: Classifier, size: int) -> tuple[list[_Call], Tensor]:
 
     hooks = [m.register_forward_hook(note(path)) for path, m in network.named_modules() if path]
     training = classifier.training
-    device = classifier.preprocess.mean.device
-    image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device)
+    image = classifier.blank(size)
     try:
         with torch.no_grad():
             logits = classifier.eval()(image).logits

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import InputError
+from tutelage.config.data import PREPARATION, DataConfig
+from tutelage.config.image_size import height_width, image_size
+from tutelage.config.schema import build
+from tutelage.errors import InputError, UsageError
 from tutelage.storage.checksums import read_sealed
 from tutelage.storage.run_results import require_network_files
 from tutelage.storage.safe_paths import path_inside
@@ -52,7 +55,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         if missing := _NEEDED - metadata.keys():
             raise KeyError(f"without {', '.join(sorted(missing))}")
         _require_valid(metadata)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, UsageError) as error:
         raise InputError("not a model folder", where=path, found=error) from error
     return metadata
 
@@ -69,12 +72,16 @@ def _require_valid(metadata: Mapping[str, Any]) -> None:
     if len(set(classes)) < len(classes):
         raise ValueError("two classes have the same name")
     for key in ("stored_size", "input_size"):
-        if type(metadata[key]) is not int or not 1 <= metadata[key] <= LARGEST_SIDE:
+        if max(height_width(image_size(metadata[key]))) > LARGEST_SIDE:
             raise ValueError(f"{key} is not 1 to {LARGEST_SIDE}")
+    prepared = metadata.get("preparation", {})
+    if not isinstance(prepared, dict) or not prepared.keys() <= {*PREPARATION}:
+        raise ValueError("preparation is not a table of how images are prepared")
+    channels = build(DataConfig, prepared, where="preparation").channels
     for key in ("mean", "std"):
         numbers = [float(number) for number in metadata[key]]
-        if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
-            raise ValueError(f"{key} is not three numbers")
+        if len(numbers) != channels or not all(map(math.isfinite, numbers)):
+            raise ValueError(f"{key} is not a number for each of {channels} channels")
     if 0 in metadata["std"] or metadata["background"] not in ("white", "black"):
         raise ValueError("std is 0, or background is not white or black")
     reuses = metadata.get("reuses")

@@ -6,9 +6,10 @@ same way, and the folder notes that it needs `tutelage.load`, with the user's mo
 `tutelage.json` holds what timm's layout has no place for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -16,11 +17,12 @@ from safetensors.torch import load_file, save_file
 from timm.models import save_for_hf
 from torch import nn
 
+from tutelage.config.image_size import ImageSize, height_width, image_size
 from tutelage.config.model import ModelConfig
 from tutelage.config.schema import build as build_settings
 from tutelage.config.schema import shared_fields, to_table
 from tutelage.errors import InputError
-from tutelage.models.build import build_model, require_of_size
+from tutelage.models.build import RGB, build_model, require_of_size
 from tutelage.models.metadata import FIX, FORMAT, KIND, network_folder, read_metadata
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.simkd import SimKDInfo, SimKDNetwork
@@ -31,6 +33,8 @@ from tutelage.storage.safe_paths import require_plain
 
 __all__ = ["SavedModel", "load_model", "network_folder", "save_model", "timm_limitation"]
 
+_CROP_MODES = {"crop": "center", "pad": "border", "squash": "squash"}
+
 
 class SavedModel(NamedTuple):
     """A network read back from its folder."""
@@ -39,12 +43,14 @@ class SavedModel(NamedTuple):
     """In eval mode."""
     classes: tuple[str, ...]
     """Class names, in the order of the logits."""
-    stored_size: int
-    """Side of the stored images it takes, in pixels."""
+    stored_size: ImageSize
+    """Side of the stored images it takes in pixels, or height and width."""
     background: str
     """The colour under transparent pixels, `white` or `black`."""
     model: str
     """Name of the network, for messages."""
+    preparation: Mapping[str, Any] = MappingProxyType({})
+    """How an image becomes one of the stored size, where not as by default; see `config.data.preparation`."""
 
 
 def save_model(
@@ -53,9 +59,10 @@ def save_model(
     *,
     settings: ModelConfig,
     classes: Sequence[str],
-    stored_size: int,
+    stored_size: ImageSize,
     background: str,
     card: str,
+    preparation: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write a model folder, read it back and compare the logits of random images, bit by bit.
 
@@ -66,9 +73,10 @@ def save_model(
         classifier: the network and its preprocessing.
         settings: of the network, as it was built.
         classes: class names, in the order of the logits.
-        stored_size: side of the stored images, in pixels.
+        stored_size: size of the stored images, in pixels.
         background: the colour under transparent pixels.
         card: text of its README.md.
+        preparation: how an image becomes one of them, where not as by default.
 
     Raises:
         RuntimeError: what was read back is not what was written.
@@ -83,19 +91,17 @@ def save_model(
     limitation = timm_limitation(network, settings)
     mean, std = preprocess.mean.flatten().tolist(), preprocess.std.flatten().tolist()
     if limitation is None:
-        size = preprocess.size
         save_for_hf(
             network,
             str(folder),
             safe_serialization=True,
             model_config={"label_names": list(classes)},
+            model_args=None if len(mean) == RGB else {"in_chans": len(mean)},
             data_config={
-                "input_size": (3, size, size),
+                "input_size": (len(mean), *height_width(preprocess.size)),
                 "mean": tuple(mean),
                 "std": tuple(std),
-                "crop_pct": 1.0,
-                "crop_mode": "center",
-                "interpolation": "bilinear",
+                **timm_preparation(preparation),
             },
         )
     else:
@@ -113,6 +119,8 @@ def save_model(
         "mean": mean,
         "std": std,
     }
+    if preparation:
+        metadata["preparation"] = dict(preparation)
     (folder / "README.md").write_text(card, encoding="utf-8")
     names = [path.name for path in folder.iterdir() if path.name != "tutelage.json"]
     write_sealed(folder / "tutelage.json", {**metadata, "files": checksums_of(folder, names)})
@@ -154,7 +162,8 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> SavedModel:
     # The card is not checked: people may edit it.
     needed = {"model.safetensors", "config.json"} & {"model.safetensors", *metadata["files"]}
     require_checksums(folder, metadata["files"], needed, kind=KIND, fix=FIX)
-    weights, size = folder / "model.safetensors", int(metadata["stored_size"])
+    weights, size = folder / "model.safetensors", image_size(metadata["stored_size"])
+    input_size = image_size(metadata["input_size"])
     mean, std = tuple(metadata["mean"]), tuple(metadata["std"])
     if metadata["network"] is None:
         if network is None:
@@ -163,7 +172,7 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> SavedModel:
                 where=folder,
                 fix='tutelage.load("FOLDER", network=YOUR_MODULE)',
             )
-        preprocess = Preprocess(size=metadata["input_size"], mean=mean, std=std)
+        preprocess = Preprocess(size=input_size, mean=mean, std=std)
         classifier = Classifier(network, preprocess)
     else:
         settings = build_settings(
@@ -188,18 +197,33 @@ def load_model(folder: Path, *, network: nn.Module | None = None) -> SavedModel:
                 classifier.network = SimKDNetwork(
                     classifier.network,
                     SimKDInfo(**reuses),
-                    size=metadata["input_size"],
+                    size=input_size,
                     classes=len(metadata["classes"]),
+                    in_chans=len(mean),
                 )
     load_weights(classifier.network, weights, classifier=None)
     classifier.eval()
     name = settings.model if metadata["network"] else type(classifier.network).__name__
     return SavedModel(
-        classifier, tuple(metadata["classes"]), size, str(metadata["background"]), name
+        classifier,
+        tuple(metadata["classes"]),
+        size,
+        str(metadata["background"]),
+        name,
+        metadata.get("preparation", {}),
     )
 
 
-def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) -> None:
+def timm_preparation(preparation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what timm's `pretrained_cfg` can hold of it; timm pads with the mean colour."""
+    return {
+        "crop_pct": preparation.get("crop_ratio", 1.0),
+        "crop_mode": _CROP_MODES[preparation.get("fit", "crop")],
+        "interpolation": preparation.get("interpolation", "bilinear"),
+    }
+
+
+def _compare(folder: Path, classifier: Classifier, size: ImageSize, *, named: bool) -> None:
     """Read a saved folder back and compare weights, and logits where the network can be rebuilt."""
     state = classifier.network.state_dict()
     for name, tensor in load_file(folder / "model.safetensors").items():
@@ -208,7 +232,8 @@ def _compare(folder: Path, classifier: Classifier, size: int, *, named: bool) ->
     if not named:
         return
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (2, 3, size, size), generator=generator, dtype=torch.uint8)
+    shape = (2, *classifier.blank(size).shape[1:])
+    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     again = load_model(folder).classifier
     training, device = classifier.training, classifier.preprocess.mean.device
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

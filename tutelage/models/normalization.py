@@ -44,13 +44,27 @@ def choose_normalization(
     Args:
         settings: of the network.
         network: as timm or the caller made it.
-        train: mean and standard deviation of the training split.
+        train: mean and standard deviation of each channel of the training split.
         weights: the file that the weights come from; None: none.
         says: what is written in that file, by path; see `weight_files.contents`.
 
     Raises:
         UsageError: half of what is needed is given, or the weights' normalization is recorded nowhere.
     """
+    found = _choose(settings, network, train, weights=weights, says=says)
+    if len(train[0]) == 1 and len(found.mean) == 3:  # of grey images whose channels were the same
+        return found._replace(mean=(sum(found.mean) / 3,), std=(sum(found.std) / 3,))
+    return found
+
+
+def _choose(
+    settings: ModelConfig,
+    network: nn.Module,
+    train: tuple[Sequence[float], Sequence[float]],
+    *,
+    weights: Path | None,
+    says: Mapping[str, Any],
+) -> Normalization:
     if (settings.mean is None) != (settings.std is None):
         raise UsageError(
             "a mean without a standard deviation, or the reverse",

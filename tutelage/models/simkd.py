@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.image_size import ImageSize, height_width
 from tutelage.errors import UsageError
 from tutelage.models.feature_hooks import FeatureExtractor
 from tutelage.models.introspect import inspect_network
@@ -29,20 +30,29 @@ class SimKDInfo(NamedTuple):
 class SimKDNetwork(nn.Module):
     """A network's last map, a projector, the mean over positions, and the classifier of another network."""
 
-    def __init__(self, backbone: nn.Module, reused: SimKDInfo, *, size: int, classes: int) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        reused: SimKDInfo,
+        *,
+        size: ImageSize,
+        classes: int,
+        in_chans: int = 3,
+    ) -> None:
         """Assemble a student; its projector and classifier get random weights.
 
         Args:
             backbone: with `forward_features` and `reset_classifier`, as timm's networks have.
             reused: widths of what is added.
-            size: side of its input, in pixels.
+            size: of its input, in pixels.
             classes: outputs of the classifier.
+            in_chans: channels of its input.
 
         Raises:
             UsageError: the backbone does not provide its last map.
         """
         super().__init__()
-        channels = _channels(backbone, size)
+        channels = _channels(backbone, (in_chans, *height_width(size)))
         _call(backbone, "reset_classifier", 0)  # its own classifier is not used
         self.backbone = backbone
         self.reused = reused
@@ -63,14 +73,14 @@ class SimKDNetwork(nn.Module):
 
 
 def reuse_classifier(
-    student: Classifier, teacher: Classifier, *, stored_size: int, reduction: int
+    student: Classifier, teacher: Classifier, *, stored_size: ImageSize, reduction: int
 ) -> None:
     """Give a student its teacher's classifier, and a projector to the features it reads.
 
     Args:
         student: changed in place.
         teacher: whose classifier is a linear layer on the means of its last map.
-        stored_size: side of the pack's images, in pixels.
+        stored_size: size of the pack's images, in pixels.
         reduction: how many times narrower than the teacher's map the projector is inside.
 
     Raises:
@@ -90,6 +100,7 @@ def reuse_classifier(
         SimKDInfo(channels=weight.shape[1], reduction=reduction),
         size=student.preprocess.size,
         classes=len(weight),
+        in_chans=student.preprocess.channels,
     )
     head = student.network.head
     with torch.no_grad():
@@ -107,7 +118,7 @@ def _projector(channels: int, reused: SimKDInfo) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _channels(backbone: nn.Module, size: int) -> int:
+def _channels(backbone: nn.Module, image: tuple[int, int, int]) -> int:
     """Return the channels of a network's last map."""
     if not hasattr(backbone, "forward_features") or not hasattr(backbone, "reset_classifier"):
         raise UsageError(
@@ -116,7 +127,7 @@ def _channels(backbone: nn.Module, size: int) -> int:
             expected="forward_features and reset_classifier, as timm's networks have",
         )
     training = backbone.training
-    blank = torch.zeros(1, 3, size, size, device=next(backbone.parameters()).device)
+    blank = torch.zeros(1, *image, device=next(backbone.parameters()).device)
     with torch.no_grad():
         maps = _call(backbone.eval(), "forward_features", blank)
     backbone.train(training)
@@ -129,7 +140,7 @@ def _channels(backbone: nn.Module, size: int) -> int:
     return int(maps.shape[1])
 
 
-def _reads_means(teacher: Classifier, info: NetworkInfo, size: int) -> bool:
+def _reads_means(teacher: Classifier, info: NetworkInfo, size: ImageSize) -> bool:
     """Return whether the classifier's input is the means of the last map."""
     if info.head is None or info.vector is None or not info.stages:
         return False
@@ -137,7 +148,7 @@ def _reads_means(teacher: Classifier, info: NetworkInfo, size: int) -> bool:
     training = teacher.training
     device = teacher.preprocess.mean.device
     generator = torch.Generator().manual_seed(0)
-    shape = (1, 3, size, size)
+    shape = teacher.blank(size).shape
     image = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
     with torch.no_grad():
         teacher.eval()

@@ -57,7 +57,8 @@ def _convert(hint: Any, value: Any, where: Path, path: str, clean: Clean) -> Any
     if get_origin(hint) in (Union, UnionType):
         if value is None and NoneType in get_args(hint):
             return None
-        hint = get_args(hint)[0]
+        several = [one for one in get_args(hint) if get_origin(one) in (list, tuple)]
+        hint = several[0] if several and isinstance(value, list) else get_args(hint)[0]
     kind, inner = get_origin(hint) or hint, get_args(hint)
     if is_typeddict(kind) or hasattr(kind, "_fields"):
         if isinstance(value, Mapping):

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from torch import nn
 
+from tutelage.config.schema import flag
 from tutelage.data.class_subset import dustbin_class
 from tutelage.errors import InputError
+from tutelage.models.build import RGB
 from tutelage.models.class_order import reorder_classes
 from tutelage.models.model_folder import SavedModel, load_model, network_folder
 
@@ -47,6 +49,26 @@ def open_teacher(
         fix="--teacher-classes FILE, if these are its classes under other names; or train one on these data: "
         "tutelage train DATA --role teacher",
     )
+
+
+def require_channels(teachers: Sequence[SavedModel], channels: int) -> None:
+    """Refuse a teacher of grey images for color; the other way round, grey is shown to each of its channels.
+
+    Args:
+        teachers: finished networks.
+        channels: of the stored images.
+
+    Raises:
+        InputError: there is one.
+    """
+    for saved in teachers:
+        theirs = saved.classifier.preprocess.channels
+        if theirs not in (channels, RGB):
+            raise InputError(
+                f"the teacher takes images of {theirs} channel, the data have {channels}",
+                found=saved.model,
+                fix=f"{flag('data.channels')} {theirs}, or a teacher that was trained on these data",
+            )
 
 
 def open_specialist(path: Path, classes: Sequence[str]) -> SavedModel:

@@ -6,8 +6,8 @@ teacher's cached outputs exact. `view_version` names this implementation in a ca
 
 A view is planned on the host, for a whole epoch at once: a few whole numbers per image. It is applied where
 the pixels are, by whole-number arithmetic alone, so that every device gives the same result. In this order:
-random resized crop, shift, mirror. Mixing two images comes after (`mixup.py`). Colour is deliberately
-left alone.
+random resized crop, shift, mirror, the operations of `operations.py` (rotation, TrivialAugment, RandAugment,
+colour jitter), erasing. Mixing two images comes after (`mixup.py`).
 """
 
 import math
@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 
 from tutelage.config.augmentation import AugmentationConfig
+from tutelage.data.augment.apply import apply_operations
+from tutelage.data.augment.erase import erase, plan_erasing
+from tutelage.data.augment.operations import COLUMNS, plan_operations, steps_of
 from tutelage.data.augment.random_resized_crop import crop
 
 IDENTITY = "views-2"
@@ -42,8 +45,8 @@ def plan_views(
         size: height and width of the images.
 
     Returns:
-        int64 [B, 7]: top, left, height and width of the crop; steps down and right of the shift; 1 where
-        mirrored.
+        int64 [B, K]: top, left, height and width of the crop; steps down and right of the shift; 1 where
+        mirrored; then, where the settings have them, the box to erase and the operations.
     """
 
     def number(stream: int) -> Tensor:
@@ -66,19 +69,24 @@ def plan_views(
             changes[place] = (number(stream) * ways).to(torch.int64) - settings.translate
     if settings.flip:
         changes[6] = (number(_MIRROR) < 0.5).to(torch.int64)
-    return torch.stack(changes, dim=1)
+    planned = [torch.stack(changes, dim=1)]
+    if settings.random_erasing is not None:
+        planned.append(plan_erasing(number, settings.random_erasing, size))
+    if steps_of(settings):
+        planned.append(plan_operations(number, settings, size))
+    return torch.cat(planned, 1)
 
 
 def apply_views(images: Tensor, changes: Tensor, settings: AugmentationConfig) -> Tensor:
     """Apply the planned view of each image.
 
     Args:
-        images: uint8 [B, 3, H, W].
-        changes: int64 [B, 7] from `plan_views`, on the device of the images.
+        images: uint8 [B, C, H, W].
+        changes: int64 [B, K] from `plan_views`, on the device of the images.
         settings: those of the plan.
 
     Returns:
-        uint8 [B, 3, H, W], a new tensor, or `images` itself where nothing may change.
+        uint8 [B, C, H, W], a new tensor, or `images` itself where nothing may change.
     """
     if settings.crop_scale is not None:
         images = crop(images, changes[:, :4])
@@ -87,6 +95,11 @@ def apply_views(images: Tensor, changes: Tensor, settings: AugmentationConfig) -
     if settings.flip:
         mirrored = (changes[:, 6] > 0)[:, None, None, None]
         images = torch.where(mirrored, images.flip(-1), images)
+    rest = changes[:, 7:]
+    if steps_of(settings):
+        images = apply_operations(images, rest[:, -steps_of(settings) * COLUMNS :])
+    if settings.random_erasing is not None:
+        images = erase(images, rest[:, :4])
     return images
 
 

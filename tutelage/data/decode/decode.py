@@ -1,9 +1,10 @@
 """Decode the bytes of one image file to RGB pixels by fixed rules, or give a short reason why not.
 
 The rules: the content decides, not the name; rotation by EXIF is applied; grey, palette, 1-bit, CMYK, LAB and
-16-bit become 8-bit RGB (16-bit by its high bits, never stretched per image); transparent pixels are laid on
-the background colour; of several images the first counts; colour profiles are not applied. Floating-point and
-32-bit images have no defined range and are refused.
+16-bit become 8-bit RGB (16-bit by its high bits, or by the one range of the data set, never stretched per
+image); transparent pixels are laid on the background colour; of several images the first counts; colour
+profiles are not applied. Floating-point and 32-bit images have no range of their own and need that of the
+data set.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from tutelage.config.data import DataConfig
+from tutelage.config.schema import flag
+from tutelage.data.decode.deep import from_levels, read_deep, states_range, to_levels
 from tutelage.data.decode.signatures import end_note, file_family, foreign_format, is_truncated
 from tutelage.data.readers.source import Unreadable
 from tutelage.errors import MachineError
@@ -25,8 +28,8 @@ from tutelage.errors import MachineError
 _CODECS = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
 """Formats for which Pillow may have been built without a decoder, by its name for the decoder."""
 _LARGE = 16_000_000
-_large_ones = threading.Lock()  # one at a time, so that memory does not grow with the cores
-_ORIENTATION, _PHOTOMETRIC, _BITS = 274, 262, 258
+_large_ones = threading.Lock()
+_ORIENTATION = 274
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,6 +39,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_DEEP = {"I": "32-bit", "F": "floating-point"}
 _NOTES = {"1": "1-bit", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette"}
 
 
@@ -73,7 +77,7 @@ def open_image(raw: bytes, settings: DataConfig) -> tuple[Image.Image, tuple[str
     notes: list[str] = []
     try:
         with decided_warnings(), Image.open(io.BytesIO(raw), formats=(family,)) as image:
-            rgb = _decoded(image, settings, notes)
+            rgb = _decoded(image, raw, settings, notes)
     except Unreadable:
         raise
     except MemoryError as error:
@@ -115,6 +119,12 @@ _users = 0
 _filters: "warnings.catch_warnings[None]" = warnings.catch_warnings()
 
 
+def taking_turns(image: Image.Image) -> contextlib.AbstractContextManager[object]:
+    """Decode large images one at a time, so that memory does not grow with the cores."""
+    large = image.width * image.height > _LARGE
+    return _large_ones if large else contextlib.nullcontext()
+
+
 def _reason(error: Exception, raw: bytes, settings: DataConfig) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return _too_large(settings)
@@ -130,7 +140,7 @@ def _too_large(settings: DataConfig) -> str:
     return f"larger than {settings.max_pixels / 1e6:g} MP"
 
 
-def _decoded(image: Image.Image, settings: DataConfig, notes: list[str]) -> Image.Image:
+def _decoded(image: Image.Image, raw: bytes, settings: DataConfig, notes: list[str]) -> Image.Image:
     """Decode the first image of an opened file, upright, in RGB; its size is checked before decoding."""
     if image.width * image.height > settings.max_pixels:
         raise Unreadable(_too_large(settings))
@@ -138,29 +148,30 @@ def _decoded(image: Image.Image, settings: DataConfig, notes: list[str]) -> Imag
         notes.append("first of several")
     tags = getattr(image, "tag_v2", {})
     turned = tags.get(_ORIENTATION) in _TURNS  # load rotates a TIFF itself
-    large = image.width * image.height > _LARGE
-    with _large_ones if large else contextlib.nullcontext():
-        return _converted(image, settings, notes, tags, turned)
+    with taking_turns(image):
+        return _converted(image, raw, settings, notes, turned)
 
 
 def _converted(
     image: Image.Image,
+    raw: bytes,
     settings: DataConfig,
     notes: list[str],
-    tags: dict[int, object],
     turned: bool,
 ) -> Image.Image:
-    image.load()
-    upright = _upright(image)
-    if turned or upright is not image:
+    deep = None
+    if settings.range is not None or states_range(image):
+        deep = read_deep(image, raw)
+    if deep is None:
+        image.load()
+        levels = image
+    else:
+        levels = from_levels(to_levels(deep, settings.range), deep.alpha)
+    upright = levels if deep and image.format == "TIFF" else _upright(levels, image)
+    if turned or upright is not levels:
         notes.append("rotated")
-    if (
-        upright.mode == "I" and image.format == "PPM"
-    ):  # Pillow stretches its stated range to 16 bits
-        upright = Image.fromarray(np.asarray(upright).astype(np.uint16))
-    if upright.mode.startswith("I;16"):
-        notes.append("16-bit")
-        upright = _eight_bit(upright, tags)
+    if deep is not None:
+        notes.append("16-bit" if deep.bits else _DEEP[image.mode])
     return _rgb(upright, settings.background, notes)
 
 
@@ -171,33 +182,19 @@ def _several(image: Image.Image) -> bool:
         return False
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(levels: Image.Image, image: Image.Image) -> Image.Image:
+    """Turn the pixels of an image as its EXIF says."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF is ignored
-        return image
-    return image if turn is None else image.transpose(turn)
-
-
-def _eight_bit(image: Image.Image, tags: dict[int, object]) -> Image.Image:
-    """Convert a grey image of 9 to 16 bits by its 8 high bits, whatever range its values fill."""
-    values = np.asarray(image)
-    bits = tags.get(_BITS, (16,))
-    depth = bits[0] if isinstance(bits, tuple) else 16
-    grey = (values >> (depth - 8)).astype(np.uint8)
-    if tags.get(_PHOTOMETRIC) == 0:  # white is zero
-        grey = 255 - grey
-    clear = image.info.get("transparency")
-    result = Image.fromarray(grey)
-    if isinstance(clear, int):
-        result.putalpha(Image.fromarray(np.where(values == clear, np.uint8(0), np.uint8(255))))
-    return result
+        return levels
+    return levels if turn is None else levels.transpose(turn)
 
 
 def _rgb(image: Image.Image, background: str, notes: list[str]) -> Image.Image:
     if image.mode in ("F", "I"):
         kind = "floating-point" if image.mode == "F" else "32-bit or signed"
-        raise Unreadable(f"{kind} pixels have no stated range: save as 8-bit or 16-bit")
+        raise Unreadable(f"{kind} pixels have no stated range: {flag('data.range')} LOW HIGH")
     if image.mode != "RGB":
         notes.extend(filter(None, [_NOTES.get(image.mode)]))
         notes.extend([image.mode.lower()] if image.mode in ("CMYK", "LAB") else [])

@@ -1,10 +1,11 @@
 """Read, decode and resize many images, in order, on all cores, with bounded memory."""
 
 import hashlib
+import math
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,11 @@ from PIL import Image
 from tutelage.config.data import DataConfig
 from tutelage.data.decode.decode import decided_warnings, open_image
 from tutelage.data.decode.parallel import in_order
-from tutelage.data.decode.resize import square
+from tutelage.data.decode.resize import resize
 from tutelage.data.decode.signatures import wrong_suffix
 from tutelage.data.readers.source import Item, Unreadable
+
+Made = TypeVar("Made")
 
 _CHUNK_BYTES = 1 << 20
 
@@ -24,7 +27,7 @@ class Prepared(NamedTuple):
     """One image as stored."""
 
     pixels: NDArray[np.uint8]
-    """uint8 [S, S, 3]."""
+    """uint8 [H, W, C]."""
     key: int
     """See `pixel_key`."""
     width: int
@@ -48,8 +51,9 @@ def prepare_item(item: Item, settings: DataConfig) -> Prepared:
             notes = (*notes, note)
     else:
         image, notes = Image.fromarray(found), ("grey",) if found.ndim == 2 else ()
-    small = square(image if image.mode == "RGB" else image.convert("RGB"), settings.image_size)
-    pixels = np.asarray(small)
+    mode = "L" if settings.channels == 1 else "RGB"
+    small = resize(image if image.mode == mode else image.convert(mode), settings)
+    pixels = np.asarray(small).reshape(settings.shape)
     return Prepared(pixels, pixel_key(pixels), image.width, image.height, notes)
 
 
@@ -70,18 +74,29 @@ def pixel_key(pixels: NDArray[np.uint8]) -> int:
 def prepare_all(
     items: Iterable[Item], settings: DataConfig, workers: int | None = None
 ) -> Generator[Prepared | str, None, None]:
-    """Yield each image prepared, or the reason why it cannot be, in the order of the items.
+    """Yield each image prepared, or the reason why it cannot be, in the order of the items."""
+    return map_items(try_prepare, items, settings, workers)
+
+
+def map_items(
+    work: Callable[[Item, DataConfig], Made],
+    items: Iterable[Item],
+    settings: DataConfig,
+    workers: int | None = None,
+) -> Generator[Made, None, None]:
+    """Yield what `work` makes of each image, in the order of the items.
 
     At most about 5 MB of finished pixels per worker wait to be consumed.
 
     Args:
+        work: such as `try_prepare`.
         items: the images.
         settings: how they are stored.
         workers: threads; by default one per core.
     """
 
-    def some(items: list[Item]) -> list[Prepared | str]:
-        return [try_prepare(item, settings) for item in items]
+    def some(items: list[Item]) -> list[Made]:
+        return [work(item, settings) for item in items]
 
     workers = workers or os.cpu_count() or 1
     with (
@@ -94,4 +109,4 @@ def prepare_all(
 
 def chunk_of(settings: DataConfig) -> int:
     """Return how many images a thread takes at once: about 1 MB of pixels, at most 64."""
-    return min(max(_CHUNK_BYTES // (3 * settings.image_size**2), 1), 64)
+    return min(max(_CHUNK_BYTES // math.prod(settings.shape), 1), 64)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tutelage.config.augmentation import AugmentationConfig
+from tutelage.config.image_size import height_width
 from tutelage.data.augment.mixup import apply_mixtures, plan_mixtures
 from tutelage.data.augment.views import apply_views, plan_views
 from tutelage.data.loading.pixel_source import Feed
@@ -101,4 +102,4 @@ class ViewBatches(NamedTuple):
         return torch.from_numpy(self.pack.keys[rows.numpy()])
 
     def _size(self) -> tuple[int, int]:
-        return self.pack.image_size, self.pack.image_size
+        return height_width(self.pack.image_size)

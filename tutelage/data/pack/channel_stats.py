@@ -7,16 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Sums = tuple[int, ...]
-"""Of one image: the sum of the values in each of the three channels, then of their squares."""
+"""Of one image: the sum of the values in each channel, then of their squares."""
 
 
 def channel_sums(pixels: NDArray[np.uint8]) -> Sums:
-    """Return the sums of pixels [S, S, 3]; S at most 4096, so that no sum of a column overflows."""
+    """Return the sums of pixels [H, W, C]; H at most 4096, so that no sum of a column overflows."""
     # Whole rows are summed first: contiguous numbers, which numpy does fast and without the GIL.
     rows = pixels.reshape(len(pixels), -1)
     values = rows.sum(0, dtype=np.uint32)
     squares = np.multiply(rows, rows, dtype=np.uint16).sum(0, dtype=np.uint32)
-    values, squares = (sums.reshape(-1, 3).sum(0, dtype=np.int64) for sums in (values, squares))
+    values, squares = (
+        sums.reshape(-1, pixels.shape[2]).sum(0, dtype=np.int64) for sums in (values, squares)
+    )
     return (*values.tolist(), *squares.tolist())
 
 
@@ -31,9 +33,11 @@ def channel_mean_std(sums: Iterable[Sums], pixels: int) -> tuple[list[float], li
     ([0.5, 0.0, 1.0], [0.5, 0.0, 0.0])
     """
     whole = [sum(column) for column in zip(*sums, strict=True)]
-    mean = [value / (255 * pixels) for value in whole[:3]]
+    channels = len(whole) // 2
+    mean = [value / (255 * pixels) for value in whole[:channels]]
     # n * sum(x^2) - sum(x)^2 in whole numbers: nothing is lost by taking the difference.
     spread = [
-        pixels * square - value**2 for value, square in zip(whole[:3], whole[3:], strict=True)
+        pixels * square - value**2
+        for value, square in zip(whole[:channels], whole[channels:], strict=True)
     ]
     return mean, [math.sqrt(part / (255 * pixels) ** 2) for part in spread]

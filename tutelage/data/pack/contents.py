@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class PackContents:
         overlap = self._overlap()
         in_split = [splits == place for place in range(len(SPLITS))]
         train = [one.image.sums for one in self.kept if one.assigned.split == "train"]
-        mean, std = channel_mean_std(train, len(train) * self.settings.image_size**2)
+        mean, std = channel_mean_std(train, len(train) * math.prod(self.settings.shape[:2]))
         settings = to_table(self.settings)
         for place in ("dir", "images"):
             settings.pop(place, None)

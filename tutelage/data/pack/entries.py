@@ -71,7 +71,7 @@ def _from_line(line: bytes, slots: int) -> Entry | None:
         case [int(slot), str(reason)]:
             entry = RefusedEntry(slot, reason)
         case [int(slot), int(key), int(width), int(height), [*notes], [*sums]] if (
-            len(sums) == 6
+            len(sums) in (2, 6)
             and all(isinstance(part, int) for part in sums)
             and all(isinstance(note, str) for note in notes)
         ):

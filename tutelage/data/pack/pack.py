@@ -1,6 +1,6 @@
 """A pack: images decoded once and stored as flat arrays that can be memory-mapped.
 
-manifest.json contents, source, settings, checksums; sealed, written last images.bin uint8 [N, S, S, 3]
+manifest.json contents, source, settings, checksums; sealed, written last images.bin uint8 [N, H, W, C]
 labels.bin int64 [N], -1 = unlabelled keys.bin int64 [N], a name for the pixels of each image (see
 `decode.prepare.pixel_key`) splits.bin uint8 [N], 0 train, 1 val, 2 test images.csv id, split, class, file,
 width, height, notes quarantine.csv file, reason: what could not be used
@@ -22,14 +22,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.config.data import DataConfig
-from tutelage.config.schema import fingerprint
+from tutelage.config.data import DataConfig, preparation, prepared_as
+from tutelage.config.image_size import ImageSize, image_size
+from tutelage.config.schema import fingerprint, to_table
 from tutelage.data.decode.prepare import pixel_key
+from tutelage.data.pack.manifest import class_names, pixels_shape, require_numbers
 from tutelage.data.readers.source import SPLITS, Split
 from tutelage.errors import InputError
 from tutelage.storage.checksums import read_checked, read_sealed, require_checksums
 from tutelage.storage.safe_paths import require_plain
-from tutelage.text import escape, unescape_csv
+from tutelage.text import unescape_csv
 
 FORMAT = 2
 KIND = "a pack"
@@ -52,7 +54,7 @@ class Pack:
     folder: Path
     manifest: dict[str, Any]
     images: NDArray[np.uint8]
-    """[N, S, S, 3], RGB."""
+    """[N, H, W, C], RGB or grey."""
     labels: NDArray[np.int64]
     """[N], index into `classes`; -1 = unlabelled."""
     keys: NDArray[np.int64]
@@ -71,9 +73,20 @@ class Pack:
         return tuple(self.manifest["classes"])
 
     @property
-    def image_size(self) -> int:
-        """Side of the stored squares in pixels."""
-        return int(self.manifest["image_size"])
+    def image_size(self) -> ImageSize:
+        """Side of the stored squares in pixels, or height and width."""
+        return image_size(self.manifest["image_size"])
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """How its images became pixels, beside size and background; empty by default."""
+        return preparation(self.manifest["settings"])
+
+    @property
+    def prepared(self) -> DataConfig:
+        """The settings by which its images became pixels, all others being defaults."""
+        background = self.manifest["settings"].get("background", "white")
+        return prepared_as(self.image_size, background, self.preparation)
 
     @property
     def fingerprint(self) -> str:
@@ -101,6 +114,11 @@ class Pack:
         """Return the file each image came from, by id; bytes that are not text are escaped."""
         return [unescape_csv(row["file"]) for row in self._table("images.csv", {"file"})]
 
+    def sizes(self) -> list[tuple[int, int]]:
+        """Return width and height of each file's image in pixels, by id."""
+        rows = self._table("images.csv", {"width", "height"})
+        return [(int(row["width"]), int(row["height"])) for row in rows]
+
     def quarantine(self) -> list[tuple[str, str]]:
         """Return (file, reason) of what could not be used."""
         rows = self._table("quarantine.csv", {"file", "reason"})
@@ -115,7 +133,7 @@ class Pack:
 
         Args:
             rows: int64 [b], all of them valid.
-            out: uint8 [b, S, S, 3], filled.
+            out: uint8 [b, H, W, C], filled.
 
         Raises:
             InputError: an image is not the one that was packed, or the file was truncated since it was
@@ -153,7 +171,7 @@ class Pack:
 
 
 def damaged_rows(images: NDArray[np.uint8], keys: NDArray[np.int64]) -> list[int]:
-    """Return the rows of pixels [N, S, S, 3] that do not match their keys [N]."""
+    """Return the rows of pixels [N, H, W, C] that do not match their keys [N]."""
     return [row for row, key in enumerate(keys.tolist()) if pixel_key(images[row]) != key]
 
 
@@ -165,14 +183,18 @@ def pack_fingerprint(
     splits: NDArray[np.uint8],
 ) -> str:
     """Return the name of a pack: a hash of what shapes its pixels, its classes, and its arrays."""
-    return _fingerprint(settings.image_size, settings.background, classes, keys, labels, splits)
+    return _fingerprint(settings.image_size, to_table(settings), classes, keys, labels, splits)
 
 
 def _fingerprint(
-    size: int, background: str, classes: tuple[str, ...], *arrays: NDArray[np.generic]
+    size: ImageSize,
+    settings: Mapping[str, Any],
+    classes: tuple[str, ...],
+    *arrays: NDArray[np.generic],
 ) -> str:
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
-    return fingerprint({"format": _PIXELS, "size": size, "background": background}, classes, digest)
+    made = {"format": _PIXELS, "size": size, "background": settings["background"]}
+    return fingerprint(made | preparation(settings), classes, digest)
 
 
 def open_pack(folder: str | Path) -> Pack:
@@ -185,20 +207,20 @@ def open_pack(folder: str | Path) -> Pack:
     require_plain(folder)
     manifest = _read_manifest(folder)
     try:
-        count, size = int(manifest["count"]), int(manifest["image_size"])
-        classes = _classes(manifest["classes"])
-        background = str(manifest["settings"]["background"])
+        shape, size = pixels_shape(manifest), image_size(manifest["image_size"])
+        classes = class_names(manifest["classes"])
+        settings = dict(manifest["settings"])
         name, sums = str(manifest["fingerprint"]), dict(manifest["files"])
-        _check_numbers(manifest)
+        require_numbers(manifest)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(folder / "manifest.json", f"{type(error).__name__}: {error}") from error
     require_checksums(folder, sums, ("images.csv", "quarantine.csv"), kind=KIND, fix=FIX)
-    labels, keys, splits = (_array(folder, sums, file, count) for file in _ARRAYS)
-    if name != _fingerprint(size, background, classes, keys, labels, splits):
+    labels, keys, splits = (_array(folder, sums, file, shape[0]) for file in _ARRAYS)
+    if name != _fingerprint(size, settings, classes, keys, labels, splits):
         raise _damaged(folder, "labels, keys or splits of another pack", f"fingerprint {name}")
     if labels.min() < -1 or labels.max() >= len(classes) or splits.max() >= len(SPLITS):
         raise _damaged(folder, "a label or split out of range")
-    return Pack(folder, manifest, map_pixels(folder, (count, size, size, 3)), labels, keys, splits)
+    return Pack(folder, manifest, map_pixels(folder, shape), labels, keys, splits)
 
 
 def _array(folder: Path, sums: Mapping[str, Any], file: str, count: int) -> NDArray[Any]:
@@ -237,22 +259,6 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             fix=f"tutelage pack DATA --out {folder}",
         )
     return read_sealed(path, kind=KIND, version=FORMAT, fix=FIX)
-
-
-def _classes(found: Any) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise TypeError("classes is not a list of names")
-    if odd := next((name for name in found if name != escape(name)), None):
-        raise ValueError(f"a class name has characters that cannot be printed: {odd}")
-    return tuple(found)
-
-
-def _check_numbers(manifest: dict[str, Any]) -> None:
-    for key in ("mean", "std"):
-        if len(manifest[key]) != 3 or not all(math.isfinite(value) for value in manifest[key]):
-            raise ValueError(f"{key} is not three numbers")
-    if not 1 <= int(manifest["image_size"]) <= 1 << 16:
-        raise ValueError("image_size is out of range")
 
 
 def _damaged(where: Path, found: object, expected: object = None) -> InputError:

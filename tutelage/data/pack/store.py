@@ -1,5 +1,6 @@
 """Decode images into their slots, and log each once its pixels are safely on disk."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ def store_items(
 
     with (
         decided_warnings(),
-        _Journal(images, journal, 3 * settings.image_size**2) as note,
+        _Journal(images, journal, math.prod(settings.shape)) as note,
         closing(
             in_order(some, items, workers=workers, chunk=chunk_of(settings), ahead=_AHEAD)
         ) as chunks,

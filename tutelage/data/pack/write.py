@@ -5,6 +5,7 @@ the rest. The processes of a run share the images between them.
 """
 
 import importlib.metadata
+import math
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -63,7 +64,7 @@ def write_pack(
     """
     folder = Path(folder)
     assigned = assign_splits(source, settings)
-    part = PartialPack(partial_folder(folder), len(assigned), 3 * settings.image_size**2)
+    part = PartialPack(partial_folder(folder), len(assigned), math.prod(settings.shape))
     identity = _identity(source, settings, world)
 
     def begin() -> None:

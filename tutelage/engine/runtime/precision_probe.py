@@ -5,11 +5,13 @@ even where they have them. What was decided is kept in a file, so that a continu
 """
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from tutelage.config.image_size import ImageSize, height_width, spell_size
 from tutelage.config.training import DeviceConfig
 from tutelage.distributed import World
 from tutelage.engine.runtime.device import Runtime
@@ -31,7 +33,7 @@ def choose_precision(
     machine: DeviceConfig,
     classifier: Classifier,
     *,
-    size: int,
+    size: ImageSize,
     batch_size: int,
     name: str,
     file: Path,
@@ -44,7 +46,7 @@ def choose_precision(
         runtime: what `resolve` found.
         machine: the settings.
         classifier: the network; a copy is timed.
-        size: side of the stored images.
+        size: of the stored images.
         batch_size: of the run.
         name: of the network, for the file and the reader.
         file: what was decided before, by network and size; added to.
@@ -54,9 +56,9 @@ def choose_precision(
     if machine.precision != "auto" or runtime.device.type != "cpu" or runtime.autocast is None:
         return runtime
     known = read_sealed(file, kind=_KIND, fix=f"remove {file}") if file.is_file() else {}
-    key = f"{name} at {size} px, batch {batch_size}"
+    key = f"{name} at {size if isinstance(size, int) else spell_size(size)} px, batch {batch_size}"
     if key not in known:
-        count = min(batch_size, max(8, PIXELS // size**2))
+        count = min(batch_size, max(8, PIXELS // math.prod(height_width(size))))
         gain = _gain(runtime, classifier, size, count) if world.first else 0.0
         half = bool(world.broadcast(gain >= WORTH))
         known |= {key: str(runtime.autocast).removeprefix("torch.") if half else "fp32"}
@@ -70,9 +72,10 @@ def choose_precision(
     return runtime.plain if known[key] == "fp32" else runtime
 
 
-def _gain(runtime: Runtime, classifier: Classifier, size: int, count: int) -> float:
+def _gain(runtime: Runtime, classifier: Classifier, size: ImageSize, count: int) -> float:
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
+    shape = (count, *classifier.blank(size).shape[1:])
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     ways = {
         "half": _step(runtime, classifier, images),
         "fp32": _step(runtime.plain, classifier, images),

@@ -11,6 +11,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+from tutelage.config.image_size import ImageSize
 from tutelage.config.training import DeviceConfig, OptimizationConfig
 from tutelage.engine.runtime.device import Runtime
 from tutelage.evaluation.timing import median_range, time_interleaved
@@ -50,7 +51,7 @@ def compile_where_it_pays(
     settings: OptimizationConfig,
     runtime: Runtime,
     *,
-    size: int,
+    size: ImageSize,
     images: int,
     say: Callable[[str], None],
 ) -> int | None:
@@ -61,7 +62,7 @@ def compile_where_it_pays(
         machine: of the run.
         settings: of the run.
         runtime: of the run.
-        size: side of the stored images.
+        size: of the stored images.
         images: training images.
         say: prints a line.
 
@@ -103,8 +104,8 @@ def run_eagerly(*, when: bool) -> contextlib.AbstractContextManager[object]:
     return stance
 
 
-def _step_seconds(classifier: Classifier, runtime: Runtime, size: int, batch: int) -> float:
-    images = torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=runtime.device)
+def _step_seconds(classifier: Classifier, runtime: Runtime, size: ImageSize, batch: int) -> float:
+    images = classifier.blank(size).to(runtime.device).repeat(batch, 1, 1, 1)
     # Statistics of BatchNorm must not learn from these images: a copy is timed.
     network = deepcopy(classifier).train()
 

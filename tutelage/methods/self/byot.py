@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from tutelage.config.image_size import ImageSize, spell_size
 from tutelage.config.loss_weights import loss_weights
 from tutelage.config.methods import MethodConfig
 from tutelage.errors import InputError, UsageError
@@ -61,7 +62,7 @@ def build_byot(
     )
 
 
-def stage_ends(student: Classifier, size: int) -> list[FeaturePoint]:
+def stage_ends(student: Classifier, size: ImageSize) -> list[FeaturePoint]:
     """Return the end of each stage of a network, including the last.
 
     Raises:
@@ -72,7 +73,7 @@ def stage_ends(student: Classifier, size: int) -> list[FeaturePoint]:
     if len(ends) < 2:
         raise UsageError(
             f"the method byot needs stages before the last, and {anatomy.family} has none",
-            found=f"{len(ends)} stages at {size} pixels",
+            found=f"{len(ends)} stages at {spell_size(size)} pixels",
             expected="a network that makes maps smaller in stages, such as a ResNet",
         )
     for end in ends:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.config.image_size import ImageSize, height_width
 from tutelage.config.schema import flatten
 from tutelage.data.pack.pack import FIX, KIND
 from tutelage.errors import InputError
@@ -31,7 +32,7 @@ class _Manifest(TypedDict):
     """data.json."""
 
     count: int
-    image_size: int
+    image_size: ImageSize
     classes: tuple[str, ...]
     files: Mapping[str, Mapping[str, object]]
     source: object
@@ -49,6 +50,8 @@ def read_data(job: Path) -> DataRecord:
     """
     manifest = to_record(_Manifest, read_sealed_json(job / "data.json"), job / "data.json")
     count, size, classes = manifest["count"], manifest["image_size"], manifest["classes"]
+    settings = list_scalars(manifest["settings"])
+    shape = (count, *height_width(size), int(settings.get("channels", "3")))
     pack, sums = job / "pack", manifest["files"]
     labels = _array(pack / "labels.bin", np.dtype("<i8"), (count,), sums)
     splits = _array(pack / "splits.bin", np.dtype("u1"), (count,), sums)
@@ -61,7 +64,7 @@ def read_data(job: Path) -> DataRecord:
         image_size=size,
         count=count,
         source=list_scalars(manifest["source"]),
-        settings=list_scalars(manifest["settings"]),
+        settings=settings,
         notes=list_scalars(manifest["notes"]),
         quarantine=manifest["quarantine"] or (),
         fingerprint=manifest["fingerprint"] or "",
@@ -70,7 +73,7 @@ def read_data(job: Path) -> DataRecord:
         else count_classes(labels, splits, len(classes)),
         leaks={} if keys is None or splits is None else find_leaks(keys, splits),
         keys=keys,
-        pixels=_array(pack / "images.bin", np.dtype("u1"), (count, size, size, 3)),
+        pixels=_array(pack / "images.bin", np.dtype("u1"), shape),
         files=_file_names(job / "split.csv"),
     )
 

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.config.image_size import ImageSize
 from tutelage.config.roles import Role
 from tutelage.storage.scores import Latency, Metrics
 
@@ -35,7 +36,7 @@ class CostRecord(NamedTuple):
     parameters: int
     flops: int
     size_bytes: int
-    input_size: int
+    input_size: ImageSize
     """Height and width of its input in pixels."""
     parameters_1000: int | None = None
     """Of the same network with 1000 classes."""
@@ -183,7 +184,7 @@ class DataRecord:
     """The images of a job, as its pack describes them."""
 
     classes: tuple[str, ...]
-    image_size: int
+    image_size: ImageSize
     count: int
     source: Mapping[str, str]
     settings: Mapping[str, str]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from tutelage.config.image_size import spell_size
 from tutelage.reports.record.types import DataRecord, JobRecord, RunRecord
 from tutelage.reports.wording import NONE, number, percent, spell_duration
 
@@ -14,7 +15,7 @@ def data_facts(data: DataRecord) -> Rows:
     """List what is known of the data as a whole."""
     return [
         ("images", f"{data.count:,}"),
-        ("stored at", f"{data.image_size} x {data.image_size} pixels"),
+        ("stored at", f"{spell_size(data.image_size)} pixels"),
         ("classes", f"{len(data.classes):,}"),
         ("fingerprint", data.fingerprint),
         *((f"source: {key}", value) for key, value in data.source.items()),

@@ -57,8 +57,8 @@ def _pixels(data: DataRecord, image_id: int) -> NDArray[np.uint8] | None:
 
 
 def image_uri(pixels: NDArray[np.uint8]) -> str:
-    """Encode uint8 pixels [S, S, 3]: PNG up to 64 pixels, so that small images are exact, else JPEG."""
-    image = Image.fromarray(pixels)
+    """Encode uint8 pixels [H, W, C]: PNG up to 64 pixels, so that small images are exact, else JPEG."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     buffer = io.BytesIO()
     if max(image.size) <= PNG_UP_TO:
         grey = bool((pixels[..., :1] == pixels).all())

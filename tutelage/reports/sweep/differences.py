@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tutelage.config.image_size import ImageSize
 from tutelage.reports.statistics.intervals import Interval, bootstrap_interval, t_interval
 from tutelage.reports.statistics.verdict import SEEDS_NEEDED
 from tutelage.reports.sweep.results import SweepResult
@@ -47,7 +48,7 @@ def sweep_difference(
     return Difference(float(by_seed.mean()), wider, len(pairs))
 
 
-def _pairing_key(cell: SweepResult, epochs: int) -> tuple[int | str, ...]:
+def _pairing_key(cell: SweepResult, epochs: int) -> tuple[ImageSize | str, ...]:
     return cell.seed, cell.model, epochs, cell.image_size, len(cell.right)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
+from tutelage.config.image_size import ImageSize, spell_size
 from tutelage.config.roles import CONTROL, EQUAL_COMPUTE, STUDENT, TEACHER
 from tutelage.reports.statistics.verdict import SEEDS_NEEDED
 from tutelage.reports.sweep.differences import (
@@ -115,9 +116,9 @@ def _head(cells: Sequence[SweepResult], rows: SweepRows) -> list[str]:
     images = _one_of(str(len(cell.right)) for cell in shown)
     lines = ["# Students side by side", ""]
     lines.append(
-        f"Student {facts[0]}, {facts[1]} epochs at {_one_of(str(c.image_size) for c in shown)} pixels; last "
-        f"epoch on {images} validation images. The control is the same student with the same seed, without a "
-        "teacher."
+        f"Student {facts[0]}, {facts[1]} epochs at {_one_of(_pixels(c.image_size) for c in shown)} pixels; "
+        f"last epoch on {images} validation images. The control is the same student with the same seed, "
+        "without a teacher."
     )
     if rows.equal_compute:
         lines.append(
@@ -215,3 +216,7 @@ def _mean(cells: Sequence[SweepResult]) -> float:
 def _share(values: Iterable[float | None]) -> str:
     there = [value for value in values if value is not None]
     return f"{100 * mean(there):.1f}" if there else NOTHING
+
+
+def _pixels(size: ImageSize) -> str:
+    return str(size) if isinstance(size, int) else spell_size(size)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.config.image_size import ImageSize
 from tutelage.config.renamed import current_name
 from tutelage.errors import InputError
 from tutelage.reports.record.read import read_run
@@ -52,7 +53,7 @@ class SweepResult(NamedTuple):
     teacher_epochs: int | None
     epochs: int
     plain_epochs: int
-    image_size: int
+    image_size: ImageSize
     accuracy: float
     best_accuracy: float
     """Of the best epoch."""

@@ -7,6 +7,7 @@ batch size, order, epochs and optimizer do not matter either: one cache serves a
 
 from typing import Any, NamedTuple
 
+from tutelage.config.image_size import ImageSize
 from tutelage.config.schema import fingerprint
 
 FORMAT = 4
@@ -28,11 +29,11 @@ class CacheKey(NamedTuple):
     classes: tuple[str, ...]
     """Class names in the order of the logits."""
 
-    stored_size: int
-    """Side of the stored images, in pixels."""
+    stored_size: ImageSize
+    """Side of the stored images in pixels, or height and width."""
 
-    input_size: int
-    """Side of the network's input, in pixels."""
+    input_size: ImageSize
+    """Side of the network's input in pixels, or height and width."""
 
     mean: tuple[float, ...]
     """Mean of the input normalisation."""
