@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,8 @@ from tutelage.config.job import DistillConfig, NetworkConfig, TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.trial_step import try_step
 from tutelage.errors import UsageError
+from tutelage.models.build import build_model
+from tutelage.models.model_folder import load_model, save_model
 
 SETTINGS = TrainConfig(model="test_resnet", weights="none", device="cpu", batch_size=6)
 
@@ -93,14 +96,47 @@ def test_a_good_module_is_left_as_it_was(small_pack: Pack) -> None:
     assert all(parameter.grad is None for parameter in kept.parameters())
 
 
-@pytest.mark.parametrize("model", ["swin_tiny_patch4_window7_224", "mixer_s32_224", "coat_tiny"])
-def test_networks_of_another_size(model: str, small_pack: Pack) -> None:
+@pytest.mark.parametrize("model", ["efficientformer_l1"])
+def test_networks_of_one_size(model: str, small_pack: Pack) -> None:
     """B17: the remedy is the network's own size, and it works."""
     settings = dataclasses.replace(SETTINGS, model=model, batch_size=2)
     with pytest.raises(UsageError, match="32 x 32") as caught:
         try_step(settings, small_pack, flag="--student.")
     assert caught.value.fix == "--student.input-size 224"
     try_step(dataclasses.replace(settings, input_size=224), small_pack)
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        ("vit_tiny_patch16_224", None),
+        ("deit_tiny_patch16_224", 64),
+        ("mixer_s32_224", (64, 32)),
+        ("swin_tiny_patch4_window7_224", 64),
+    ],
+)
+def test_networks_that_are_told_their_size(
+    model: str, size: int | tuple[int, int] | None, small_pack: Pack, tmp_path: Path
+) -> None:
+    """B17: networks that can be made for a size are; their folder loads with timm alone."""
+    settings = dataclasses.replace(SETTINGS, model=model, batch_size=2, input_size=size)
+    try_step(settings, small_pack)
+    classifier = build_model(
+        settings,
+        classes=10,
+        stored_size=32,
+        train_statistics=(small_pack.mean, small_pack.std),
+        seed=0,
+    ).classifier
+    classes = small_pack.classes
+    folder = tmp_path / "model"
+    facts = {"stored_size": 32, "background": "white", "card": "x"}
+    save_model(folder, classifier, settings=settings, classes=classes, **facts)  # type: ignore[arg-type]
+    plain = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        pixels = classifier.preprocess(images)
+        assert torch.equal(plain(pixels), load_model(folder).classifier(images).logits)
 
 
 @pytest.mark.parametrize("which", ["teacher", "student"])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from tutelage.config.image_size import spell_size
 from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.runtime.device import resolve_runtime
@@ -106,10 +107,11 @@ def _require_logits(logits: object, batch: int, classes: int, name: str) -> None
 
 def _cannot(classifier: Classifier, name: str, error: Exception, flag: str) -> UsageError:
     size = classifier.preprocess.size
-    usual = getattr(classifier.network, "pretrained_cfg", {}).get("input_size", (3, size, size))[-1]
+    config = getattr(classifier.network, "pretrained_cfg", {})
+    usual = config.get("input_size", (0, 0))[-1]
     lines = str(error).strip().splitlines() or [""]
     return UsageError(
-        f"{name} cannot be trained on images of {size} x {size} pixels",
+        f"{name} cannot be trained on images of {spell_size(size)} pixels",
         found=truncate(f"{type(error).__name__}: {lines[0]}"),
-        fix=f"{flag}input-size {usual}" if usual != size else None,
+        fix=f"{flag}input-size {usual}" if usual and usual != size else None,
     )

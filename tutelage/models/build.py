@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import tutelage.models.cifar.names  # noqa: F401  registers them with timm
-from tutelage.config.image_size import ImageSize
+from tutelage.config.image_size import ImageSize, height_width
 from tutelage.config.model import ModelConfig
 from tutelage.errors import InputError, UsageError, suggest
 from tutelage.models.names import timm_name
@@ -108,8 +108,9 @@ def build_model(
     """
     torch.manual_seed(seed)
     weights = WeightSource("none")
+    size = settings.input_size or stored_size
     if network is None:
-        network, weights = _named(settings, classes, len(train_statistics[0]))
+        network, weights = _named(settings, classes, len(train_statistics[0]), size)
     chosen = choose_normalization(
         settings,
         network,
@@ -117,15 +118,33 @@ def build_model(
         weights=weights.path,
         says=weights.loaded.says if weights.loaded else {},
     )
-    size = settings.input_size or stored_size
     preprocess = Preprocess(size=size, mean=chosen.mean, std=chosen.std)
     return BuiltModel(Classifier(network, preprocess), weights, str(chosen))
 
 
-def _named(settings: ModelConfig, classes: int, channels: int) -> tuple[nn.Module, WeightSource]:
+def size_option(model: str, size: ImageSize) -> dict[str, tuple[int, int]]:
+    """Return timm's `img_size` for a network made for one size, where it can be made for another.
+
+    Networks that take any size have no such option; some that do not have none either.
+    """
+    config = timm.get_pretrained_cfg(model.partition(":")[0], allow_unregistered=True)
+    wanted = height_width(size)
+    if not config or not config.fixed_input_size or tuple(config.input_size[1:]) == wanted:
+        return {}
+    try:
+        with torch.device("meta"):  # shapes without numbers
+            timm.create_model(model, img_size=wanted)
+    except Exception:  # it has no such option, or cannot be made for this size: training says why
+        return {}
+    return {"img_size": wanted}
+
+
+def _named(
+    settings: ModelConfig, classes: int, channels: int, size: ImageSize
+) -> tuple[nn.Module, WeightSource]:
     require_known(settings.model)
     weights = find_weights(settings)
-    options: dict[str, Any] = {"num_classes": classes}
+    options: dict[str, Any] = {"num_classes": classes, **size_option(settings.model, size)}
     if channels != RGB:
         options["in_chans"] = channels
     if not settings.zero_init_last and _takes_zero_init(settings.model):

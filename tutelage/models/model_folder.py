@@ -22,7 +22,7 @@ from tutelage.config.model import ModelConfig
 from tutelage.config.schema import build as build_settings
 from tutelage.config.schema import shared_fields, to_table
 from tutelage.errors import InputError
-from tutelage.models.build import RGB, build_model, require_of_size
+from tutelage.models.build import RGB, build_model, require_of_size, size_option
 from tutelage.models.metadata import FIX, FORMAT, KIND, network_folder, read_metadata
 from tutelage.models.preprocess import Classifier, Preprocess
 from tutelage.models.simkd import SimKDInfo, SimKDNetwork
@@ -90,13 +90,15 @@ def save_model(
     named = hasattr(network, "pretrained_cfg")
     limitation = timm_limitation(network, settings)
     mean, std = preprocess.mean.flatten().tolist(), preprocess.std.flatten().tolist()
+    arguments: dict[str, Any] = {} if len(mean) == RGB else {"in_chans": len(mean)}
     if limitation is None:
+        arguments |= size_option(settings.model, preprocess.size)
         save_for_hf(
             network,
             str(folder),
             safe_serialization=True,
             model_config={"label_names": list(classes)},
-            model_args=None if len(mean) == RGB else {"in_chans": len(mean)},
+            model_args=arguments or None,
             data_config={
                 "input_size": (len(mean), *height_width(preprocess.size)),
                 "mean": tuple(mean),
