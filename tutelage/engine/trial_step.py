@@ -12,6 +12,7 @@ from tutelage.config.job import TrainConfig
 from tutelage.data.pack.pack import Pack
 from tutelage.engine.runtime.device import resolve_runtime
 from tutelage.engine.teachers import NetworkFactory
+from tutelage.engine.train.optim import ParameterOptimizer
 from tutelage.errors import MachineError, TutelageError, UsageError
 from tutelage.models.build import build_model
 from tutelage.models.preprocess import Classifier
@@ -21,7 +22,7 @@ from tutelage.text import truncate
 def try_step(
     settings: TrainConfig, pack: Pack, *, factory: NetworkFactory | None = None, flag: str = "--"
 ) -> None:
-    """Refuse a network that cannot do one forward and one backward pass on a batch of these images.
+    """Refuse a network that cannot do one step of training on a batch of these images.
 
     The network is a copy with random weights: nothing that is trained later is touched.
 
@@ -77,6 +78,9 @@ def _step(classifier: Classifier, settings: TrainConfig, pack: Pack, name: str) 
             found="no parameter that the loss reaches",
             expected="parameters with requires_grad, and no detach() on the way to the output",
         )
+    optimizer = ParameterOptimizer(classifier, settings)
+    optimizer.take_gradients()
+    optimizer.optimizer.step()
 
 
 def _require_module(network: object, name: str) -> None:
