@@ -85,6 +85,12 @@ def test_what_is_no_module(small_pack: Pack) -> None:
         try_step(SETTINGS, small_pack, factory=lambda _: "resnet18")  # type: ignore[arg-type, return-value]
 
 
+def test_a_factory_that_fails(small_pack: Pack) -> None:
+    for factory in (lambda: Own(10), lambda classes: Own(classes[0])):
+        with pytest.raises(UsageError, match="factory of a network failed"):
+            try_step(SETTINGS, small_pack, factory=factory)  # type: ignore[arg-type]
+
+
 def test_a_good_module_is_left_as_it_was(small_pack: Pack) -> None:
     """The one object that a factory returns again and again keeps its weights, gradients and statistics."""
     kept = nn.Sequential(Own(10), nn.BatchNorm1d(10))

@@ -37,9 +37,8 @@ def try_step(
         MachineError: there is not enough memory for the batch.
     """
     with torch.random.fork_rng(devices=[]):
-        network = copy.deepcopy(factory(len(pack.classes))) if factory else None
+        network = None if factory is None else _made(factory, len(pack.classes))
         name = settings.model if network is None else type(network).__name__
-        _require_module(network, name)
         classifier = build_model(
             dataclasses.replace(settings, weights="none"),
             classes=len(pack.classes),
@@ -83,13 +82,23 @@ def _step(classifier: Classifier, settings: TrainConfig, pack: Pack, name: str) 
     optimizer.optimizer.step()
 
 
-def _require_module(network: object, name: str) -> None:
-    if network is not None and not isinstance(network, nn.Module):
+def _made(factory: NetworkFactory, classes: int) -> nn.Module:
+    """Return a copy of what a factory makes: it may give the same object again and again."""
+    try:
+        network = copy.deepcopy(factory(classes))
+    except Exception as error:
+        raise UsageError(
+            "the factory of a network failed",
+            found=truncate(f"{type(error).__name__}: {error}"),
+            expected=f"a torch.nn.Module that can be copied, for {classes} classes",
+        ) from error
+    if not isinstance(network, nn.Module):
         raise UsageError(
             "the factory of a network returned something else",
-            found=name,
+            found=type(network).__name__,
             expected="a torch.nn.Module",
         )
+    return network
 
 
 def _require_logits(logits: object, batch: int, classes: int, name: str) -> None:
