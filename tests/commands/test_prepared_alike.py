@@ -13,7 +13,8 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from torch import Tensor
 
-from tutelage.commands.inference import Model, evaluate, export, load, predict
+from tutelage.commands.evaluate import evaluate
+from tutelage.commands.inference import Model, export, load, predict
 from tutelage.commands.prepare_data import few_levels
 from tutelage.config.data import DataConfig, prepared_as
 from tutelage.config.job import TrainConfig

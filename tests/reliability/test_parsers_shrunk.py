@@ -21,6 +21,7 @@ NAMES = (
     "label table",
     "IDX",
     "zip",
+    "tar",
     "checkpoint",
     "weights",
 )

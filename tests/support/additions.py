@@ -171,9 +171,9 @@ from tutelage.data.readers.reader import Reader
 from tutelage.data.readers.source import Source
 
 
-def open_shortcut(_text: str, path: Path, _settings: DataConfig) -> Source:
+def open_shortcut(_text: str, path: Path, settings: DataConfig) -> Source:
     """Open the folder that the file names."""
-    return open_folder(Path(path.read_text().strip()))
+    return open_folder(Path(path.read_text().strip()), settings)
 
 
 READER = Reader(
@@ -183,9 +183,7 @@ READER = Reader(
     },
     {
         "data/readers/open.py": (
-            Insert(
-                "from tutelage.data.readers import archive, builtin, folder, sample", " shortcut,"
-            ),
+            Insert("from tutelage.data.readers import archive, builtin, folder,", " shortcut,"),
             Insert("READERS: tuple[Reader, ...] = (\n", "    shortcut.READER,\n"),
         )
     },

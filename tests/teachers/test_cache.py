@@ -334,7 +334,7 @@ def test_audit(tmp_path: Path, live: LiveTeacher, small_pack: Pack, identity: Ca
         assert said is not None
         return TeacherOutput(said.roll(1, dims=1), {})
 
-    with pytest.raises(InputError, match="no longer says") as caught:
+    with pytest.raises(InputError, match="no longer gives") as caught:
         audit_cache(table, other, question, tolerance=0.01)
     assert "tutelage cache remove" in str(caught.value)
 

@@ -136,7 +136,7 @@ def test_most_common_class() -> None:
 def test_never(trust: bool) -> None:
     """Logits that are not finite, or all alike, are refused whoever is trusted."""
     logits, labels = answers(64, 3, 0.9)
-    with pytest.raises(InputError, match="the same about every image"):
+    with pytest.raises(InputError, match="same output for every image"):
         held(np.tile(logits[:1], (64, 1)), labels, trust=trust)
     for bad in (np.nan, np.inf):
         logits[5, 1] = bad

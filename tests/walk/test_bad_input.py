@@ -147,7 +147,7 @@ def test_what_costs_nothing_is_looked_at_before_weights(
 def test_teacher_of_other_classes_is_refused(
     images: Path, tutelage_command: Callable, tmp_path: Path
 ) -> None:
-    """A teacher with fewer classes, or with the same in another order, does not teach."""
+    """A teacher with fewer classes does not teach; the same in another order are told apart by name."""
     few = tmp_path / "few"
     for split in ("train", "val"):
         for name in ("Bag", "Coat"):
@@ -182,4 +182,4 @@ def test_teacher_of_other_classes_is_refused(
         "distill", few, "--teacher", tmp_path / "teacher", "--out", tmp_path / "s2", *small
     )
     assert answer.returncode == 3
-    assert "another order" in answer.stderr
+    assert "no better than chance" in answer.stderr  # its names fit; it was not trained at all

@@ -15,7 +15,9 @@ def pixels_shape(manifest: Mapping[str, Any]) -> tuple[int, int, int, int]:
         ValueError, KeyError, TypeError: the manifest has no such numbers.
     """
     height, width = height_width(image_size(manifest["image_size"]))
-    return int(manifest["count"]), height, width, int(manifest["settings"].get("channels", 3))
+    if not isinstance(settings := manifest["settings"], dict):
+        raise TypeError("settings is not a table")
+    return int(manifest["count"]), height, width, int(settings.get("channels", 3))
 
 
 def class_names(found: Any) -> tuple[str, ...]:
