@@ -188,6 +188,7 @@ def test_timm_prepares_alike_from_the_folder_alone(tmp_path: Path, seed: int) ->
     assert torch.allclose(transform(image)[None], ours, atol=1e-5)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("seed", "format"), [(0, "onnx"), (1, "onnx"), (2, "torch"), (3, "onnx")])
 def test_exported_files_say_how_images_are_prepared(tmp_path: Path, seed: int, format: str) -> None:
     """And are checked on images prepared that way."""
@@ -204,6 +205,7 @@ def test_exported_files_say_how_images_are_prepared(tmp_path: Path, seed: int, f
         assert "padded with" in props["preprocessing"]
 
 
+@pytest.mark.medium
 def test_a_pack_prepared_otherwise_is_not_measured(tmp_path: Path) -> None:
     """For 20 pairs of choices: the same preparation is measured, another is refused; the files always are."""
     rng = random.Random(11)

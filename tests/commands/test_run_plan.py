@@ -141,6 +141,7 @@ def test_the_report_has_every_run(done: Done, method: str) -> None:
     assert [p["control"] for p in told["verdict"]["per_seed"]] == controls
 
 
+@pytest.mark.medium
 def test_a_companion_that_hears_nothing(done: Done) -> None:
     """At a weight of 0 for the peer's word, both networks end as the bytes that each is alone."""
     job = done("dml")
@@ -168,6 +169,7 @@ def test_companions_are_held_against_themselves(done: Done) -> None:
     )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("method", "taught"),
     [
@@ -189,6 +191,7 @@ def test_who_taught_is_told(done: Done, method: str, taught: dict[str, tuple[str
             assert sum(one["share"] for one in told) == pytest.approx(1.0)
 
 
+@pytest.mark.medium
 def test_a_course_names_its_checkpoints(done: Done) -> None:
     """The student's journal holds both as they still are on the disk; the last one is the teacher."""
     job = done("rco")

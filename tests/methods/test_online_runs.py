@@ -140,6 +140,7 @@ def test_all_networks_are_saved(
         assert not any(np.array_equal(answer, other) for other in answers[:number])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", NAMES)
 def test_scores(name: str, finished: Callable[[str], Path]) -> None:
     """Accuracy and likelihood of every companion and of the ensemble, by numpy from the predictions."""

@@ -145,6 +145,7 @@ def told(found: Job) -> dict[str, list[str]]:
     return rows
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("which", ["alike", "unlike"])
 def test_both_reports_tell_what_the_journal_says(
     which: str, request: pytest.FixtureRequest
