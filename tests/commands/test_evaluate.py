@@ -141,7 +141,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
 def test_its_own_folder_is_measured_by_its_own_split(
     kind: str, split: str, trained: dict[str, Trained]
 ) -> None:
-    """B2: the figures of each split are those of the run's scores, from folder and from pack."""
+    """The figures of each split are those of the run's scores, from folder and from pack."""
     one = trained[kind]
     words = {"train": "training", "val": "validation", "test": "test"}
     for data in (one.data, one.run / "pack"):
@@ -264,7 +264,7 @@ def test_an_older_version_wrote_no_keys(trained: dict[str, Trained], tmp_path: P
 def test_classes_that_a_split_lacks_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """B3: by `check`, on the screen, in report and card; macro-F1 is over the others."""
+    """By `check`, on the screen, in report and card; macro-F1 is over the others."""
     data = make_images(
         tmp_path / "data", {f"{split}/{c}": 12 for split in ("train", "val") for c in "ab"}
     )

@@ -83,7 +83,7 @@ def test_every_class_gets_its_share_within_one(
 def test_a_class_of_three_gives_one_to_each_split(
     sizes: list[int], test: bool, given: bool, seed: int
 ) -> None:
-    """B3: shares leave no split without a class that has an image for it; larger classes keep their share."""
+    """Shares leave no split without a class that has an image for it; larger classes keep their share."""
     splits = ("val", "test") if test and not given else ("val",)
     settings = DataConfig(split=(0.8, 0.1, 0.1) if test else (0.8, 0.2, 0.0), split_seed=seed)
     sizes = [*sizes, 20]

@@ -69,7 +69,7 @@ WRONG: dict[str, Callable[[Tensor], Any]] = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_modules_that_do_not_return_logits(kind: str, small_pack: Pack) -> None:
-    """B18: whatever a module of one's own does wrong ends in one message that shows it."""
+    """Whatever a module of one's own does wrong ends in one message that shows it."""
     with pytest.raises(UsageError) as caught:
         try_step(SETTINGS, small_pack, factory=lambda classes: Own(classes, WRONG[kind]))
     text = str(caught.value)
@@ -104,7 +104,7 @@ def test_a_good_module_is_left_as_it_was(small_pack: Pack) -> None:
 
 @pytest.mark.parametrize("model", ["efficientformer_l1"])
 def test_networks_of_one_size(model: str, small_pack: Pack) -> None:
-    """B17: the remedy is the network's own size, and it works."""
+    """The remedy is the network's own size, and it works."""
     settings = dataclasses.replace(SETTINGS, model=model, batch_size=2)
     with pytest.raises(UsageError, match="32 x 32") as caught:
         try_step(settings, small_pack, flag="--student.")
@@ -124,7 +124,7 @@ def test_networks_of_one_size(model: str, small_pack: Pack) -> None:
 def test_networks_that_are_told_their_size(
     model: str, size: int | tuple[int, int] | None, small_pack: Pack, tmp_path: Path
 ) -> None:
-    """B17: networks that can be made for a size are; their folder loads with timm alone."""
+    """Networks that can be made for a size are; their folder loads with timm alone."""
     settings = dataclasses.replace(SETTINGS, model=model, batch_size=2, input_size=size)
     try_step(settings, small_pack)
     classifier = build_model(

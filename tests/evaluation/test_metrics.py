@@ -94,7 +94,7 @@ def test_scikit_learn(images: int, classes: int) -> None:
 
 
 def test_macro_f1_is_over_the_classes_that_are_there() -> None:
-    """B3: a network without a mistake has 1.0, whatever class has no image, and these are counted."""
+    """A network without a mistake has 1.0, whatever class has no image, and these are counted."""
     logits = np.array([[9, 0, 0], [0, 9, 0]], dtype=np.float32)
     found = scores_of(logits, [0, 1], named(3))
     assert found["macro_f1"] == 1
