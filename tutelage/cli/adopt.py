@@ -60,7 +60,7 @@ def adopt(
     if found := made.measured:
         low, high = (100 * share for share in found["accuracy_interval"])
         lines.append(
-            f"measured on {found['images']} images of {data} ({split}, or all where there are no splits): "
+            f"measured on {found['measured']} ({data}): "
             f"{100 * found['accuracy']:.2f} %  (95 % interval {low:.2f} to {high:.2f})"
         )
     return "\n".join([*lines, f"model: {out}"])
