@@ -117,7 +117,7 @@ def build_model(
         train_statistics,
         weights=weights.path,
         says=weights.loaded.says if weights.loaded else {},
-    )
+    ).for_channels(len(train_statistics[0]))
     preprocess = Preprocess(size=size, mean=chosen.mean, std=chosen.std)
     return BuiltModel(Classifier(network, preprocess), weights, str(chosen))
 

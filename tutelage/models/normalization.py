@@ -30,6 +30,12 @@ class Normalization(NamedTuple):
         mean, std = (" ".join(f"{n:.4g}" for n in numbers) for numbers in self[:2])
         return f"normalization: mean {mean}, std {std} ({self.source})"
 
+    def for_channels(self, count: int) -> "Normalization":
+        """Return it for so many channels: grey images are those whose three channels were the same."""
+        if count == 1 and len(self.mean) == 3:
+            return self._replace(mean=(sum(self.mean) / 3,), std=(sum(self.std) / 3,))
+        return self
+
 
 def choose_normalization(
     settings: ModelConfig,
@@ -51,20 +57,6 @@ def choose_normalization(
     Raises:
         UsageError: half of what is needed is given, or the weights' normalization is recorded nowhere.
     """
-    found = _choose(settings, network, train, weights=weights, says=says)
-    if len(train[0]) == 1 and len(found.mean) == 3:  # of grey images whose channels were the same
-        return found._replace(mean=(sum(found.mean) / 3,), std=(sum(found.std) / 3,))
-    return found
-
-
-def _choose(
-    settings: ModelConfig,
-    network: nn.Module,
-    train: tuple[Sequence[float], Sequence[float]],
-    *,
-    weights: Path | None,
-    says: Mapping[str, Any],
-) -> Normalization:
     if (settings.mean is None) != (settings.std is None):
         raise UsageError(
             "a mean without a standard deviation, or the reverse",
