@@ -27,7 +27,7 @@ def told(request: pytest.FixtureRequest) -> Iterator[Told]:
 @pytest.mark.parametrize(
     ("command", "least"),
     [
-        ("kills.py --rounds 6", 6),
+        ("kills.py --rounds 10", 10),
         ("signals.py --rounds 1", 7),
         ("disk_errors.py --phases report pack --errors ENOSPC EIO --every 50", 4),
         ("disk_errors.py --phases save --every 3", 15),
